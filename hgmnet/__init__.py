@@ -1,0 +1,1 @@
+"""HGM-Net: two U-Nets, the first gating the second; images in, findings out."""

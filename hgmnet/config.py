@@ -1,0 +1,247 @@
+"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+
+There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from hgmnet.errors import ConfigError
+
+NORMAL = "normal"
+MALIGNANT = "malignant"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Natural = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class Frozen(BaseModel):
+    """A value that can't be changed and refuses what it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Data(Frozen):
+    """Which data set, and which classes it has; `normal` has no lesion, `malignant` is the positive."""
+
+    name: Name
+    classes: Annotated[tuple[Name, ...], Field(min_length=2, strict=False)]
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if MALIGNANT not in self.classes or len(set(self.classes)) != len(self.classes):
+            msg = f"classes: expected different names with `{MALIGNANT}` among them"
+            raise ValueError(msg)
+        return self
+
+
+class Phantom(Frozen):
+    """The generated data set: images a class, sides in px, planted near-copies."""
+
+    seed: int
+    benign: Count
+    malignant: Count
+    normal: Count
+    copies: Count
+    width: Annotated[int, Field(ge=64, le=2048)]
+    height: Annotated[int, Field(ge=64, le=2048)]
+
+
+class Validate(Frozen):
+    """What an image must be to be trained on: sides in px, images a class."""
+
+    min_side: Natural
+    min_per_class: Natural
+
+
+class Fractions(Frozen):
+    """Shares of the images; they add up to 1."""
+
+    train: Annotated[float, Field(gt=0, lt=1)]
+    val: Annotated[float, Field(gt=0, lt=1)]
+    test: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.val + self.test - 1) > 1e-9:
+            msg = f"train, val and test add up to {self.train + self.val + self.test:g}, not 1"
+            raise ValueError(msg)
+        return self
+
+
+class Split(Frozen):
+    """How groups are dealt out; `conflicts`: where copies with contradictory labels go."""
+
+    seed: int
+    fractions: Fractions
+    conflicts: Literal["exclude", "train"]
+
+
+class Prepare(Frozen):
+    """The square that the network sees: side in px, aspect ratio kept (letterbox) or stretched."""
+
+    size: Natural
+    fit: Literal["letterbox", "stretch"]
+
+
+class Model(Frozen):
+    """HGM-Net's shape. `decoder_channels` run from the deepest block to full resolution."""
+
+    encoder: str
+    encoder_weights: Literal["imagenet", "none"]
+    decoder_channels: Annotated[
+        tuple[Natural, ...], Field(min_length=5, max_length=5, strict=False)
+    ]
+    gate: Literal["tied", "none"]
+    detach_coarse: bool
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class LossWeights(Frozen):
+    """Weights of the terms beside the fine mask's, which is 1."""
+
+    coarse: Annotated[float, Field(ge=0)]
+    classification: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Augment(Frozen):
+    """Ranges of the random changes; 0 turns one off. Lengths are shares of the image side."""
+
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    shift: Annotated[float, Field(ge=0, lt=1)]
+    elastic: Annotated[float, Field(ge=0, lt=0.5)]
+    gamma: Annotated[float, Field(ge=0, lt=1)]
+    contrast: Annotated[float, Field(ge=0, lt=1)]
+    noise: Annotated[float, Field(ge=0, lt=1)]
+    mirror: bool
+
+
+class Train(Frozen):
+    """How the weights are found. `select`: keep the moving average of the weights, or the last."""
+
+    seed: Annotated[int, Field(ge=0)]
+    epochs: Natural
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(gt=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    select: Literal["ema", "last"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    loss: LossWeights
+    augment: Augment
+
+
+class Calibrate(Frozen):
+    """What the operating point aims at on val; `mirror`: average with the mirrored image."""
+
+    malignant_sensitivity: Annotated[float, Field(gt=0, lt=1)]
+    normal_means_no_mask: bool
+    mirror: bool
+
+
+class Evaluate(Frozen):
+    """`open_test`: compute figures on the test split; each opening is counted."""
+
+    open_test: bool
+    draws: Annotated[int, Field(ge=100)]
+    seed: int
+
+
+class Check(Frozen):
+    """One condition: `conservative` is the end of the 95 % interval that counts against the model."""
+
+    metric: str
+    bound: float
+    on: Literal["point", "conservative"]
+
+
+class Gate(Frozen):
+    """Every check must pass."""
+
+    checks: Annotated[tuple[Check, ...], Field(min_length=1, strict=False)]
+
+
+class Registry(Frozen):
+    """The MLflow registered model, one a data set; `approval`: a person must approve promotion."""
+
+    name: Name
+    approval: bool
+
+
+class Params(Frozen):
+    """The whole of params.yaml, a field a section."""
+
+    data: Data
+    phantom: Phantom
+    validate_: Annotated[Validate, Field(alias="validate")]
+    split: Split
+    prepare: Prepare
+    model: Model
+    train: Train
+    calibrate: Calibrate
+    evaluate: Evaluate
+    gate: Gate
+    registry: Registry
+
+    def section(self, name: str) -> Frozen:
+        """The section that params.yaml calls `name`.
+
+        Raises:
+            KeyError: there is no such section.
+        """
+        for field, info in type(self).model_fields.items():
+            if name == (info.alias or field):
+                section: Frozen = getattr(self, field)
+                return section
+        raise KeyError(name)
+
+
+def load_params(path: Path) -> Params:
+    """Read params.yaml (YAML 1.2, as DVC reads it: `1e-4` is a number).
+
+    Raises:
+        ConfigError: the file is absent, is not YAML, or has unknown, missing or ill-typed keys;
+            the message names every one of them.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path} is missing; take a ready-made one: cp profiles/quickstart.yaml params.yaml"
+        raise ConfigError(msg) from None
+    except YAMLError as error:
+        where = " ".join(str(error).split())
+        msg = f"{path} is not YAML: {where}"
+        raise ConfigError(msg) from None
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        msg = f"{path}: " + "; ".join(_problems(error))
+        raise ConfigError(msg) from None
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"]) or "the file"
+        yield f"{key}: {_said(problem)}"
+
+
+def _said(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown key"
+    if problem["type"] == "missing":
+        return "missing"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    return f"{problem['msg']}, got {problem['input']!r}"

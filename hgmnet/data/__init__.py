@@ -1,0 +1,1 @@
+"""Reading, generating, grouping, splitting and storing images."""

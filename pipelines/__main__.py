@@ -1,0 +1,105 @@
+"""The command: users type `hgmnet ...`, dvc.yaml says `python -m pipelines ...`; both are this.
+
+Every import of weight happens inside the command that needs it, so that `--help` answers at once.
+"""
+
+import argparse
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+STAGES = {
+    "phantom": "generate the embedded data set of synthetic ultrasound",
+    "ingest": "read every image into a manifest and find the copies among them",
+    "validate": "hold the manifest against the expectations",
+    "split": "deal new groups out to train, val and test; nobody moves",
+    "prepare": "resample images and masks into arrays",
+    "train": "train HGM-Net",
+    "calibrate": "choose temperature and thresholds on val",
+    "evaluate": "count pixels and classes at native resolution, with intervals",
+    "gate": "hold the figures against the bounds",
+    "report": "write the HTML report and the model card",
+    "register": "record the run in MLflow and register the model if it passed",
+}
+"""The DVC stages in their order; each is `pipelines/stages/<name>.py`."""
+
+COMMANDS = {
+    "import": (
+        "import_data",
+        "bring a folder or zip of images in as data/<name>, and `dvc add` it",
+    ),
+    "deal": ("deal", "deal the split anew, with a reason that is kept"),
+    "flow": ("flow", "run the stages through Prefect"),
+    "doctor": ("doctor", "check this machine and this checkout, and say what to do"),
+}
+"""The other commands: the file under `pipelines/commands/`, and what it does."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, or what `hgmnet.errors` says of the failure."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = _parser(words).parse_args(words)
+    from hgmnet.errors import HgmnetError
+
+    try:
+        args.run(find_root(), args)
+    except HgmnetError as error:
+        kind = type(error).__name__.removesuffix("Error")
+        print(f"hgmnet: {kind}: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def find_root() -> Path:
+    """The repository root: the nearest folder at or above the current one that has a dvc.yaml.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from hgmnet.errors import ConfigError
+
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "params.yaml").is_file():
+            return folder
+    msg = f"no dvc.yaml and params.yaml in {here} or above; run this inside the repository"
+    raise ConfigError(msg)
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hgmnet",
+        description="From breast-ultrasound images to a gated, registered HGM-Net.",
+        epilog="exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 bad data",
+    )
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, (module, does) in COMMANDS.items():
+        command = commands.add_parser(name, help=does, description=does)
+        if name in words[:1]:
+            loaded = importlib.import_module(f"pipelines.commands.{module}")
+            loaded.configure(command)
+            command.set_defaults(run=loaded.run)
+    for name, does in STAGES.items():
+        stage = commands.add_parser(name, help=f"stage: {does}", description=does)
+        stage.set_defaults(run=partial(_run_stage, name))
+    return parser
+
+
+def _run_stage(name: str, root: Path, _: argparse.Namespace) -> None:
+    """Call a stage with the sections of params.yaml that its signature names."""
+    from hgmnet.config import load_params
+
+    params = load_params(root / "params.yaml")
+    run = importlib.import_module(f"pipelines.stages.{name}").run
+    sections = list(inspect.signature(run).parameters)[1:]
+    run(root, **{section: params.section(section) for section in sections})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

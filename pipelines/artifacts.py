@@ -1,0 +1,288 @@
+"""Every file that crosses a stage: its path, its type, how it is loaded and saved."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hgmnet.config import Frozen
+from hgmnet.errors import InvalidDataError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where things lie under the repository root, for one data set."""
+
+    root: Path
+    data: str
+
+    @property
+    def folder(self) -> Path:
+        """The data set."""
+        return self.root / "data" / self.data
+
+    @property
+    def raw(self) -> Path:
+        """`<class>/<stem>.png` and `<stem>_mask*.png`."""
+        return self.folder / "raw"
+
+    @property
+    def curation(self) -> Path:
+        """The user's own list: image, group, exclude, reason."""
+        return self.folder / "curation.csv"
+
+    @property
+    def manifest(self) -> Path:
+        """A row an image: `hgmnet.data.manifest.Record`."""
+        return self.folder / "manifest.csv"
+
+    @property
+    def pairs(self) -> Path:
+        """The evidence for every likeness: `hgmnet.data.duplicates.Pair`."""
+        return self.folder / "pairs.csv"
+
+    @property
+    def split_csv(self) -> Path:
+        """The locked assignment: `hgmnet.data.split.Row`."""
+        return self.folder / "split.csv"
+
+    @property
+    def split_json(self) -> Path:
+        """The lock: `hgmnet.data.split.Lock`."""
+        return self.folder / "split.json"
+
+    @property
+    def prepared(self) -> Path:
+        """Arrays and an index of live rows: `hgmnet.data.store.Store`."""
+        return self.folder / "prepared"
+
+    @property
+    def model(self) -> Path:
+        """The model folder: weights.safetensors, model.json, operating.json."""
+        return self.root / "models" / "hgmnet"
+
+    @property
+    def reports(self) -> Path:
+        """Everything that is told about data and model."""
+        return self.root / "reports"
+
+    @property
+    def validation(self) -> Path:
+        """`ValidationReport`."""
+        return self.reports / "validation.json"
+
+    @property
+    def data_docs(self) -> Path:
+        """Great Expectations' own pages; not a DVC output."""
+        return self.reports / "data_docs"
+
+    @property
+    def curves(self) -> Path:
+        """A row an epoch: epoch and `hgmnet.training.EpochFigures`."""
+        return self.reports / "train" / "curves.csv"
+
+    @property
+    def train_metrics(self) -> Path:
+        """The last epoch's figures, flat."""
+        return self.reports / "train" / "metrics.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """per_image.csv, metrics.json and the plot files."""
+        return self.reports / "evaluation"
+
+    @property
+    def per_image(self) -> Path:
+        """A row an image: `hgmnet.metrics.PER_IMAGE_COLUMNS` and a `prob_<class>` for each class."""
+        return self.evaluation / "per_image.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """`Evaluation`."""
+        return self.evaluation / "metrics.json"
+
+    @property
+    def gate(self) -> Path:
+        """`GateResult`."""
+        return self.reports / "gate.json"
+
+    @property
+    def html(self) -> Path:
+        """The report, one self-contained page."""
+        return self.reports / "html" / "index.html"
+
+    @property
+    def model_card(self) -> Path:
+        """The model card."""
+        return self.reports / "model_card.md"
+
+    @property
+    def state(self) -> Path:
+        """What belongs to this checkout alone: checkpoints, openings, locks. Never in DVC or git."""
+        return self.root / ".hgmnet"
+
+    @property
+    def openings(self) -> Path:
+        """A line for each evaluation on the test split: `pipelines.openings.Opening`."""
+        return self.state / "openings.jsonl"
+
+
+class FailedExpectation(Frozen):
+    """An expectation that did not hold, and the files that broke it (all of them)."""
+
+    expectation: str
+    severity: Literal["critical", "warning"]
+    meaning: str
+    files: tuple[str, ...]
+
+
+class ValidationReport(Frozen):
+    """What validation found; `passed` is false when anything critical failed. Sorted, without times."""
+
+    data: str
+    passed: bool
+    images: int
+    per_class: dict[str, int]
+    expectations: int
+    failures: tuple[FailedExpectation, ...]
+
+
+class Figure(Frozen):
+    """A metric with its 95 % interval; `value` is None where it can't be computed.
+
+    `n` images in `groups` groups went into it.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    groups: int
+
+
+class Evaluation(Frozen):
+    """Figures by split; `test` is None where the test split was not opened."""
+
+    data: str
+    test_sha: str
+    val: dict[str, Figure]
+    test: dict[str, Figure] | None
+    baselines: dict[str, Figure]
+
+
+class CheckResult(Frozen):
+    """One check of the gate: the value that was held against the bound, and what came of it."""
+
+    metric: str
+    on: Literal["point", "conservative"]
+    bound: float
+    value: float | None
+    passed: bool
+    reason: str
+
+
+class GateResult(Frozen):
+    """The gate's verdict and every check behind it."""
+
+    data: str
+    test_sha: str
+    status: Literal["passed", "failed", "not judged"]
+    checks: tuple[CheckResult, ...]
+
+
+def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:
+    """Write a value as sorted, indented JSON, whole or not at all."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    write_text(path, json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a value that `write_json` wrote.
+
+    Raises:
+        InvalidDataError: the file is absent or is not a `kind`.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
+    except FileNotFoundError:
+        msg = f"{path} is missing; `dvc repro` makes it"
+        raise InvalidDataError(msg) from None
+    except ValidationError as error:
+        msg = f"{path} is no {kind.__name__}: {error.errors()[0]['msg']}; remake it: dvc repro -f"
+        raise InvalidDataError(msg) from None
+
+
+def write_rows(path: Path, kind: type[T], rows: Iterable[T]) -> None:
+    """Write values as CSV, a column a field of `kind`; a tuple becomes its parts joined by `|`."""
+    write_table(path, tuple(kind.model_fields), (row.model_dump(mode="json") for row in rows))
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV (UTF-8, Unix line ends), whole or not at all."""
+    part = _part(path)
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    part.replace(path)
+
+
+def read_rows(path: Path, kind: type[T]) -> list[T]:
+    """Read what `write_rows` wrote.
+
+    Raises:
+        InvalidDataError: the file is absent, or a row is not a `kind`; the message names the line.
+    """
+    rows = read_table(path)
+    tuples = {name for name, field in kind.model_fields.items() if "tuple" in str(field.annotation)}
+    read = []
+    for number, row in enumerate(rows, start=2):
+        plain = {
+            k: (tuple(filter(None, v.split("|"))) if k in tuples else v) for k, v in row.items()
+        }
+        try:
+            read.append(kind.model_validate(plain, strict=False))
+        except ValidationError as error:
+            first = error.errors()[0]
+            msg = f"{path}, line {number}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise InvalidDataError(msg) from None
+    return read
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read rows as text, column by name.
+
+    Raises:
+        InvalidDataError: the file is absent.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        msg = f"{path} is missing; `dvc repro` makes it"
+        raise InvalidDataError(msg) from None
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "|".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    part = _part(path)
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _part(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}.{os.getpid()}.part")

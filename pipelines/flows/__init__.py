@@ -1,0 +1,1 @@
+"""Prefect flows, a file each."""

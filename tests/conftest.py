@@ -1,0 +1,21 @@
+"""What every test may use: where the real BUSI lies, and a repository of a dozen tiny images."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def busi() -> Path:
+    """The real BUSI folder; set BUSI to say where, else it is looked for beside the checkout."""
+    folder = Path(os.environ.get("BUSI", REPOSITORY.parent / "shared/busi/Dataset_BUSI_with_GT"))
+    if not folder.is_dir():
+        pytest.skip("real BUSI is not here; set BUSI=<Dataset_BUSI_with_GT> to run this test")
+    return folder
