@@ -30,7 +30,7 @@ class Frozen(BaseModel):
 
 
 class Data(Frozen):
-    """Which data set, and which classes it has; `normal` has no lesion, `malignant` is the positive."""
+    """Which data set and which classes: `normal` has no lesion, `malignant` is the positive."""
 
     name: Name
     classes: Annotated[tuple[Name, ...], Field(min_length=2, strict=False)]
@@ -160,7 +160,7 @@ class Evaluate(Frozen):
 
 
 class Check(Frozen):
-    """One condition: `conservative` is the end of the 95 % interval that counts against the model."""
+    """A condition; `conservative`: the end of the 95 % interval that counts against the model."""
 
     metric: str
     bound: float

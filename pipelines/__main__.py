@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.run(find_root(), args)
     except HgmnetError as error:
         kind = type(error).__name__.removesuffix("Error")
-        print(f"hgmnet: {kind}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"hgmnet: {kind}: {error}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hgmnet.config import Frozen
 from hgmnet.errors import InvalidDataError
+from hgmnet.statistics import Figure as Figure
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -152,19 +153,6 @@ class ValidationReport(Frozen):
     per_class: dict[str, int]
     expectations: int
     failures: tuple[FailedExpectation, ...]
-
-
-class Figure(Frozen):
-    """A metric with its 95 % interval; `value` is None where it can't be computed.
-
-    `n` images in `groups` groups went into it.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    groups: int
 
 
 class Evaluation(Frozen):

@@ -1,6 +1,16 @@
 """The manifest: a row an image, with everything that is computed from its bytes."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
 from hgmnet.config import Frozen
+from hgmnet.data import busi, images
+from hgmnet.errors import InvalidDataError
 
 
 class Record(Frozen):
@@ -36,3 +46,72 @@ class Record(Frozen):
     def name(self) -> str:
         """The file's stem: with the pixels' hash, what an image is known by."""
         return self.image.rpartition("/")[2].rpartition(".")[0]
+
+
+def build(raw: Path) -> list[Record]:
+    """Read every image and mask below raw/, several at once.
+
+    A file that can't be read becomes a record with an `error`, never an exception. Each image is a
+    group of its own and nothing is excluded: `hgmnet.data.duplicates` and curation know more.
+
+    Returns:
+        Records sorted by image.
+
+    Raises:
+        InvalidDataError: there is no folder, or no image in it.
+    """
+    samples = busi.scan(raw)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(partial(_record, raw), samples))
+
+
+def _record(raw: Path, sample: busi.Sample) -> Record:
+    errors = [sample.error] if sample.error else []
+    facts: dict[str, Any] = {
+        "width": 0,
+        "height": 0,
+        "mode": "",
+        "pixel_sha256": "",
+        "mask_pixels": 0,
+        "masks_match": False,
+        "masks_binary": False,
+        "intensity_mean": 0.0,
+        "intensity_std": 0.0,
+    }
+    for measure in (_image_facts, _mask_facts):
+        try:
+            facts |= measure(raw, sample, facts)
+        except (InvalidDataError, OSError) as error:
+            errors.append(str(error))
+    return Record(
+        image=sample.image,
+        label=sample.label,
+        masks=sample.masks,
+        group=sample.image,
+        excluded="",
+        error="; ".join(errors),
+        **facts,
+    )
+
+
+def _image_facts(raw: Path, sample: busi.Sample, _: dict[str, Any]) -> dict[str, Any]:
+    image = images.decode((raw / sample.image).read_bytes(), sample.image)
+    grey = images.to_grey(image.rgb)
+    return {
+        "width": grey.shape[1],
+        "height": grey.shape[0],
+        "mode": image.mode,
+        "pixel_sha256": images.pixel_sha256(image.rgb),
+        "intensity_mean": round(float(grey.mean()), 4),
+        "intensity_std": round(float(grey.std()), 4),
+    }
+
+
+def _mask_facts(raw: Path, sample: busi.Sample, image: dict[str, Any]) -> dict[str, Any]:
+    masks = [images.decode_mask((raw / path).read_bytes(), path) for path in sample.masks]
+    alike = len({mask.shape for mask in masks}) == 1
+    return {
+        "mask_pixels": int(np.logical_or.reduce([m > 127 for m in masks]).sum()) if alike else 0,
+        "masks_match": alike and masks[0].shape == (image["height"], image["width"]),
+        "masks_binary": bool(masks) and all(((m == 0) | (m == 255)).all() for m in masks),
+    }

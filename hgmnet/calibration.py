@@ -1,0 +1,85 @@
+"""The operating point, from val alone: temperature, minimum area, malignant threshold."""
+
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from hgmnet.config import MALIGNANT, Calibrate
+from hgmnet.errors import InvalidDataError
+from hgmnet.inference import Raw, softmax
+from hgmnet.models.folder import Operating
+
+MASK_THRESHOLD = 0.5
+_TEMPERATURES = (0.2, 5.0)
+
+
+def calibrate(
+    raw: Raw,
+    masks: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    aim: Calibrate,
+) -> Operating:
+    """Choose the operating point.
+
+    Args:
+        raw: what the network says of the N val images.
+        masks: truth, (N, S, S) in {0, 1}.
+        labels: class indices, (N,).
+        classes: their names.
+        aim: what to aim at.
+
+    Raises:
+        InvalidDataError: val holds no malignant image.
+    """
+    temperature = fit_temperature(raw.class_logits, labels)
+    malignant = classes.index(MALIGNANT)
+    score = softmax(raw.class_logits / temperature)[:, malignant]
+    positives = score[labels == malignant]
+    if not len(positives):
+        raise InvalidDataError(
+            "val has no malignant image, so no threshold can be chosen; add images, or deal anew"
+        )
+    return Operating(
+        temperature=temperature,
+        mask_threshold=MASK_THRESHOLD,
+        min_area=minimum_area(raw.mask_prob >= MASK_THRESHOLD, masks > 0),
+        malignant_threshold=threshold_for(positives, aim.malignant_sensitivity),
+        normal_means_no_mask=aim.normal_means_no_mask,
+        mirror=aim.mirror,
+    )
+
+
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature in [0.2, 5] at which the labels are likeliest (Guo et al., ICML 2017, 4.2).
+
+    Args:
+        logits: (N, C).
+        labels: (N,).
+    """
+
+    def nll(log_temperature: float) -> float:
+        probs = softmax(logits / np.float32(np.exp(log_temperature)))
+        chosen = probs[np.arange(len(labels)), labels]
+        return float(-np.log(np.clip(chosen, 1e-12, None)).mean())
+
+    found = minimize_scalar(nll, bounds=tuple(np.log(_TEMPERATURES)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def minimum_area(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Half of the 2 % quantile of the areas of masks that meet their lesion, as a share.
+
+    So specks go, and next to no lesion that was found is lost; 0 where none was found.
+    """
+    met = (predicted & truth).any(axis=(1, 2))
+    areas = predicted[met].mean(axis=(1, 2))
+    return float(np.quantile(areas, 0.02) / 2) if len(areas) else 0.0
+
+
+def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:
+    """The highest threshold at which at least this share of the positives' scores passes."""
+    needed = ceil(sensitivity * len(scores) - 1e-9)
+    return float(np.sort(scores)[::-1][needed - 1])

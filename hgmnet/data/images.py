@@ -1,0 +1,143 @@
+"""Bytes to pixels and back: the one place where encoded images are opened."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hgmnet.errors import InvalidDataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+"""What an image file may be called, in lower case."""
+
+MAX_PIXELS = 64_000_000
+"""A header that promises more is refused before anything is decoded."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+
+Grey = NDArray[np.uint8]
+Rgb = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The pixels of an image and how they were encoded.
+
+    `rgb`: (H, W, 3) uint8. `mode`: as PIL calls the file's colour mode: L, RGB, RGBA, 1, P, I;16.
+    """
+
+    rgb: Rgb
+    mode: str
+
+
+def decode(data: bytes, name: str) -> Decoded:
+    """Decode an image: PNG, JPEG, BMP or TIFF of any colour mode.
+
+    Greys of 16 bits are scaled to 0-255; transparent pixels lie on black.
+
+    Args:
+        data: the encoded file.
+        name: what to call it in an error.
+
+    Raises:
+        InvalidDataError: it is no such image, is truncated, or has more than `MAX_PIXELS`.
+    """
+    image = _open(data, name)
+    return Decoded(_to_rgb(image, name), image.mode)
+
+
+def decode_grey(data: bytes, name: str) -> Grey:
+    """Decode an image to grey (H, W) uint8; otherwise as `decode`."""
+    return to_grey(decode(data, name).rgb)
+
+
+def decode_mask(data: bytes, name: str) -> Grey:
+    """Decode a mask to its grey values (H, W) uint8; alpha says nothing. Otherwise as `decode`."""
+    image = _open(data, name)
+    if image.mode in _WIDE_MODES:
+        return to_grey(_to_rgb(image, name))
+    return np.asarray(image.convert("L"))
+
+
+def to_grey(rgb: Rgb) -> Grey:
+    """Turn (H, W, 3) uint8 into (H, W) uint8 by ITU-R 601-2 luma."""
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
+def pixel_sha256(rgb: Rgb) -> str:
+    """Hash width, height and pixels of (H, W, 3) uint8: a re-encoded file keeps it."""
+    height, width = rgb.shape[:2]
+    digest = hashlib.sha256(f"{width} {height} ".encode())
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()
+
+
+def encode_png(data: bytes, name: str) -> bytes:
+    """Re-encode an image as PNG without loss; what is PNG already stays as it is, byte for byte.
+
+    Raises:
+        InvalidDataError: as `decode`.
+    """
+    if data.startswith(_PNG_SIGNATURE):
+        return data
+    image = _open(data, name)
+    if image.mode not in _PNG_MODES:
+        image = Image.fromarray(_to_rgb(image, name))
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    return png.getvalue()
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        _hold_to_size(image)
+        image.load()
+        _hold_to_its_end(image, data)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        size = str(error).partition(",")[0]
+        msg = f"{name}: {size}; at most {MAX_PIXELS:,} pixels are read; make it smaller"
+        raise InvalidDataError(msg) from None
+    except Exception as error:  # on broken bytes PIL's decoders raise whatever comes
+        why = _short(" ".join(str(error).split()))
+        msg = f"{name} can't be decoded as PNG, JPEG, BMP or TIFF: {why}; replace or remove it"
+        raise InvalidDataError(msg) from None
+    return image
+
+
+def _hold_to_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        msg = f"{image.width} × {image.height} pixels"
+        raise Image.DecompressionBombError(msg)
+
+
+def _hold_to_its_end(image: Image.Image, data: bytes) -> None:
+    if image.format == "PNG" and b"IEND" not in data:
+        msg = "the file is truncated"
+        raise OSError(msg)
+
+
+def _short(why: str) -> str:
+    if why.startswith("cannot identify"):  # followed by the address of a buffer
+        return "no such image"
+    return why[:120] or "broken data"
+
+
+def _to_rgb(image: Image.Image, name: str) -> Rgb:
+    if image.mode in _WIDE_MODES:
+        wide = np.asarray(image).astype(np.int64)
+        grey = (np.clip(wide, 0, 65535) // 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode == "F":
+        msg = f"{name} holds floating-point greys; expected 8 or 16 bits; convert it to PNG"
+        raise InvalidDataError(msg)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    return np.asarray(image.convert("RGB"))

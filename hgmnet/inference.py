@@ -1,0 +1,172 @@
+"""From an image to a finding: resample, predict, calibrate, decide, and back to native size."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hgmnet.config import MALIGNANT, NORMAL
+from hgmnet.data.resample import Grey, Mask, Prob, fit_image, unfit
+from hgmnet.models.folder import Operating, Spec, identity, load_model, load_operating
+from hgmnet.models.hgmnet import HGMNet
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What the network says of a batch, on the square.
+
+    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32. `class_logits`: (B, C) float32.
+    """
+
+    mask_prob: Prob
+    coarse_mask_prob: Prob
+    class_logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one image of (H, W).
+
+    `probs`: calibrated, by class. `predicted`: the likeliest class. `decision`: the class served,
+    malignant from its threshold on. `raw_mask`, `coarse_mask`: the fine and the coarse net's mask
+    at the mask threshold. `mask`: the mask served, after minimum area and the consistency rule.
+    `lesion_area`: its pixels. `box`: left, top, right, bottom (exclusive), None without a lesion.
+    """
+
+    probs: dict[str, float]
+    predicted: str
+    decision: str
+    mask: Mask
+    raw_mask: Mask
+    coarse_mask: Mask
+    lesion_area: int
+    box: Box | None
+
+
+class Predictor:
+    """A model folder, loaded.
+
+    Example:
+        predictor = Predictor.load(Path("models/hgmnet"))
+        finding = predictor.predict([decode_grey(path.read_bytes(), path.name)])[0]
+    """
+
+    def __init__(self, network: HGMNet, spec: Spec, operating: Operating, sha256: str) -> None:
+        """Take a network in evaluation mode, on its device."""
+        self.network = network
+        self.spec = spec
+        self.operating = operating
+        self.identity = sha256
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> "Predictor":
+        """Load a model folder.
+
+        Raises:
+            ConfigError: a file of it is absent, damaged, or of another version.
+        """
+        network, spec = load_model(folder)
+        operating = load_operating(folder)
+        return cls(network.to(device), spec, operating, identity(folder))
+
+    def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Finding]:
+        """Find in each image, grey (H, W) uint8 of any size."""
+        return list(self.stream(images, batch_size))
+
+    def stream(self, images: Sequence[Grey], batch_size: int = 16) -> Iterator[Finding]:
+        """As `predict`, but no more than a batch of findings is in memory at a time."""
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            square = np.stack([fit_image(image, self.spec.prepare) for image in batch])
+            raw = infer(self.network, self.spec, square, mirror=self.operating.mirror)
+            for i, image in enumerate(batch):
+                yield self._find(raw, i, *image.shape)
+
+    def _find(self, raw: Raw, i: int, height: int, width: int) -> Finding:
+        probs = softmax(raw.class_logits[i] / self.operating.temperature)
+        decision = decide(probs, self.spec.classes, self.operating.malignant_threshold)
+        fine = unfit(raw.mask_prob[i], height, width, self.spec.prepare)
+        coarse = unfit(raw.coarse_mask_prob[i], height, width, self.spec.prepare)
+        raw_mask = fine >= self.operating.mask_threshold
+        mask = serve(raw_mask, decision, self.operating)
+        return Finding(
+            probs=dict(zip(self.spec.classes, map(float, probs), strict=True)),
+            predicted=self.spec.classes[int(probs.argmax())],
+            decision=decision,
+            mask=mask,
+            raw_mask=raw_mask,
+            coarse_mask=coarse >= self.operating.mask_threshold,
+            lesion_area=int(mask.sum()),
+            box=_box(mask),
+        )
+
+
+def infer(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Raw:
+    """Run the network over prepared images.
+
+    Args:
+        network: in evaluation mode, on its device.
+        spec: how it sees an image.
+        square: (B, S, S) uint8.
+        mirror: average probabilities and class logits with the mirrored image's.
+    """
+    device = next(network.parameters()).device
+    image = normalise(torch.from_numpy(square).to(device), spec)
+    with torch.inference_mode():
+        mask, coarse, logits = _forward(network, image)
+        if mirror:
+            mirrored = _forward(network, image.flip(-1))
+            mask = (mask + mirrored[0].flip(-1)) / 2
+            coarse = (coarse + mirrored[1].flip(-1)) / 2
+            logits = (logits + mirrored[2]) / 2
+    return Raw(mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy())
+
+
+def normalise(square: Tensor, spec: Spec) -> Tensor:
+    """Prepared grey images (B, S, S) uint8 as the network's input (B, 1, S, S) float32."""
+    return (square.unsqueeze(1).float() / 255 - spec.mean) / spec.std
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities over the last axis."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponent = np.exp(shifted)
+    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+
+
+def decide(probs: NDArray[np.float64], classes: Sequence[str], malignant_threshold: float) -> str:
+    """The class served: malignant from its threshold on, else the likeliest of the others."""
+    malignant = classes.index(MALIGNANT)
+    if probs[malignant] >= malignant_threshold:
+        return MALIGNANT
+    others = [i for i in range(len(classes)) if i != malignant]
+    return classes[max(others, key=lambda i: float(probs[i]))]
+
+
+def serve(raw_mask: Mask, decision: str, operating: Operating) -> Mask:
+    """The mask served: none below the minimum area, none where the decision is normal."""
+    too_small = raw_mask.mean() < operating.min_area
+    taken = decision == NORMAL and operating.normal_means_no_mask
+    return np.zeros_like(raw_mask) if too_small or taken else raw_mask
+
+
+def _forward(network: HGMNet, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    out = network(image)
+    return (
+        out.mask_logits.float().sigmoid().squeeze(1),
+        out.coarse_mask_logits.float().sigmoid().squeeze(1),
+        out.class_logits.float(),
+    )
+
+
+def _box(mask: Mask) -> Box | None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,0 +1,20 @@
+"""Which image sides the encoders can take."""
+
+from hgmnet.errors import ConfigError
+
+DEPTH = 5
+STRIDE = 2**DEPTH
+
+
+def check_size(size: int) -> None:
+    """Hold that the encoders can take a square of `size` px.
+
+    Raises:
+        ConfigError: it is not a multiple of 32.
+    """
+    if size % STRIDE:
+        down = max(STRIDE, size // STRIDE * STRIDE)
+        raise ConfigError(
+            f"prepare.size: {size} px is not a multiple of {STRIDE}, which an encoder of "
+            f"{DEPTH} scales needs; try {down} or {down + STRIDE}"
+        )

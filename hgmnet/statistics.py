@@ -1,0 +1,75 @@
+"""Intervals: the bootstrap by group, and Wilson's for proportions, whichever is wider."""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite, nan, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hgmnet.config import Frozen
+
+Rows = NDArray[np.int64]
+_Z = 1.959963984540054  # the normal distribution's 97.5 % point
+
+
+class Figure(Frozen):
+    """A metric with its 95 % interval; `value` is None where it can't be computed.
+
+    `n` images in `groups` groups went into it.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    groups: int
+
+
+class GroupBootstrap:
+    """Resamples of rows in which groups are drawn, with replacement, and come whole.
+
+    Images of one group are not independent: drawing them singly makes intervals too narrow.
+    """
+
+    def __init__(self, groups: Sequence[str], draws: int, seed: int) -> None:
+        """Fix `draws` resamples of rows that belong to `groups` (one name a row)."""
+        _, inverse = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+        order = np.argsort(inverse, kind="stable")
+        self.members: list[Rows] = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+        self.draws = draws
+        self.seed = seed
+
+    def resamples(self) -> Iterator[Rows]:
+        """The rows of each resample; the same ones every time."""
+        generator = np.random.default_rng(self.seed)
+        count = len(self.members)
+        for _ in range(self.draws):
+            chosen = generator.integers(count, size=count)
+            yield np.concatenate([self.members[i] for i in chosen])
+
+    def figure(self, statistic: Callable[[Rows], float], *, proportion: bool) -> Figure:
+        """A statistic of rows, with the 2.5 and 97.5 % points of its resamples.
+
+        For a proportion the wider of that and Wilson's interval with n = number of groups: where
+        nearly all succeed, a bootstrap may draw nothing but successes and end in [1, 1].
+        Resamples in which the statistic is NaN (a class is missing) are left out.
+        """
+        rows = np.sort(np.concatenate(self.members)) if self.members else np.empty(0, np.int64)
+        n, groups = len(rows), len(self.members)
+        value = statistic(rows) if n else nan
+        if not isfinite(value):
+            return Figure(value=None, low=None, high=None, n=n, groups=groups)
+        drawn = np.array([statistic(rows) for rows in self.resamples()])
+        low, high = np.nanpercentile(drawn, [2.5, 97.5])
+        if proportion:
+            wilson_low, wilson_high = wilson(value, groups)
+            low, high = min(low, wilson_low), max(high, wilson_high)
+        return Figure(value=float(value), low=float(low), high=float(high), n=n, groups=groups)
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share out of n (Wilson, JASA 22, 1927)."""
+    z2 = _Z * _Z
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,149 @@
+"""Training HGM-Net on a prepared data set by Lightning: seeded, and resumed where it was killed."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+
+from hgmnet.config import Data, Model, Prepare, Train
+from hgmnet.data.store import Store
+from hgmnet.errors import HgmnetError, InvalidDataError
+from hgmnet.learner import DeviceData, EpochFigures, Learner
+from hgmnet.metrics import class_indices
+from hgmnet.models.folder import FORMAT, Seen, Spec
+from hgmnet.models.geometry import check_size
+from hgmnet.models.hgmnet import HGMNet
+
+MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
+CHECKPOINT = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in evaluation mode on the CPU, its spec, and a row of figures an epoch."""
+
+    network: HGMNet
+    spec: Spec
+    curves: tuple[EpochFigures, ...]
+
+
+def fit(
+    store: Store,
+    *,
+    data: Data,
+    prepare: Prepare,
+    model: Model,
+    train: Train,
+    fingerprint: str,
+    checkpoints: Path,
+    on_epoch: Callable[[EpochFigures], None],
+) -> Trained:
+    """Train, or go on from `checkpoints` if a training of the same fingerprint was interrupted.
+
+    Args:
+        store: the prepared images; only train and val are looked at.
+        data: classes.
+        prepare: how the store was made.
+        model: the network's shape.
+        train: the recipe. On a CPU the same seed gives the same weights, bit for bit.
+        fingerprint: identifies everything that the weights depend on.
+        checkpoints: a folder for this fingerprint alone.
+        on_epoch: called with each new epoch's figures.
+
+    Raises:
+        ConfigError: the encoder, its weights, the image side or the device can't be had.
+        InvalidDataError: train or val has no images.
+        HgmnetError: the loss became infinite or NaN.
+    """
+    check_size(prepare.size)
+    spec = _spec(store, data=data, prepare=prepare, model=model, train=train, mark=fingerprint)
+    torch.manual_seed(train.seed)
+    learner = Learner(HGMNet(model, len(data.classes)), spec, train, _device_data(store, data))
+    trainer = lightning.Trainer(
+        accelerator=train.accelerator,
+        devices=1,
+        precision=train.precision,
+        max_epochs=train.epochs,
+        callbacks=[_Watch(on_epoch, checkpoints / CHECKPOINT)],
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        logger=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+    )
+    last = checkpoints / CHECKPOINT
+    trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=True)
+    return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
+
+
+class _Watch(lightning.Callback):
+    """Tells of each epoch, stops at a loss that is no number, keeps the last checkpoint whole."""
+
+    def __init__(self, on_epoch: Callable[[EpochFigures], None], checkpoint: Path) -> None:
+        self.on_epoch = on_epoch
+        self.checkpoint = checkpoint
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
+        figures = learner.curves[-1]
+        if not isfinite(figures.train_loss):
+            raise HgmnetError(
+                f"training diverged in epoch {figures.epoch}: the loss is {figures.train_loss} at "
+                f"learning rate {figures.learning_rate:.2g}; lower train.learning_rate"
+            )
+        self.on_epoch(figures)
+        part = self.checkpoint.with_suffix(".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        trainer.save_checkpoint(part)
+        part.replace(self.checkpoint)
+
+
+def _spec(
+    store: Store, *, data: Data, prepare: Prepare, model: Model, train: Train, mark: str
+) -> Spec:
+    def pixels(split: str) -> tuple[str, ...]:
+        return tuple(sorted({e.pixel_sha256 for e in store.entries if e.split == split}))
+
+    groups = sorted({e.group for e in store.entries if e.split in {"train", "val"}})
+    return Spec(
+        format=FORMAT,
+        model=model,
+        prepare=prepare,
+        classes=data.classes,
+        mean=MEAN,
+        std=STD,
+        data=data.name,
+        seed=train.seed,
+        fingerprint=mark,
+        seen=Seen(train=pixels("train"), val=pixels("val"), groups=tuple(groups)),
+    )
+
+
+def _device_data(store: Store, data: Data) -> DeviceData:
+    rows = {split: store.rows(split) for split in ("train", "val")}
+    for split, found in rows.items():
+        if not len(found):
+            raise InvalidDataError(f"{split} has no images: change split.fractions, or add images")
+    both = np.sort(np.concatenate(list(rows.values())))
+    labels = class_indices([store.entries[i].label for i in both], data.classes)
+    return DeviceData(
+        images=torch.from_numpy(store.images[both]),
+        masks=torch.from_numpy(store.masks[both]),
+        labels=torch.from_numpy(labels),
+        train=torch.from_numpy(np.searchsorted(both, rows["train"])),
+        val=torch.from_numpy(np.searchsorted(both, rows["val"])),
+    )
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning's notices and advice off the terminal; warnings of other kinds stay."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

@@ -1,0 +1,75 @@
+"""Stage evaluate: count pixels and classes at native size; open the test split only if asked to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hgmnet.baselines import baselines
+from hgmnet.config import Data, Evaluate
+from hgmnet.data.busi import read_mask
+from hgmnet.data.images import decode_grey
+from hgmnet.data.resample import Grey, Mask
+from hgmnet.data.split import test_sha
+from hgmnet.data.store import Entry, open_store
+from hgmnet.evaluation import columns, figures, image_row
+from hgmnet.inference import Predictor
+from pipelines.artifacts import Evaluation, Workspace, write_json, write_table
+from pipelines.openings import record_opening
+
+_BATCH = 16
+
+
+def run(root: Path, data: Data, evaluate: Evaluate) -> None:
+    """Write per_image.csv and metrics.json.
+
+    Raises:
+        InvalidDataError: a group or an image that the model was trained on is among the judged.
+    """
+    workspace = Workspace(root, data.name)
+    store = open_store(workspace.prepared)
+    predictor = Predictor.load(workspace.model)
+    sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
+    splits = ["val", "test"] if evaluate.open_test else ["val"]
+    if evaluate.open_test:
+        record_opening(workspace, predictor.identity, sha, "hgmnet evaluate")
+    judged = [entry for entry in store.entries if entry.split in splits]
+    rows = list(_rows(workspace.raw, predictor, judged))
+    write_table(workspace.per_image, columns(data.classes), rows)
+
+    table = pd.DataFrame(rows)
+    found = {
+        split: figures(table[table["split"] == split], data.classes, evaluate.draws, evaluate.seed)
+        for split in splits
+    }
+    write_json(
+        workspace.metrics,
+        Evaluation(
+            data=data.name,
+            test_sha=sha,
+            val=found["val"],
+            test=found.get("test"),
+            baselines=baselines(store, splits[-1], data.classes, evaluate.draws, evaluate.seed),
+        ),
+    )
+
+
+def _rows(
+    raw: Path, predictor: Predictor, entries: list[Entry]
+) -> Iterator[dict[str, str | int | float]]:
+    for start in range(0, len(entries), _BATCH):
+        batch = entries[start : start + _BATCH]
+        images = [_image(raw, entry) for entry in batch]
+        for entry, finding in zip(batch, predictor.predict(images), strict=True):
+            yield image_row(entry, finding, _truth(raw, entry))
+
+
+def _image(raw: Path, entry: Entry) -> Grey:
+    return decode_grey((raw / entry.image).read_bytes(), entry.image)
+
+
+def _truth(raw: Path, entry: Entry) -> Mask:
+    if not entry.masks:
+        return np.zeros((entry.height, entry.width), dtype=np.bool_)
+    return read_mask([raw / name for name in entry.masks.split("|")])

@@ -1,0 +1,53 @@
+"""Stage prepare: resample every live image and its mask once, into arrays."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hgmnet.config import Data, Prepare
+from hgmnet.data.busi import read_mask
+from hgmnet.data.images import decode_grey
+from hgmnet.data.manifest import Record
+from hgmnet.data.resample import Grey, Mask, fit_image, fit_mask
+from hgmnet.data.split import Live, Row, live
+from hgmnet.data.store import Entry, write_store
+from hgmnet.models.geometry import check_size
+from pipelines.artifacts import Workspace, read_rows
+
+
+def run(root: Path, data: Data, prepare: Prepare) -> None:
+    """Write data/<name>/prepared.
+
+    Raises:
+        ConfigError: the encoders can't take the image side.
+        InvalidDataError: an image has no row in split.csv, or can't be read any more.
+    """
+    check_size(prepare.size)
+    workspace = Workspace(root, data.name)
+    rows = read_rows(workspace.split_csv, Row)
+    images = live(rows, read_rows(workspace.manifest, Record))
+    squares = (_square(workspace.raw, image.record, prepare) for image in images)
+    write_store(workspace.prepared, tuple(map(_entry, images)), prepare.size, squares)
+
+
+def _square(raw: Path, record: Record, prepare: Prepare) -> tuple[Grey, Mask]:
+    image = decode_grey((raw / record.image).read_bytes(), record.image)
+    if not record.masks:
+        empty = np.zeros(image.shape, dtype=np.bool_)
+        return fit_image(image, prepare), fit_mask(empty, prepare)
+    mask = read_mask([raw / name for name in record.masks])
+    return fit_image(image, prepare), fit_mask(mask, prepare)
+
+
+def _entry(image: Live) -> Entry:
+    record = image.record
+    return Entry(
+        image=record.image,
+        masks="|".join(record.masks),
+        pixel_sha256=record.pixel_sha256,
+        label=record.label,
+        group=record.group,
+        split=image.row.status,
+        height=record.height,
+        width=record.width,
+    )

@@ -1,0 +1,69 @@
+"""Stage train: train HGM-Net on the prepared images, or go on with a training that was killed."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hgmnet.config import Data, Frozen, Model, Prepare, Train
+from hgmnet.data.store import open_store
+from hgmnet.learner import EpochFigures
+from hgmnet.models.folder import save_model
+from hgmnet.training import fit, quiet_lightning
+from pipelines.artifacts import Workspace, write_json, write_rows
+from pipelines.fingerprint import fingerprint
+from pipelines.tracking import LiveCurves
+
+
+def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) -> None:
+    """Write weights.safetensors, model.json and the curves.
+
+    Raises:
+        HgmnetError: as `hgmnet.training.fit` does.
+    """
+    workspace = Workspace(root, data.name)
+    sections: dict[str, Frozen] = {"data": data, "prepare": prepare, "model": model, "train": train}
+    mark = fingerprint(root, "train", data.name, sections)
+    checkpoints = workspace.state / "checkpoints" / mark
+    settings = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    curves = LiveCurves(root, data.name, mark, dict(_flat(settings)))
+    quiet_lightning()
+
+    def tell(figures: EpochFigures) -> None:
+        curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}))
+        print(_line(figures, train.epochs), flush=True)
+
+    trained = fit(
+        open_store(workspace.prepared),
+        data=data,
+        prepare=prepare,
+        model=model,
+        train=train,
+        fingerprint=mark,
+        checkpoints=checkpoints,
+        on_epoch=tell,
+    )
+    save_model(workspace.model, trained.network, trained.spec)
+    write_rows(workspace.curves, EpochFigures, trained.curves)
+    write_json(workspace.train_metrics, trained.curves[-1])
+    curves.finish("FINISHED")
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _line(figures: EpochFigures, epochs: int) -> str:
+    return (
+        f"epoch {figures.epoch}/{epochs}: loss {figures.train_loss:.3f}, val loss "
+        f"{figures.val_loss:.3f}, lesion Dice {figures.val_lesion_dice:.3f} (coarse "
+        f"{figures.val_coarse_dice:.3f}), accuracy {figures.val_accuracy:.3f}"
+    )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str | float | bool]]:
+    flat: list[tuple[str, str | float | bool]] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat += _flat(value, f"{prefix}{key}.")
+        else:
+            flat.append(
+                (f"{prefix}{key}", value if isinstance(value, float | bool) else str(value))
+            )
+    return flat
