@@ -27,7 +27,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"Python 3.11-3.13 is needed, this is {v.major}.{v.minor}: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	if command -v uv >/dev/null; then \
-	  uv pip sync --python $(BIN)/python --require-hashes requirements.lock && \
+	  uv pip sync --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock && \
 	  uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
 	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock && \
