@@ -33,9 +33,8 @@ class GroupBootstrap:
 
     def __init__(self, groups: Sequence[str], draws: int, seed: int) -> None:
         """Fix `draws` resamples of rows that belong to `groups` (one name a row)."""
-        _, inverse = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-        order = np.argsort(inverse, kind="stable")
-        self.members: list[Rows] = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+        names, inverse = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+        self.members: list[Rows] = [np.flatnonzero(inverse == i) for i in range(len(names))]
         self.draws = draws
         self.seed = seed
 

@@ -118,8 +118,6 @@ def _sample(path: PurePosixPath, masks: tuple[str, ...], twins: int) -> Sample:
         error = (
             f"shares the name {path.stem} with another image, so their masks can't be told apart"
         )
-    elif not masks:
-        error = f"has no mask; expected {path.stem}_mask.png (all black where there is no lesion)"
     return Sample(image=str(path), label=path.parent.name, masks=masks, error=error)
 
 

@@ -1,0 +1,44 @@
+"""Stage ingest: every image into the manifest, every likeness into pairs.csv."""
+
+from pathlib import Path
+
+from hgmnet import config
+from hgmnet.data import curation, duplicates, manifest
+from hgmnet.data.duplicates import Pair
+from hgmnet.data.manifest import Record
+from hgmnet.errors import InvalidDataError
+from pipelines import artifacts
+
+
+def run(root: Path, data: config.Data) -> None:
+    """Read raw/ and curation.csv, write manifest.csv and pairs.csv.
+
+    Raises:
+        InvalidDataError: there are no images, or curation.csv is not what it must be.
+    """
+    space = artifacts.Workspace(root, data.name)
+    records = manifest.build(space.raw)
+    notes = {note.image: note for note in _read_notes(space.curation, records)}
+    named = {note.image: note.group for note in notes.values() if note.group}
+    pairs = [*duplicates.find_copies(records), *duplicates.curated(named)]
+    groups = duplicates.group((record.image for record in records), pairs)
+    excluded = {note.image: note.reason for note in notes.values() if note.exclude}
+    curated = [
+        r.model_copy(update={"group": groups[r.image], "excluded": excluded.get(r.image, "")})
+        for r in records
+    ]
+    artifacts.write_rows(space.manifest, Record, curated)
+    artifacts.write_rows(space.pairs, Pair, pairs)
+    print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
+
+
+def _read_notes(path: Path, records: list[Record]) -> list[curation.Note]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        msg = f"{path} is missing; an empty one has the line {curation.HEADER.strip()}"
+        raise InvalidDataError(msg) from None
+    except UnicodeDecodeError:
+        msg = f"{path} is not UTF-8; save it as CSV UTF-8"
+        raise InvalidDataError(msg) from None
+    return curation.parse(text, str(path), (record.image for record in records))

@@ -1,0 +1,64 @@
+"""Stage register: record the decision in MLflow; register the model if it passed its gate.
+
+It always runs and may run twice: the same model and verdict give the same run and version.
+"""
+
+from pathlib import Path
+from shlex import quote
+
+from filelock import FileLock
+
+from hgmnet.config import Data, Registry
+from hgmnet.errors import RejectedError
+from pipelines import summary
+from pipelines.artifacts import Workspace
+from pipelines.registry import versions
+from pipelines.registry.decision import Decision, read_decision
+from pipelines.registry.record import record
+from pipelines.registry.store import Store, http_limits, open_store_patiently
+
+
+def run(root: Path, data: Data, registry: Registry) -> None:
+    """Record, register, set `challenger`, and print the closing table.
+
+    Raises:
+        ConfigError: MLflow can't be reached, or `registry.name` belongs to another data set.
+        RejectedError: the gate failed; the run is recorded all the same.
+        RuntimeError: the registered version doesn't answer as the model does.
+    """
+    decision = read_decision(Workspace(root, data.name))
+    with FileLock(decision.workspace.state / "register.lock"):
+        store = open_store_patiently(root, data.name)
+        with http_limits(timeout_s=120, retries=3):
+            versions.check_owner(store, registry.name, data.name)
+            run_id = record(store, decision)
+            model = _act(store, registry.name, decision, run_id)
+    _print(store, decision, run_id, model)
+    if decision.gate.status == "failed":
+        report = decision.workspace.html.relative_to(root)
+        raise RejectedError(summary.rejection(decision.gate, run_id, report))
+
+
+def _act(store: Store, name: str, decision: Decision, run_id: str) -> str:
+    """Do what the verdict asks for; what became of the model, in words."""
+    if decision.gate.status == "passed":
+        number = versions.register(store, name, decision, run_id)
+        return f"{name} version {number}, {versions.CHALLENGER}"
+    if decision.gate.status == "failed":
+        known = versions.withdraw(store, name, decision, run_id)
+        return f"{name} version {known}, rejected" if known else "not registered"
+    return "not registered: the test split was not opened (evaluate.open_test)"
+
+
+def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
+    report = decision.workspace.html.relative_to(decision.workspace.root)
+    ui = f"mlflow ui --backend-store-uri {quote(store.uri)} --port 5000"
+    lines = [
+        ("model", model),
+        ("test split", f"opened {decision.openings} times"),
+        ("report", str(report)),
+        ("MLflow run", run_id),
+        ("MLflow UI", store.uri if store.uri.startswith("http") else ui),
+    ]
+    print(f"\n{summary.figures_table(decision.evaluation, decision.gate)}\n")
+    print(f"{summary.details(lines)}\n", flush=True)

@@ -1,0 +1,103 @@
+"""Stage split: nobody moves, who is new is dealt. It reads its own outputs and extends them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from hgmnet import config
+from hgmnet.data import dealing
+from hgmnet.data import split as locked_split
+from hgmnet.data.duplicates import Pair
+from hgmnet.data.manifest import Record
+from hgmnet.data.split import SIDES, Live, Lock, Row
+from hgmnet.errors import InvalidDataError
+from pipelines import artifacts
+from pipelines.artifacts import ValidationReport, Workspace
+
+
+def run(root: Path, data: config.Data, split: config.Split) -> None:
+    """Extend split.csv and split.json by the images that are new, or deal them for the first time.
+
+    Raises:
+        ConfigError: seed or fractions are not those of the lock.
+        InvalidDataError: the images did not pass validation, split.csv is not the locked one, or a
+            class is on no image of a side.
+    """
+    space = Workspace(root, data.name)
+    rows, lock = _read(space, split)
+    records = _valid_records(space)
+    extended = dealing.extend(rows, records, artifacts.read_rows(space.pairs, Pair), split)
+    if lock:
+        lock = locked_split.extended_lock(lock, extended, "images came, left or changed")
+    else:
+        lock = locked_split.new_lock(extended, split, None, "first dealing")
+    _write(space, extended, lock, records)
+
+
+def deal(root: Path, data: config.Data, split: config.Split, reason: str) -> None:
+    """Forget the sides and deal every image anew; the lock's history keeps the reason.
+
+    Raises:
+        InvalidDataError: as `run`, but for the lock, which is not held against anything.
+    """
+    space = Workspace(root, data.name)
+    records = _valid_records(space)
+    rows = dealing.extend([], records, artifacts.read_rows(space.pairs, Pair), split)
+    earlier = artifacts.read_json(space.split_json, Lock) if space.split_json.is_file() else None
+    _write(space, rows, locked_split.new_lock(rows, split, earlier, reason), records)
+
+
+def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | None]:
+    there = [path for path in (space.split_csv, space.split_json) if path.is_file()]
+    if not there:
+        return [], None
+    if len(there) == 1:
+        msg = (
+            f"{there[0]} is there without its other half (split.csv and split.json belong "
+            'together); bring it back from git, or deal anew: hgmnet deal --reason "..."'
+        )
+        raise InvalidDataError(msg)
+    rows = artifacts.read_rows(space.split_csv, Row)
+    lock = artifacts.read_json(space.split_json, Lock)
+    locked_split.verify(rows, lock, params)
+    return rows, lock
+
+
+def _valid_records(space: Workspace) -> list[Record]:
+    if not artifacts.read_json(space.validation, ValidationReport).passed:
+        msg = f"the images did not pass validation ({space.validation}); mend them: dvc repro"
+        raise InvalidDataError(msg)
+    return artifacts.read_rows(space.manifest, Record)
+
+
+def _write(space: Workspace, rows: list[Row], lock: Lock, records: list[Record]) -> None:
+    there = locked_split.live(rows, records)
+    _check(there)
+    artifacts.write_rows(space.split_csv, Row, rows)
+    artifacts.write_json(space.split_json, lock)
+    sides = Counter(item.row.status for item in there)
+    dealt = ", ".join(f"{side} {sides[side]}" for side in SIDES)
+    sha = locked_split.test_sha(
+        (item.row.pixel_sha256, item.row.label) for item in there if item.row.status == "test"
+    )
+    print(f"{dealt}, excluded {len(records) - len(there)}; test set {sha[:12]}")
+
+
+def _check(there: Sequence[Live]) -> None:
+    """Hold what the split promises: no group on two sides, every class on every side."""
+    sides: dict[str, set[str]] = {}
+    for item in there:
+        sides.setdefault(item.row.group, set()).add(item.row.status)
+    straddling = sorted(group for group, found in sides.items() if len(found) > 1)
+    if straddling:
+        msg = f"groups on several sides: {straddling}"
+        raise AssertionError(msg)
+    for label in sorted({item.row.label for item in there}):
+        rows = [item.row for item in there if item.row.label == label]
+        absent = [side for side in SIDES if side not in {row.status for row in rows}]
+        if absent and len({row.group for row in rows}) >= len(SIDES):
+            msg = (
+                f"no {label} image is left on {' and '.join(absent)}; bring images back, add some, "
+                'or deal anew: hgmnet deal --reason "..."'
+            )
+            raise InvalidDataError(msg)

@@ -1,0 +1,141 @@
+"""A made-up evaluation for the tests of the report: eight images, figures, a gate, a spec."""
+
+from typing import Literal
+
+from hgmnet.config import Model, Prepare
+from hgmnet.models.folder import FORMAT, Operating, Seen, Spec
+from pipelines.artifacts import (
+    CheckResult,
+    Evaluation,
+    FailedExpectation,
+    Figure,
+    GateResult,
+    ValidationReport,
+)
+from pipelines.report.evidence import Case, Evidence
+
+CLASSES = ("benign", "malignant", "normal")
+Status = Literal["passed", "failed", "not judged"]
+
+
+def case(image: str, tp: int = 0, fp: int = 0, fn: int = 0, **changes) -> Case:
+    """An image of 100 px, in test, decided rightly with probability 0.8."""
+    label = image.split("/", maxsplit=1)[0]
+    facts = {
+        "split": "test",
+        "label": label,
+        "pixels": 100,
+        "coarse_tp": tp,
+        "coarse_fp": fp,
+        "coarse_fn": fn,
+        "served": tp + fp,
+        "predicted": label,
+        "decision": label,
+        "probs": {name: 0.8 if name == label else 0.1 for name in CLASSES},
+    }
+    return Case(image=image, tp=tp, fp=fp, fn=fn, **(facts | changes))
+
+
+CASES = (
+    case("benign/benign (1).png", tp=10),
+    case("benign/benign (2).png", tp=8, fp=2, fn=2),
+    case("benign/<i>.png", tp=5, fn=5),
+    case("malignant/malignant (1).png", tp=30, fp=10),
+    case("malignant/malignant (2).png", fn=20, predicted="benign"),
+    case("normal/normal (1).png", fp=4, served=0),
+    case("normal/normal (2).png"),
+    case("benign/benign (9).png", tp=9, fn=1, split="val"),
+)
+
+
+def figure(value: float | None) -> Figure:
+    low, high = (None, None) if value is None else (value - 0.06, value + 0.05)
+    return Figure(value=value, low=low, high=high, n=7, groups=6)
+
+
+def check(
+    metric: str, bound: float, value: float | None, on: str = "point", passed: bool = True
+) -> CheckResult:
+    return CheckResult(
+        metric=metric, on=on, bound=bound, value=value, passed=passed, reason="made up"
+    )
+
+
+def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evidence:
+    """Everything a report needs; `changes` replace fields of Evidence."""
+    figures = {
+        "lesion_dice": figure(0.7427),
+        "accuracy": figure(0.857),
+        "served_normal_fp_rate": figure(0.1),
+        "sensitivity_malignant": figure(None),
+    }
+    val = {name: figure(0.6) for name in figures}
+    opened = status != "not judged"
+    good = status == "passed"
+    checks = (
+        check("lesion_dice", 0.7 if good else 0.7431, 0.7427 if opened else None, passed=good),
+        check("accuracy", 0.7, 0.797 if opened else None, "conservative", passed=opened),
+    )
+    facts = {
+        "validation": ValidationReport(
+            data=data,
+            passed=True,
+            images=40,
+            per_class={"benign": 20, "malignant": 12, "normal": 8},
+            expectations=14,
+            failures=(_warning(),),
+        ),
+        "curves": tuple(
+            {"epoch": e, "train_loss": 1 / e, "val_loss": 1.2 / e, "learning_rate": 1e-4 * e}
+            for e in (1, 2, 3)
+        ),
+        "cases": CASES if opened else tuple(c for c in CASES if c.split == "val"),
+        "evaluation": Evaluation(
+            data=data,
+            test_sha="7e57" * 16,
+            val=val,
+            test=figures if opened else None,
+            baselines={"majority_accuracy": figure(0.56), "area_auroc_malignant": figure(0.72)},
+        ),
+        "gate": GateResult(data=data, test_sha="7e57" * 16, status=status, checks=checks),
+        "spec": _spec(data),
+        "operating": Operating(
+            temperature=1.25,
+            mask_threshold=0.5,
+            min_area=0.002,
+            malignant_threshold=0.31,
+            normal_means_no_mask=True,
+            mirror=True,
+        ),
+        "identity": "1dea" * 16,
+    }
+    return Evidence(**(facts | changes))
+
+
+def _warning() -> FailedExpectation:
+    files = ("benign/a.png", "benign/<b>.png")
+    meaning = "no two images share their pixels"
+    return FailedExpectation(expectation="unique", severity="warning", meaning=meaning, files=files)
+
+
+def _spec(data: str) -> Spec:
+    model = Model(
+        encoder="resnet18",
+        encoder_weights="none",
+        decoder_channels=(16, 16, 8, 8, 8),
+        gate="tied",
+        detach_coarse=False,
+        dropout=0.1,
+    )
+    return Spec(
+        format=FORMAT,
+        model=model,
+        prepare=Prepare(size=64, fit="stretch"),
+        classes=CLASSES,
+        mean=0.4,
+        std=0.2,
+        data=data,
+        seed=3,
+        fingerprint="f1" * 32,
+        seen=Seen(train=tuple("abcde"), val=("v",), groups=("g",)),
+    )

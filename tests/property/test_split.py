@@ -1,0 +1,132 @@
+"""Laws of the split, for any data set, any likeness within it and any order of the files."""
+
+from collections import Counter, defaultdict
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hgmnet.config import Fractions, Split
+from hgmnet.data import dealing, duplicates, split
+from hgmnet.data.duplicates import Pair
+from hgmnet.data.manifest import Record
+
+PARAMS = Split(seed=0, fractions=Fractions(train=0.65, val=0.15, test=0.2), conflicts="exclude")
+LABELS = ("benign", "malignant", "normal")
+
+
+def record(label, number, sha):
+    image = f"{label}/{number}.png"
+    return Record(
+        image=image, label=label, masks=(), width=1, height=1, mode="L", pixel_sha256=sha,
+        mask_pixels=0, masks_match=True, masks_binary=True, intensity_mean=0, intensity_std=0,
+        group=image, excluded="", error="",
+    )  # fmt: skip
+
+
+@st.composite
+def sets(draw):
+    """Images, some of them copies of one another, and pairs, copies included."""
+    cells = draw(
+        st.lists(
+            st.tuples(st.sampled_from(LABELS), st.integers(0, 30), st.integers(0, 60)),
+            unique_by=lambda cell: cell[:2],
+            max_size=40,
+        )
+    )
+    records = [record(label, number, f"{pixels:02}") for label, number, pixels in cells]
+    images = [r.image for r in records]
+    links = (
+        draw(st.lists(st.tuples(st.sampled_from(images), st.sampled_from(images)), max_size=12))
+        if images
+        else []
+    )
+    scenes = [
+        Pair(first=min(link), second=max(link), kind="scene", score=0.9, transform="shift")
+        for link in links
+        if link[0] != link[1]
+    ]
+    return records, [*duplicates.find_copies(records), *scenes]
+
+
+def within(pairs, records):
+    images = {r.image for r in records}
+    return [pair for pair in pairs if {pair.first, pair.second} <= images]
+
+
+@given(sets(), st.randoms())
+def test_the_order_of_files_and_pairs_does_not_matter(data, random):
+    records, pairs = data
+    rows = dealing.extend([], records, pairs, PARAMS)
+    random.shuffle(records)
+    random.shuffle(pairs)
+    assert dealing.extend([], records, pairs, PARAMS) == rows
+
+
+@given(sets())
+def test_every_image_is_somewhere(data):
+    records, pairs = data
+    rows = dealing.extend([], records, pairs, PARAMS)
+    assert Counter((r.label, r.name, r.pixel_sha256) for r in rows) == Counter(
+        (r.label, r.name, r.pixel_sha256) for r in records
+    )
+    assert all(bool(r.reason) == (r.status == "excluded") for r in rows)
+
+
+@given(sets(), st.randoms())
+@settings(max_examples=200)
+def test_groups_stay_whole_while_images_come(data, random):
+    """In several steps: the pairs between live images never join two sides."""
+    records, pairs = data
+    random.shuffle(records)
+    rows = []
+    for end in (len(records) // 3, len(records) // 2, len(records)):
+        here = records[:end]
+        rows = dealing.extend(rows, here, within(pairs, here), PARAMS)
+        sides = {item.record.image: item.row.status for item in split.live(rows, here)}
+        for pair in pairs:
+            if pair.first in sides and pair.second in sides:
+                assert sides[pair.first] == sides[pair.second]
+        groups = defaultdict(set)
+        for item in split.live(rows, here):
+            groups[item.row.group].add(item.row.status)
+        assert all(len(found) == 1 for found in groups.values())
+
+
+@given(sets(), st.randoms())
+@settings(max_examples=200)
+def test_adding_images_moves_nobody(data, random):
+    """Who had a side has it still, or has left; and who had left stays away."""
+    records, pairs = data
+    random.shuffle(records)
+    some = records[: len(records) // 2]
+    before = dealing.extend([], some, within(pairs, some), PARAMS)
+    after = {(r.label, r.name): r.status for r in dealing.extend(before, records, pairs, PARAMS)}
+    for row in before:
+        assert after[row.label, row.name] in {row.status, "excluded"}
+
+
+@given(sets())
+def test_extending_by_nothing_changes_nothing(data):
+    records, pairs = data
+    rows = dealing.extend([], records, pairs, PARAMS)
+    assert dealing.extend(rows, records, pairs, PARAMS) == rows
+
+
+@given(sets(), st.randoms())
+def test_withdrawing_images_changes_no_row_of_the_others(data, random):
+    records, pairs = data
+    rows = dealing.extend([], records, pairs, PARAMS)
+    rest = random.sample(records, len(records) // 2)
+    after = dealing.extend(rows, rest, within(pairs, rest), PARAMS)
+    assert Counter((r.label, r.name, r.status) for r in after) == Counter(
+        (r.label, r.name, r.status) for r in rows
+    )
+
+
+@given(st.integers(20, 120), st.integers(0, 5))
+def test_the_proportions_are_near_the_fractions(count, seed):
+    records = [record("benign", n, str(n)) for n in range(count)]
+    params = PARAMS.model_copy(update={"seed": seed})
+    held = Counter(r.status for r in dealing.extend([], records, [], params))
+    for side, share in PARAMS.fractions.model_dump().items():
+        assert abs(held[side] - share * count) <= 1.5

@@ -1,0 +1,55 @@
+"""A store of squares with bright discs, and the settings to train on it in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hgmnet.config import Params, load_params
+from hgmnet.data.store import Entry, Store, open_store, write_store
+
+QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"
+SIZE = 32
+CLASSES = ("benign", "malignant", "normal")
+
+
+def params(**train) -> Params:
+    """The quickstart's settings at 32 px, with a small network and two epochs."""
+    plain = load_params(QUICKSTART).model_dump(by_alias=True)
+    plain["prepare"] |= {"size": SIZE, "fit": "stretch"}
+    plain["model"] |= {"encoder": "mobilenet_v2", "decoder_channels": (16, 16, 8, 8, 8)}
+    plain["train"] |= {"epochs": 2, "batch_size": 4, "accelerator": "cpu"} | train
+    return Params.model_validate(plain)
+
+
+def small_store(folder: Path, count: int = 18) -> Store:
+    """`count` images, classes in turn, every third of each in val and test; discs for lesions."""
+    generator = np.random.default_rng(0)
+    entries, squares = [], []
+    for i in range(count):
+        label = CLASSES[i % 3]
+        image = generator.integers(0, 120, (SIZE, SIZE), dtype=np.uint8)
+        mask = np.zeros((SIZE, SIZE), dtype=bool)
+        if label != "normal":
+            mask[8:20, 10:22] = True
+            image[mask] = 255 if label == "benign" else 180
+        split = ("train", "train", "val", "train", "test", "train")[(i // 3) % 6]
+        entries.append(
+            entry(f"{label}/{i}.png", label=label, split=split, pixel_sha256=f"{i:064x}")
+        )
+        squares.append((image, mask))
+    write_store(folder, tuple(entries), SIZE, squares)
+    return open_store(folder)
+
+
+def entry(image: str, **changes) -> Entry:
+    known = {
+        "image": image,
+        "masks": "",
+        "pixel_sha256": image,
+        "label": "benign",
+        "group": image,
+        "split": "train",
+        "height": 40,
+        "width": 50,
+    }
+    return Entry(**(known | changes))

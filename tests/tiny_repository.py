@@ -1,0 +1,123 @@
+"""A repository as the stages before `register` leave it: six images and an untrained network."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+
+from hgmnet.config import Params, load_params
+from hgmnet.models.folder import FORMAT, Operating, Seen, Spec, save_model, save_operating
+from hgmnet.models.hgmnet import HGMNet
+from pipelines.artifacts import (
+    CheckResult,
+    Evaluation,
+    Figure,
+    GateResult,
+    Workspace,
+    write_json,
+    write_table,
+    write_text,
+)
+
+QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"
+RAW_LOCK = {"path": "data/phantom/raw", "md5": "0123.dir"}
+
+
+def make_repository(root: Path) -> Workspace:
+    """The whole of it; the gate passed."""
+    workspace = Workspace(root, "phantom")
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load(QUICKSTART.read_text())
+    params["prepare"]["size"] = 32
+    params["model"] |= {"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]}
+    root.mkdir(exist_ok=True)
+    with (root / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    lock = {"schema": "2.0", "stages": {"ingest": {"deps": [RAW_LOCK]}, "register": {"cmd": "x"}}}
+    with (root / "dvc.lock").open("w") as file:
+        yaml.dump(lock, file)
+    make_images(workspace)
+    make_model(workspace, seed=0)
+    judge(workspace, "passed")
+    for path in (workspace.html, workspace.model_card, workspace.curves, workspace.split_csv):
+        write_text(path, "made up\n")
+    return workspace
+
+
+def make_images(workspace: Workspace) -> None:
+    generator = np.random.default_rng(0)
+    names = [f"benign/benign ({i}).png" for i in range(1, 7)]
+    for i, name in enumerate(names):
+        path = workspace.raw / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grey = generator.integers(0, 256, (6, 5 + i), dtype=np.uint8)
+        Image.fromarray(grey).resize((40 + i, 50), Image.Resampling.BICUBIC).save(path)
+    write_table(workspace.per_image, ("image",), ({"image": name} for name in names))
+
+
+def make_model(workspace: Workspace, seed: int) -> None:
+    params = load_params(workspace.root / "params.yaml")
+    torch.manual_seed(seed)
+    network = liven(HGMNet(params.model, len(params.data.classes)))
+    save_model(workspace.model, network, spec(params, seed))
+    operating = Operating(
+        temperature=1.5,
+        mask_threshold=0.5,
+        min_area=0.0,
+        malignant_threshold=0.4,
+        normal_means_no_mask=False,
+        mirror=True,
+    )
+    save_operating(workspace.model, operating)
+
+
+def liven(network: HGMNet) -> HGMNet:
+    """Make an untrained network answer differently for different images."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    torch.nn.init.normal_(network.classifier[-1].weight)
+    network.train()(torch.randn(8, 1, 32, 32))
+    return network
+
+
+def spec(params: Params, seed: int) -> Spec:
+    return Spec(
+        format=FORMAT,
+        model=params.model,
+        prepare=params.prepare,
+        classes=params.data.classes,
+        mean=0.4,
+        std=0.2,
+        data=params.data.name,
+        seed=seed,
+        fingerprint=f"fingerprint{seed}",
+        seen=Seen(train=("a",), val=("b",), groups=("g",)),
+    )
+
+
+def judge(workspace: Workspace, status: str, bound: float = 0.7) -> None:
+    """Write metrics.json and gate.json with lesion Dice 0.75 or, if failed, 0.6."""
+    value = 0.6 if status == "failed" else 0.75
+    figures = {
+        "lesion_dice": Figure(value=value, low=value - 0.05, high=value + 0.05, n=6, groups=6),
+        "auroc_malignant": Figure(value=None, low=None, high=None, n=6, groups=6),
+    }
+    test = None if status == "not judged" else figures
+    evaluation = Evaluation(
+        data=workspace.data, test_sha="t" * 64, val=figures, test=test, baselines={}
+    )
+    check = CheckResult(
+        metric="lesion_dice",
+        on="point",
+        bound=bound,
+        value=value,
+        passed=status == "passed",
+        reason="made up",
+    )
+    checks = () if status == "not judged" else (check,)
+    gate = GateResult(data=workspace.data, test_sha="t" * 64, status=status, checks=checks)
+    write_json(workspace.metrics, evaluation)
+    write_json(workspace.gate, gate)

@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from hgmnet.config import Augment
+from hgmnet.data.augment import apply, draw
+
+OFF = Augment(
+    rotate_degrees=0, scale=0, shift=0, elastic=0, gamma=0, contrast=0, noise=0, mirror=False
+)
+FULL = Augment(
+    rotate_degrees=20,
+    scale=0.2,
+    shift=0.1,
+    elastic=0.03,
+    gamma=0.3,
+    contrast=0.3,
+    noise=0.1,
+    mirror=True,
+)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    image = torch.rand(6, 1, 32, 32, generator=seeded()) * 0.8 + 0.1
+    mask = torch.zeros(6, 1, 32, 32)
+    mask[:, :, 10:22, 8:20] = 1
+    return image, mask
+
+
+def test_strength_zero_is_the_identity(batch):
+    image, mask = apply(*batch, draw(6, OFF, seeded()))
+    torch.testing.assert_close(image, batch[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(mask, batch[1])
+
+
+def test_the_same_draw_gives_the_same_change(batch):
+    drawn = draw(6, FULL, seeded(3))
+    torch.testing.assert_close(apply(*batch, drawn), apply(*batch, drawn), rtol=0, atol=0)
+    assert not torch.equal(draw(6, FULL, seeded(4)).theta, drawn.theta)
+
+
+def test_image_and_mask_move_together(batch):
+    _, mask = batch
+    geometry = FULL.model_copy(update={"gamma": 0, "contrast": 0, "noise": 0})
+    for seed in range(5):
+        image, moved = apply(mask.clone(), mask, draw(6, geometry, seeded(seed)))
+        torch.testing.assert_close((image >= 0.5).float(), moved)
+        assert 0.5 < moved.sum() / mask.sum() < 2
+
+
+def test_only_mirror_mirrors(batch):
+    mirror = OFF.model_copy(update={"mirror": True})
+    image, _ = apply(*batch, draw(6, mirror, seeded()))
+    kinds = []
+    for new, old in zip(image, batch[0], strict=True):
+        same = torch.allclose(new, old, atol=1e-5)
+        assert same or torch.allclose(new, old.flip(-1), atol=1e-5)
+        kinds.append(same)
+    assert {True, False} == set(kinds)
+
+
+def test_values_stay_in_range(batch):
+    image, mask = apply(*batch, draw(6, FULL, seeded()))
+    assert 0 <= image.min() <= image.max() <= 1
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from hgmnet.calibration import calibrate, fit_temperature, minimum_area, threshold_for
+from hgmnet.config import Calibrate
+from hgmnet.errors import InvalidDataError
+from hgmnet.inference import Raw, softmax
+
+AIM = Calibrate(malignant_sensitivity=0.9, normal_means_no_mask=True, mirror=False)
+
+
+def test_the_temperature_that_made_the_labels_is_found_again():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(4000, 3)).astype(np.float32) * 2
+    labels = np.array([generator.choice(3, p=p) for p in softmax(logits / 2)])
+    assert fit_temperature(logits, labels) == pytest.approx(2.0, rel=0.1)
+
+
+def test_the_threshold_passes_the_stated_share_of_positives_and_not_one_more():
+    scores = np.arange(1, 21) / 20
+    threshold = threshold_for(scores, 0.9)
+    assert (scores >= threshold).mean() == pytest.approx(0.9)
+    assert threshold_for(np.array([0.3]), 0.9) == 0.3
+
+
+def test_minimum_area_spares_what_met_its_lesion():
+    truth = np.zeros((3, 10, 10), bool)
+    truth[:2, :5, :5] = True
+    said = np.zeros_like(truth)
+    said[0, :4, :5] = True  # 20 px on the lesion
+    said[2, 9, 9] = True  # a speck on a normal
+    assert minimum_area(said, truth) == pytest.approx(0.1)
+    assert minimum_area(np.zeros_like(said), truth) == 0
+
+
+def test_val_without_malignant_images_is_refused():
+    raw = Raw(
+        np.zeros((2, 4, 4), np.float32),
+        np.zeros((2, 4, 4), np.float32),
+        np.zeros((2, 3), np.float32),
+    )
+    with pytest.raises(InvalidDataError, match="no malignant image"):
+        calibrate(
+            raw,
+            np.zeros((2, 4, 4), np.uint8),
+            np.array([0, 2]),
+            ("benign", "malignant", "normal"),
+            AIM,
+        )

@@ -1,0 +1,57 @@
+from hgmnet.data import duplicates
+from hgmnet.data.duplicates import Pair
+from hgmnet.data.manifest import Record
+
+
+def record(image, sha, excluded=""):
+    return Record(
+        image=image, label=image.split("/")[0], masks=(), width=1, height=1, mode="L",
+        pixel_sha256=sha, mask_pixels=0, masks_match=True, masks_binary=True, intensity_mean=0,
+        intensity_std=0, group=image, excluded=excluded, error="",
+    )  # fmt: skip
+
+
+def pair(first, second):
+    return Pair(first=first, second=second, kind="scene", score=0.9, transform="shift")
+
+
+def test_copies_are_chained_to_the_first():
+    records = [record("b/3", "x"), record("a/1", "x"), record("a/2", "x"), record("a/9", "y")]
+    pairs = duplicates.find_copies(records)
+    assert [(p.first, p.second, p.kind, p.score) for p in pairs] == [
+        ("a/1", "a/2", "copy", 1),
+        ("a/1", "b/3", "copy", 1),
+    ]
+
+
+def test_unreadable_images_are_like_nothing():
+    assert duplicates.find_copies([record("a/1", ""), record("a/2", "")]) == []
+
+
+def test_groups_are_transitive_and_called_after_the_first():
+    groups = duplicates.group("edcba", [pair("d", "e"), pair("b", "d"), pair("a", "z")])
+    assert groups == {"a": "a", "b": "b", "c": "c", "d": "b", "e": "b"}
+
+
+def test_the_order_of_pairs_does_not_matter():
+    pairs = [pair("a", "b"), pair("c", "d"), pair("b", "c")]
+    assert duplicates.group("abcd", pairs) == duplicates.group("dcba", pairs[::-1])
+
+
+def test_curation_merges():
+    pairs = duplicates.curated({"c": "patient 1", "a": "patient 1", "b": "patient 2"})
+    assert [(p.first, p.second, p.transform) for p in pairs] == [("a", "c", "curation")]
+
+
+def test_conflicts():
+    records = [record("benign/1", "x"), record("malignant/1", "x"), record("benign/2", "y")]
+    assert duplicates.conflicts(records) == {"benign/1", "malignant/1"}
+
+
+def test_an_excluded_copy_contradicts_nobody():
+    records = [record("benign/1", "x", excluded="wrong label"), record("malignant/1", "x")]
+    assert duplicates.conflicts(records) == set()
+
+
+def test_one_label_is_no_conflict():
+    assert duplicates.conflicts([record("benign/1", "x"), record("benign/2", "x")]) == set()

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+from small_store import CLASSES, params
+
+from hgmnet.errors import ConfigError
+from hgmnet.inference import Predictor, decide, serve
+from hgmnet.models.folder import (
+    FORMAT,
+    OPERATING,
+    SPEC,
+    WEIGHTS,
+    Operating,
+    Seen,
+    Spec,
+    identity,
+    save_model,
+    save_operating,
+)
+from hgmnet.models.hgmnet import HGMNet
+
+OPERATING_POINT = Operating(
+    temperature=1.5,
+    mask_threshold=0.5,
+    min_area=0.01,
+    malignant_threshold=0.4,
+    normal_means_no_mask=True,
+    mirror=True,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    settings = params()
+    spec = Spec(
+        format=FORMAT,
+        model=settings.model,
+        prepare=settings.prepare,
+        classes=CLASSES,
+        mean=0.449,
+        std=0.226,
+        data="phantom",
+        seed=0,
+        fingerprint="f",
+        seen=Seen(train=(), val=(), groups=()),
+    )
+    save_model(tmp_path, HGMNet(settings.model, 3), spec)
+    save_operating(tmp_path, OPERATING_POINT)
+    return tmp_path
+
+
+def test_a_folder_rebuilds_the_same_model_anywhere(folder):
+    images = [
+        np.random.default_rng(i).integers(0, 256, (50 + i, 70), dtype=np.uint8) for i in range(3)
+    ]
+    first, second = (Predictor.load(folder).predict(images) for _ in range(2))
+    for image, one, two in zip(images, first, second, strict=True):
+        assert one.probs == two.probs
+        assert sum(one.probs.values()) == pytest.approx(1)
+        assert one.mask.shape == image.shape
+        assert (one.raw_mask == two.raw_mask).all()
+        assert one.lesion_area == one.mask.sum()
+
+
+def test_a_batch_equals_each_image_alone(folder):
+    predictor = Predictor.load(folder)
+    images = [np.random.default_rng(i).integers(0, 256, (60, 60), dtype=np.uint8) for i in range(5)]
+    together = predictor.predict(images, batch_size=2)
+    for image, finding in zip(images, together, strict=True):
+        alone = predictor.predict([image])[0]
+        assert alone.probs == pytest.approx(finding.probs, abs=1e-5)
+        assert (alone.raw_mask != finding.raw_mask).mean() < 0.001
+
+
+def test_mirror_makes_the_answer_mirror_with_the_image(folder):
+    predictor = Predictor.load(folder)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    one, two = predictor.predict([image, np.ascontiguousarray(image[:, ::-1])])
+    assert one.probs == pytest.approx(two.probs, abs=1e-5)
+    assert (one.raw_mask[:, ::-1] != two.raw_mask).mean() < 0.001
+
+
+def test_every_file_changes_the_identity(folder):
+    seen = {identity(folder)}
+    for name in (WEIGHTS, SPEC, OPERATING):
+        (folder / name).write_bytes((folder / name).read_bytes() + b" ")
+        seen.add(identity(folder))
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SPEC, OPERATING])
+def test_an_absent_or_damaged_file_is_named(folder, name):
+    (folder / name).write_bytes(b"damaged")
+    with pytest.raises(ConfigError, match=name):
+        Predictor.load(folder)
+    (folder / name).unlink()
+    with pytest.raises(ConfigError, match=f"{name} is missing"):
+        Predictor.load(folder)
+
+
+def test_decision_is_malignant_from_the_threshold_on():
+    probs = np.array([0.55, 0.4, 0.05])
+    assert decide(probs, CLASSES, 0.4) == "malignant"
+    assert decide(probs, CLASSES, 0.41) == "benign"
+    assert decide(np.array([0.1, 0.3, 0.6]), CLASSES, 0.9) == "normal"
+
+
+def test_what_is_served_obeys_minimum_area_and_the_consistency_rule():
+    mask = np.zeros((10, 10), bool)
+    mask[0, :2] = True
+    assert serve(mask, "benign", OPERATING_POINT).sum() == 2
+    assert not serve(mask, "normal", OPERATING_POINT).any()
+    keep = OPERATING_POINT.model_copy(update={"normal_means_no_mask": False})
+    assert serve(mask, "normal", keep).sum() == 2
+    strict = OPERATING_POINT.model_copy(update={"min_area": 0.03})
+    assert not serve(mask, "benign", strict).any()

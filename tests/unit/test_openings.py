@@ -1,0 +1,50 @@
+"""Every opening of the test split is counted."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hgmnet.errors import InvalidDataError
+from pipelines.artifacts import Workspace
+from pipelines.openings import openings_count, read_openings, record_opening
+
+
+def test_without_a_record_nothing_was_opened(tmp_path: Path):
+    assert openings_count(tmp_path / "openings.jsonl", "a") == 0
+
+
+def test_counts_only_this_test_split(tmp_path: Path):
+    workspace = Workspace(tmp_path, "phantom")
+    for test_sha in ("a", "b", "a"):
+        record_opening(workspace, "model", test_sha, "hgmnet evaluate")
+    assert openings_count(workspace.openings, "a") == 2
+    assert openings_count(workspace.openings, "b") == 1
+    assert openings_count(workspace.openings, "c") == 0
+
+
+def test_an_opening_says_who_when_how_and_of_what(tmp_path: Path):
+    workspace = Workspace(tmp_path, "phantom")
+    made = record_opening(workspace, "model", "a", "hgmnet evaluate")
+    assert read_openings(workspace.openings) == [made]
+    assert made.who
+    assert made.when.endswith("+00:00")
+    assert (made.command, made.model, made.test_sha) == ("hgmnet evaluate", "model", "a")
+
+
+def test_openings_at_once_are_all_kept(tmp_path: Path):
+    workspace = Workspace(tmp_path, "phantom")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: record_opening(workspace, f"{i}", "a", "x" * 9000), range(40)))
+    assert {opening.model for opening in read_openings(workspace.openings)} == {
+        f"{i}" for i in range(40)
+    }
+
+
+def test_a_damaged_line_is_named(tmp_path: Path):
+    workspace = Workspace(tmp_path, "phantom")
+    record_opening(workspace, "model", "a", "hgmnet evaluate")
+    with workspace.openings.open("a") as file:
+        file.write("{\n")
+    with pytest.raises(InvalidDataError, match="line 2"):
+        openings_count(workspace.openings, "a")

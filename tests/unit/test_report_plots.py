@@ -1,0 +1,59 @@
+"""What the charts are made of: the ROC's corners, the confusion matrix, the curves."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from pipelines.report import plots
+from tests.made_up import CASES, CLASSES, case
+
+TEST = [c for c in CASES if c.split == "test"]
+
+
+def test_confusion_agrees_with_scikit_learn():
+    reference = confusion_matrix(
+        [c.label for c in TEST], [c.predicted for c in TEST], labels=CLASSES
+    )
+    assert plots.confusion(TEST, CLASSES) == tuple(map(tuple, reference.tolist()))
+
+
+def test_roc_passes_through_the_corners_of_scikit_learns():
+    scores = (0.9, 0.7, 0.7, 0.4, 0.2, 0.2)
+    labels = ("malignant", "benign", "malignant", "malignant", "benign", "normal")
+    cases = [
+        case(f"{label}/{i}.png", probs={"benign": 1 - s, "malignant": s, "normal": 0.0})
+        for i, (label, s) in enumerate(zip(labels, scores, strict=True))
+    ]
+    fpr, tpr, _ = roc_curve(
+        [label == "malignant" for label in labels], scores, drop_intermediate=False
+    )
+    assert np.array(plots.roc_corners(cases)) == pytest.approx(np.column_stack([fpr, tpr]))
+
+
+def test_training_plots_draw_what_was_recorded_and_no_more():
+    curves = [{"epoch": 1.0, "val_accuracy": 0.5}, {"epoch": 2.0}, {"epoch": 3.0, "other": 1.0}]
+    found = plots.training_plots(curves)
+    assert [plot.title for plot in found] == ["Accuracy on val"]
+    assert found[0].caption == "At the end: val 0.5."
+
+
+@pytest.mark.parametrize("epochs", [[1.0], [1.0, 2.0]])
+def test_training_plots_of_a_short_training(epochs):
+    assert len(plots.training_plots([{"epoch": e, "train_loss": e} for e in epochs])) == 1
+
+
+def test_without_malignant_images_there_is_no_roc():
+    titles = [plot.title for plot in plots.class_plots([case("benign/a.png", tp=1)])]
+    assert titles == ["Reliability"]
+
+
+def test_lesion_plots_leave_images_without_lesion_out_and_count_the_missed():
+    sizes, spread = plots.lesion_plots(TEST)
+    assert sizes.svg.count('<circle class="dot c1" cx=') == 3 + 1  # benign, and its legend
+    assert sizes.caption == "5 lesions, 1 of them missed altogether (Dice 0)."
+    assert "fine net 0.800" in spread.caption
+    assert plots.lesion_plots([case("normal/a.png", fp=3)]) == ()
+
+
+def test_a_name_in_a_tooltip_is_escaped():
+    assert "&lt;i&gt;: Dice" in plots.lesion_plots(TEST)[0].svg

@@ -1,0 +1,100 @@
+"""What a person reads at the end of a run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.artifacts import CheckResult, Evaluation, Figure, GateResult
+from pipelines.summary import details, figures_table, rejection
+
+
+def figure(value: float | None) -> Figure:
+    ends = (None, None) if value is None else (value - 0.05, value + 0.05)
+    return Figure(value=value, low=ends[0], high=ends[1], n=10, groups=9)
+
+
+def check(metric: str, value: float | None, bound: float, on: str = "point") -> CheckResult:
+    passed = value is not None and value >= bound
+    return CheckResult(
+        metric=metric, on=on, bound=bound, value=value, passed=passed, reason="is absent"
+    )
+
+
+def gate(*checks: CheckResult) -> GateResult:
+    status = "passed" if all(c.passed for c in checks) else "failed"
+    return GateResult(data="phantom", test_sha="t", status=status, checks=checks)
+
+
+def evaluation(**figures: float | None) -> Evaluation:
+    test = {name: figure(value) for name, value in figures.items()}
+    return Evaluation(data="phantom", test_sha="t", val={}, test=test, baselines={})
+
+
+def test_the_table_has_every_check_and_every_headline():
+    checks = (check("lesion_dice", 0.742, 0.7), check("accuracy", 0.75, 0.7, on="conservative"))
+    figures = evaluation(lesion_dice=0.742, accuracy=0.8, served_normal_fp_rate=0.1)
+    title, empty, *lines = figures_table(figures, gate(*checks)).splitlines()
+    assert (title, empty) == ("phantom, test split: passed", "")
+    assert [re.split(r"  +", line) for line in lines] == [
+        ["figure", "value", "95 % interval", "bound", "verdict"],
+        ["Lesion Dice", "0.742", "0.692 to 0.792", "≥ 0.70", "passed"],
+        ["Accuracy", "0.800", "0.750 to 0.850", "≥ 0.70, conservative end", "passed"],
+        ["Normals with a false lesion, as served", "0.100", "0.050 to 0.150", "–", "not asked"],
+    ]
+    assert lines[0].index("value") == lines[1].index("0.742") == lines[2].index("0.800")
+
+
+def test_a_false_positive_rate_has_an_upper_bound():
+    table = figures_table(evaluation(), gate(check("served_normal_fp_rate", 0.5, 0.4)))
+    assert "≤ 0.40" in table
+
+
+def test_without_an_opened_test_split_the_figures_are_those_on_val():
+    closed = Evaluation(
+        data="phantom", test_sha="t", val={"accuracy": figure(0.8)}, test=None, baselines={}
+    )
+    asked = check("accuracy", None, 0.7)
+    verdict = GateResult(data="phantom", test_sha="t", status="not judged", checks=(asked,))
+    table = figures_table(closed, verdict)
+    assert table.startswith("phantom, val split: not judged\n")
+    assert re.search("0.800 .* not judged", table)
+    assert "failed" not in table
+
+
+def test_a_figure_that_could_not_be_computed_is_a_dash():
+    table = figures_table(evaluation(lesion_dice=None), gate(check("lesion_dice", None, 0.7)))
+    assert re.split(r"  +", table.splitlines()[-1]) == ["Lesion Dice", "–", "–", "≥ 0.70", "failed"]
+
+
+def test_details_are_aligned():
+    assert details([("model", "a"), ("report", "b")]) == "model   a\nreport  b"
+
+
+def test_a_rejection_names_every_failed_check_and_no_other():
+    verdict = gate(
+        check("lesion_dice", 0.61, 0.65),
+        check("accuracy", 0.9, 0.8),
+        check("auroc_malignant", None, 0.8),
+        check("macro_f1", 0.5, 0.6, on="conservative"),
+    )
+    assert rejection(verdict, "run1", Path("reports/html/index.html")) == (
+        "Rejected, not an error: lesion Dice 0.610 < 0.65, "
+        "AUROC, malignant against the rest could not be computed, macro F1 (conservative end) 0.500 < 0.60; "
+        "recorded as run run1; report at reports/html/index.html"
+    )
+
+
+def test_a_rate_that_is_too_high_is_above_its_bound():
+    failed = CheckResult(
+        metric="served_normal_fp_rate", on="point", bound=0.4, value=0.5, passed=False, reason=""
+    )
+    assert "0.500 > 0.40;" in rejection(gate(failed), "run", Path("r"))
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "said"),
+    [(0.6496, 0.65, "0.6496 < 0.65"), (0.74, 0.7431, "0.740 < 0.7431")],
+)
+def test_a_near_miss_is_seen(value: float, bound: float, said: str):
+    assert said in rejection(gate(check("lesion_dice", value, bound)), "run", Path("r"))
