@@ -22,7 +22,8 @@ class Record(Frozen):
 
     `pixel_sha256`: of width, height and the decoded RGB pixels, so that a re-encoded file keeps it.
     `mask_pixels`: pixels in the union of all masks, at native size. `masks_match`: every mask has
-    the image's size. `masks_binary`: every mask holds only 0 and 255. `intensity_*`: grey, 0-255.
+    the image's size. `masks_binary`: every mask holds only 0 and 255; both are true without a
+    mask. `intensity_*`: grey, 0-255.
     `group`: images that are copies or frames of one scene share it. `excluded`: curation's reason.
     """
 
@@ -108,10 +109,12 @@ def _image_facts(raw: Path, sample: busi.Sample, _: dict[str, Any]) -> dict[str,
 
 
 def _mask_facts(raw: Path, sample: busi.Sample, image: dict[str, Any]) -> dict[str, Any]:
+    if not sample.masks:
+        return {"mask_pixels": 0, "masks_match": True, "masks_binary": True}
     masks = [images.decode_mask((raw / path).read_bytes(), path) for path in sample.masks]
     alike = len({mask.shape for mask in masks}) == 1
     return {
         "mask_pixels": int(np.logical_or.reduce([m > 127 for m in masks]).sum()) if alike else 0,
         "masks_match": alike and masks[0].shape == (image["height"], image["width"]),
-        "masks_binary": bool(masks) and all(((m == 0) | (m == 255)).all() for m in masks),
+        "masks_binary": all(((m == 0) | (m == 255)).all() for m in masks),
     }

@@ -82,3 +82,13 @@ def test_the_real_set(busi):
     assert all((r.mask_pixels == 0) == (r.label == "normal") for r in records)
     assert min(r.width for r in records) == 190
     assert max(r.width for r in records) == 1048
+
+
+def test_a_normal_may_come_without_a_mask(tmp_path):
+    folder = tmp_path / "normal"
+    folder.mkdir()
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(folder / "a.png")
+    record = manifest.build(tmp_path)[0]
+    assert (record.error, record.masks, record.mask_pixels) == ("", (), 0)
+    assert record.masks_match
+    assert record.masks_binary
