@@ -12,8 +12,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from hgmnet.config import MALIGNANT
 from hgmnet.data.store import Store
+from hgmnet.figure import Figure
 from hgmnet.metrics import auroc, class_indices
-from hgmnet.statistics import Figure, GroupBootstrap
+from hgmnet.statistics import GroupBootstrap
 
 _TREES = 200
 _LEAF = 10

@@ -9,8 +9,9 @@ from hgmnet import metrics
 from hgmnet.config import MALIGNANT
 from hgmnet.data.resample import Mask
 from hgmnet.data.store import Entry
+from hgmnet.figure import Figure
 from hgmnet.inference import Finding
-from hgmnet.statistics import Figure, GroupBootstrap, Rows
+from hgmnet.statistics import GroupBootstrap, Rows
 
 MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")

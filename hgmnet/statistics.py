@@ -6,23 +6,10 @@ from math import isfinite, nan, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from hgmnet.config import Frozen
+from hgmnet.figure import Figure
 
 Rows = NDArray[np.int64]
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
-
-
-class Figure(Frozen):
-    """A metric with its 95 % interval; `value` is None where it can't be computed.
-
-    `n` images in `groups` groups went into it.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    groups: int
 
 
 class GroupBootstrap:

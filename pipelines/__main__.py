@@ -76,7 +76,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hgmnet",
         description="From breast-ultrasound images to a gated, registered HGM-Net.",
-        epilog="exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 bad data",
+        epilog="exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 data",
     )
     commands = parser.add_subparsers(metavar="command", required=True)
     for name, (module, does) in COMMANDS.items():

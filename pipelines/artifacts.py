@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hgmnet.config import Frozen
 from hgmnet.errors import InvalidDataError
-from hgmnet.statistics import Figure as Figure
+from hgmnet.figure import Figure
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -86,7 +86,7 @@ class Workspace:
 
     @property
     def curves(self) -> Path:
-        """A row an epoch: epoch and `hgmnet.training.EpochFigures`."""
+        """A row an epoch: `hgmnet.learner.EpochFigures`."""
         return self.reports / "train" / "curves.csv"
 
     @property
@@ -101,7 +101,7 @@ class Workspace:
 
     @property
     def per_image(self) -> Path:
-        """A row an image: `hgmnet.metrics.PER_IMAGE_COLUMNS` and a `prob_<class>` for each class."""
+        """A row an image: `hgmnet.evaluation.image_row`."""
         return self.evaluation / "per_image.csv"
 
     @property
@@ -126,7 +126,7 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """What belongs to this checkout alone: checkpoints, openings, locks. Never in DVC or git."""
+        """What belongs to this checkout alone: checkpoints, openings, locks. Not in DVC or git."""
         return self.root / ".hgmnet"
 
     @property
@@ -145,7 +145,7 @@ class FailedExpectation(Frozen):
 
 
 class ValidationReport(Frozen):
-    """What validation found; `passed` is false when anything critical failed. Sorted, without times."""
+    """What validation found, sorted, without times; `passed`: nothing critical failed."""
 
     data: str
     passed: bool

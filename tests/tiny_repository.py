@@ -8,12 +8,12 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from hgmnet.config import Params, load_params
+from hgmnet.figure import Figure
 from hgmnet.models.folder import FORMAT, Operating, Seen, Spec, save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
 from pipelines.artifacts import (
     CheckResult,
     Evaluation,
-    Figure,
     GateResult,
     Workspace,
     write_json,
@@ -78,7 +78,7 @@ def liven(network: HGMNet) -> HGMNet:
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
-    torch.nn.init.normal_(network.classifier[-1].weight)
+    torch.nn.init.normal_(network.classifier[-1].weight, std=0.01)
     network.train()(torch.randn(8, 1, 32, 32))
     return network
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from hgmnet.config import Check, Data, Gate
 from hgmnet.errors import ConfigError
+from hgmnet.figure import Figure
 from hgmnet.metrics import higher_is_better
-from hgmnet.statistics import Figure
 from pipelines.artifacts import (
     CheckResult,
     Evaluation,

@@ -32,14 +32,17 @@ def run(root: Path, data: config.Data) -> None:
 
 
 def _gallery(raw: Path, predictor: Predictor, cases: tuple[Case, ...]) -> tuple[DrawnShelf, ...]:
+    shelves = choose(cases)
+    names = [case.image for shelf in shelves for case in shelf.cases]
+    images = [decode_grey((raw / name).read_bytes(), name) for name in names]
     masks = {sample.image: sample.masks for sample in scan(raw)}
-
-    def picture(case: Case) -> Picture:
-        image = decode_grey((raw / case.image).read_bytes(), case.image)
-        truth = _truth([raw / mask for mask in masks[case.image]], image)
-        return Picture(image, truth, predictor.predict([image])[0].raw_mask)
-
-    return draw_shelves(choose(cases), picture)
+    truths = [
+        _truth([raw / mask for mask in masks[name]], image)
+        for name, image in zip(names, images, strict=True)
+    ]
+    predicted = (finding.raw_mask for finding in predictor.predict(images))
+    pictures = map(Picture, images, truths, predicted)
+    return draw_shelves(shelves, dict(zip(names, pictures, strict=True)))
 
 
 def _truth(masks: Sequence[Path], image: Grey) -> Mask:

@@ -22,7 +22,9 @@ def page(made):
     mask = np.zeros((30, 40), dtype=bool)
     mask[5:20, 8:30] = True
     picture = Picture(rng.integers(0, 256, (30, 40), dtype=np.uint8), mask, mask)
-    return render_page(made, draw_shelves(choose(made.shown), lambda _: picture))
+    return render_page(
+        made, draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
+    )
 
 
 class Text(HTMLParser):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import CheckResult, Evaluation, Figure, GateResult
+from hgmnet.figure import Figure
+from pipelines.artifacts import CheckResult, Evaluation, GateResult
 from pipelines.summary import details, figures_table, rejection
 
 

@@ -1,0 +1,87 @@
+"""Runs one DVC stage as a process group of its own, its output line by line."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
+from pipelines.supervisor import supervised
+
+LAST_LINES = 40
+"""How much of the output a failure shows when the stage has not said why."""
+
+_KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
+
+
+def run(root: Path, target: str, on_line: Callable[[str], None]) -> None:
+    """Run `dvc repro --single-item <target>`: DVC decides whether there is anything to do.
+
+    Nothing of it is left running when this returns, raises, or is interrupted, nor when this
+    process is killed.
+
+    Args:
+        root: the repository root.
+        target: a stage of dvc.yaml, a dvc.yaml or a .dvc file.
+        on_line: called with each line that DVC and the stage print, as it comes.
+
+    Raises:
+        ConfigError: the stage ended with status 2.
+        RejectedError: the stage ended with status 3.
+        InvalidDataError: the stage ended with status 4.
+        HgmnetError: it failed in any other way; the message shows the last lines.
+    """
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", target]
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    with supervised(command, cwd=root, env=_environment(), output=subprocess.PIPE) as process:
+        for line in _lines(cast("IO[bytes]", process.stdout)):
+            last.append(line)
+            on_line(line)
+        status = process.wait()
+    if status:
+        raise _failure(target, list(last))
+
+
+def source_target(root: Path, name: str) -> str:
+    """What DVC is asked for to bring `data/<name>/raw` up to date: its .dvc file or its dvc.yaml.
+
+    Raises:
+        ConfigError: the data set is not here.
+    """
+    for file in ("raw.dvc", "dvc.yaml"):
+        target = Path("data", name, file)
+        if (root / target).is_file():
+            return target.as_posix()
+    msg = (
+        f"data set `{name}` (params.yaml: data.name) is not in {root / 'data'}; "
+        f"bring it in: hgmnet import {name} <folder or zip>"
+    )
+    raise ConfigError(msg)
+
+
+def _environment() -> dict[str, str]:
+    """Stages say `python`, so the interpreter that runs this one comes first on PATH."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _lines(output: IO[bytes]) -> Iterator[str]:
+    """The lines that hold anything; of a progress bar only its last state, as a terminal shows."""
+    for line in output:
+        if text := line.decode(errors="replace").rstrip():
+            yield text.rpartition("\r")[2]
+
+
+def _failure(target: str, last: Sequence[str]) -> HgmnetError:
+    """The stage's own error, by the status that DVC reports and what the stage said before it."""
+    output = "\n".join(last)
+    found = re.findall(r"^ERROR: .* exited with (\d+)$", output, re.MULTILINE)
+    kind = _KINDS.get(int(found[-1]), HgmnetError) if found else HgmnetError
+    said = re.search(r"^hgmnet: \w+: (.*?)\s*^ERROR: ", output, re.MULTILINE | re.DOTALL)
+    if said:
+        return kind(said[1])
+    return kind(f"`dvc repro -s {target}` failed; its last lines:\n{output}")

@@ -1,0 +1,155 @@
+"""Registered versions: one a model, verified in a fresh process before an alias points at it."""
+
+import warnings
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+import hgmnet
+from hgmnet.errors import ConfigError
+from pipelines.artifacts import Workspace, read_table
+from pipelines.registry.decision import Decision
+from pipelines.registry.store import Store
+
+CHALLENGER = "challenger"
+CODE = Path(hgmnet.__file__).parent
+"""The package that travels with a version."""
+_VERIFIED = "hgmnet.verified"
+_IMAGES = 20
+_REQUIREMENTS = (
+    *("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors"),
+    *("segmentation-models-pytorch", "torch", "torchvision"),
+)
+
+
+def check_owner(store: Store, name: str, data: str) -> None:
+    """Make sure that a registered model belongs to this data set.
+
+    Raises:
+        ConfigError: it has a version that was made from another.
+    """
+    for version in _versions(store, name):
+        other = version.tags.get("hgmnet.data", data)
+        if other != data:
+            msg = (
+                f"registry.name: {name} holds models of the data set {other}, and this one is "
+                f"{data}; give it a name of its own, as hgmnet-{data}"
+            )
+            raise ConfigError(msg)
+
+
+def register(store: Store, name: str, decision: Decision, run_id: str) -> str:
+    """Register the model, verify it and call it challenger; the version's number.
+
+    The same model always has the same version, whatever happens in between.
+
+    Raises:
+        RuntimeError: a fresh process doesn't get the same answers from the version; it is deleted.
+    """
+    known = _find(store, name, decision.model)
+    version = known or _create(store, name, decision, run_id)
+    number = str(version.version)
+    if version.tags.get(_VERIFIED) != "true":
+        _verify(store, name, number, decision)
+    _follow(store, name, number, decision, run_id)
+    store.client.set_registered_model_alias(name, CHALLENGER, number)
+    return number
+
+
+def withdraw(store: Store, name: str, decision: Decision, run_id: str) -> str | None:
+    """Take `challenger` off a model that no longer passes; its version, which it keeps, if any."""
+    version = _find(store, name, decision.model)
+    if version is None:
+        return None
+    number = str(version.version)
+    aliases = store.client.get_registered_model(name).aliases
+    if str(aliases.get(CHALLENGER)) == number:
+        store.client.delete_registered_model_alias(name, CHALLENGER)
+    _follow(store, name, number, decision, run_id)
+    return number
+
+
+def _versions(store: Store, name: str) -> list[ModelVersion]:
+    return list(store.client.search_model_versions(f"name = '{name}'"))
+
+
+def _find(store: Store, name: str, model: str) -> ModelVersion | None:
+    same = [v for v in _versions(store, name) if v.tags.get("hgmnet.model") == model]
+    return min(same, key=lambda v: int(v.version), default=None)
+
+
+def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVersion:
+    _ensure_model(store, name, decision.gate.data)
+    model_id = _log_model(store, decision, run_id)
+    return store.client.create_model_version(
+        name,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        model_id=model_id,
+        tags=decision.tags,
+    )
+
+
+def _ensure_model(store: Store, name: str, data: str) -> None:
+    try:
+        store.client.create_registered_model(name, tags={"hgmnet.data": data})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _log_model(store: Store, decision: Decision, run_id: str) -> str:
+    """Pack the model folder, serving.py and the hgmnet package; MLflow's id of it."""
+    from pipelines import serving
+
+    mlflow.set_tracking_uri(store.uri)
+    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+        warnings.filterwarnings("ignore", ".*An input example was not provided")
+        logged = mlflow.pyfunc.log_model(
+            name="hgmnet",
+            python_model=serving.__file__,
+            artifacts={serving.MODEL: str(decision.workspace.model)},
+            code_paths=[str(CODE)],
+            signature=serving.signature(decision.spec.classes),
+            pip_requirements=_requirements(),
+        )
+    return str(logged.model_id)
+
+
+def _requirements() -> list[str]:
+    """The installed versions, without a build's local part (`+cpu`), which no index has."""
+    return [f"{package}=={installed(package).partition('+')[0]}" for package in _REQUIREMENTS]
+
+
+def _verify(store: Store, name: str, number: str, decision: Decision) -> None:
+    from pipelines.registry.elsewhere import verify
+
+    try:
+        verify(
+            store.uri,
+            f"models:/{name}/{number}",
+            decision.workspace.model,
+            _evaluated_images(decision.workspace),
+        )
+    except RuntimeError:
+        store.client.delete_model_version(name, number)
+        raise
+    store.client.set_model_version_tag(name, number, _VERIFIED, "true")
+
+
+def _evaluated_images(workspace: Workspace) -> list[bytes]:
+    """Up to 20 of the evaluated images, spread evenly over per_image.csv."""
+    names = [row["image"] for row in read_table(workspace.per_image)]
+    chosen = names[:: max(1, -(-len(names) // _IMAGES))]
+    return [(workspace.raw / name).read_bytes() for name in chosen]
+
+
+def _follow(store: Store, name: str, number: str, decision: Decision, run_id: str) -> None:
+    """Set the tags that follow a version's latest verdict; the others stay what they were."""
+    for tag in ("gate", "gate_sha256", "test_sha", "openings"):
+        value = decision.tags[f"hgmnet.{tag}"]
+        store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
+    store.client.set_model_version_tag(name, number, "hgmnet.decision_run", run_id)

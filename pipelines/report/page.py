@@ -1,0 +1,127 @@
+"""The report: one self-contained HTML page, a pure function of evidence and drawn gallery."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from hgmnet.figure import Figure
+from pipelines.report import plots, wording
+from pipelines.report.evidence import Evidence
+from pipelines.report.gallery import DrawnShelf
+from pipelines.report.svg import strip
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A row of the first table, ready to be shown."""
+
+    title: str
+    value: str
+    interval: str
+    counted: str
+    strip: str
+    baselines: tuple[tuple[str, str], ...]
+    paper: str
+
+
+def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
+    """The whole page; the same arguments give the same text."""
+    headlines = [
+        headline(evidence, metric)
+        for metric in wording.HEADLINES
+        if metric in evidence.figures and evidence.figures[metric].value is not None
+    ]
+    classes = evidence.spec.classes
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            evidence=evidence,
+            data=evidence.evaluation.data,
+            split=evidence.split,
+            verdict=wording.verdict(evidence),
+            words=wording,
+            headlines=headlines,
+            has_paper=any(row.paper for row in headlines),
+            training=plots.training_plots(evidence.curves),
+            class_plots=plots.class_plots(evidence.shown),
+            lesion_plots=plots.lesion_plots(evidence.shown),
+            classes=classes,
+            confusion=plots.confusion(evidence.shown, classes),
+            shelves=shelves,
+            counts=class_counts(evidence),
+            lineage=lineage(evidence),
+        )
+    )
+
+
+def environment() -> Environment:
+    """The templates beside this file; HTML is escaped, Markdown is not, and a typo is an error."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def headline(evidence: Evidence, metric: str) -> Headline:
+    """A figure with its interval, what is reached without a picture, and what was published."""
+    figure = evidence.figures[metric]
+    others = wording.baselines(evidence, metric)
+    paper = wording.paper(evidence, metric)
+    bounds = [(check.bound, 1.0) for check in evidence.gate.checks if check.metric == metric]
+    bounds += [(other.value, 0.0) for _, other in others if other.value is not None]
+    return Headline(
+        title=wording.title(metric),
+        value=wording.number(figure.value),
+        interval=wording.interval(figure),
+        counted=wording.counted(figure),
+        strip=_strip(figure, bounds),
+        baselines=tuple((said, wording.number(other.value)) for said, other in others),
+        paper="" if paper is None else f"{paper:.4f}",
+    )
+
+
+def class_counts(evidence: Evidence) -> tuple[tuple[str, int, int, int | None], ...]:
+    """By class: images in the data set, in val, and in test (None where it was not opened)."""
+    dealt = Counter((case.label, case.split) for case in evidence.cases)
+    opened = evidence.evaluation.test is not None
+    return tuple(
+        (label, count, dealt[label, "val"], dealt[label, "test"] if opened else None)
+        for label, count in evidence.validation.per_class.items()
+    )
+
+
+def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """What the version was made from, as terms and values."""
+    spec, operating = evidence.spec, evidence.operating
+    return (
+        ("Data set", evidence.evaluation.data),
+        ("Test set (test_sha)", evidence.evaluation.test_sha),
+        ("Model (sha256 of its three files)", evidence.identity),
+        ("Training fingerprint", spec.fingerprint),
+        ("Encoder", f"{spec.model.encoder}, weights at the start: {spec.model.encoder_weights}"),
+        ("Gate", spec.model.gate),
+        ("Input", f"{spec.prepare.size} × {spec.prepare.size} px, {spec.prepare.fit}"),
+        ("Seed", str(spec.seed)),
+        ("Epochs", str(len(evidence.curves))),
+        ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),
+        ("Temperature", f"{operating.temperature:.3f}"),
+        ("Malignant from", f"probability {operating.malignant_threshold:.3f}"),
+        ("Mask threshold", f"{operating.mask_threshold:.3f}"),
+        ("Minimum lesion area", f"{100 * operating.min_area:.3g} % of the image"),
+    )
+
+
+def _strip(figure: Figure, bounds: Sequence[tuple[float, float]]) -> str:
+    if figure.value is None:
+        return ""
+    low = figure.value if figure.low is None else figure.low
+    high = figure.value if figure.high is None else figure.high
+    return strip(figure.value, low, high, bounds)

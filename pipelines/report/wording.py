@@ -1,0 +1,184 @@
+"""How figures, checks and the verdict are put into words, the same in page and model card."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hgmnet.figure import Figure
+from hgmnet.metrics import higher_is_better
+from pipelines.artifacts import CheckResult
+from pipelines.report.evidence import Evidence
+
+HEADLINES = (
+    "lesion_dice",
+    "accuracy",
+    "balanced_accuracy",
+    "auroc_malignant",
+    "served_sensitivity_malignant",
+    "served_normal_fp_rate",
+)
+"""The figures a reader needs first; those that were not measured are left out."""
+
+PAPER = {"lesion_dice": 0.7431, "accuracy": 0.8500}
+"""Published on BUSI; the protocol is not public, so they are shown and not compared."""
+
+TITLES = {
+    "lesion_dice": "Lesion Dice",
+    "lesion_iou": "Lesion IoU",
+    "coarse_lesion_dice": "Lesion Dice of the coarse net",
+    "served_lesion_dice": "Lesion Dice, as served",
+    "dice_all": "Dice over all images (empty on empty is 1)",
+    "normal_fp_rate": "Normals with a false lesion, raw",
+    "served_normal_fp_rate": "Normals with a false lesion, as served",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "auroc_malignant": "AUROC, malignant against the rest",
+    "served_accuracy": "Accuracy, as served",
+    "served_sensitivity_malignant": "Sensitivity for malignant, as served",
+    "served_specificity_malignant": "Specificity for malignant, as served",
+    "ece": "Calibration error (ECE)",
+}
+
+BASELINES = {
+    "majority": "majority class",
+    "area": "true lesion area alone",
+    "size": "image size alone",
+}
+"""A baseline is named `<key>_<metric>`."""
+
+LIMITS = (
+    (
+        "Research use only: this is not a medical device, and nothing here is fit to guide the "
+        "care of a patient."
+    ),
+    (
+        "The network is a reconstruction from the abstract of Oh et al. (2025, doi "
+        "10.23049/FDCRS.2025.20.2.157): the authors’ exact gate, loss and split are not public."
+    ),
+    (
+        "Lesion Dice is the mean over images whose truth is not empty; an empty prediction there "
+        "counts as 0. Images without a lesion are judged by the false-lesion rates instead. “As "
+        "served” means after the minimum area, the malignant threshold and, where it is on, the "
+        "rule that a decision for normal has no mask."
+    ),
+    (
+        "Intervals are 95 %: a bootstrap that draws groups (copies and frames of one scene), not "
+        "single images; for proportions the wider of that and Wilson’s with n = number of groups. "
+        "They tell how a figure would vary with other images of the same kind, not with another "
+        "hospital, probe or population."
+    ),
+    (
+        "Groups hold images that look alike. Without patient identifiers nobody can promise that "
+        "no patient has images on both sides of a split."
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`word` in capitals, `kind` for the style sheet, `sentence` with the reason."""
+
+    word: str
+    kind: str
+    sentence: str
+
+
+def verdict(evidence: Evidence) -> Verdict:
+    """What came of the gate, in a word and a sentence."""
+    checks, data = evidence.gate.checks, evidence.evaluation.data
+    if evidence.gate.status == "not judged":
+        sentence = f"Not judged: the test split was not opened. The figures are on val of {data}."
+        return Verdict("NOT JUDGED", "open", sentence)
+    failing = [check for check in checks if not check.passed]
+    if evidence.gate.status == "passed":
+        noun = "The one check holds" if len(checks) == 1 else f"All {len(checks)} checks hold"
+        return Verdict("PASSED", "good", f"{noun} on the test split of {data}.")
+    said = "; ".join(broken(check) for check in failing)
+    share = f"{len(failing)} of {len(checks)} checks"
+    return Verdict("REJECTED", "bad", f"{share} failed on the test split of {data}: {said}.")
+
+
+def broken(check: CheckResult) -> str:
+    """Why a check failed, as a clause."""
+    if check.value is None:
+        return f"{title(check.metric)} could not be computed"
+    side = "below" if higher_is_better(check.metric) else "above"
+    end = "" if check.on == "point" else " at its conservative end"
+    return f"{title(check.metric)}{end} is {held(check)}, {side} {limit(check)}"
+
+
+def held(check: CheckResult) -> str:
+    """The value of a check, with as many decimals as set it apart from the bound."""
+    if check.value is None:
+        return number(None)
+    value, edge = check.value, check.bound
+    digits = next((n for n in range(3, 9) if round(value, n) != round(edge, n)), 3)
+    return f"{value:.{digits}f}"
+
+
+def asked(check: CheckResult) -> str:
+    """What a check asks for."""
+    return f"{'≥' if higher_is_better(check.metric) else '≤'} {limit(check)}"
+
+
+def limit(check: CheckResult) -> str:
+    """A bound as it was written, with two decimals at least."""
+    return max(f"{check.bound:.2f}", f"{check.bound:g}", key=len)
+
+
+def ordered(metrics: Iterable[str]) -> list[str]:
+    """Metrics in the order of `TITLES`, the others after them by name."""
+    known = list(TITLES)
+    return sorted(set(metrics), key=lambda m: (known.index(m) if m in known else len(known), m))
+
+
+def title(metric: str) -> str:
+    """A metric's name for people."""
+    for prefix in ("sensitivity_", "specificity_"):
+        if metric.startswith(prefix):
+            return f"{prefix[:-1].capitalize()} for {metric.removeprefix(prefix)}"
+    return TITLES.get(metric, metric.replace("_", " ").capitalize())
+
+
+def baseline_title(name: str) -> str:
+    """A baseline's name for people: its figure, and what was looked at."""
+    for key, said in BASELINES.items():
+        if name.startswith(f"{key}_"):
+            return f"{title(name.removeprefix(f'{key}_'))}: {said}"
+    return title(name)
+
+
+def outcome(evidence: Evidence, check: CheckResult) -> str:
+    """What came of one check."""
+    if evidence.gate.status == "not judged":
+        return "not judged"
+    return "passed" if check.passed else "failed"
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash where there is nothing."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval(figure: Figure) -> str:
+    """The ends of the 95 % interval."""
+    if figure.low is None or figure.high is None:
+        return "–"
+    return f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def counted(figure: Figure) -> str:
+    """How many images in how many groups went into a figure."""
+    return f"{figure.n} / {figure.groups}"
+
+
+def baselines(evidence: Evidence, metric: str) -> tuple[tuple[str, Figure], ...]:
+    """What is reached without a picture: (what was looked at, its figure)."""
+    named = ((said, f"{key}_{metric}") for key, said in BASELINES.items())
+    found = evidence.evaluation.baselines
+    return tuple((said, found[name]) for said, name in named if name in found)
+
+
+def paper(evidence: Evidence, metric: str) -> float | None:
+    """The published figure, where the data set is the published one."""
+    return PAPER.get(metric) if evidence.evaluation.data == "busi" else None

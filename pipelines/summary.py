@@ -1,0 +1,80 @@
+"""What a person reads at the end of a run: the figures against their gate, and where all lies."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hgmnet.figure import Figure
+from pipelines.artifacts import CheckResult, Evaluation, GateResult
+from pipelines.report import wording
+
+HEADLINES = ("lesion_dice", "accuracy", "served_normal_fp_rate")
+"""Shown whether or not the gate asks for them."""
+_HEAD = ("figure", "value", "95 % interval", "bound", "verdict")
+
+
+def figures_table(evaluation: Evaluation, gate: GateResult) -> str:
+    """The headline figures and every check of the gate, aligned, under a line that says of what.
+
+    Args:
+        evaluation: its test figures, or those on val where the test split was not opened.
+        gate: the verdict.
+    """
+    split = "val" if evaluation.test is None else "test"
+    figures = evaluation.val if evaluation.test is None else evaluation.test
+    checked = {check.metric for check in gate.checks}
+    rows = [
+        _HEAD,
+        *(_row(c.metric, figures.get(c.metric), *_judged(gate, c)) for c in gate.checks),
+        *(
+            _row(metric, figures[metric], "–", "not asked")
+            for metric in HEADLINES
+            if metric in figures and metric not in checked
+        ),
+    ]
+    return "\n".join([f"{evaluation.data}, {split} split: {gate.status}", "", *_align(rows)])
+
+
+def details(pairs: Sequence[tuple[str, str]]) -> str:
+    """Names and values, aligned."""
+    return "\n".join(_align(pairs))
+
+
+def rejection(gate: GateResult, run_id: str, report: Path) -> str:
+    """The last line of a rejection: which checks failed, by how much, and where to read on."""
+    failed = ", ".join(_failure(check) for check in gate.checks if not check.passed)
+    return f"Rejected, not an error: {failed}; recorded as run {run_id}; report at {report}"
+
+
+def _judged(gate: GateResult, check: CheckResult) -> tuple[str, str]:
+    """What a check asks for, and what came of it."""
+    end = ", conservative end" if check.on == "conservative" else ""
+    verdict = "passed" if check.passed else "failed"
+    if gate.status == "not judged":
+        verdict = gate.status
+    return wording.asked(check) + end, verdict
+
+
+def _row(
+    metric: str, figure: Figure | None, bound: str, verdict: str
+) -> tuple[str, str, str, str, str]:
+    if figure is None:
+        return wording.title(metric), "–", "–", bound, verdict
+    value, interval = wording.number(figure.value), wording.interval(figure)
+    return wording.title(metric), value, interval, bound, verdict
+
+
+def _failure(check: CheckResult) -> str:
+    name = wording.title(check.metric)
+    if name[1:2].islower():  # not AUROC
+        name = name[0].lower() + name[1:]
+    if check.value is None:
+        return f"{name} could not be computed"
+    end = " (conservative end)" if check.on == "conservative" else ""
+    sign = "<" if check.value < check.bound else ">"
+    return f"{name}{end} {wording.held(check)} {sign} {wording.limit(check)}"
+
+
+def _align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()

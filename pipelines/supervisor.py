@@ -1,0 +1,90 @@
+"""A child that ends when its parent does, however the parent dies.
+
+`supervised` starts this file as a small process between the two. It holds a pipe from the parent
+and has put the command into a process group of its own; when the pipe closes (the block is left,
+or the parent was killed) it ends that whole group: SIGTERM, then SIGKILL.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+GRACE_SECONDS = 10.0
+"""Between SIGTERM and SIGKILL."""
+
+
+@contextmanager
+def supervised(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int | IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command whose processes are all gone when this block has been left.
+
+    Args:
+        command: the program and its arguments.
+        cwd: the folder that it runs in.
+        env: its whole environment.
+        output: where its stdout and stderr go: a file, or `subprocess.PIPE`.
+
+    Yields:
+        The supervisor; its exit status is the command's.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-I", __file__, *command],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # a Ctrl-C at the terminal is for the parent alone
+    )
+    try:
+        yield process
+    finally:
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            pipe.close()
+        process.wait()
+
+
+def main(command: Sequence[str]) -> int:
+    """Run the command until it ends, stdin closes or a signal comes; leave none of its group."""
+    heard = _listen()
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    while child.poll() is None:
+        ready, _, _ = select.select([sys.stdin, heard], [], [])
+        if sys.stdin in ready or set(os.read(heard, 64)) != {signal.SIGCHLD}:
+            break
+    _end(child)
+    status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _listen() -> int:
+    """Have signals written, as a byte each, to the descriptor returned."""
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return heard
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):  # nobody is left
+        os.killpg(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+            child.poll()
+            os.killpg(child.pid, 0)
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

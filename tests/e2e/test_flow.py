@@ -1,0 +1,194 @@
+"""`hgmnet flow training` with real DVC, Prefect and MLflow; the stages themselves only talk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from filelock import FileLock
+from mlflow import MlflowClient
+
+from pipelines.__main__ import STAGES
+from pipelines.artifacts import Workspace
+from pipelines.flows import server
+from tests.tiny_repository import judge, make_repository
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A repository up to `register`, its gate passed; each stage only writes its name down."""
+    workspace = make_repository(tmp_path_factory.mktemp("flow") / "repository")
+    root = workspace.root
+    (root / "dvc.lock").unlink()
+    command = [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]
+    subprocess.run(command, cwd=root, check=True)
+    phantom, *stages = list(STAGES)[:-1]
+    source = workspace.folder / "dvc.yaml"
+    source.write_text(f"stages:\n  {phantom}:\n    wdir: ../..\n    cmd: 'echo {phantom} >> ran'\n")
+    (root / "dvc.yaml").write_text(
+        "stages:\n" + "".join(f"  {stage}:\n    cmd: 'echo {stage} >> ran'\n" for stage in stages)
+    )
+    return workspace
+
+
+@pytest.fixture
+def workspace(made: Workspace) -> Iterator[Workspace]:
+    """It again, as it was: what a test writes over is put back."""
+    root = made.root
+    files = [root / "dvc.yaml", root / "params.yaml", made.gate, made.metrics]
+    before = {file: file.read_bytes() for file in files}
+    yield made
+    for file, content in before.items():
+        file.write_bytes(content)
+    (root / "ran").unlink(missing_ok=True)
+    assert gone_within(20, root)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server that is there already."""
+    root = tmp_path_factory.mktemp("server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(root / "home"))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        with server.running(root) as found:
+            yield found
+
+
+def start(root: Path, **env: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines", "flow", "training"],
+        cwd=root,
+        env={key: os.environ[key] for key in os.environ if not key.startswith("PREFECT")} | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(root: Path, **env: str) -> tuple[int, str]:
+    """The exit status and all that was printed."""
+    process = start(root, **env)
+    output, _ = process.communicate(timeout=250)
+    return process.returncode, output
+
+
+def last_run(url: str) -> tuple[str, str]:
+    """The latest flow run's type and name of state."""
+    body = json.dumps({"limit": 1, "sort": "START_TIME_DESC"}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = Request(f"{url}/flow_runs/filter", body, headers)  # noqa: S310 - our own server
+    with urlopen(request) as answer:  # noqa: S310
+        state = json.load(answer)[0]["state"]
+    return state["type"], state["name"]
+
+
+def replace(workspace: Workspace, stage: str, command: str) -> None:
+    file = workspace.root / "dvc.yaml"
+    file.write_text(file.read_text().replace(f"echo {stage} >> ran", command))
+
+
+def gone_within(seconds: float, folder: Path) -> bool:
+    deadline = time.monotonic() + seconds
+    while working_below(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not working_below(folder)
+
+
+def working_below(folder: Path) -> list[int]:
+    """The living processes whose current folder is this or lies below."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if Path(entry, "cwd").readlink().is_relative_to(folder):
+                found.append(int(entry.name))
+        except OSError:  # gone, a zombie, or not ours
+            continue
+    return found
+
+
+def test_every_stage_runs_in_order_and_the_model_is_registered(
+    workspace: Workspace, url: str
+) -> None:
+    status, output = run(workspace.root, PREFECT_API_URL=url)
+    assert status == 0, output
+    assert (workspace.root / "ran").read_text().split() == list(STAGES)[:-1]
+    client = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
+    assert client.get_registered_model("hgmnet-phantom").aliases.keys() == {"challenger"}
+    assert last_run(url) == ("COMPLETED", "Completed")
+    assert "Task run 'train' - > echo train >> ran" in output
+
+
+def test_a_rejection_is_a_result_with_a_name_of_its_own(workspace: Workspace, url: str) -> None:
+    judge(workspace, "failed")
+    status, output = run(workspace.root, PREFECT_API_URL=url)
+    assert status == 3
+    assert "Rejected, not an error: lesion Dice" in output.splitlines()[-1]
+    assert last_run(url) == ("COMPLETED", "Rejected")
+
+
+def test_invalid_data_ends_the_flow_where_it_is_found(workspace: Workspace, url: str) -> None:
+    replace(workspace, "validate", 'echo "hgmnet: InvalidData: a mask is grey"; exit 4')
+    status, output = run(workspace.root, PREFECT_API_URL=url)
+    assert status == 4
+    assert output.splitlines()[-1] == "hgmnet: InvalidData: a mask is grey"
+    assert (workspace.root / "ran").read_text().split() == ["phantom", "ingest"]
+    assert last_run(url) == ("FAILED", "Invalid data")
+
+
+def test_a_data_set_that_is_not_here_says_import(workspace: Workspace, url: str) -> None:
+    file = workspace.root / "params.yaml"
+    file.write_text(file.read_text().replace("name: phantom", "name: elsewhere", 1))
+    status, output = run(workspace.root, PREFECT_API_URL=url)
+    assert status == 2
+    assert "hgmnet import elsewhere <folder or zip>" in output.splitlines()[-1]
+    assert last_run(url) == ("FAILED", "Configuration")
+
+
+def test_a_second_flow_with_a_server_of_its_own_is_refused(workspace: Workspace) -> None:
+    home = workspace.state / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / "server.lock"):
+        status, output = run(workspace.root)
+    assert status == 1
+    assert output.startswith("hgmnet: Hgmnet: a flow has its server in")
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_flow_with_all_that_it_started(
+    workspace: Workspace, url: str, number: signal.Signals
+) -> None:
+    process = asleep_in(workspace, PREFECT_API_URL=url)
+    assert len(working_below(workspace.root)) > 3  # flow, supervisor, DVC, shell
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode in {-number, 128 + number}, output
+    assert gone_within(5, workspace.root)
+    assert last_run(url) == ("CRASHED", "Crashed")
+
+
+@needs_proc
+def test_a_killed_flow_leaves_neither_a_stage_nor_its_server(workspace: Workspace) -> None:
+    process = asleep_in(workspace, PREFECT_API_URL="http://127.0.0.1:1/api")
+    assert len(working_below(workspace.root)) > 5  # and the server with its supervisor
+    process.kill()
+    output, _ = process.communicate(timeout=30)
+    assert gone_within(5, workspace.root), output
+
+
+def asleep_in(workspace: Workspace, **env: str) -> subprocess.Popen[str]:
+    """A flow in the midst of its second stage."""
+    replace(workspace, "ingest", "echo asleep; sleep 600")
+    process = start(workspace.root, **env)
+    assert any(line.endswith("- asleep\n") for line in process.stdout)
+    return process
