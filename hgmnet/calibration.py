@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from hgmnet.config import MALIGNANT, Calibrate
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference import Raw, softmax
-from hgmnet.models.folder import Operating
+from hgmnet.models.spec import Operating
 
 MASK_THRESHOLD = 0.5
 _TEMPERATURES = (0.2, 5.0)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from hgmnet.config import MALIGNANT, NORMAL
 from hgmnet.data.resample import Grey, Mask, Prob, fit_image, unfit
-from hgmnet.models.folder import Operating, Spec, identity, load_model, load_operating
+from hgmnet.models.folder import load_model
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import Operating, Spec, identity, load_operating
 
 Box = tuple[int, int, int, int]
 

@@ -19,9 +19,9 @@ from hgmnet.config import Train
 from hgmnet.data.augment import apply, draw
 from hgmnet.inference import normalise
 from hgmnet.losses import joint_loss
-from hgmnet.models.folder import Spec
 from hgmnet.models.gating import area_resize
 from hgmnet.models.hgmnet import HGMNet, Prediction
+from hgmnet.models.spec import Spec
 
 
 class EpochFigures(BaseModel):

@@ -18,9 +18,9 @@ from hgmnet.data.store import Store
 from hgmnet.errors import HgmnetError, InvalidDataError
 from hgmnet.learner import DeviceData, EpochFigures, Learner
 from hgmnet.metrics import class_indices
-from hgmnet.models.folder import FORMAT, Seen, Spec
 from hgmnet.models.geometry import check_size
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import FORMAT, Seen, Spec
 
 MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
 CHECKPOINT = "last.ckpt"

@@ -43,10 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, or what `hgmnet.errors` says of the failure."""
     words = sys.argv[1:] if argv is None else list(argv)
     args = _parser(words).parse_args(words)
-    from hgmnet.errors import HgmnetError
+    from hgmnet.errors import HgmnetError, RejectedError
 
     try:
         args.run(find_root(), args)
+    except RejectedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
     except HgmnetError as error:
         kind = type(error).__name__.removesuffix("Error")
         print(f"hgmnet: {kind}: {error}", file=sys.stderr)

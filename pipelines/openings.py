@@ -32,7 +32,7 @@ def record_opening(
 
     Args:
         workspace: whose record it is.
-        model_identity: `hgmnet.models.folder.identity` of the model that is evaluated.
+        model_identity: `hgmnet.models.spec.identity` of the model that is evaluated.
         test_sha: of the live test rows.
         command: what was typed, as `hgmnet evaluate`.
     """

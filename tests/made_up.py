@@ -4,7 +4,7 @@ from typing import Literal
 
 from hgmnet.config import Model, Prepare
 from hgmnet.figure import Figure
-from hgmnet.models.folder import FORMAT, Operating, Seen, Spec
+from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from pipelines.artifacts import (
     CheckResult,
     Evaluation,

@@ -9,8 +9,9 @@ from ruamel.yaml import YAML
 
 from hgmnet.config import Params, load_params
 from hgmnet.figure import Figure
-from hgmnet.models.folder import FORMAT, Operating, Seen, Spec, save_model, save_operating
+from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from pipelines.artifacts import (
     CheckResult,
     Evaluation,

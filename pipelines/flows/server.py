@@ -52,7 +52,8 @@ def running(root: Path) -> Iterator[str]:
 
 @contextmanager
 def _own(root: Path) -> Iterator[str]:
-    home = Path(os.environ.setdefault("PREFECT_HOME", str(root / ".hgmnet" / "prefect")))
+    home = Path(os.environ.get("PREFECT_HOME", root / ".hgmnet" / "prefect")).absolute()
+    os.environ["PREFECT_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     url = os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"

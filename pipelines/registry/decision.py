@@ -8,7 +8,7 @@ from typing import Any
 from hgmnet.config import Params, load_params
 from hgmnet.errors import ConfigError
 from hgmnet.figure import Figure
-from hgmnet.models.folder import SPEC, Spec, identity
+from hgmnet.models.spec import SPEC, Spec, identity
 from pipelines.artifacts import Evaluation, GateResult, Workspace, read_json
 from pipelines.lineage import Lineage, hash_file, read_lineage
 from pipelines.openings import openings_count

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hgmnet.figure import Figure
-from hgmnet.models.folder import Operating, Spec
+from hgmnet.models.spec import Operating, Spec
 from pipelines.artifacts import (
     Evaluation,
     GateResult,

@@ -5,19 +5,9 @@ from small_store import CLASSES, params
 
 from hgmnet.errors import ConfigError
 from hgmnet.inference import Predictor, decide, serve
-from hgmnet.models.folder import (
-    FORMAT,
-    OPERATING,
-    SPEC,
-    WEIGHTS,
-    Operating,
-    Seen,
-    Spec,
-    identity,
-    save_model,
-    save_operating,
-)
+from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import FORMAT, OPERATING, SPEC, WEIGHTS, Operating, Seen, Spec, identity
 
 OPERATING_POINT = Operating(
     temperature=1.5,

@@ -81,7 +81,8 @@ def test_a_rejection_names_every_failed_check_and_no_other():
     )
     assert rejection(verdict, "run1", Path("reports/html/index.html")) == (
         "Rejected, not an error: lesion Dice 0.610 < 0.65, "
-        "AUROC, malignant against the rest could not be computed, macro F1 (conservative end) 0.500 < 0.60; "
+        "AUROC, malignant against the rest could not be computed, "
+        "macro F1 (conservative end) 0.500 < 0.60; "
         "recorded as run run1; report at reports/html/index.html"
     )
 

@@ -1,0 +1,96 @@
+"""What a model folder says of itself; no torch is needed to read it."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import Field, ValidationError
+
+from hgmnet.config import Fraction, Frozen, Model, Positive, Prepare
+from hgmnet.errors import ConfigError
+
+T = TypeVar("T", bound=Frozen)
+FORMAT = 1
+WEIGHTS, SPEC, OPERATING = "weights.safetensors", "model.json", "operating.json"
+
+
+class Seen(Frozen):
+    """Pixel hashes and groups that the weights or thresholds were fitted on."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+class Spec(Frozen):
+    """model.json: the architecture, how it sees an image, and what it was made from.
+
+    A grey value v in 0-255 enters the network as (v / 255 - mean) / std.
+    """
+
+    format: int
+    model: Model
+    prepare: Prepare
+    classes: tuple[str, ...]
+    mean: float
+    std: float
+    data: str
+    seed: int
+    fingerprint: str
+    seen: Seen
+
+
+class Operating(Frozen):
+    """operating.json: how logits become findings.
+
+    `min_area`: a smaller mask, as a share of the image, is dropped. `malignant_threshold`: the
+    calibrated probability from which the decision is malignant. `normal_means_no_mask`: a decision
+    for normal takes the mask away. `mirror`: average with the mirrored image.
+    """
+
+    temperature: Positive
+    mask_threshold: Annotated[float, Field(gt=0, lt=1)]
+    min_area: Fraction
+    malignant_threshold: Fraction
+    normal_means_no_mask: bool
+    mirror: bool
+
+
+def load_spec(folder: Path) -> Spec:
+    """Read model.json.
+
+    Raises:
+        ConfigError: the file is absent, damaged, or of another version.
+    """
+    spec = _read(folder / SPEC, Spec)
+    if spec.format != FORMAT:
+        raise ConfigError(f"{folder / SPEC}: format {spec.format}, this version reads {FORMAT}")
+    return spec
+
+
+def load_operating(folder: Path) -> Operating:
+    """Read operating.json.
+
+    Raises:
+        ConfigError: the file is absent or damaged.
+    """
+    return _read(folder / OPERATING, Operating)
+
+
+def identity(folder: Path) -> str:
+    """The sha256 that a model is known by: over its three files."""
+    digest = hashlib.sha256()
+    for name in (WEIGHTS, SPEC, OPERATING):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is missing; `dvc repro` makes it") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise ConfigError(f"{path} is no {kind.__name__}: {key}: {problem['msg']}") from None
