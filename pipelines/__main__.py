@@ -40,7 +40,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, or what `hgmnet.errors` says of the failure."""
+    """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says."""
     words = sys.argv[1:] if argv is None else list(argv)
     args = _parser(words).parse_args(words)
     from hgmnet.errors import HgmnetError, RejectedError
@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = type(error).__name__.removesuffix("Error")
         print(f"hgmnet: {kind}: {error}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("hgmnet: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

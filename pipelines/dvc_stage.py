@@ -81,7 +81,9 @@ def _failure(target: str, last: Sequence[str]) -> HgmnetError:
     output = "\n".join(last)
     found = re.findall(r"^ERROR: .* exited with (\d+)$", output, re.MULTILINE)
     kind = _KINDS.get(int(found[-1]), HgmnetError) if found else HgmnetError
-    said = re.search(r"^hgmnet: \w+: (.*?)\s*^ERROR: ", output, re.MULTILINE | re.DOTALL)
+    said = re.search(
+        r"^(?:hgmnet: \w+: |(?=Rejected, ))(.*?)\s*^ERROR: ", output, re.MULTILINE | re.DOTALL
+    )
     if said:
         return kind(said[1])
     return kind(f"`dvc repro -s {target}` failed; its last lines:\n{output}")

@@ -173,6 +173,7 @@ def test_a_signal_ends_the_flow_with_all_that_it_started(
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode in {-number, 128 + number}, output
+    assert "Traceback" not in output
     assert gone_within(5, workspace.root)
     assert last_run(url) == ("CRASHED", "Crashed")
 

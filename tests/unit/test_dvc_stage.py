@@ -21,7 +21,7 @@ stages:
   configuration:
     cmd: 'echo "hgmnet: Config: no such key" >&2 && exit 2'
   rejected:
-    cmd: 'echo "hgmnet: Rejected: lesion Dice .61 < .65: see report" && exit 3'
+    cmd: 'echo "Rejected, not an error: lesion Dice .61 < .65" && exit 3'
   invalid:
     cmd: 'printf "hgmnet: InvalidData: a mask is grey\\nanother too\\n" && exit 4'
   crash:
@@ -114,7 +114,7 @@ def test_an_unchanged_stage_is_not_run_again(repository: Path) -> None:
     ("stage", "kind", "message"),
     [
         ("configuration", ConfigError, "no such key"),
-        ("rejected", RejectedError, "lesion Dice .61 < .65: see report"),
+        ("rejected", RejectedError, "Rejected, not an error: lesion Dice .61 < .65"),
         ("invalid", InvalidDataError, "a mask is grey\nanother too"),
     ],
 )

@@ -1,0 +1,213 @@
+"""The real stages by real DVC on three dozen small phantoms: what reruns, what is registered."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from pipelines.artifacts import Evaluation, GateResult, Workspace, read_json
+from pipelines.openings import openings_count
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def dvc(root: Path, *words: str) -> tuple[int, str]:
+    """The exit status and all that was printed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *words],
+        cwd=root,
+        env=env | {"PATH": path, "DVC_NO_ANALYTICS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def ran(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def change(workspace: Workspace, **sections) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    file = workspace.root / "params.yaml"
+    params = yaml.load(file.read_text())
+    for name, changes in sections.items():
+        params[name] |= changes
+    with file.open("w") as opened:
+        yaml.dump(params, opened)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Workspace, str]:
+    """A copy of this repository, its pipeline run once; and what that printed."""
+    root = tmp_path_factory.mktemp("pipeline") / "repository"
+    for name in ("hgmnet", "pipelines", "data/phantom"):
+        shutil.copytree(
+            ROOT / name,
+            root / name,
+            ignore=shutil.ignore_patterns(
+                "raw", "*.lock", "prepared", "*pycache*", "manifest.csv", "pairs.csv", "split.*"
+            ),
+        )
+    for name in ("dvc.yaml", ".gitignore"):
+        shutil.copy(ROOT / name, root / name)
+    shutil.copy(ROOT / "profiles/quickstart.yaml", root / "params.yaml")
+    workspace = Workspace(root, "phantom")
+    sizes = {"benign": 14, "malignant": 14, "normal": 12, "copies": 4, "width": 130, "height": 120}
+    change(
+        workspace,
+        phantom=sizes,
+        validate={"min_per_class": 3},
+        prepare={"size": 32},
+        model={"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]},
+        train={"epochs": 1},
+        evaluate={"draws": 100},
+        gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, "on": "point"}]},
+    )
+    assert dvc(root, "init", "-q", "--no-scm")[0] == 0
+    status, output = dvc(root, "repro")
+    assert status == 0, output
+    return workspace, output
+
+
+@pytest.fixture
+def workspace(made) -> Iterator[Workspace]:
+    """It again; params.yaml is put back, and what follows from it."""
+    file = made[0].root / "params.yaml"
+    before = file.read_bytes()
+    yield made[0]
+    file.write_bytes(before)
+
+
+def versions(workspace: Workspace) -> tuple[set[str], dict[str, str]]:
+    """All versions, and the aliases."""
+    client = mlflow.MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
+    found = client.search_model_versions("name = 'hgmnet-phantom'")
+    aliases = client.get_registered_model("hgmnet-phantom").aliases
+    return {version.version for version in found}, dict(aliases)
+
+
+def test_the_first_run_ends_with_a_registered_model_and_a_table(made):
+    workspace, output = made
+    assert [stage.removeprefix("data/phantom/dvc.yaml:") for stage in ran(output)] == [
+        "phantom", "ingest", "validate", "split", "prepare", "train",
+        "calibrate", "evaluate", "gate", "report", "register",
+    ]  # fmt: skip
+    for said in (
+        "lesion Dice",
+        "accuracy",
+        "hgmnet-phantom",
+        "reports/html/index.html",
+        "mlflow ui",
+    ):
+        assert said.lower() in output.lower()
+    assert versions(workspace) == ({"1"}, {"challenger": "1"})
+    evaluation = read_json(workspace.metrics, Evaluation)
+    assert openings_count(workspace.openings, evaluation.test_sha) == 1
+    assert evaluation.test["lesion_dice"].n > 0
+
+
+def test_the_registered_model_answers_to_the_bytes_of_an_image(made):
+    workspace, _ = made
+    mlflow.set_tracking_uri(f"sqlite:///{workspace.root / 'mlflow.db'}")
+    model = mlflow.pyfunc.load_model("models:/hgmnet-phantom@challenger")
+    scan = next(workspace.raw.glob("malignant/*).png")).read_bytes()
+    answer = model.predict(pd.DataFrame({"image": [scan]})).iloc[0]
+    total = sum(answer[f"prob_{name}"] for name in ("benign", "malignant", "normal"))
+    assert total == pytest.approx(1, abs=1e-5)
+    assert answer["mask_png"]
+
+
+def test_nothing_changed_runs_nothing_but_register(workspace):
+    status, output = dvc(workspace.root, "repro")
+    assert (status, ran(output)) == (0, ["register"])
+    assert versions(workspace)[0] == {"1"}
+
+
+def test_a_gate_that_fails_is_recorded_and_said_and_never_retrains(workspace):
+    change(workspace, gate={"checks": [{"metric": "lesion_dice", "bound": 0.999, "on": "point"}]})
+    status, output = dvc(workspace.root, "repro")
+    assert status == 255
+    assert ran(output) == ["gate", "report", "register"]
+    assert read_json(workspace.gate, GateResult).status == "failed"
+    lines = [line for line in output.splitlines() if line]
+    said = next(i for i, line in enumerate(lines) if line.startswith("Rejected, not an error: "))
+    assert lines[said + 1].startswith("ERROR: failed to reproduce 'register'")
+    assert "exited with 3" in lines[said + 1]
+    assert versions(workspace) == ({"1"}, {})
+
+    change(workspace, gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, "on": "point"}]})
+    status, output = dvc(workspace.root, "repro")
+    assert status == 0, output
+    assert ran(output) == ["register"]
+    assert versions(workspace) == ({"1"}, {"challenger": "1"})
+
+
+def test_more_epochs_retrain_and_going_back_restores_without_training(workspace):
+    weights = workspace.model / "weights.safetensors"
+    first = weights.read_bytes()
+    change(workspace, train={"epochs": 2})
+    status, output = dvc(workspace.root, "repro", "train")
+    assert status == 0, output
+    assert ran(output) == ["train"]
+    assert weights.read_bytes() != first
+
+    change(workspace, train={"epochs": 1})
+    status, output = dvc(workspace.root, "repro")
+    assert status == 0, output
+    assert ran(output) == ["register"]
+    assert weights.read_bytes() == first
+    assert versions(workspace) == ({"1"}, {"challenger": "1"})
+
+
+def test_an_unopened_test_split_is_not_judged_and_not_an_error(workspace):
+    change(workspace, evaluate={"open_test": False})
+    status, output = dvc(workspace.root, "repro")
+    assert status == 0, output
+    assert ran(output) == ["evaluate", "gate", "report", "register"]
+    assert read_json(workspace.metrics, Evaluation).test is None
+    assert read_json(workspace.gate, GateResult).status == "not judged"
+    assert "not judged" in output
+    assert versions(workspace)[0] == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "stage", "said"),
+    [
+        ({"model": {"encoder": "resnet19"}}, "train", "there is no `resnet19`"),
+        ({"prepare": {"size": 50}}, "prepare", "50 px is not a multiple of 32"),
+        ({"train": {"epoks": 3}}, "train", "train.epoks: unknown key"),
+        ({"split": {"seed": 5}}, "split", "hgmnet deal"),
+        ({"gate": {"checks": [{"metric": "dise", "bound": 0, "on": "point"}]}}, "gate", "`dise`"),
+    ],
+)
+def test_a_mistake_is_one_line_and_loses_nothing(workspace, sections, stage, said):
+    change(workspace, **sections)
+    status, output = dvc(workspace.root, "repro", "-s", stage)
+    assert status == 255
+    line = next(line for line in output.splitlines() if line.startswith("hgmnet: "))
+    assert said in line
+    assert "Traceback" not in output
+
+
+def test_metrics_and_plots_are_shown(workspace):
+    dvc(workspace.root, "repro", "report")
+    status, output = dvc(workspace.root, "metrics", "show")
+    assert status == 0
+    assert "lesion_dice" in output
+    status, output = dvc(workspace.root, "plots", "show", "-o", "dvc_plots")
+    assert status == 0, output
+    page = (workspace.root / "dvc_plots/index.html").read_text()
+    assert "val_lesion_dice" in page
