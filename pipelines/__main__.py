@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_status
     except HgmnetError as error:
-        kind = type(error).__name__.removesuffix("Error")
+        kind = type(error).__name__.removesuffix("Error").replace("Hgmnet", "Failed")
         print(f"hgmnet: {kind}: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:

@@ -160,7 +160,7 @@ def test_a_second_flow_with_a_server_of_its_own_is_refused(workspace: Workspace)
     with FileLock(home / "server.lock"):
         status, output = run(workspace.root)
     assert status == 1
-    assert output.startswith("hgmnet: Hgmnet: a flow has its server in")
+    assert output.startswith("hgmnet: Failed: a flow has its server in")
 
 
 @needs_proc
