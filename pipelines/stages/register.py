@@ -55,7 +55,7 @@ def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
     ui = f"mlflow ui --backend-store-uri {quote(store.uri)} --port 5000"
     lines = [
         ("model", model),
-        ("test split", f"opened {decision.openings} times"),
+        ("test split", f"opened {decision.openings} time{'s' * (decision.openings != 1)}"),
         ("report", str(report)),
         ("MLflow run", run_id),
         ("MLflow UI", store.uri if store.uri.startswith("http") else ui),

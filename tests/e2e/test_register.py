@@ -97,7 +97,7 @@ def test_what_is_printed(registered: Workspace):
     assert "phantom, test split: passed" in printed
     assert "Lesion Dice" in printed
     assert f"{NAME} version 1, challenger" in printed
-    assert "opened 1 times" in printed
+    assert "opened 1 time\n" in printed
     assert f"mlflow ui --backend-store-uri '{tracking_uri(registered.root)}'" in printed
 
 
