@@ -11,7 +11,7 @@ run: $(VENV)/.installed
 	dvc repro
 
 test: $(VENV)/.installed
-	pytest
+	pytest -n auto --dist loadfile
 
 check: $(VENV)/.installed
 	ruff check .

@@ -46,7 +46,7 @@ def _entry(image: Live) -> Entry:
         masks="|".join(record.masks),
         pixel_sha256=record.pixel_sha256,
         label=record.label,
-        group=record.group,
+        group=image.row.group,
         split=image.row.status,
         height=record.height,
         width=record.width,
