@@ -25,7 +25,7 @@ lock:
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"Python 3.11-3.13 is needed, this is {v.major}.{v.minor}: make PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	if command -v uv >/dev/null; then \
 	  uv pip sync --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock && \
 	  uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e .; \

@@ -19,7 +19,9 @@ def calibrate(
     raw: Raw,
     masks: NDArray[np.uint8],
     labels: NDArray[np.int64],
+    *,
     classes: tuple[str, ...],
+    shares: NDArray[np.float64],
     aim: Calibrate,
 ) -> Operating:
     """Choose the operating point.
@@ -29,6 +31,7 @@ def calibrate(
         masks: truth, (N, S, S) in {0, 1}.
         labels: class indices, (N,).
         classes: their names.
+        shares: how much of the square each image takes up, (N,) in (0, 1].
         aim: what to aim at.
 
     Raises:
@@ -45,7 +48,7 @@ def calibrate(
     return Operating(
         temperature=temperature,
         mask_threshold=MASK_THRESHOLD,
-        min_area=minimum_area(raw.mask_prob >= MASK_THRESHOLD, masks > 0),
+        min_area=minimum_area(raw.mask_prob >= MASK_THRESHOLD, masks > 0, shares),
         malignant_threshold=threshold_for(positives, aim.malignant_sensitivity),
         normal_means_no_mask=aim.normal_means_no_mask,
         mirror=aim.mirror,
@@ -69,17 +72,24 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     return float(np.exp(found.x))
 
 
-def minimum_area(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Half of the 2 % quantile of the areas of masks that meet their lesion, as a share.
+def minimum_area(
+    predicted: NDArray[np.bool_], truth: NDArray[np.bool_], shares: NDArray[np.float64]
+) -> float:
+    """Half of the 2 % quantile of the areas of masks that meet their lesion, as shares of images.
 
     So specks go, and next to no lesion that was found is lost; 0 where none was found.
     """
     met = (predicted & truth).any(axis=(1, 2))
-    areas = predicted[met].mean(axis=(1, 2))
+    areas = predicted[met].mean(axis=(1, 2)) / shares[met]
     return float(np.quantile(areas, 0.02) / 2) if len(areas) else 0.0
 
 
 def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:
-    """The highest threshold at which at least this share of the positives' scores passes."""
+    """A threshold that this share of the positives' scores passes, and not one more.
+
+    It lies midway to the next lower score (or to 0), since the last digits of a score depend on
+    the batch that an image is predicted in.
+    """
     needed = ceil(sensitivity * len(scores) - 1e-9)
-    return float(np.sort(scores)[::-1][needed - 1])
+    falling = np.append(np.sort(scores)[::-1], 0.0)
+    return float((falling[needed - 1] + falling[needed]) / 2)

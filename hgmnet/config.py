@@ -20,7 +20,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Natural = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Seed = Annotated[int, Field(ge=0, lt=2**24)]
+NAME = r"^[a-z0-9][a-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Frozen(BaseModel):
@@ -46,7 +48,7 @@ class Data(Frozen):
 class Phantom(Frozen):
     """The generated data set: images a class, sides in px, planted near-copies."""
 
-    seed: int
+    seed: Seed
     benign: Count
     malignant: Count
     normal: Count
@@ -80,7 +82,7 @@ class Fractions(Frozen):
 class Split(Frozen):
     """How groups are dealt out; `conflicts`: where copies with contradictory labels go."""
 
-    seed: int
+    seed: Seed
     fractions: Fractions
     conflicts: Literal["exclude", "train"]
 
@@ -129,7 +131,7 @@ class Augment(Frozen):
 class Train(Frozen):
     """How the weights are found. `select`: keep the moving average of the weights, or the last."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     epochs: Natural
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
@@ -156,7 +158,7 @@ class Evaluate(Frozen):
 
     open_test: bool
     draws: Annotated[int, Field(ge=100)]
-    seed: int
+    seed: Seed
 
 
 class Check(Frozen):
@@ -220,6 +222,8 @@ def load_params(path: Path) -> Params:
     except FileNotFoundError:
         msg = f"{path} is missing; take a ready-made one: cp profiles/quickstart.yaml params.yaml"
         raise ConfigError(msg) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error.reason}") from None
     except YAMLError as error:
         where = " ".join(str(error).split())
         msg = f"{path} is not YAML: {where}"

@@ -115,11 +115,12 @@ class Learner(lightning.LightningModule):
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
         )
+        total = self.steps * self.settings.epochs + 1
         cycle = OneCycleLR(
             optimizer,
             max_lr=self.settings.learning_rate,
-            total_steps=self.steps * self.settings.epochs + 1,
-            pct_start=self.settings.warmup,
+            total_steps=total,
+            pct_start=max(self.settings.warmup, 2 / total),  # it divides by pct_start * total - 1
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 

@@ -15,7 +15,7 @@ import torch
 
 from hgmnet.config import Data, Model, Prepare, Train
 from hgmnet.data.store import Store
-from hgmnet.errors import HgmnetError, InvalidDataError
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.learner import DeviceData, EpochFigures, Learner
 from hgmnet.metrics import class_indices
 from hgmnet.models.geometry import check_size
@@ -68,7 +68,7 @@ def fit(
     torch.manual_seed(train.seed)
     learner = Learner(HGMNet(model, len(data.classes)), spec, train, _device_data(store, data))
     trainer = lightning.Trainer(
-        accelerator=train.accelerator,
+        accelerator=_accelerator(train),
         devices=1,
         precision=train.precision,
         max_epochs=train.epochs,
@@ -83,6 +83,12 @@ def fit(
     last = checkpoints / CHECKPOINT
     trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=True)
     return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
+
+
+def _accelerator(train: Train) -> str:
+    if train.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("train.accelerator: gpu, but torch sees none; set it to auto or cpu")
+    return train.accelerator
 
 
 class _Watch(lightning.Callback):

@@ -59,11 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 
 def find_root() -> Path:
-    """The repository root: the nearest folder at or above the current one that has a dvc.yaml.
+    """The repository root: the nearest folder at or above the current one with the stages in it.
 
     Raises:
         ConfigError: there is none.
@@ -72,9 +73,9 @@ def find_root() -> Path:
 
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").is_file() and (folder / "params.yaml").is_file():
+        if (folder / "dvc.yaml").is_file() and (folder / "data").is_dir():
             return folder
-    msg = f"no dvc.yaml and params.yaml in {here} or above; run this inside the repository"
+    msg = f"no dvc.yaml beside a data folder in {here} or above; run this inside the repository"
     raise ConfigError(msg)
 
 

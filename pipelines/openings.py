@@ -38,7 +38,7 @@ def record_opening(
     """
     when = datetime.now(UTC).isoformat(timespec="seconds")
     opening = Opening(
-        who=_user(), when=when, command=command, model=model_identity, test_sha=test_sha
+        who=user(), when=when, command=command, model=model_identity, test_sha=test_sha
     )
     workspace.state.mkdir(parents=True, exist_ok=True)
     with (
@@ -66,7 +66,8 @@ def openings_count(path: Path, test_sha: str) -> int:
     return sum(opening.test_sha == test_sha for opening in read_openings(path))
 
 
-def _user() -> str:
+def user() -> str:
+    """Who is at work, as the system knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

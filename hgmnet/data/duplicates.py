@@ -1,6 +1,7 @@
 """Which images are alike, and the groups that follow: pairs are evidence, groups their closure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Literal
 
 from hgmnet.config import Frozen
@@ -23,9 +24,9 @@ class Pair(Frozen):
 
 
 def find_copies(records: Sequence[Record]) -> list[Pair]:
-    """Pair each image with the first of the same pixels; unreadable ones are like nothing."""
+    """Pair the images of the same pixels; unreadable ones are like nothing."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
-    return _chains(readable, "copy", "identity")
+    return _alike(readable, "copy", "identity")
 
 
 def curated(groups: Mapping[str, str]) -> list[Pair]:
@@ -34,7 +35,7 @@ def curated(groups: Mapping[str, str]) -> list[Pair]:
     Args:
         groups: the group's name by image.
     """
-    return _chains(groups, "scene", "curation")
+    return _alike(groups, "scene", "curation")
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
@@ -64,14 +65,16 @@ def conflicts(records: Iterable[Record]) -> set[str]:
     return {record.image for record in counted if len(labels[record.pixel_sha256]) > 1}
 
 
-def _chains(keys: Mapping[str, str], kind: Literal["copy", "scene"], transform: str) -> list[Pair]:
-    firsts: dict[str, str] = {}
-    pairs = []
+def _alike(keys: Mapping[str, str], kind: Literal["copy", "scene"], transform: str) -> list[Pair]:
+    """Every pair of one key: a chain would come apart where a link of it is excluded."""
+    members: dict[str, list[str]] = {}
     for image in sorted(keys):
-        first = firsts.setdefault(keys[image], image)
-        if first != image:
-            pairs.append(Pair(first=first, second=image, kind=kind, score=1.0, transform=transform))
-    return pairs
+        members.setdefault(keys[image], []).append(image)
+    return [
+        Pair(first=first, second=second, kind=kind, score=1.0, transform=transform)
+        for images in members.values()
+        for first, second in combinations(images, 2)
+    ]
 
 
 def _root(parent: dict[str, str], image: str) -> str:

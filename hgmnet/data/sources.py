@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import re
 import shutil
 import struct
 import zipfile
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from hgmnet.config import Frozen
+from hgmnet.config import NAME, Frozen
 from hgmnet.data import busi, images
 from hgmnet.errors import InvalidDataError
 
@@ -139,8 +140,13 @@ def _targets(files: Files, source: Path) -> dict[PurePosixPath, PurePosixPath]:
         raise InvalidDataError(msg)
     classes = {path.parent.name.lower() for path in found}
     if "" in classes or classes & _PARTED:
-        where = "outside any folder" if "" in classes else f"in {' and '.join(sorted(classes))}"
+        parted = " and ".join(sorted(classes & _PARTED))
+        where = "outside any folder" if "" in classes else f"in {parted}"
         msg = f"{source} has images {where}, so their class is unknown; expected {busi.LAYOUT}"
+        raise InvalidDataError(msg)
+    odd = sorted(name for name in classes if not re.match(NAME, name))
+    if odd:
+        msg = f"{source}: class folder {odd[0]!r}: expected letters, digits, - and _; rename it"
         raise InvalidDataError(msg)
     origins: dict[PurePosixPath, PurePosixPath] = {}
     for path in sorted(found):

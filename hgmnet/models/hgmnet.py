@@ -96,6 +96,11 @@ def build_encoder(model: Model) -> nn.Module:
                 model.encoder, in_channels=1, depth=DEPTH, weights=weights
             )
     except (KeyError, RuntimeError, ValueError) as error:
+        if "Wrong pretrained weights" in str(error):
+            raise ConfigError(
+                f"model.encoder_weights: there are no {weights} weights of `{model.encoder}`; "
+                "set it to none, or choose another encoder"
+            ) from None
         if weights is not None and "nknown model" not in str(error) and not _wrong_name(error):
             raise _no_weights(model, error) from None
         msg = (

@@ -8,7 +8,7 @@ from typing import Any
 from hgmnet.config import Params, load_params
 from hgmnet.errors import ConfigError
 from hgmnet.figure import Figure
-from hgmnet.models.spec import SPEC, Spec, identity
+from hgmnet.models.spec import Spec, identity, load_spec
 from pipelines.artifacts import Evaluation, GateResult, Workspace, read_json
 from pipelines.lineage import Lineage, hash_file, read_lineage
 from pipelines.openings import openings_count
@@ -25,6 +25,7 @@ class Decision:
     evaluation: Evaluation
     gate: GateResult
     gate_sha256: str
+    metrics_sha256: str
     lineage: Lineage
     openings: int
 
@@ -37,6 +38,7 @@ class Decision:
             "fingerprint": self.spec.fingerprint,
             "gate": self.gate.status,
             "gate_sha256": self.gate_sha256,
+            "metrics_sha256": self.metrics_sha256,
             "test_sha": self.gate.test_sha,
             "openings": self.openings,
             **self.lineage.model_dump(mode="json"),
@@ -83,10 +85,11 @@ def read_decision(workspace: Workspace) -> Decision:
         workspace=workspace,
         params=load_params(workspace.root / "params.yaml"),
         model=identity(workspace.model),
-        spec=read_json(workspace.model / SPEC, Spec),
+        spec=load_spec(workspace.model),
         evaluation=read_json(workspace.metrics, Evaluation),
         gate=gate,
         gate_sha256=hash_file(workspace.gate),
+        metrics_sha256=hash_file(workspace.metrics),
         lineage=read_lineage(workspace),
         openings=openings_count(workspace.openings, gate.test_sha),
     )

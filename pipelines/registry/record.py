@@ -1,6 +1,5 @@
-"""One MLflow run for each decision, that is for each model and verdict, also for a rejection."""
+"""One MLflow run for each decision: each model, its figures and the verdict, also a rejection."""
 
-import getpass
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from mlflow.entities import Metric, Param, Run
 
 from pipelines.artifacts import Workspace
+from pipelines.openings import user
 from pipelines.registry.decision import Decision
 from pipelines.registry.store import Store
 
@@ -35,7 +35,8 @@ def record(store: Store, decision: Decision) -> str:
 
 
 def _find(store: Store, decision: Decision) -> list[Run]:
-    wanted = {"hgmnet.model": decision.model, "hgmnet.gate_sha256": decision.gate_sha256}
+    names = ("hgmnet.model", "hgmnet.gate_sha256", "hgmnet.metrics_sha256")
+    wanted = {name: decision.tags[name] for name in names}
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
     return list(store.client.search_runs([store.experiment_id], query))
 
@@ -44,7 +45,7 @@ def _start(store: Store, decision: Decision) -> Run:
     tags = {
         **decision.tags,
         "hgmnet.kind": "decision",
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": user(),
         "mlflow.source.git.commit": decision.lineage.git_commit,
     }
     name = f"{decision.gate.status} {decision.model[:8]}"

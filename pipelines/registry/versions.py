@@ -149,7 +149,7 @@ def _evaluated_images(workspace: Workspace) -> list[bytes]:
 
 def _follow(store: Store, name: str, number: str, decision: Decision, run_id: str) -> None:
     """Set the tags that follow a version's latest verdict; the others stay what they were."""
-    for tag in ("gate", "gate_sha256", "test_sha", "openings"):
+    for tag in ("gate", "gate_sha256", "metrics_sha256", "test_sha", "openings"):
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
     store.client.set_model_version_tag(name, number, "hgmnet.decision_run", run_id)

@@ -1,10 +1,11 @@
 """Stage evaluate: count pixels and classes at native size; open the test split only if asked to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from hgmnet.baselines import baselines
 from hgmnet.config import Data, Evaluate
@@ -13,8 +14,10 @@ from hgmnet.data.images import decode_grey
 from hgmnet.data.resample import Grey, Mask
 from hgmnet.data.split import test_sha
 from hgmnet.data.store import Entry, open_store
+from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Predictor
+from hgmnet.models.spec import Seen
 from pipelines.artifacts import Evaluation, Workspace, write_json, write_table
 from pipelines.openings import record_opening
 
@@ -25,11 +28,12 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     """Write per_image.csv and metrics.json.
 
     Raises:
-        InvalidDataError: a group or an image that the model was trained on is among the judged.
+        InvalidDataError: a picture or group that the model was fitted on stands in the test split.
     """
     workspace = Workspace(root, data.name)
     store = open_store(workspace.prepared)
-    predictor = Predictor.load(workspace.model)
+    predictor = Predictor.load(workspace.model, "cuda" if torch.cuda.is_available() else "cpu")
+    _refuse_seen(store.entries, predictor.spec.seen)
     sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
     splits = ["val", "test"] if evaluate.open_test else ["val"]
     if evaluate.open_test:
@@ -53,6 +57,17 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
             baselines=baselines(store, splits[-1], data.classes, evaluate.draws, evaluate.seed),
         ),
     )
+
+
+def _refuse_seen(entries: Iterable[Entry], seen: Seen) -> None:
+    pixels, groups = {*seen.train, *seen.val}, set(seen.groups)
+    test = [entry for entry in entries if entry.split == "test"]
+    known = [e.image for e in test if e.pixel_sha256 in pixels or e.group in groups]
+    if known:
+        raise InvalidDataError(
+            f"the model was fitted on {len(known)} images of the test split, {known[0]} among "
+            "them; train on today's split: dvc repro train"
+        )
 
 
 def _rows(

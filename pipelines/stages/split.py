@@ -43,7 +43,7 @@ def deal(root: Path, data: config.Data, split: config.Split, reason: str) -> Non
     space = Workspace(root, data.name)
     records = _valid_records(space)
     rows = dealing.extend([], records, artifacts.read_rows(space.pairs, Pair), split)
-    earlier = artifacts.read_json(space.split_json, Lock) if space.split_json.is_file() else None
+    earlier = _read_lock(space) if space.split_json.is_file() else None
     _write(space, rows, locked_split.new_lock(rows, split, earlier, reason), records)
 
 
@@ -58,9 +58,19 @@ def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | Non
         )
         raise InvalidDataError(msg)
     rows = artifacts.read_rows(space.split_csv, Row)
-    lock = artifacts.read_json(space.split_json, Lock)
+    lock = _read_lock(space)
     locked_split.verify(rows, lock, params)
     return rows, lock
+
+
+def _read_lock(space: Workspace) -> Lock:
+    try:
+        return artifacts.read_json(space.split_json, Lock)
+    except InvalidDataError:
+        raise InvalidDataError(
+            f"{space.split_json} is damaged; bring it and split.csv back from git, or remove both "
+            'and deal anew: hgmnet deal --reason "..."'
+        ) from None
 
 
 def _valid_records(space: Workspace) -> list[Record]:

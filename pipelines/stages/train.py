@@ -32,16 +32,20 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
         curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}))
         print(_line(figures, train.epochs), flush=True)
 
-    trained = fit(
-        open_store(workspace.prepared),
-        data=data,
-        prepare=prepare,
-        model=model,
-        train=train,
-        fingerprint=mark,
-        checkpoints=checkpoints,
-        on_epoch=tell,
-    )
+    try:
+        trained = fit(
+            open_store(workspace.prepared),
+            data=data,
+            prepare=prepare,
+            model=model,
+            train=train,
+            fingerprint=mark,
+            checkpoints=checkpoints,
+            on_epoch=tell,
+        )
+    except BaseException as error:
+        curves.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
     save_model(workspace.model, trained.network, trained.spec)
     write_rows(workspace.curves, EpochFigures, trained.curves)
     write_json(workspace.train_metrics, trained.curves[-1])

@@ -20,7 +20,8 @@ def test_the_threshold_passes_the_stated_share_of_positives_and_not_one_more():
     scores = np.arange(1, 21) / 20
     threshold = threshold_for(scores, 0.9)
     assert (scores >= threshold).mean() == pytest.approx(0.9)
-    assert threshold_for(np.array([0.3]), 0.9) == 0.3
+    assert threshold == pytest.approx(0.125)
+    assert threshold_for(np.array([0.3]), 0.9) == pytest.approx(0.15)
 
 
 def test_minimum_area_spares_what_met_its_lesion():
@@ -29,8 +30,9 @@ def test_minimum_area_spares_what_met_its_lesion():
     said = np.zeros_like(truth)
     said[0, :4, :5] = True  # 20 px on the lesion
     said[2, 9, 9] = True  # a speck on a normal
-    assert minimum_area(said, truth) == pytest.approx(0.1)
-    assert minimum_area(np.zeros_like(said), truth) == 0
+    assert minimum_area(said, truth, np.ones(3)) == pytest.approx(0.1)
+    assert minimum_area(said, truth, np.full(3, 0.5)) == pytest.approx(0.2)
+    assert minimum_area(np.zeros_like(said), truth, np.ones(3)) == 0
 
 
 def test_val_without_malignant_images_is_refused():
@@ -44,6 +46,7 @@ def test_val_without_malignant_images_is_refused():
             raw,
             np.zeros((2, 4, 4), np.uint8),
             np.array([0, 2]),
-            ("benign", "malignant", "normal"),
-            AIM,
+            classes=("benign", "malignant", "normal"),
+            shares=np.ones(2),
+            aim=AIM,
         )

@@ -78,6 +78,7 @@ def test_what_was_there_is_replaced(raw, tmp_path):
         ({}, "holds no image; expected <class>"),
         ({"readme.txt": b"x"}, "holds no image"),
         ({"a.png": encoded()}, "images outside any folder"),
+        ({"fibro adenoma/a.png": encoded()}, "class folder 'fibro adenoma': expected letters"),
         ({"x/images/a.png": encoded(), "x/masks/a.png": encoded()}, "in images and masks"),
         ({"1/benign/a.png": encoded(), "2/benign/a.png": encoded()}, "would both be benign/a.png"),
         ({"benign/a.png": encoded(), "benign/a.bmp": encoded(0, "BMP")}, "would both be"),

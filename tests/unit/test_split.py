@@ -274,3 +274,13 @@ def test_other_settings_are_refused(change):
     lock = split.new_lock(rows, PARAMS, None, "first dealing")
     with pytest.raises(ConfigError, match=r"seed 0 and 0\.65 / 0\.15 / 0\.2,.*hgmnet deal"):
         split.verify(rows, lock, PARAMS.model_copy(update=change))
+
+
+def test_a_curated_group_that_straddles_is_parted_whatever_its_first_image():
+    locked = [row("benign/a", "train"), row("benign/b", "test")]
+    images = [record(f"benign/{name}") for name in ("0", "a", "b")]
+    groups = {image.image: "patient 12" for image in images}
+    rows = extend(locked, images, *duplicates.curated(groups))
+    assert status(rows, "benign/a") == ("train", "")
+    assert status(rows, "benign/b") == ("excluded", "group on several sides")
+    assert rows["benign/0"].status == "train"

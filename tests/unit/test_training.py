@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_store import params, small_store
 
-from hgmnet.errors import HgmnetError, InvalidDataError
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.training import CHECKPOINT, Trained, fit, quiet_lightning
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
@@ -78,7 +78,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path):
 @pytest.mark.slow
 def test_it_learns_to_find_bright_discs(tmp_path):
     trained = train(
-        tmp_path, store=small_store(tmp_path / "store", 36), epochs=30, learning_rate=3e-3
+        tmp_path, store=small_store(tmp_path / "store", 36), epochs=12, learning_rate=5e-3
     )
     assert trained.curves[-1].val_lesion_dice > 0.6
     assert trained.curves[-1].train_loss < trained.curves[0].train_loss
@@ -93,3 +93,16 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
 def test_a_split_without_images_is_refused(tmp_path):
     with pytest.raises(InvalidDataError, match="val has no images"):
         train(tmp_path, store=small_store(tmp_path / "store", 6))
+
+
+def test_a_gpu_that_is_not_there_is_a_mistake_in_params(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigError, match=r"train\.accelerator: gpu, but torch sees none"):
+        train(tmp_path, accelerator="gpu")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_shortest_training_has_a_schedule(tmp_path, epochs):
+    small = train(tmp_path, epochs=epochs, batch_size=8, warmup=0.3)
+    assert len(small.curves) == epochs
