@@ -61,6 +61,7 @@ def test_what_stages_write_does_not_make_it_dirty(workspace: Workspace):
     workspace.folder.mkdir(parents=True)
     workspace.split_csv.write_text("image\n")
     workspace.split_json.write_text("{}\n")
+    (workspace.folder / "dvc.lock").write_text("schema: '2.0'\n")
     assert not read_lineage(workspace).git_dirty
 
 
