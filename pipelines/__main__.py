@@ -73,9 +73,12 @@ def find_root() -> Path:
 
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").is_file() and (folder / "data").is_dir():
+        beside = (folder / "params.yaml").exists() or (folder / "data").exists()
+        if beside and (folder / "dvc.yaml").is_file():
             return folder
-    msg = f"no dvc.yaml beside a data folder in {here} or above; run this inside the repository"
+    msg = (
+        f"no dvc.yaml with params.yaml or data/ beside it in {here} or above; go to the repository"
+    )
     raise ConfigError(msg)
 
 

@@ -53,15 +53,10 @@ def change(workspace: Workspace, **sections) -> None:
 def made(tmp_path_factory) -> tuple[Workspace, str]:
     """A copy of this repository, its pipeline run once; and what that printed."""
     root = tmp_path_factory.mktemp("pipeline") / "repository"
-    for name in ("hgmnet", "pipelines", "data/phantom"):
-        shutil.copytree(
-            ROOT / name,
-            root / name,
-            ignore=shutil.ignore_patterns(
-                "raw", "*.lock", "prepared", "*pycache*", "manifest.csv", "pairs.csv", "split.*"
-            ),
-        )
-    for name in ("dvc.yaml", ".gitignore"):
+    for name in ("hgmnet", "pipelines"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "data/phantom").mkdir(parents=True)
+    for name in ("dvc.yaml", ".gitignore", "data/phantom/dvc.yaml", "data/phantom/curation.csv"):
         shutil.copy(ROOT / name, root / name)
     shutil.copy(ROOT / "profiles/quickstart.yaml", root / "params.yaml")
     workspace = Workspace(root, "phantom")
@@ -77,6 +72,7 @@ def made(tmp_path_factory) -> tuple[Workspace, str]:
         gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, "on": "point"}]},
     )
     assert dvc(root, "init", "-q", "--no-scm")[0] == 0
+    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
     status, output = dvc(root, "repro")
     assert status == 0, output
     return workspace, output
@@ -96,7 +92,7 @@ def versions(workspace: Workspace) -> tuple[set[str], dict[str, str]]:
     client = mlflow.MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
     found = client.search_model_versions("name = 'hgmnet-phantom'")
     aliases = client.get_registered_model("hgmnet-phantom").aliases
-    return {version.version for version in found}, dict(aliases)
+    return {str(v.version) for v in found}, {name: str(v) for name, v in aliases.items()}
 
 
 def test_the_first_run_ends_with_a_registered_model_and_a_table(made):

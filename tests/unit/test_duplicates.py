@@ -15,12 +15,13 @@ def pair(first, second):
     return Pair(first=first, second=second, kind="scene", score=0.9, transform="shift")
 
 
-def test_copies_are_chained_to_the_first():
+def test_every_two_copies_are_a_pair():
     records = [record("b/3", "x"), record("a/1", "x"), record("a/2", "x"), record("a/9", "y")]
     pairs = duplicates.find_copies(records)
     assert [(p.first, p.second, p.kind, p.score) for p in pairs] == [
         ("a/1", "a/2", "copy", 1),
         ("a/1", "b/3", "copy", 1),
+        ("a/2", "b/3", "copy", 1),
     ]
 
 
