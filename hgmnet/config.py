@@ -88,9 +88,13 @@ class Split(Frozen):
 
 
 class Prepare(Frozen):
-    """The square that the network sees: side in px, aspect ratio kept (letterbox) or stretched."""
+    """The square that the network sees: side in px, aspect ratio kept (letterbox) or stretched.
 
-    size: Natural
+    No key may be called `size` or `nfiles`: DVC's run cache takes them for a file's and leaves them
+    out of its hash, so that a change would bring back the old outputs.
+    """
+
+    side: Natural
     fit: Literal["letterbox", "stretch"]
 
 

@@ -63,7 +63,7 @@ def fit(
         InvalidDataError: train or val has no images.
         HgmnetError: the loss became infinite or NaN.
     """
-    check_size(prepare.size)
+    check_size(prepare.side)
     spec = _spec(store, data=data, prepare=prepare, model=model, train=train, mark=fingerprint)
     torch.manual_seed(train.seed)
     learner = Learner(HGMNet(model, len(data.classes)), spec, train, _device_data(store, data))

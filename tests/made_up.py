@@ -135,7 +135,7 @@ def _spec(data: str) -> Spec:
     return Spec(
         format=FORMAT,
         model=model,
-        prepare=Prepare(size=64, fit="stretch"),
+        prepare=Prepare(side=64, fit="stretch"),
         classes=CLASSES,
         mean=0.4,
         std=0.2,

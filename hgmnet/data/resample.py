@@ -39,18 +39,18 @@ def unfit(prob: Prob, height: int, width: int, prepare: Prepare) -> Prob:
 def placed(height: int, width: int, prepare: Prepare) -> tuple[int, int]:
     """Height and width that an image takes up inside the square, in px."""
     if prepare.fit == "stretch":
-        return prepare.size, prepare.size
-    scale = prepare.size / max(height, width)
+        return prepare.side, prepare.side
+    scale = prepare.side / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _margins(rows: int, columns: int, prepare: Prepare) -> tuple[int, int]:
-    return (prepare.size - rows) // 2, (prepare.size - columns) // 2
+    return (prepare.side - rows) // 2, (prepare.side - columns) // 2
 
 
 def _pad(inner: NDArray[T], prepare: Prepare) -> NDArray[T]:
     rows, columns = inner.shape
     top, left = _margins(rows, columns, prepare)
-    square = np.zeros((prepare.size, prepare.size), dtype=inner.dtype)
+    square = np.zeros((prepare.side, prepare.side), dtype=inner.dtype)
     square[top : top + rows, left : left + columns] = inner
     return square

@@ -15,6 +15,6 @@ def check_size(size: int) -> None:
     if size % STRIDE:
         down = max(STRIDE, size // STRIDE * STRIDE)
         raise ConfigError(
-            f"prepare.size: {size} px is not a multiple of {STRIDE}, which an encoder of "
+            f"prepare.side: {size} px is not a multiple of {STRIDE}, which an encoder of "
             f"{DEPTH} scales needs; try {down} or {down + STRIDE}"
         )

@@ -108,7 +108,7 @@ def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
         ("Training fingerprint", spec.fingerprint),
         ("Encoder", f"{spec.model.encoder}, weights at the start: {spec.model.encoder_weights}"),
         ("Gate", spec.model.gate),
-        ("Input", f"{spec.prepare.size} × {spec.prepare.size} px, {spec.prepare.fit}"),
+        ("Input", f"{spec.prepare.side} × {spec.prepare.side} px, {spec.prepare.fit}"),
         ("Seed", str(spec.seed)),
         ("Epochs", str(len(evidence.curves))),
         ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),

@@ -53,4 +53,4 @@ def run(root: Path, data: Data, calibrate: Calibrate) -> None:
 def _share(entry: Entry, prepare: Prepare) -> float:
     """How much of the square an image takes up; the rest is a letterbox's margin."""
     rows, columns = placed(entry.height, entry.width, prepare)
-    return rows * columns / prepare.size**2
+    return rows * columns / prepare.side**2

@@ -22,12 +22,12 @@ def run(root: Path, data: Data, prepare: Prepare) -> None:
         ConfigError: the encoders can't take the image side.
         InvalidDataError: an image has no row in split.csv, or can't be read any more.
     """
-    check_size(prepare.size)
+    check_size(prepare.side)
     workspace = Workspace(root, data.name)
     rows = read_rows(workspace.split_csv, Row)
     images = live(rows, read_rows(workspace.manifest, Record))
     squares = (_square(workspace.raw, image.record, prepare) for image in images)
-    write_store(workspace.prepared, tuple(map(_entry, images)), prepare.size, squares)
+    write_store(workspace.prepared, tuple(map(_entry, images)), prepare.side, squares)
 
 
 def _square(raw: Path, record: Record, prepare: Prepare) -> tuple[Grey, Mask]:

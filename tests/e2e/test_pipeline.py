@@ -65,7 +65,7 @@ def made(tmp_path_factory) -> tuple[Workspace, str]:
         workspace,
         phantom=sizes,
         validate={"min_per_class": 3},
-        prepare={"size": 32},
+        prepare={"side": 32},
         model={"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]},
         train={"epochs": 1},
         evaluate={"draws": 100},
@@ -183,7 +183,7 @@ def test_an_unopened_test_split_is_not_judged_and_not_an_error(workspace):
     ("sections", "stage", "said"),
     [
         ({"model": {"encoder": "resnet19"}}, "train", "there is no `resnet19`"),
-        ({"prepare": {"size": 50}}, "prepare", "50 px is not a multiple of 32"),
+        ({"prepare": {"side": 50}}, "prepare", "50 px is not a multiple of 32"),
         ({"train": {"epoks": 3}}, "train", "train.epoks: unknown key"),
         ({"split": {"seed": 5}}, "split", "hgmnet deal"),
         ({"gate": {"checks": [{"metric": "dise", "bound": 0, "on": "point"}]}}, "gate", "`dise`"),

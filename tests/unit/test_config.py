@@ -62,3 +62,13 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path):
 def test_an_absent_file_says_what_to_copy(tmp_path):
     with pytest.raises(ConfigError, match=r"cp profiles/quickstart\.yaml"):
         load_params(tmp_path / "params.yaml")
+
+
+def names(tree: dict) -> set[str]:
+    below = (names(value) for value in tree.values() if isinstance(value, dict))
+    return set(tree).union(*below)
+
+
+def test_no_key_is_one_that_dvc_leaves_out_of_its_hash():
+    params = load_params(ROOT / "params.yaml").model_dump(by_alias=True)
+    assert names(params).isdisjoint({"size", "nfiles"})

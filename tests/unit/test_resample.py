@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hgmnet.config import Prepare
 from hgmnet.data.resample import fit_image, fit_mask, placed, unfit
 
-STRETCH = Prepare(size=64, fit="stretch")
-LETTERBOX = Prepare(size=64, fit="letterbox")
+STRETCH = Prepare(side=64, fit="stretch")
+LETTERBOX = Prepare(side=64, fit="letterbox")
 
 
 def test_letterbox_keeps_the_aspect_ratio_and_pads_with_zero():
@@ -35,7 +35,7 @@ def test_a_mask_cell_is_lesion_from_half_covered_on():
     fit=st.sampled_from(["letterbox", "stretch"]),
 )
 def test_there_and_back_keeps_a_lesion_where_it_was(height, width, fit):
-    prepare = Prepare(size=64, fit=fit)
+    prepare = Prepare(side=64, fit=fit)
     mask = np.zeros((height, width), bool)
     mask[height // 4 : height // 2, width // 3 : width * 3 // 4] = True
     back = unfit(fit_mask(mask, prepare).astype(np.float32), height, width, prepare) >= 0.5
