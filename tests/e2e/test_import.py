@@ -42,6 +42,9 @@ def checkout(tmp_path):
     root.mkdir()
     for name in ("dvc.yaml", ".gitignore"):
         shutil.copy(REPOSITORY / name, root / name)
+    for name in ("hgmnet", "pipelines"):  # dvc.yaml names the code
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, root / name, ignore=ignored)
     params = (REPOSITORY / "profiles/quickstart.yaml").read_text()
     (root / "params.yaml").write_text(params.replace("name: phantom", "name: tiny", 1))
     return root

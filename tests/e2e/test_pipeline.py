@@ -190,12 +190,17 @@ def test_an_unopened_test_split_is_not_judged_and_not_an_error(workspace):
     ],
 )
 def test_a_mistake_is_one_line_and_loses_nothing(workspace, sections, stage, said):
+    params = workspace.root / "params.yaml"
+    before = params.read_bytes()
     change(workspace, **sections)
     status, output = dvc(workspace.root, "repro", "-s", stage)
     assert status == 255
     line = next(line for line in output.splitlines() if line.startswith("hgmnet: "))
     assert said in line
     assert "Traceback" not in output
+    params.write_bytes(before)
+    status, output = dvc(workspace.root, "repro", "-s", stage)
+    assert (status, ran(output)) == (0, []), output  # it comes back out of the cache
 
 
 def test_metrics_and_plots_are_shown(workspace):
