@@ -17,6 +17,8 @@ from great_expectations.data_context.types.base import (
 from great_expectations.expectations.row_conditions import Column
 
 from hgmnet.config import NORMAL, Data, Validate
+from hgmnet.data import duplicates
+from hgmnet.data.duplicates import Pair
 from hgmnet.data.manifest import Record
 
 NEAR_BLANK = 5.0
@@ -98,22 +100,20 @@ def check(
     return tuple(_outcome(rule, key, by_rule[number]) for number, rule in enumerate(rules))
 
 
-def image_table(records: Sequence[Record]) -> pd.DataFrame:
+def image_table(records: Sequence[Record], pairs: Sequence[Pair]) -> pd.DataFrame:
     """What `image_rules` judges: a row an image that curation has not excluded.
 
-    `group_labels` are the labels that occur in the image's group, joined by `and`.
+    `copy_labels` are the labels of the image and its copies, joined by `and`.
     """
     judged = [record for record in records if not record.excluded]
-    labels: dict[str, set[str]] = {}
-    for record in judged:
-        labels.setdefault(record.group, set()).add(record.label)
+    labels = duplicates.copy_labels(records, pairs)
     columns = ("image", "label", "error", "mask_pixels", "masks_match", "masks_binary")
     table = pd.DataFrame({name: [getattr(r, name) for r in judged] for name in columns})
     return table.assign(
         mask_count=[len(record.masks) for record in judged],
         shorter_side=[min(record.width, record.height) for record in judged],
         intensity_std=[record.intensity_std for record in judged],
-        group_labels=[" and ".join(sorted(labels[record.group])) for record in judged],
+        copy_labels=[" and ".join(sorted(labels[record.image])) for record in judged],
     )
 
 
@@ -160,8 +160,8 @@ def image_rules(data: Data, validate: Validate) -> tuple[Rule, ...]:
         *_mask_rules(classes, readable),
         *_class_rules(classes, readable, validate),
         Rule(
-            "copies, and frames of one scene, carry one label",
-            partial(gxe.ExpectColumnValuesToBeInSet, column="group_labels", value_set=classes),
+            "copies of an image carry one label",
+            partial(gxe.ExpectColumnValuesToBeInSet, column="copy_labels", value_set=classes),
             severity="warning",
             rows=known,
             remedy="split.conflicts in params.yaml says where they go",

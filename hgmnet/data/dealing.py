@@ -63,7 +63,7 @@ def extend(
     """
     matches = identity.match(locked, records)
     places = _recall(matches, records)
-    clashing = duplicates.conflicts(records)
+    clashing = duplicates.conflicts(records, pairs)
     _exclude(places, matches, clashing, params)
     _part_straddling(places, pairs)
     groups = _groups(places, pairs)

@@ -12,14 +12,14 @@ class Pair(Frozen):
     """Two images that must stay on one side of every split.
 
     `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`: how
-    alike they are, 0-1. `transform`: what brings the first onto the second (`identity`), or
-    `curation` where a person said so.
+    many points agree, 0 where none were counted. `transform`: what brings the first onto the
+    second, in words; `identity` where the pixels are the same, `curation` where a person said so.
     """
 
     first: str
     second: str
     kind: Literal["copy", "scene"]
-    score: float
+    score: int
     transform: str
 
 
@@ -27,6 +27,25 @@ def find_copies(records: Sequence[Record]) -> list[Pair]:
     """Pair the images of the same pixels; unreadable ones are like nothing."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
     return _alike(readable, "copy", "identity")
+
+
+def extend_to_twins(pairs: Iterable[Pair], records: Sequence[Record]) -> list[Pair]:
+    """Say of all images of the same pixels what was found of the first of them.
+
+    Args:
+        pairs: between images that are the first of their pixels, in any order.
+        records: all images.
+    """
+    pixels = {record.image: record.pixel_sha256 for record in records}
+    twins: dict[str, list[str]] = {}
+    for image in sorted(pixels):
+        twins.setdefault(pixels[image], []).append(image)
+    return [
+        pair.model_copy(update={"first": min(one, other), "second": max(one, other)})
+        for pair in pairs
+        for one in twins[pixels[pair.first]]
+        for other in twins[pixels[pair.second]]
+    ]
 
 
 def curated(groups: Mapping[str, str]) -> list[Pair]:
@@ -56,13 +75,26 @@ def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
     return {image: _root(parent, image) for image in parent}
 
 
-def conflicts(records: Iterable[Record]) -> set[str]:
-    """Find images whose copies bear another label; what curation excluded contradicts nobody."""
+def copy_labels(records: Iterable[Record], pairs: Iterable[Pair]) -> dict[str, set[str]]:
+    """Find the labels of each image and all its copies; frames of one scene are no copies.
+
+    Args:
+        records: the images; one that curation excluded links its copies, but its label is not
+            counted, and it is not in the result.
+        pairs: in any order.
+    """
+    known = {record.image: record for record in records}
+    frames = group(known, (pair for pair in pairs if pair.kind == "copy"))
+    counted = [image for image, record in known.items() if not record.excluded]
     labels: dict[str, set[str]] = {}
-    counted = [r for r in records if r.pixel_sha256 and not r.excluded]
-    for record in counted:
-        labels.setdefault(record.pixel_sha256, set()).add(record.label)
-    return {record.image for record in counted if len(labels[record.pixel_sha256]) > 1}
+    for image in counted:
+        labels.setdefault(frames[image], set()).add(known[image].label)
+    return {image: labels[frames[image]] for image in counted}
+
+
+def conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> set[str]:
+    """Find images whose copies bear another label; what curation excluded contradicts nobody."""
+    return {image for image, labels in copy_labels(records, pairs).items() if len(labels) > 1}
 
 
 def _alike(keys: Mapping[str, str], kind: Literal["copy", "scene"], transform: str) -> list[Pair]:
@@ -71,7 +103,7 @@ def _alike(keys: Mapping[str, str], kind: Literal["copy", "scene"], transform: s
     for image in sorted(keys):
         members.setdefault(keys[image], []).append(image)
     return [
-        Pair(first=first, second=second, kind=kind, score=1.0, transform=transform)
+        Pair(first=first, second=second, kind=kind, score=0, transform=transform)
         for images in members.values()
         for first, second in combinations(images, 2)
     ]

@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from hgmnet.config import Data, Validate
+from hgmnet.data.duplicates import Pair
 from hgmnet.data.manifest import Record
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import (
@@ -30,7 +31,7 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     records = read_rows(workspace.manifest, Record)
     outcomes = check(
         "images",
-        image_table(records),
+        image_table(records, read_rows(workspace.pairs, Pair)),
         "image",
         image_rules(data, validate),
         workspace.data_docs,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hgmnet.config import Data, Validate
+from hgmnet.data.duplicates import Pair
 from hgmnet.data.manifest import Record
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import ValidationReport, Workspace, read_json, write_rows
@@ -49,7 +50,9 @@ def _record(image, **changes):
 
 @pytest.fixture
 def workspace(tmp_path):
-    return Workspace(tmp_path, DATA.name)
+    space = Workspace(tmp_path, DATA.name)
+    write_rows(space.pairs, Pair, [])
+    return space
 
 
 def judge(workspace, rows):

@@ -41,7 +41,7 @@ def sets(draw):
         else []
     )
     scenes = [
-        Pair(first=min(link), second=max(link), kind="scene", score=0.9, transform="shift")
+        Pair(first=min(link), second=max(link), kind="scene", score=9, transform="shift")
         for link in links
         if link[0] != link[1]
     ]

@@ -11,17 +11,21 @@ def record(image, sha, excluded=""):
     )  # fmt: skip
 
 
-def pair(first, second):
-    return Pair(first=first, second=second, kind="scene", score=0.9, transform="shift")
+def pair(first, second, kind="scene"):
+    return Pair(first=first, second=second, kind=kind, score=9, transform="shift")
+
+
+def conflicts(records, *near):
+    return duplicates.conflicts(records, [*duplicates.find_copies(records), *near])
 
 
 def test_every_two_copies_are_a_pair():
     records = [record("b/3", "x"), record("a/1", "x"), record("a/2", "x"), record("a/9", "y")]
     pairs = duplicates.find_copies(records)
     assert [(p.first, p.second, p.kind, p.score) for p in pairs] == [
-        ("a/1", "a/2", "copy", 1),
-        ("a/1", "b/3", "copy", 1),
-        ("a/2", "b/3", "copy", 1),
+        ("a/1", "a/2", "copy", 0),
+        ("a/1", "b/3", "copy", 0),
+        ("a/2", "b/3", "copy", 0),
     ]
 
 
@@ -44,15 +48,33 @@ def test_curation_merges():
     assert [(p.first, p.second, p.transform) for p in pairs] == [("a", "c", "curation")]
 
 
+def test_what_is_like_an_image_is_like_its_twins():
+    records = [record("a/1", "x"), record("a/2", "y"), record("a/3", "x"), record("a/4", "z")]
+    pairs = duplicates.extend_to_twins([pair("a/1", "a/2")], records)
+    assert pairs == [pair("a/1", "a/2"), pair("a/2", "a/3")]
+
+
 def test_conflicts():
     records = [record("benign/1", "x"), record("malignant/1", "x"), record("benign/2", "y")]
-    assert duplicates.conflicts(records) == {"benign/1", "malignant/1"}
+    assert conflicts(records) == {"benign/1", "malignant/1"}
+
+
+def test_near_copies_conflict_and_scenes_do_not():
+    records = [record("benign/1", "x"), record("malignant/1", "y"), record("malignant/2", "z")]
+    near = pair("benign/1", "malignant/1", "copy"), pair("benign/1", "malignant/2", "scene")
+    assert conflicts(records, *near) == {"benign/1", "malignant/1"}
+
+
+def test_copies_of_an_excluded_image_are_copies_of_each_other():
+    records = [record("a/1", "x", excluded="blurred"), record("b/1", "y"), record("c/1", "z")]
+    near = pair("a/1", "b/1", "copy"), pair("a/1", "c/1", "copy")
+    assert conflicts(records, *near) == {"b/1", "c/1"}
 
 
 def test_an_excluded_copy_contradicts_nobody():
     records = [record("benign/1", "x", excluded="wrong label"), record("malignant/1", "x")]
-    assert duplicates.conflicts(records) == set()
+    assert conflicts(records) == set()
 
 
 def test_one_label_is_no_conflict():
-    assert duplicates.conflicts([record("benign/1", "x"), record("benign/2", "x")]) == set()
+    assert conflicts([record("benign/1", "x"), record("benign/2", "x")]) == set()

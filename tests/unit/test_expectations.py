@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from hgmnet.config import Data, Validate
+from hgmnet.data.duplicates import Pair
 from hgmnet.data.manifest import Record
 from pipelines.expectations import Rule, check, image_rules, image_table
 
@@ -40,9 +41,13 @@ def good():
     return [record(f"{name}/{number}.png") for name in DATA.classes for number in range(3)]
 
 
+def pair(first, second, kind):
+    return Pair(first=first.image, second=second.image, kind=kind, score=9, transform="shift")
+
+
 def broken(records, tmp_path):
     """The rules that do not hold, and the files that each names."""
-    table = image_table(records)
+    table = image_table(records, [])
     outcomes = check("images", table, "image", image_rules(DATA, VALIDATE), tmp_path / "docs")
     return {o.rule.meaning: dict(o.broken_by) for o in outcomes if not o.held}
 
@@ -92,10 +97,10 @@ def test_an_image_listed_twice(tmp_path):
 
 
 def test_copies_with_contradictory_labels_are_a_warning(tmp_path):
-    twins = [record("benign/odd.png", group="g"), record("malignant/odd.png", group="g")]
+    twins = [record("benign/odd.png"), record("malignant/odd.png")]
     outcomes = check(
         "images",
-        image_table([*good(), *twins]),
+        image_table([*good(), *twins], [pair(*twins, "copy")]),
         "image",
         image_rules(DATA, VALIDATE),
         tmp_path / "docs",
@@ -104,6 +109,12 @@ def test_copies_with_contradictory_labels_are_a_warning(tmp_path):
     assert outcome.rule.severity == "warning"
     both = "benign and malignant"
     assert outcome.broken_by == {"benign/odd.png": both, "malignant/odd.png": both}
+
+
+def test_frames_of_one_scene_may_differ_in_their_labels():
+    twins = [record("benign/odd.png", group="g"), record("malignant/odd.png", group="g")]
+    table = image_table(twins, [pair(*twins, "scene")])
+    assert list(table["copy_labels"]) == ["benign", "malignant"]
 
 
 def test_only_usable_images_count_for_their_class(tmp_path):
@@ -132,7 +143,7 @@ def test_all_breaches_are_named_not_only_the_first_twenty(tmp_path):
 def test_an_expectation_that_crashes_is_a_bug_not_bad_data(tmp_path):
     rule = Rule("the moon is full", partial(gxe.ExpectColumnValuesToBeUnique, column="moon"))
     with pytest.raises(RuntimeError, match=r"the moon is full.*moon"):
-        check("images", image_table(good()), "image", [rule], tmp_path / "docs")
+        check("images", image_table(good(), []), "image", [rule], tmp_path / "docs")
 
 
 def test_a_table_is_judged_as_a_whole_too(tmp_path):

@@ -33,7 +33,7 @@ def row(image, status, sha=None, reason=""):
 
 def scene(first, second):
     first, second = sorted((f"{first}.png", f"{second}.png"))
-    return Pair(first=first, second=second, kind="scene", score=1, transform="shift")
+    return Pair(first=first, second=second, kind="scene", score=9, transform="shift")
 
 
 def extend(rows, records, *pairs, params=PARAMS):

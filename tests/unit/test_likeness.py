@@ -1,0 +1,147 @@
+"""Copies that are planted in phantoms, and the law that different phantoms never pair."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from hgmnet.config import Phantom
+from hgmnet.data import duplicates, features, images, likeness, phantom
+
+PARAMS = Phantom(seed=5, benign=8, malignant=8, normal=8, copies=0, width=200, height=160)
+
+
+def describe(greys):
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(greys, pool.map(features.describe, greys.values()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def originals():
+    return {case.name: phantom.render(case, PARAMS).image for case in phantom.plan(PARAMS)}
+
+
+@pytest.fixture(scope="module")
+def known(originals):
+    return describe(originals)
+
+
+def scaled(factor):
+    def change(grey):
+        size = (round(grey.shape[1] * factor), round(grey.shape[0] * factor))
+        return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC))
+
+    return change
+
+
+def shifted(grey):
+    rows, columns = grey.shape[0] // 10, grey.shape[1] // 10
+    moved = np.zeros_like(grey)
+    moved[rows:, :-columns] = grey[:-rows, columns:]
+    return moved
+
+
+def cropped(grey):
+    rows, columns = grey.shape[0] // 10, grey.shape[1] // 10
+    return grey[rows:-rows, columns:-columns]
+
+
+def gamma(power):
+    return lambda grey: np.rint(255 * (grey / 255) ** power).astype(np.uint8)
+
+
+def jpeg(grey):
+    file = io.BytesIO()
+    Image.fromarray(grey).save(file, "JPEG", quality=40)
+    return np.asarray(Image.open(file))
+
+
+def annotated(grey):
+    image = Image.fromarray(grey)
+    draw = ImageDraw.Draw(image)
+    draw.text((20, 20), "RT BREAST 10 H", 255)
+    for x, y in [(60, 80), (120, 80), (90, 60), (90, 110)]:
+        draw.line([(x - 4, y), (x + 4, y)], 255)
+        draw.line([(x, y - 4), (x, y + 4)], 255)
+    return np.asarray(image)
+
+
+CHANGES = {
+    "scale 0.7": scaled(0.7),
+    "scale 1.4": scaled(1.4),
+    "shift": shifted,
+    "crop": cropped,
+    "gamma 0.7": gamma(0.7),
+    "gamma 1.4": gamma(1.4),
+    "JPEG": jpeg,
+    "overlay": annotated,
+    "mirror": lambda grey: np.ascontiguousarray(grey[:, ::-1]),
+}
+
+
+def test_different_phantoms_never_pair(known):
+    assert likeness.find_likeness(known) == []
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_copy_is_found_and_told(change, originals, known):
+    copied = ("benign (1)", "malignant (3)", "normal (5)")
+    copies = describe({f"z {name}": CHANGES[change](originals[name]) for name in copied})
+    pairs = likeness.find_likeness(known | copies)
+    assert [(p.first, p.second) for p in pairs] == [(name, f"z {name}") for name in copied]
+    assert {pair.kind for pair in pairs} == {"copy"}
+    assert {pair.transform.endswith("mirrored") for pair in pairs} == {change == "mirror"}
+
+
+def test_the_copies_planted_in_the_quickstart_are_found():
+    params = PARAMS.model_copy(update={"copies": 10})
+    cases = phantom.plan(params)
+    known = describe({case.name: phantom.render(case, params).image for case in cases})
+    planted = {frozenset((c.name, c.copy_of.name)) for c in cases if c.copy_of}
+    found = {frozenset((pair.first, pair.second)) for pair in likeness.find_likeness(known)}
+    assert len(planted) == 10
+    assert planted <= found
+
+
+def test_the_transform_is_told_in_words(originals):
+    original = originals["malignant (1)"]
+    pairs = likeness.find_likeness(describe({"a": original, "b": scaled(1.4)(original)}))
+    assert [pair.transform for pair in pairs] == ["scale 1.40, rotation 0°, shift 0,0 px"]
+    pairs = likeness.find_likeness(describe({"a": original, "b": shifted(original)}))
+    rows, columns = original.shape[0] // 10, original.shape[1] // 10
+    words = f"scale 1.00, rotation 0°, shift {-columns},{rows} px"
+    assert [pair.transform for pair in pairs] == [words]
+
+
+def test_shared_text_makes_no_pair(originals):
+    titled = {}
+    for name in ("benign (2)", "normal (2)", "malignant (2)"):
+        image = Image.fromarray(scaled(3)(originals[name]))
+        ImageDraw.Draw(image).text((60, 300), "LEFT BREAST UPPER OUTER", 255, font_size=40)
+        titled[name] = np.asarray(image)
+    assert likeness.find_likeness(describe(titled)) == []
+
+
+def test_the_order_of_images_does_not_matter(originals, known):
+    images = known | describe({"copy": jpeg(originals["normal (1)"])})
+    backwards = dict(reversed(images.items()))
+    assert likeness.find_likeness(images) == likeness.find_likeness(backwards)
+
+
+def test_images_that_show_nothing_are_like_nothing():
+    blank = {"a": np.zeros((40, 50), np.uint8), "b": np.full((1, 1), 9, np.uint8)}
+    assert likeness.find_likeness(describe(blank)) == []
+    assert likeness.find_likeness({}) == []
+
+
+@pytest.mark.slow
+def test_a_known_scene_of_busi_is_one_group_and_shared_text_is_not(busi):
+    names = [f"malignant/malignant ({n}).png" for n in range(4, 9)]
+    strangers = ["benign/benign (3).png", "normal/normal (121).png", "benign/benign (318).png"]
+    known = describe({n: images.decode_grey((busi / n).read_bytes(), n) for n in names + strangers})
+    pairs = likeness.find_likeness(known)
+    groups = duplicates.group(known, pairs)
+    assert {groups[name] for name in names} == {names[0]}
+    assert [groups[name] for name in strangers] == strangers
