@@ -1,6 +1,7 @@
 """What every test may use: where the real BUSI lies, and a repository of a dozen tiny images."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch r
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's job behind an &
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # children would be deaf to it, too
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -55,8 +55,8 @@ def test_all_problems_are_told_at_once(tmp_path):
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path):
-    path = write(tmp_path, "learning_rate: 1.0e-3", "learning_rate: 1e-3")
-    assert load_params(path).train.learning_rate == 0.001
+    path = write(tmp_path, "learning_rate: 3.0e-3", "learning_rate: 3e-3")
+    assert load_params(path).train.learning_rate == 0.003
 
 
 def test_an_absent_file_says_what_to_copy(tmp_path):
