@@ -41,7 +41,7 @@ def extend_to_twins(pairs: Iterable[Pair], records: Sequence[Record]) -> list[Pa
     for image in sorted(pixels):
         twins.setdefault(pixels[image], []).append(image)
     return [
-        pair.model_copy(update={"first": min(one, other), "second": max(one, other)})
+        _between(pair, one, other)
         for pair in pairs
         for one in twins[pixels[pair.first]]
         for other in twins[pixels[pair.second]]
@@ -95,6 +95,14 @@ def copy_labels(records: Iterable[Record], pairs: Iterable[Pair]) -> dict[str, s
 def conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> set[str]:
     """Find images whose copies bear another label; what curation excluded contradicts nobody."""
     return {image for image, labels in copy_labels(records, pairs).items() if len(labels) > 1}
+
+
+def _between(pair: Pair, one: str, other: str) -> Pair:
+    """The same evidence for twins of both images, which may stand in the other order."""
+    if one < other:
+        return pair.model_copy(update={"first": one, "second": other})
+    transform = f"inverse of {pair.transform}"
+    return pair.model_copy(update={"first": other, "second": one, "transform": transform})
 
 
 def _alike(keys: Mapping[str, str], kind: Literal["copy", "scene"], transform: str) -> list[Pair]:

@@ -5,6 +5,7 @@ are upright: nobody turns an ultrasound image, and points without an orientation
 told apart better.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import cv2
@@ -33,7 +34,8 @@ class Features:
 
     `thumbnail`: (h, w) uint8, longer side `SIDE`. `scale`: thumbnail pixels to a pixel of the
     image. `points`: (n, 2) float32, x and y. `descriptors`: (n, 128) float16 of length 1. `hashed`:
-    the 64 bits of the difference hash as (8,) uint8.
+    the 64 bits of the difference hash as (8,) uint8. `key`: the sha256 of the thumbnail's pixels,
+    before any mirroring: what it was is known again by it.
     """
 
     thumbnail: Grey
@@ -41,6 +43,7 @@ class Features:
     points: Points
     descriptors: NDArray[np.float16]
     hashed: Hash
+    key: str
 
 
 def describe(grey: Grey) -> Features:
@@ -53,7 +56,8 @@ def describe(grey: Grey) -> Features:
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     thumbnail = _resize(grey, size)
     points, descriptors = _sift(thumbnail)
-    return Features(thumbnail, scale, points, descriptors.astype(np.float16), _hash(thumbnail))
+    key = hashlib.sha256(f"{scale} {thumbnail.shape} ".encode() + thumbnail.tobytes()).hexdigest()
+    return Features(thumbnail, scale, points, descriptors.astype(np.float16), _hash(thumbnail), key)
 
 
 def mirrored(features: Features) -> Features:

@@ -5,8 +5,9 @@ pair is believed only where the tissue agrees too, once one image lies on the ot
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from hgmnet.data import alignment, candidates, features
 from hgmnet.data.alignment import Alignment
@@ -24,7 +25,21 @@ _NEAREST = 12  # candidates an image; with 28 there was no pair more in BUSI
 _NEAREST_MIRRORED = 3  # only copies are mirrored, and they share most of their words
 
 
-def find_likeness(images: Mapping[str, Features]) -> list[Pair]:
+_Key = tuple[str, str, bool]
+
+Tried = dict[_Key, Alignment | None]
+"""What came of aligning, by the keys of both images, and whether the second was mirrored."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found, sorted by first and second, and what it tried to find it."""
+
+    pairs: tuple[Pair, ...]
+    tried: Tried
+
+
+def find_likeness(images: Mapping[str, Features]) -> tuple[Pair, ...]:
     """Pair near copies and frames of one scene, mirrored ones included.
 
     Args:
@@ -33,39 +48,53 @@ def find_likeness(images: Mapping[str, Features]) -> list[Pair]:
     Returns:
         Pairs sorted by first and second; the same whatever the order of `images`.
     """
+    return search(images, {}).pairs
+
+
+def search(images: Mapping[str, Features], before: Tried) -> Search:
+    """As `find_likeness`, but trying only what an earlier search has not tried `before`."""
     names = sorted(images)
     if not names:
-        return []
+        return Search((), {})
     known = [images[name] for name in names]
     turned = [features.mirrored(one) for one in known]
-    plain = _align(known, known, candidates.find_candidates(known, known, _NEAREST))
-    flipped = _align(known, turned, candidates.find_candidates(known, turned, _NEAREST_MIRRORED))
-    pairs = []
-    for one, other in sorted(plain.keys() | flipped.keys()):
-        ways = [
-            (way[one, other], words)
-            for way, words in ((plain, ""), (flipped, ", mirrored"))
-            if (one, other) in way
-        ]
-        best, suffix = max(ways, key=lambda way: way[0].agreement)
-        pairs.append(
-            Pair(
-                first=names[one],
-                second=names[other],
-                kind="copy" if best.agreement >= COPY else "scene",
-                score=best.points,
-                transform=best.describe(known[one], known[other]) + suffix,
-            )
-        )
-    return pairs
+    tried: Tried = {}
+    found: dict[Index, list[tuple[Alignment, str]]] = {}
+    for queries, mirror, nearest in ((known, False, _NEAREST), (turned, True, _NEAREST_MIRRORED)):
+        worth = sorted(candidates.find_candidates(known, queries, nearest))
+        keys = {at: (known[at[0]].key, known[at[1]].key, mirror) for at in worth}
+        new = {at: key for at, key in keys.items() if key not in before}
+        aligned = before | _align(known, queries, new)
+        tried |= {key: aligned[key] for key in keys.values()}
+        for at, key in keys.items():
+            if (one := aligned[key]) and one.agreement >= SCENE:
+                found.setdefault(at, []).append((one, ", mirrored" if mirror else ""))
+    pairs = (_pair(names, known, at, found[at]) for at in sorted(found))
+    return Search(tuple(pairs), tried)
 
 
 def _align(
-    known: Sequence[Features], queries: Sequence[Features], worth: Iterable[Index]
-) -> dict[Index, Alignment]:
-    """Those of the pairs that are worth it on whose tissue both agree."""
-    ordered = sorted(worth)
+    known: Sequence[Features], queries: Sequence[Features], new: Mapping[Index, _Key]
+) -> Tried:
+    """Align these pairs, several at once."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        aligned = pool.map(lambda at: alignment.align(known[at[0]], queries[at[1]]), ordered)
-        pairs = list(zip(ordered, aligned, strict=True))
-    return {at: found for at, found in pairs if found and found.agreement >= SCENE}
+        aligned = pool.map(lambda at: alignment.align(known[at[0]], queries[at[1]]), new)
+        return dict(zip(new.values(), aligned, strict=True))
+
+
+def _pair(
+    names: Sequence[str],
+    known: Sequence[Features],
+    at: Index,
+    ways: Sequence[tuple[Alignment, str]],
+) -> Pair:
+    """The evidence that agrees the most."""
+    one, other = at
+    best, suffix = max(ways, key=lambda way: way[0].agreement)
+    return Pair(
+        first=names[one],
+        second=names[other],
+        kind="copy" if best.agreement >= COPY else "scene",
+        score=best.points,
+        transform=best.describe(known[one], known[other]) + suffix,
+    )

@@ -1,17 +1,17 @@
 """Stage ingest: every image into the manifest, every likeness into pairs.csv."""
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from hgmnet import config
-from hgmnet.data import curation, duplicates, features, images, likeness, manifest
+from hgmnet.data import curation, duplicates, images, likeness, manifest
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.features import Features
 from hgmnet.data.manifest import Record
 from hgmnet.errors import InvalidDataError
 from pipelines import artifacts
+from pipelines.artifacts import Workspace
+from pipelines.likeness_cache import LikenessCache
 
 
 def run(root: Path, data: config.Data) -> None:
@@ -20,11 +20,11 @@ def run(root: Path, data: config.Data) -> None:
     Raises:
         InvalidDataError: there are no images, or curation.csv is not what it must be.
     """
-    space = artifacts.Workspace(root, data.name)
+    space = Workspace(root, data.name)
     records = manifest.build(space.raw)
     notes = {note.image: note for note in _read_notes(space.curation, records)}
     named = {note.image: note.group for note in notes.values() if note.group}
-    found = likeness.find_likeness(_describe(space.raw, records))
+    found = _find_likeness(space, records)
     alike = duplicates.extend_to_twins(found, records)
     pairs = [*duplicates.find_copies(records), *alike, *duplicates.curated(named)]
     groups = duplicates.group((record.image for record in records), pairs)
@@ -52,12 +52,15 @@ def _read_notes(path: Path, records: list[Record]) -> list[curation.Note]:
     return curation.parse(text, str(path), (record.image for record in records))
 
 
-def _describe(raw: Path, records: list[Record]) -> dict[str, Features]:
-    """The features of every readable image, of those with the same pixels the first's."""
+def _find_likeness(space: Workspace, records: list[Record]) -> tuple[Pair, ...]:
+    """Search the readable images, of those with the same pixels the first."""
     firsts = {r.pixel_sha256: r.image for r in reversed(records) if r.pixel_sha256}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda image: features.describe(_read(raw, image)), firsts.values())
-        return dict(zip(firsts.values(), found, strict=True))
+    cache = LikenessCache(space.state / "likeness" / space.data)
+    read = {pixels: partial(_read, space.raw, image) for pixels, image in firsts.items()}
+    described = {firsts[pixels]: found for pixels, found in cache.describe(read).items()}
+    search = likeness.search(described, cache.tried())
+    cache.keep(search.tried)
+    return search.pairs
 
 
 def _read(raw: Path, image: str) -> images.Grey:

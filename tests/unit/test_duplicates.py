@@ -51,7 +51,8 @@ def test_curation_merges():
 def test_what_is_like_an_image_is_like_its_twins():
     records = [record("a/1", "x"), record("a/2", "y"), record("a/3", "x"), record("a/4", "z")]
     pairs = duplicates.extend_to_twins([pair("a/1", "a/2")], records)
-    assert pairs == [pair("a/1", "a/2"), pair("a/2", "a/3")]
+    turned = pair("a/2", "a/3").model_copy(update={"transform": "inverse of shift"})
+    assert pairs == [pair("a/1", "a/2"), turned]
 
 
 def test_conflicts():

@@ -82,7 +82,7 @@ CHANGES = {
 
 
 def test_different_phantoms_never_pair(known):
-    assert likeness.find_likeness(known) == []
+    assert likeness.find_likeness(known) == ()
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -121,7 +121,7 @@ def test_shared_text_makes_no_pair(originals):
         image = Image.fromarray(scaled(3)(originals[name]))
         ImageDraw.Draw(image).text((60, 300), "LEFT BREAST UPPER OUTER", 255, font_size=40)
         titled[name] = np.asarray(image)
-    assert likeness.find_likeness(describe(titled)) == []
+    assert likeness.find_likeness(describe(titled)) == ()
 
 
 def test_the_order_of_images_does_not_matter(originals, known):
@@ -132,8 +132,8 @@ def test_the_order_of_images_does_not_matter(originals, known):
 
 def test_images_that_show_nothing_are_like_nothing():
     blank = {"a": np.zeros((40, 50), np.uint8), "b": np.full((1, 1), 9, np.uint8)}
-    assert likeness.find_likeness(describe(blank)) == []
-    assert likeness.find_likeness({}) == []
+    assert likeness.find_likeness(describe(blank)) == ()
+    assert likeness.find_likeness({}) == ()
 
 
 @pytest.mark.slow
@@ -145,3 +145,16 @@ def test_a_known_scene_of_busi_is_one_group_and_shared_text_is_not(busi):
     groups = duplicates.group(known, pairs)
     assert {groups[name] for name in names} == {names[0]}
     assert [groups[name] for name in strangers] == strangers
+
+
+def test_what_was_tried_before_is_not_tried_again(originals, known):
+    copy = describe({"z": jpeg(originals["normal (1)"])})
+    first = likeness.search(known, {})
+    grown = likeness.search(known | copy, first.tried)
+    fresh = likeness.search(known | copy, {})
+    assert (grown.pairs, grown.tried.keys()) == (fresh.pairs, fresh.tried.keys())
+    lies = dict.fromkeys(grown.tried)  # what was tried is believed, so nothing is found now
+    assert likeness.search(known | copy, lies).pairs == ()
+    assert (
+        likeness.search(known, grown.tried).tried.keys() == first.tried.keys()
+    )  # the rest is gone
