@@ -50,6 +50,11 @@ class Workspace:
         return self.folder / "pairs.csv"
 
     @property
+    def groups(self) -> Path:
+        """Which images belong together, short enough for git: `hgmnet.data.manifest.Grouped`."""
+        return self.folder / "groups.csv"
+
+    @property
     def split_csv(self) -> Path:
         """The locked assignment: `hgmnet.data.split.Row`."""
         return self.folder / "split.csv"

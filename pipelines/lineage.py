@@ -46,7 +46,7 @@ def hash_file(path: Path) -> str:
 def _dirty(workspace: Workspace) -> bool:
     """Whether git lists anything but what the stages themselves write into git's files."""
     locks = (workspace.root / "dvc.lock", workspace.folder / "dvc.lock")
-    written = (*locks, workspace.split_csv, workspace.split_json)
+    written = (*locks, workspace.groups, workspace.split_csv, workspace.split_json)
     excluded = [f":(exclude){path.relative_to(workspace.root)}" for path in written]
     changes = _git(workspace.root, "status", "--porcelain", "--", ".", *excluded)
     return changes != ""

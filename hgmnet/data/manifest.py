@@ -49,6 +49,15 @@ class Record(Frozen):
         return self.image.rpartition("/")[2].rpartition(".")[0]
 
 
+class Grouped(Frozen):
+    """Of a record what others need to split the same images as we do: files, pixels, group."""
+
+    image: str
+    pixel_sha256: str
+    label: str
+    group: str
+
+
 def build(raw: Path) -> list[Record]:
     """Read every image and mask below raw/, several at once.
 

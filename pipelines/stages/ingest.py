@@ -1,4 +1,4 @@
-"""Stage ingest: every image into the manifest, every likeness into pairs.csv."""
+"""Stage ingest: images into the manifest, likeness into pairs.csv, what follows into groups.csv."""
 
 from collections import Counter
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 from hgmnet import config
 from hgmnet.data import curation, duplicates, images, likeness, manifest
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
+from hgmnet.data.manifest import Grouped, Record
 from hgmnet.errors import InvalidDataError
 from pipelines import artifacts
 from pipelines.artifacts import Workspace
@@ -15,7 +15,7 @@ from pipelines.likeness_cache import LikenessCache
 
 
 def run(root: Path, data: config.Data) -> None:
-    """Read raw/ and curation.csv, write manifest.csv and pairs.csv.
+    """Read raw/ and curation.csv, write manifest.csv, pairs.csv and groups.csv.
 
     Raises:
         InvalidDataError: there are no images, or curation.csv is not what it must be.
@@ -35,6 +35,10 @@ def run(root: Path, data: config.Data) -> None:
     ]
     artifacts.write_rows(space.manifest, Record, curated)
     artifacts.write_rows(space.pairs, Pair, pairs)
+    grouped = [
+        Grouped.model_validate(r.model_dump(include={*Grouped.model_fields})) for r in curated
+    ]
+    artifacts.write_rows(space.groups, Grouped, grouped)
     kinds = Counter(pair.kind for pair in pairs)
     print(f"{kinds['copy']} pairs of copies, {kinds['scene']} of frames of one scene")
     print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
