@@ -80,11 +80,16 @@ class Fractions(Frozen):
 
 
 class Split(Frozen):
-    """How groups are dealt out; `conflicts`: where copies with contradictory labels go."""
+    """How groups are dealt out.
+
+    `conflicts`: where copies with contradictory labels go. `max_lost`: the share of the images on a
+    side that may be gone since the last time; more looks like half an export.
+    """
 
     seed: Seed
     fractions: Fractions
     conflicts: Literal["exclude", "train"]
+    max_lost: Fraction
 
 
 class Prepare(Frozen):

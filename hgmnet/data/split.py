@@ -29,10 +29,11 @@ class Row(Frozen):
 
 
 class Entry(Frozen):
-    """What split.csv was after a change, and why it changed."""
+    """What split.csv was after a change, why it changed, and how many images were on a side."""
 
     rows_sha256: str
     reason: str
+    images: int
 
 
 class Lock(Frozen):
@@ -86,13 +87,15 @@ def rows_sha256(rows: Iterable[Row]) -> str:
     return _sha(sorted(row.model_dump_json() for row in rows))
 
 
-def new_lock(rows: Sequence[Row], params: Split, earlier: Lock | None, reason: str) -> Lock:
-    """Lock a fresh dealing; what was recorded of earlier ones is kept.
+def new_lock(
+    rows: Sequence[Row], params: Split, earlier: Lock | None, reason: str, images: int
+) -> Lock:
+    """Lock a fresh dealing with this many images on a side; what was recorded earlier is kept.
 
     The id follows from rows, seed, fractions and history alone: the same data give the same id.
     """
     entries = earlier.entries if earlier else ()
-    entry = Entry(rows_sha256=rows_sha256(rows), reason=reason)
+    entry = Entry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
     basis = [str(params.seed), params.fractions.model_dump_json(), str(len(entries))]
     return Lock(
         lock_id=_sha([*basis, entry.rows_sha256])[:16],
@@ -102,12 +105,28 @@ def new_lock(rows: Sequence[Row], params: Split, earlier: Lock | None, reason: s
     )
 
 
-def extended_lock(lock: Lock, rows: Sequence[Row], reason: str) -> Lock:
-    """Record what the rows have become; the same rows leave the lock as it is."""
-    entry = Entry(rows_sha256=rows_sha256(rows), reason=reason)
-    if entry.rows_sha256 == lock.entries[-1].rows_sha256:
+def extended_lock(lock: Lock, rows: Sequence[Row], reason: str, images: int) -> Lock:
+    """Record what the rows have become; the same rows and images leave the lock as it is."""
+    entry = Entry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
+    last = lock.entries[-1]
+    if (entry.rows_sha256, entry.images) == (last.rows_sha256, last.images):
         return lock
     return lock.model_copy(update={"entries": (*lock.entries, entry)})
+
+
+def hold_size(lock: Lock, images: int, max_lost: float) -> None:
+    """Hold the number of images on a side against the last time.
+
+    Raises:
+        InvalidDataError: more than the share `max_lost` of them is gone.
+    """
+    before = lock.entries[-1].images
+    if before - images > max_lost * before:
+        msg = (
+            f"{before - images} of {before} images are gone since the last time, more than "
+            f"{max_lost:.0%}; bring them back, or, if that is meant, raise split.max_lost"
+        )
+        raise InvalidDataError(msg)
 
 
 def verify(rows: Sequence[Row], lock: Lock, params: Split) -> None:

@@ -20,17 +20,20 @@ def run(root: Path, data: config.Data, split: config.Split) -> None:
 
     Raises:
         ConfigError: seed or fractions are not those of the lock.
-        InvalidDataError: the images did not pass validation, split.csv is not the locked one, or a
-            class is on no image of a side.
+        InvalidDataError: the images did not pass validation, split.csv is not the locked one, a
+            class is on no image of a side, or too many images are gone.
     """
     space = Workspace(root, data.name)
     rows, lock = _read(space, split)
     records = _valid_records(space)
     extended = dealing.extend(rows, records, artifacts.read_rows(space.pairs, Pair), split)
+    images = len(locked_split.live(extended, records))
     if lock:
-        lock = locked_split.extended_lock(lock, extended, "images came, left or changed")
+        locked_split.hold_size(lock, images, split.max_lost)
+        why = "images came, left or changed"
+        lock = locked_split.extended_lock(lock, extended, why, images)
     else:
-        lock = locked_split.new_lock(extended, split, None, "first dealing")
+        lock = locked_split.new_lock(extended, split, None, "first dealing", images)
     _write(space, extended, lock, records)
 
 
@@ -44,7 +47,9 @@ def deal(root: Path, data: config.Data, split: config.Split, reason: str) -> Non
     records = _valid_records(space)
     rows = dealing.extend([], records, artifacts.read_rows(space.pairs, Pair), split)
     earlier = _read_lock(space) if space.split_json.is_file() else None
-    _write(space, rows, locked_split.new_lock(rows, split, earlier, reason), records)
+    images = len(locked_split.live(rows, records))
+    lock = locked_split.new_lock(rows, split, earlier, reason, images)
+    _write(space, rows, lock, records)
 
 
 def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | None]:

@@ -10,7 +10,12 @@ from hgmnet.data import dealing, duplicates, split
 from hgmnet.data.duplicates import Pair
 from hgmnet.data.manifest import Record
 
-PARAMS = Split(seed=0, fractions=Fractions(train=0.65, val=0.15, test=0.2), conflicts="exclude")
+PARAMS = Split(
+    seed=0,
+    fractions=Fractions(train=0.65, val=0.15, test=0.2),
+    conflicts="exclude",
+    max_lost=0.1,
+)
 LABELS = ("benign", "malignant", "normal")
 
 

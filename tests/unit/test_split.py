@@ -9,7 +9,12 @@ from hgmnet.data.manifest import Record
 from hgmnet.data.split import Row
 from hgmnet.errors import ConfigError, InvalidDataError
 
-PARAMS = Split(seed=0, fractions=Fractions(train=0.65, val=0.15, test=0.2), conflicts="exclude")
+PARAMS = Split(
+    seed=0,
+    fractions=Fractions(train=0.65, val=0.15, test=0.2),
+    conflicts="exclude",
+    max_lost=0.1,
+)
 TO_TRAIN = PARAMS.model_copy(update={"conflicts": "train"})
 
 
@@ -244,23 +249,32 @@ def test_the_test_sha_is_of_pixels_and_labels_in_any_order():
 
 def test_the_lock_follows_from_the_data_alone():
     rows = [row("benign/a", "test"), row("benign/b", "train")]
-    lock = split.new_lock(rows, PARAMS, None, "first dealing")
-    assert lock == split.new_lock(rows[::-1], PARAMS, None, "first dealing")
+    lock = split.new_lock(rows, PARAMS, None, "first dealing", 2)
+    assert lock == split.new_lock(rows[::-1], PARAMS, None, "first dealing", 2)
     split.verify(rows, lock, PARAMS)
-    assert split.extended_lock(lock, rows, "more") == lock
+    assert split.extended_lock(lock, rows, "more", 2) == lock
     more = [*rows, row("benign/c", "val")]
-    longer = split.extended_lock(lock, more, "more")
+    assert split.extended_lock(lock, rows, "fewer", 1).entries[-1].images == 1
+    longer = split.extended_lock(lock, more, "more", 3)
     assert longer.lock_id == lock.lock_id
     assert [entry.reason for entry in longer.entries] == ["first dealing", "more"]
     split.verify(more, longer, PARAMS)
-    anew = split.new_lock(rows, PARAMS, longer, "wrong seed")
+    anew = split.new_lock(rows, PARAMS, longer, "wrong seed", 2)
     assert anew.lock_id != lock.lock_id
     assert len(anew.entries) == 3
 
 
+def test_a_set_that_lost_more_than_it_may_is_refused():
+    lock = split.new_lock([row("benign/a", "test")], PARAMS, None, "first dealing", 200)
+    split.hold_size(lock, 180, 0.1)
+    split.hold_size(lock, 500, 0.1)
+    with pytest.raises(InvalidDataError, match=r"21 of 200 images are gone .* more than 10%"):
+        split.hold_size(lock, 179, 0.1)
+
+
 def test_an_edited_row_is_refused():
     rows = [row("benign/a", "test"), row("benign/b", "train")]
-    lock = split.new_lock(rows, PARAMS, None, "first dealing")
+    lock = split.new_lock(rows, PARAMS, None, "first dealing", 2)
     moved = [rows[0].model_copy(update={"status": "train"}), rows[1]]
     with pytest.raises(InvalidDataError, match="hgmnet deal --reason"):
         split.verify(moved, lock, PARAMS)
@@ -271,7 +285,7 @@ def test_an_edited_row_is_refused():
 )
 def test_other_settings_are_refused(change):
     rows = [row("benign/a", "test")]
-    lock = split.new_lock(rows, PARAMS, None, "first dealing")
+    lock = split.new_lock(rows, PARAMS, None, "first dealing", 2)
     with pytest.raises(ConfigError, match=r"seed 0 and 0\.65 / 0\.15 / 0\.2,.*hgmnet deal"):
         split.verify(rows, lock, PARAMS.model_copy(update=change))
 
