@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hgmnet import contamination
 from hgmnet.baselines import baselines
 from hgmnet.config import Data, Evaluate
 from hgmnet.data.busi import read_mask
@@ -17,7 +18,7 @@ from hgmnet.data.store import Entry, open_store
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Predictor
-from hgmnet.models.spec import Seen
+from hgmnet.models.spec import Spec
 from pipelines.artifacts import Evaluation, Workspace, write_json, write_table
 from pipelines.openings import record_opening
 
@@ -33,7 +34,7 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     workspace = Workspace(root, data.name)
     store = open_store(workspace.prepared)
     predictor = Predictor.load(workspace.model, "cuda" if torch.cuda.is_available() else "cpu")
-    _refuse_seen(store.entries, predictor.spec.seen)
+    _refuse_seen(store.entries, data.name, predictor.spec)
     sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
     splits = ["val", "test"] if evaluate.open_test else ["val"]
     if evaluate.open_test:
@@ -59,14 +60,13 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     )
 
 
-def _refuse_seen(entries: Iterable[Entry], seen: Seen) -> None:
-    pixels, groups = {*seen.train, *seen.val}, set(seen.groups)
+def _refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
     test = [entry for entry in entries if entry.split == "test"]
-    known = [e.image for e in test if e.pixel_sha256 in pixels or e.group in groups]
+    known = contamination.check(test, data, [model]).seen
     if known:
         raise InvalidDataError(
-            f"the model was fitted on {len(known)} images of the test split, {known[0]} among "
-            "them; train on today's split: dvc repro train"
+            f"the model was fitted on {len(known)} images of the test split, {known[0].image} "
+            "among them; train on today's split: dvc repro train"
         )
 
 

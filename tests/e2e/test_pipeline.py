@@ -203,6 +203,25 @@ def test_a_mistake_is_one_line_and_loses_nothing(workspace, sections, stage, sai
     assert (status, ran(output)) == (0, []), output  # it comes back out of the cache
 
 
+def test_a_model_never_judges_an_image_that_it_was_trained_on(workspace):
+    index = workspace.prepared / "index.csv"
+    before = index.read_bytes()
+    table = pd.read_csv(index, dtype=str, keep_default_na=False)
+    alone = ~table["group"].duplicated(keep=False) & (table["split"] == "train")
+    table.loc[alone.idxmax(), "split"] = "test"
+    table.to_csv(index, index=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "evaluate"],
+        cwd=workspace.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    index.write_bytes(before)
+    assert done.returncode == 4
+    assert "the model was fitted on 1 images of the test split" in done.stderr
+
+
 def test_metrics_and_plots_are_shown(workspace):
     dvc(workspace.root, "repro", "report")
     status, output = dvc(workspace.root, "metrics", "show")

@@ -1,0 +1,45 @@
+"""Who has seen what: by pixels anywhere, by group within one data set."""
+
+from hgmnet import contamination
+from hgmnet.config import Model, Prepare
+from hgmnet.data.store import Entry
+from hgmnet.models.spec import FORMAT, Seen, Spec
+
+
+def spec(data, train=(), val=(), groups=()):
+    model = Model(
+        encoder="resnet18", encoder_weights="none", decoder_channels=(8, 8, 8, 8, 8),
+        gate="tied", detach_coarse=False, dropout=0.0,
+    )  # fmt: skip
+    return Spec(
+        format=FORMAT, model=model, prepare=Prepare(side=64, fit="stretch"), classes=("benign",),
+        mean=0.4, std=0.2, data=data, seed=0, fingerprint="f",
+        seen=Seen(train=train, val=val, groups=groups),
+    )  # fmt: skip
+
+
+def entry(pixels, group):
+    return Entry(
+        image=f"benign/{pixels}.png", masks="", pixel_sha256=pixels, label="benign",
+        group=group, split="test", height=1, width=1,
+    )  # fmt: skip
+
+
+ENTRIES = [entry("p", "g"), entry("q", "h"), entry("r", "i"), entry("s", "j")]
+
+
+def test_pixels_are_known_from_train_and_val_of_any_data_set():
+    checked = contamination.check(ENTRIES, "busi", [spec("other", train=("q",), val=("s",))])
+    assert [e.pixel_sha256 for e in checked.seen] == ["q", "s"]
+    assert [e.pixel_sha256 for e in checked.clean] == ["p", "r"]
+
+
+def test_groups_are_known_within_their_data_set_alone():
+    assert contamination.check(ENTRIES, "busi", [spec("busi", groups=("i",))]).seen == (ENTRIES[2],)
+    assert contamination.check(ENTRIES, "busi", [spec("other", groups=("i",))]).seen == ()
+
+
+def test_what_either_model_has_seen_is_seen():
+    models = [spec("busi", train=("p",)), spec("busi", val=("q",))]
+    assert contamination.check(ENTRIES, "busi", models).seen == tuple(ENTRIES[:2])
+    assert contamination.check(ENTRIES, "busi", []).clean == tuple(ENTRIES)
