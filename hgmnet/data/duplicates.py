@@ -13,7 +13,8 @@ class Pair(Frozen):
 
     `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`: how
     many points agree, 0 where none were counted. `transform`: what brings the first onto the
-    second, in words; `identity` where the pixels are the same, `curation` where a person said so.
+    second, in words; `identity` where the pixels are the same, `curation` where a person said so,
+    `patient` where the source names one patient for both.
     """
 
     first: str
@@ -55,6 +56,11 @@ def curated(groups: Mapping[str, str]) -> list[Pair]:
         groups: the group's name by image.
     """
     return _alike(groups, "scene", "curation")
+
+
+def of_one_patient(records: Iterable[Record]) -> list[Pair]:
+    """Pair the images of the same patient, where it is known."""
+    return _alike({r.image: r.patient for r in records if r.patient}, "scene", "patient")
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The manifest: a row an image, with everything that is computed from its bytes."""
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hgmnet.config import Frozen
-from hgmnet.data import busi, images
+from hgmnet.data import busi, images, sidecar
+from hgmnet.data.sidecar import Entry
 from hgmnet.errors import InvalidDataError
 
 
@@ -24,6 +26,7 @@ class Record(Frozen):
     `mask_pixels`: pixels in the union of all masks, at native size. `masks_match`: every mask has
     the image's size. `masks_binary`: every mask holds only 0 and 255; both are true without a
     mask. `intensity_*`: grey, 0-255.
+    `patient`, `pixel_mm`: from images.csv; empty and 0 where unknown.
     `group`: images that are copies or frames of one scene share it. `excluded`: curation's reason.
     """
 
@@ -39,6 +42,8 @@ class Record(Frozen):
     masks_binary: bool
     intensity_mean: float
     intensity_std: float
+    patient: str
+    pixel_mm: float
     group: str
     excluded: str
     error: str
@@ -68,14 +73,16 @@ def build(raw: Path) -> list[Record]:
         Records sorted by image.
 
     Raises:
-        InvalidDataError: there is no folder, or no image in it.
+        InvalidDataError: there is no folder, or no image in it, or its images.csv is not what it
+            must be.
     """
     samples = busi.scan(raw)
+    known = sidecar.read(raw, (sample.image for sample in samples))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(partial(_record, raw), samples))
+        return list(pool.map(partial(_record, raw, known), samples))
 
 
-def _record(raw: Path, sample: busi.Sample) -> Record:
+def _record(raw: Path, known: Mapping[str, Entry], sample: busi.Sample) -> Record:
     errors = [sample.error] if sample.error else []
     facts: dict[str, Any] = {
         "width": 0,
@@ -93,10 +100,13 @@ def _record(raw: Path, sample: busi.Sample) -> Record:
             facts |= measure(raw, sample, facts)
         except (InvalidDataError, OSError) as error:
             errors.append(str(error))
+    entry = known.get(sample.image)
     return Record(
         image=sample.image,
         label=sample.label,
         masks=sample.masks,
+        patient=entry.patient if entry else "",
+        pixel_mm=entry.pixel_mm if entry else 0.0,
         group=sample.image,
         excluded="",
         error="; ".join(errors),

@@ -18,7 +18,7 @@ def run(root: Path, data: config.Data) -> None:
     """Read raw/ and curation.csv, write manifest.csv, pairs.csv and groups.csv.
 
     Raises:
-        InvalidDataError: there are no images, or curation.csv is not what it must be.
+        InvalidDataError: there are no images, or curation.csv or images.csv is not what it must be.
     """
     space = Workspace(root, data.name)
     records = manifest.build(space.raw)
@@ -26,7 +26,9 @@ def run(root: Path, data: config.Data) -> None:
     named = {note.image: note.group for note in notes.values() if note.group}
     found = _find_likeness(space, records)
     alike = duplicates.extend_to_twins(found, records)
-    pairs = [*duplicates.find_copies(records), *alike, *duplicates.curated(named)]
+    seen = [*duplicates.find_copies(records), *alike]
+    told = [*duplicates.curated(named), *duplicates.of_one_patient(records)]
+    pairs = [*seen, *told]
     groups = duplicates.group((record.image for record in records), pairs)
     excluded = {note.image: note.reason for note in notes.values() if note.exclude}
     curated = [
@@ -39,8 +41,9 @@ def run(root: Path, data: config.Data) -> None:
         Grouped.model_validate(r.model_dump(include={*Grouped.model_fields})) for r in curated
     ]
     artifacts.write_rows(space.groups, Grouped, grouped)
-    kinds = Counter(pair.kind for pair in pairs)
+    kinds = Counter(pair.kind for pair in seen)
     print(f"{kinds['copy']} pairs of copies, {kinds['scene']} of frames of one scene")
+    print(f"{len(told)} pairs kept together by curation.csv or as one patient's")
     print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
 
 

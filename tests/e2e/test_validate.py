@@ -41,6 +41,8 @@ def _record(image, **changes):
         "masks_binary": True,
         "intensity_mean": 90.0,
         "intensity_std": 40.0,
+        "patient": "",
+        "pixel_mm": 0.0,
         "group": image,
         "excluded": "",
         "error": "",

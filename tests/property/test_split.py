@@ -24,6 +24,7 @@ def record(label, number, sha):
     return Record(
         image=image, label=label, masks=(), width=1, height=1, mode="L", pixel_sha256=sha,
         mask_pixels=0, masks_match=True, masks_binary=True, intensity_mean=0, intensity_std=0,
+        patient="", pixel_mm=0.0,
         group=image, excluded="", error="",
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ def record(image, sha, excluded=""):
     return Record(
         image=image, label=image.split("/")[0], masks=(), width=1, height=1, mode="L",
         pixel_sha256=sha, mask_pixels=0, masks_match=True, masks_binary=True, intensity_mean=0,
-        intensity_std=0, group=image, excluded=excluded, error="",
+        intensity_std=0, patient="", pixel_mm=0.0, group=image, excluded=excluded, error="",
     )  # fmt: skip
 
 

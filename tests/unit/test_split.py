@@ -23,7 +23,8 @@ def record(image, sha=None, **changes):
     plain = Record(
         image=f"{image}.png", label=image.split("/")[0], masks=(), width=1, height=1, mode="L",
         pixel_sha256=image if sha is None else sha, mask_pixels=0, masks_match=True,
-        masks_binary=True, intensity_mean=0, intensity_std=0, group=image, excluded="", error="",
+        masks_binary=True, intensity_mean=0, intensity_std=0, patient="", pixel_mm=0.0,
+        group=image, excluded="", error="",
     )  # fmt: skip
     return plain.model_copy(update=changes)
 
