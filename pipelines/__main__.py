@@ -30,7 +30,7 @@ STAGES = {
 COMMANDS = {
     "import": (
         "import_data",
-        "bring a folder or zip of images in as data/<name>, and `dvc add` it",
+        "bring images (a folder, zip, table or URL) in as data/<name>, and `dvc add` them",
     ),
     "deal": ("deal", "deal the split anew, with a reason that is kept"),
     "flow": ("flow", "run the stages through Prefect"),

@@ -82,9 +82,10 @@ def encode_png(data: bytes, name: str) -> bytes:
     """Re-encode an image as PNG without loss; what is PNG already stays as it is, byte for byte.
 
     Raises:
-        InvalidDataError: as `decode`.
+        InvalidDataError: as `decode`; of a PNG only the header and the end are looked at.
     """
     if data.startswith(_PNG_SIGNATURE):
+        _open(data, name, load=False)
         return data
     image = _open(data, name)
     if image.mode not in _PNG_MODES:
@@ -94,11 +95,12 @@ def encode_png(data: bytes, name: str) -> bytes:
     return png.getvalue()
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _open(data: bytes, name: str, *, load: bool = True) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         _hold_to_size(image)
-        image.load()
+        if load:
+            image.load()
         _hold_to_its_end(image, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         size = str(error).partition(",")[0]

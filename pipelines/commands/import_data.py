@@ -6,12 +6,26 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hgmnet.data.sources.layout import LaidOut
+
+FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
+"""As `hgmnet.data.sources.recognise.Format`, which takes too long to import for `--help`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Take the data set's name and where its images are."""
     parser.add_argument("name", help="the data set: data/<name>; a-z, 0-9, - and _")
-    parser.add_argument("source", type=Path, help="a folder or .zip: <class>/<image>.png and masks")
+    parser.add_argument(
+        "source",
+        help="a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address",
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="auto", help="what the source is (default: find out)"
+    )
+    parser.add_argument("--sha256", type=_sha256, metavar="HEX", help="what the file must hash to")
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
 
 
@@ -22,19 +36,26 @@ def run(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the name can't be one, or DVC did not take the images.
         InvalidDataError: there are images already, or the source is not what it must be.
     """
-    from hgmnet.data import curation, sources
+    from hgmnet.data import curation
+    from hgmnet.data.sources import download, layout
     from pipelines.artifacts import Workspace, write_text
 
     space = Workspace(root, _checked(root, args.name))
     _refuse_existing(space.raw, replace=args.replace)
-    came = sources.lay_out(args.source, space.raw)
+    with download.brought(args.source, space.state / "downloads", args.sha256 or "") as source:
+        came = layout.lay_out(source, space.raw, args.format)
     if not space.curation.exists():
         write_text(space.curation, curation.HEADER)
-    for label, count in came.per_class.items():
-        print(f"{label}: {count} images")
-    print(f"{came.masks} masks; left out as no images: {len(came.left_out)}")
+    print(_told(came))
     _dvc_add(root, f"data/{space.data}/raw")
-    print(_next(root, space.data))
+    print(_next(root, space.data, ", ".join(came.per_class)))
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        msg = f"{text!r} is no sha256; expected 64 hexadecimal digits"
+        raise argparse.ArgumentTypeError(msg)
+    return text.lower()
 
 
 def _checked(root: Path, name: str) -> str:
@@ -58,6 +79,18 @@ def _refuse_existing(raw: Path, *, replace: bool) -> None:
         raise InvalidDataError(msg)
 
 
+def _told(came: "LaidOut") -> str:
+    lines = [f"{label}: {count} images" for label, count in came.per_class.items()]
+    lines.append(f"{came.masks} masks; left out: {len(came.left_out)} files ({came.format})")
+    if came.patients or came.spaced:
+        lines.append(f"{came.patients} patients; size of a pixel known of {came.spaced} images")
+    if came.unmasked:
+        some = f"{came.unmasked} images of a lesion have no mask"
+        who = some if came.masks else "there are no masks"
+        lines.append(f"{who}: validation will ask for them")
+    return "\n".join(lines)
+
+
 def _dvc_add(root: Path, folder: str) -> None:
     from hgmnet.errors import ConfigError
 
@@ -77,11 +110,12 @@ def _dvc_add(root: Path, folder: str) -> None:
         raise ConfigError(msg)
 
 
-def _next(root: Path, name: str) -> str:
+def _next(root: Path, name: str, classes: str) -> str:
     profiles = [f"profiles/{name}-cpu.yaml", f"profiles/{name}.yaml"]
     there = [profile for profile in profiles if (root / profile).is_file()]
     ready = f" (or: cp {there[0]} params.yaml)" if there else ""
     return (
         f"data/{name}/raw is in DVC's care; for git: git add data/{name}\n"
-        f"Next: set data.name and data.classes in params.yaml{ready}, then: dvc repro"
+        f"Next: set data.name to {name} and data.classes to [{classes}] in params.yaml{ready}, "
+        "then: dvc repro"
     )

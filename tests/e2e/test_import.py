@@ -1,5 +1,6 @@
 """`hgmnet import`, `ingest`, `split` and `deal` in a real git and DVC repository."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from PIL import Image
 from hgmnet.data.manifest import Record
 from hgmnet.data.split import Lock, Row
 from pipelines.artifacts import ValidationReport, Workspace, read_json, read_rows, write_json
+from tests.source_files import bus_bra, encoded, folder, zipped
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -201,3 +203,51 @@ def test_outside_dvc_the_images_stay_and_it_says_what_to_type(checkout, tmp_path
     assert "not inside of a DVC repository" in said
     assert "dvc add data/tiny/raw" in said
     assert (checkout / "data/tiny/raw/benign/benign (0).png").is_file()
+
+
+@pytest.mark.slow
+def test_bus_bra_comes_by_url_and_no_case_is_parted(repository, tmp_path):
+    source = zipped(tmp_path / "BUSBRA.zip", bus_bra(cases=24, side=70))
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    wrong = run(
+        repository, "pipelines", "import", "tiny", source.as_uri(), "--sha256", "0" * 64, status=4
+    )
+    assert f"has the sha256 {sha256}" in wrong
+    assert not (repository / "data/tiny").exists()
+    said = run(repository, "pipelines", "import", "tiny", source.as_uri(), "--sha256", sha256)
+    assert "benign: 24 images\nmalignant: 24 images\n48 masks" in said
+    assert "24 patients" in said
+    assert "data.classes to [benign, malignant]" in said
+
+    params = (repository / "params.yaml").read_text()
+    classes = params.replace("[benign, malignant, normal]", "[benign, malignant]", 1)
+    (repository / "params.yaml").write_text(classes)
+    run(repository, "dvc", "repro", "-q", "split")
+    space = Workspace(repository, "tiny")
+    records = {record.name: record for record in read_rows(space.manifest, Record)}
+    sides: dict[str, set[str]] = {}
+    for row in read_rows(space.split_csv, Row):
+        assert records[row.name].patient == str(int(row.name[4:8]))
+        sides.setdefault(records[row.name].patient, set()).add(row.status)
+    assert len(sides) == 24
+    assert all(len(side) == 1 for side in sides.values())
+    assert set.union(*sides.values()) == {"train", "val", "test"}
+    pairs = (repository / "data/tiny/pairs.csv").read_text()
+    assert pairs.count(",scene,0,patient") == 24
+
+
+def test_images_without_masks_come_and_it_says_so(repository, tmp_path):
+    files = {"benign/a.png": encoded(), "malignant/b.png": encoded(), "normal/c.png": encoded()}
+    source = folder(tmp_path / "s", files)
+    said = run(repository, "pipelines", "import", "tiny", str(source))
+    assert "there are no masks: validation will ask for them" in said
+
+
+def test_a_format_that_the_source_has_not(checkout, tmp_path):
+    source = make_source(tmp_path / "source", 1)
+    said = run(
+        checkout, "pipelines", "import", "tiny", str(source), "--format", "bus-bra", status=4
+    )
+    assert "bus_data.csv with the columns ID, Case, Pathology" in said
+    said = run(checkout, "pipelines", "import", "tiny", str(source), "--sha256", "xyz", status=2)
+    assert "expected 64 hexadecimal digits" in said

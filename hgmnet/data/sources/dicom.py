@@ -1,0 +1,123 @@
+"""One DICOM image as PNG, with what its header knows of patient and pixel size.
+
+Grey and colour images of one frame. No window is applied: the stored range becomes 0-255.
+"""
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hgmnet.data import images
+from hgmnet.errors import ConfigError, InvalidDataError
+
+_MAGIC = slice(128, 132)
+_CENTIMETRES = 3  # Physical Units X Direction, PS3.3 C.8.5.5.1.15
+_TWO_DIMENSIONAL = 1  # Region Spatial Format, PS3.3 C.8.5.5.1.1
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An image: encoded, its patient's id (empty where none), a pixel's side in mm (0: unknown)."""
+
+    png: bytes
+    patient: str
+    pixel_mm: float
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether a file begins as DICOM files do."""
+    return data[_MAGIC] == b"DICM"
+
+
+def decode(data: bytes, name: str) -> Scan:
+    """Decode a DICOM file.
+
+    Args:
+        data: the file.
+        name: what to call it in an error.
+
+    Raises:
+        InvalidDataError: it has no pixels, several frames, more than `images.MAX_PIXELS`, or can't
+            be decoded.
+        ConfigError: pydicom is not installed.
+    """
+    try:
+        import pydicom
+    except ModuleNotFoundError:
+        msg = (
+            f"{name} is DICOM, which needs pydicom: pip install 'hgmnet[dicom]', or convert to PNG"
+        )
+        raise ConfigError(msg) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that break the standard's small print
+            header = pydicom.dcmread(io.BytesIO(data))
+            _hold(header, name)
+            pixels = _pixels(header)
+            return Scan(_png(pixels), _patient(header), _pixel_mm(header))
+    except InvalidDataError:
+        raise
+    except Exception as error:  # on broken files pydicom raises whatever comes
+        why = " ".join(str(error).split())[:120] or type(error).__name__
+        msg = f"{name} can't be decoded as DICOM: {why}; convert it to PNG, or remove it"
+        raise InvalidDataError(msg) from None
+
+
+def _hold(header: Any, name: str) -> None:
+    frames = int(header.get("NumberOfFrames") or 1)
+    if frames > 1:
+        msg = f"{name} has {frames} frames, expected a single image; export the frame that is meant"
+        raise InvalidDataError(msg)
+    if "PixelData" not in header:
+        msg = f"{name} is DICOM without an image; remove it"
+        raise InvalidDataError(msg)
+    if header.Rows * header.Columns > images.MAX_PIXELS:
+        msg = (
+            f"{name} has {header.Columns} × {header.Rows} pixels; "
+            f"at most {images.MAX_PIXELS:,} are read; make it smaller"
+        )
+        raise InvalidDataError(msg)
+
+
+def _pixels(header: Any) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3)."""
+    from pydicom.pixels import apply_color_lut, pixel_array
+
+    stored = pixel_array(header)  # of YBR it makes RGB
+    kind = header.PhotometricInterpretation
+    bits, signed = int(header.BitsStored), bool(header.PixelRepresentation)
+    if kind == "PALETTE COLOR":
+        stored = apply_color_lut(stored, header)
+        bits, signed = 8 * stored.dtype.itemsize, False
+    wide = stored.astype(np.int64) + (2 ** (bits - 1) if signed else 0)
+    scaled = np.clip(np.rint(wide * (255 / (2**bits - 1))), 0, 255)
+    grey: NDArray[np.uint8] = scaled.astype(np.uint8)
+    return 255 - grey if kind == "MONOCHROME1" else grey
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    return png.getvalue()
+
+
+def _patient(header: Any) -> str:
+    return str(header.get("PatientID") or "").strip()
+
+
+def _pixel_mm(header: Any) -> float:
+    """A pixel's side; unknown where two regions, or the two directions, tell different ones."""
+    sides = [float(side) for side in header.get("PixelSpacing") or ()]
+    for region in header.get("SequenceOfUltrasoundRegions") or ():
+        units = (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection"))
+        flat = region.get("RegionSpatialFormat") == _TWO_DIMENSIONAL
+        if flat and units == (_CENTIMETRES, _CENTIMETRES):
+            sides += [10 * abs(region.PhysicalDeltaX), 10 * abs(region.PhysicalDeltaY)]
+    alike = bool(sides) and all(math.isclose(side, sides[0], rel_tol=0.01) for side in sides)
+    return sides[0] if alike and 0 < sides[0] < math.inf else 0.0
