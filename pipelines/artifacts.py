@@ -125,6 +125,11 @@ class Workspace:
         return self.evaluation / "metrics.json"
 
     @property
+    def evaluation_drift(self) -> Path:
+        """The images whose figures lead against the model's: `hgmnet.drift.DriftReport`."""
+        return self.evaluation / "drift.json"
+
+    @property
     def gate(self) -> Path:
         """`GateResult`."""
         return self.reports / "gate.json"

@@ -119,6 +119,9 @@ def test_the_first_run_ends_with_a_registered_model_and_a_table(made):
     evaluation = read_json(workspace.metrics, Evaluation)
     assert openings_count(workspace.openings, evaluation.test_sha) == 1
     assert evaluation.test["lesion_dice"].n > 0
+    drift = read_json(workspace.evaluation_drift, DriftReport)
+    assert (drift.source, drift.drifted) == ("test split of phantom", ())
+    assert drift.images == evaluation.test["accuracy"].n
 
 
 def test_the_registered_model_answers_to_the_bytes_of_an_image(made):
