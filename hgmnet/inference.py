@@ -87,25 +87,8 @@ class Predictor:
             square = np.stack([fit_image(image, self.spec.prepare) for image in batch])
             raw = infer(self.network, self.spec, square, mirror=self.operating.mirror)
             for i, image in enumerate(batch):
-                yield self._find(raw, i, *image.shape)
-
-    def _find(self, raw: Raw, i: int, height: int, width: int) -> Finding:
-        probs = softmax(raw.class_logits[i] / self.operating.temperature)
-        decision = decide(probs, self.spec.classes, self.operating.malignant_threshold)
-        fine = unfit(raw.mask_prob[i], height, width, self.spec.prepare)
-        coarse = unfit(raw.coarse_mask_prob[i], height, width, self.spec.prepare)
-        raw_mask = fine >= self.operating.mask_threshold
-        mask = serve(raw_mask, decision, self.operating)
-        return Finding(
-            probs=dict(zip(self.spec.classes, map(float, probs), strict=True)),
-            predicted=self.spec.classes[int(probs.argmax())],
-            decision=decision,
-            mask=mask,
-            raw_mask=raw_mask,
-            coarse_mask=coarse >= self.operating.mask_threshold,
-            lesion_area=int(mask.sum()),
-            box=_box(mask),
-        )
+                height, width = image.shape
+                yield find(raw, i, (height, width), self.spec, self.operating)
 
 
 def infer(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Raw:
@@ -127,6 +110,33 @@ def infer(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Raw:
             coarse = (coarse + mirrored[1].flip(-1)) / 2
             logits = (logits + mirrored[2]) / 2
     return Raw(mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy())
+
+
+def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operating) -> Finding:
+    """Turn what the network says of image i of a batch into a finding at native size.
+
+    Args:
+        raw: of the batch.
+        i: which image of it.
+        shape: the image's own height and width, px.
+        spec: how the network saw it.
+        operating: the operating point.
+    """
+    probs = softmax(raw.class_logits[i] / operating.temperature)
+    decision = decide(probs, spec.classes, operating.malignant_threshold)
+    raw_mask = unfit(raw.mask_prob[i], *shape, spec.prepare) >= operating.mask_threshold
+    coarse = unfit(raw.coarse_mask_prob[i], *shape, spec.prepare)
+    mask = serve(raw_mask, decision, operating)
+    return Finding(
+        probs=dict(zip(spec.classes, map(float, probs), strict=True)),
+        predicted=spec.classes[int(probs.argmax())],
+        decision=decision,
+        mask=mask,
+        raw_mask=raw_mask,
+        coarse_mask=coarse >= operating.mask_threshold,
+        lesion_area=int(mask.sum()),
+        box=_box(mask),
+    )
 
 
 def normalise(square: Tensor, spec: Spec) -> Tensor:

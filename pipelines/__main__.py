@@ -32,6 +32,7 @@ COMMANDS = {
         "import_data",
         "bring images (a folder, zip, table or URL) in as data/<name>, and `dvc add` them",
     ),
+    "data": ("data", "compare a folder of images with those a model was made from"),
     "deal": ("deal", "deal the split anew, with a reason that is kept"),
     "flow": ("flow", "run the stages through Prefect"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),

@@ -71,7 +71,7 @@ class Workspace:
 
     @property
     def model(self) -> Path:
-        """The model folder: weights.safetensors, model.json, operating.json."""
+        """The model folder: weights.safetensors, model.json, operating.json, profile.json."""
         return self.root / "models" / "hgmnet"
 
     @property
@@ -88,6 +88,16 @@ class Workspace:
     def data_docs(self) -> Path:
         """Great Expectations' own pages; not a DVC output."""
         return self.reports / "data_docs"
+
+    @property
+    def drift(self) -> Path:
+        """New images against the model's: `hgmnet.drift.DriftReport`; not a DVC output."""
+        return self.reports / "drift.json"
+
+    @property
+    def drift_docs(self) -> Path:
+        """Great Expectations' own pages about them."""
+        return self.reports / "drift" / "data_docs"
 
     @property
     def curves(self) -> Path:
@@ -113,6 +123,11 @@ class Workspace:
     def metrics(self) -> Path:
         """`Evaluation`."""
         return self.evaluation / "metrics.json"
+
+    @property
+    def evaluation_drift(self) -> Path:
+        """The images whose figures lead against the model's: `hgmnet.drift.DriftReport`."""
+        return self.evaluation / "drift.json"
 
     @property
     def gate(self) -> Path:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from hgmnet.config import Model, Prepare
+from hgmnet.drift import DriftReport, Shift
 from hgmnet.figure import Figure
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from pipelines.artifacts import (
@@ -102,6 +103,7 @@ def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evi
                 "area_auroc_malignant": figure(0.72),
             },
         ),
+        "drift": drift(data, "brightness", "lesion_area"),
         "gate": GateResult(data=data, test_sha="7e57" * 16, status=status, checks=checks),
         "spec": _spec(data),
         "operating": Operating(
@@ -115,6 +117,24 @@ def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evi
         "identity": "1dea" * 16,
     }
     return Evidence(**(facts | changes))
+
+
+def drift(data: str, *columns: str, beyond: tuple[str, ...] = ()) -> DriftReport:
+    """A comparison of these columns, of which those `beyond` have drifted."""
+    medians = {"reference_median": 1.0, "new_median": 1.1, "images": 7}
+    shifts = [
+        Shift(column=name, statistic=0.3, bound=0.2 if name in beyond else 0.4, **medians)
+        for name in columns
+    ]
+    return DriftReport(
+        data=data,
+        model="1dea" * 16,
+        source=f"test split of {data}",
+        images=7,
+        unreadable=(),
+        columns=tuple(shifts),
+        drifted=beyond,
+    )
 
 
 def _warning() -> FailedExpectation:

@@ -8,10 +8,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from hgmnet.config import Params, load_params
+from hgmnet.drift import Profile, summarise
 from hgmnet.figure import Figure
 from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
+from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec
 from pipelines.artifacts import (
     CheckResult,
     Evaluation,
@@ -72,6 +73,9 @@ def make_model(workspace: Workspace, seed: int) -> None:
         mirror=True,
     )
     save_operating(workspace.model, operating)
+    grey = summarise([80.0, 90.0, 100.0], ["a", "b", "c"])
+    profile = Profile(data=params.data.name, columns={"brightness": grey})
+    write_json(workspace.model / PROFILE, profile)
 
 
 def liven(network: HGMNet) -> HGMNet:

@@ -1,6 +1,7 @@
 """The model folder: all that is needed to rebuild a trained HGM-Net, with no pickle and no network.
 
-`weights.safetensors` and `model.json` are written by training, `operating.json` by calibration.
+`weights.safetensors` and `model.json` are written by training, `operating.json` and
+`profile.json` by calibration.
 """
 
 from pathlib import Path

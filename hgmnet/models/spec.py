@@ -12,6 +12,8 @@ from hgmnet.errors import ConfigError
 T = TypeVar("T", bound=Frozen)
 FORMAT = 1
 WEIGHTS, SPEC, OPERATING = "weights.safetensors", "model.json", "operating.json"
+PROFILE = "profile.json"
+"""What the images were like: `hgmnet.drift.Profile`; needed to compare, not to predict."""
 
 
 class Seen(Frozen):
@@ -78,10 +80,18 @@ def load_operating(folder: Path) -> Operating:
 
 
 def identity(folder: Path) -> str:
-    """The sha256 that a model is known by: over its three files."""
+    """The sha256 that a model is known by: over its four files.
+
+    Raises:
+        ConfigError: a file is absent.
+    """
     digest = hashlib.sha256()
-    for name in (WEIGHTS, SPEC, OPERATING):
-        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    for name in (WEIGHTS, SPEC, OPERATING, PROFILE):
+        try:
+            content = (folder / name).read_bytes()
+        except FileNotFoundError:
+            raise _missing(folder / name) from None
+        digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
 
 
@@ -89,8 +99,12 @@ def _read(path: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} is missing; `dvc repro` makes it") from None
+        raise _missing(path) from None
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
         raise ConfigError(f"{path} is no {kind.__name__}: {key}: {problem['msg']}") from None
+
+
+def _missing(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is missing; `dvc repro` makes it")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hgmnet.drift import DriftReport
 from hgmnet.figure import Figure
 from hgmnet.models.spec import Operating, Spec
 from pipelines.artifacts import (
@@ -68,6 +69,7 @@ class Evidence:
     curves: tuple[Mapping[str, float], ...]
     cases: tuple[Case, ...]
     evaluation: Evaluation
+    drift: DriftReport
     gate: GateResult
     spec: Spec
     operating: Operating
@@ -100,6 +102,7 @@ def read_evidence(space: Workspace, spec: Spec, operating: Operating, identity: 
         curves=tuple(_epoch(row) for row in read_table(space.curves)),
         cases=tuple(_case(row) for row in read_table(space.per_image)),
         evaluation=read_json(space.metrics, Evaluation),
+        drift=read_json(space.evaluation_drift, DriftReport),
         gate=read_json(space.gate, GateResult),
         spec=spec,
         operating=operating,

@@ -104,7 +104,7 @@ def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
     return (
         ("Data set", evidence.evaluation.data),
         ("Test set (test_sha)", evidence.evaluation.test_sha),
-        ("Model (sha256 of its three files)", evidence.identity),
+        ("Model (sha256 of its four files)", evidence.identity),
         ("Training fingerprint", spec.fingerprint),
         ("Encoder", f"{spec.model.encoder}, weights at the start: {spec.model.encoder_weights}"),
         ("Gate", spec.model.gate),

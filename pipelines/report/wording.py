@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hgmnet.drift import DriftReport
 from hgmnet.figure import Figure
 from hgmnet.metrics import higher_is_better
 from pipelines.artifacts import CheckResult
@@ -124,6 +125,16 @@ def asked(check: CheckResult) -> str:
 def limit(check: CheckResult) -> str:
     """A bound as it was written, with two decimals at least."""
     return max(f"{check.bound:.2f}", f"{check.bound:g}", key=len)
+
+
+def drift(report: DriftReport) -> str:
+    """Whether the images that were evaluated are like those that the model was made from."""
+    count = len(report.columns)
+    if not report.drifted:
+        return f"The {report.source} is like the training images in all {count} facts."
+    named = ", ".join(report.drifted).replace("_", " ")
+    said = f"differs from the training images in {len(report.drifted)} of {count} facts"
+    return f"The {report.source} {said}: {named}."
 
 
 def ordered(metrics: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Stage evaluate: count pixels and classes at native size; open the test split only if asked to."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,24 @@ from hgmnet.baselines import baselines
 from hgmnet.config import Data, Evaluate
 from hgmnet.data.busi import read_mask
 from hgmnet.data.images import decode_grey
+from hgmnet.data.profile import measure
 from hgmnet.data.resample import Grey, Mask
 from hgmnet.data.split import test_sha
 from hgmnet.data.store import Entry, open_store
+from hgmnet.drift import DriftReport, Profile, compare
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Predictor
-from hgmnet.models.spec import Spec
-from pipelines.artifacts import Evaluation, Workspace, write_json, write_table
+from hgmnet.models.spec import PROFILE, Spec
+from pipelines.artifacts import Evaluation, Workspace, read_json, write_json, write_table
+from pipelines.drift import by_column, say
 from pipelines.openings import record_opening
 
 _BATCH = 16
 
 
 def run(root: Path, data: Data, evaluate: Evaluate) -> None:
-    """Write per_image.csv and metrics.json.
+    """Write per_image.csv, metrics.json, and drift.json of the split whose figures lead.
 
     Raises:
         InvalidDataError: a picture or group that the model was fitted on stands in the test split.
@@ -40,10 +44,12 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     if evaluate.open_test:
         record_opening(workspace, predictor.identity, sha, "hgmnet evaluate")
     judged = [entry for entry in store.entries if entry.split in splits]
-    rows = list(_rows(workspace.raw, predictor, judged))
-    write_table(workspace.per_image, columns(data.classes), rows)
+    looks = list(_looks(workspace.raw, predictor, judged))
+    write_table(workspace.per_image, columns(data.classes), (look.row for look in looks))
+    leading = [look.facts for look in looks if look.row["split"] == splits[-1]]
+    write_json(workspace.evaluation_drift, _drift(workspace, predictor, leading, splits[-1]))
 
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([look.row for look in looks])
     found = {
         split: figures(table[table["split"] == split], data.classes, evaluate.draws, evaluate.seed)
         for split in splits
@@ -60,6 +66,14 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Look:
+    """An image's row of per_image.csv, and what drift is told from."""
+
+    row: dict[str, str | int | float]
+    facts: dict[str, float]
+
+
 def _refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
     test = [entry for entry in entries if entry.split == "test"]
     known = contamination.check(test, data, [model]).seen
@@ -70,14 +84,29 @@ def _refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
         )
 
 
-def _rows(
-    raw: Path, predictor: Predictor, entries: list[Entry]
-) -> Iterator[dict[str, str | int | float]]:
+def _looks(raw: Path, predictor: Predictor, entries: list[Entry]) -> Iterator[_Look]:
     for start in range(0, len(entries), _BATCH):
         batch = entries[start : start + _BATCH]
         images = [_image(raw, entry) for entry in batch]
-        for entry, finding in zip(batch, predictor.predict(images), strict=True):
-            yield image_row(entry, finding, _truth(raw, entry))
+        for entry, image, finding in zip(batch, images, predictor.predict(images), strict=True):
+            facts = measure(image).model_dump() | say(finding)
+            yield _Look(image_row(entry, finding, _truth(raw, entry)), facts)
+
+
+def _drift(
+    workspace: Workspace, predictor: Predictor, facts: list[dict[str, float]], split: str
+) -> DriftReport:
+    profile = read_json(workspace.model / PROFILE, Profile)
+    shifts = compare(profile, by_column(facts))
+    return DriftReport(
+        data=profile.data,
+        model=predictor.identity,
+        source=f"{split} split of {workspace.data}",
+        images=len(facts),
+        unreadable=(),
+        columns=shifts,
+        drifted=tuple(shift.column for shift in shifts if shift.drifted),
+    )
 
 
 def _image(raw: Path, entry: Entry) -> Grey:

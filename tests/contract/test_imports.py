@@ -10,7 +10,7 @@ from tests.imports import PACKAGES, REPOSITORY, imported, modules, reached, with
 
 ONLY = {
     "dvc": (),
-    "great_expectations": ("pipelines.expectations",),
+    "great_expectations": ("pipelines.expectations", "pipelines.expectations_drift"),
     "mlflow": ("pipelines.registry", "pipelines.serving", "pipelines.tracking"),
     "prefect": ("pipelines.flows",),
     "pipelines": ("pipelines",),

@@ -10,9 +10,15 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from PIL import Image, ImageFilter
 from ruamel.yaml import YAML
 
-from pipelines.artifacts import Evaluation, GateResult, Workspace, read_json
+from hgmnet.data.manifest import Record
+from hgmnet.data.profile import Facts
+from hgmnet.drift import DriftReport
+from hgmnet.models.spec import identity, load_spec
+from pipelines.__main__ import main
+from pipelines.artifacts import Evaluation, GateResult, Workspace, read_json, read_rows
 from pipelines.openings import openings_count
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -113,6 +119,9 @@ def test_the_first_run_ends_with_a_registered_model_and_a_table(made):
     evaluation = read_json(workspace.metrics, Evaluation)
     assert openings_count(workspace.openings, evaluation.test_sha) == 1
     assert evaluation.test["lesion_dice"].n > 0
+    drift = read_json(workspace.evaluation_drift, DriftReport)
+    assert (drift.source, drift.drifted) == ("test split of phantom", ())
+    assert drift.images == evaluation.test["accuracy"].n
 
 
 def test_the_registered_model_answers_to_the_bytes_of_an_image(made):
@@ -220,6 +229,45 @@ def test_a_model_never_judges_an_image_that_it_was_trained_on(workspace):
     index.write_bytes(before)
     assert done.returncode == 4
     assert "the model was fitted on 1 images of the test split" in done.stderr
+
+
+def profile(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The last line that `hgmnet data profile` prints."""
+    assert main(["data", "profile", str(folder)]) == 0
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_images_it_was_made_from_have_not_drifted(workspace, capsys, monkeypatch):
+    monkeypatch.chdir(workspace.root)
+    assert profile(workspace.raw, capsys) == "44 images against those of phantom: no drift"
+    report = read_json(workspace.drift, DriftReport)
+    assert (report.images, report.drifted) == (44, ())
+    assert report.model == identity(workspace.model)
+    columns = [shift.column for shift in report.columns]
+    assert columns == sorted([*Facts.model_fields, "lesion_area", "confidence"])
+    records = read_rows(workspace.manifest, Record)
+    seen = load_spec(workspace.model).seen.train
+    predicted = {s.images for s in report.columns if s.column in {"lesion_area", "confidence"}}
+    assert predicted == {sum(record.pixel_sha256 not in seen for record in records)}
+
+
+def test_blurred_copies_have_drifted_and_what_is_no_image_is_named(
+    workspace, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(workspace.root)
+    for path in workspace.raw.rglob("*).png"):
+        with Image.open(path) as image:
+            image.filter(ImageFilter.GaussianBlur(1.5)).save(tmp_path / path.name)
+    (tmp_path / "cut.png").write_bytes(b"cut")
+    said = profile(tmp_path, capsys)
+    assert said.startswith("44 images against those of phantom: drifted in ")
+    report = read_json(workspace.drift, DriftReport)
+    assert "sharpness" in report.drifted
+    assert report.drifted == tuple(shift.column for shift in report.columns if shift.drifted)
+    assert {"width", "height", "aspect"}.isdisjoint(report.drifted)
+    assert report.unreadable == ("cut.png",)
+    (page,) = (workspace.drift_docs / "validations").rglob("*.html")
+    assert "sharpness is distributed as in the reference" in page.read_text(encoding="utf-8")
 
 
 def test_metrics_and_plots_are_shown(workspace):

@@ -216,9 +216,7 @@ def test_packed_code_that_answers_otherwise_is_not_registered(
     changed = tmp_path / "hgmnet"
     shutil.copytree(versions.CODE, changed, ignore=shutil.ignore_patterns("__pycache__"))
     file = changed / "inference.py"
-    code = file.read_text().replace(
-        "self.operating.temperature", "(2 * self.operating.temperature)"
-    )
+    code = file.read_text().replace("operating.temperature", "(2 * operating.temperature)")
     assert code != file.read_text()
     file.write_text(code)
     monkeypatch.setattr(versions, "CODE", changed)

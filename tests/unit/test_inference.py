@@ -7,7 +7,17 @@ from hgmnet.errors import ConfigError
 from hgmnet.inference import Predictor, decide, serve
 from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import FORMAT, OPERATING, SPEC, WEIGHTS, Operating, Seen, Spec, identity
+from hgmnet.models.spec import (
+    FORMAT,
+    OPERATING,
+    PROFILE,
+    SPEC,
+    WEIGHTS,
+    Operating,
+    Seen,
+    Spec,
+    identity,
+)
 
 OPERATING_POINT = Operating(
     temperature=1.5,
@@ -37,6 +47,7 @@ def folder(tmp_path):
     )
     save_model(tmp_path, HGMNet(settings.model, 3), spec)
     save_operating(tmp_path, OPERATING_POINT)
+    (tmp_path / PROFILE).write_text("{}")  # prediction looks only at its hash
     return tmp_path
 
 
@@ -73,17 +84,21 @@ def test_mirror_makes_the_answer_mirror_with_the_image(folder):
 
 def test_every_file_changes_the_identity(folder):
     seen = {identity(folder)}
-    for name in (WEIGHTS, SPEC, OPERATING):
+    for name in (WEIGHTS, SPEC, OPERATING, PROFILE):
         (folder / name).write_bytes((folder / name).read_bytes() + b" ")
         seen.add(identity(folder))
-    assert len(seen) == 4
+    assert len(seen) == 5
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, SPEC, OPERATING])
-def test_an_absent_or_damaged_file_is_named(folder, name):
+def test_a_damaged_file_is_named(folder, name):
     (folder / name).write_bytes(b"damaged")
     with pytest.raises(ConfigError, match=name):
         Predictor.load(folder)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SPEC, OPERATING, PROFILE])
+def test_an_absent_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ConfigError, match=f"{name} is missing"):
         Predictor.load(folder)

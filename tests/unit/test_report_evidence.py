@@ -31,6 +31,7 @@ def workspace(tmp_path):
     space, made = Workspace(tmp_path, "phantom"), evidence()
     write_json(space.validation, made.validation)
     write_json(space.metrics, made.evaluation)
+    write_json(space.evaluation_drift, made.drift)
     write_json(space.gate, made.gate)
     write_table(space.per_image, list(ROW), [ROW])
     epochs = [{"epoch": 1, "val_loss": "", "x": 0.5}, {"epoch": 2, "val_loss": "nan", "x": 1}]

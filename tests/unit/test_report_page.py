@@ -12,7 +12,7 @@ from pipelines.report import wording
 from pipelines.report.gallery import Picture, choose, draw_shelves
 from pipelines.report.model_card import render_model_card
 from pipelines.report.page import render_page
-from tests.made_up import check, evidence
+from tests.made_up import check, drift, evidence
 
 STATUSES = ("passed", "failed", "not judged")
 
@@ -116,6 +116,20 @@ def test_without_test_figures_the_page_says_so_and_shows_val():
     assert "benign (1)" not in text
     assert '<span class="badge not-judged">' in html
     assert "not opened" in render_model_card(evidence(status="not judged"))
+
+
+@pytest.mark.parametrize(
+    ("beyond", "said"),
+    [
+        ((), "is like the training images in all 2 facts."),
+        (("lesion_area",), "differs from the training images in 1 of 2 facts: lesion area."),
+    ],
+)
+def test_page_and_card_say_whether_the_evaluated_images_have_drifted(beyond, said):
+    made = evidence(drift=drift("phantom", "brightness", "lesion_area", beyond=beyond))
+    sentence = f"The test split of phantom {said}"
+    assert sentence in Text(page(made)).text
+    assert sentence in render_model_card(made)
 
 
 @pytest.mark.parametrize("status", STATUSES)

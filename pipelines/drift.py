@@ -1,0 +1,114 @@
+"""What is compared of images: facts that need no model, and what a model says of them."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hgmnet.data import images
+from hgmnet.data.busi import is_image, mask_of
+from hgmnet.data.images import Grey
+from hgmnet.data.profile import Facts, measure
+from hgmnet.errors import InvalidDataError
+from hgmnet.inference import Finding, Predictor
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A folder of images: values by column, how many images were read, and which could not be."""
+
+    columns: dict[str, list[float]]
+    images: int
+    unreadable: tuple[str, ...]
+
+
+def measure_folder(folder: Path, predictor: Predictor) -> Measured:
+    """Measure and predict every image of a folder and the folders in it; masks are left out.
+
+    What the model says of images that its weights were fitted on is left out: it is surer of them
+    than of others.
+
+    Raises:
+        InvalidDataError: there is no folder, or no image in it that can be read.
+    """
+    names = _list(folder)
+    trained_on = frozenset(predictor.spec.seen.train)
+    facts: list[Mapping[str, float]] = []
+    said: list[Mapping[str, float]] = []
+    unreadable = []
+    for batch in _looks(folder, names):
+        unreadable += [name for name, look in batch if look is None]
+        seen = [look for _, look in batch if look is not None]
+        facts += [look.facts.model_dump() for look in seen]
+        new = [look.grey for look in seen if look.pixel_sha256 not in trained_on]
+        said += map(say, predictor.predict(new))
+    if not facts:
+        msg = f"none of the {len(names)} images in {folder} can be read; name a folder of scans"
+        raise InvalidDataError(msg)
+    return Measured(by_column(facts) | by_column(said), len(facts), tuple(unreadable))
+
+
+def measure_images(paths: Iterable[Path]) -> list[Facts]:
+    """Measure images, several at once.
+
+    Raises:
+        InvalidDataError: one can't be decoded.
+    """
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda path: measure(_read(path)), paths))
+
+
+def say(finding: Finding) -> dict[str, float]:
+    """What a model says of an image, as columns: lesion area as served, as a share; confidence."""
+    area = finding.lesion_area / finding.mask.size
+    return {"lesion_area": round(area, 6), "confidence": round(max(finding.probs.values()), 6)}
+
+
+def by_column(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Turn rows, all of the same columns, into columns; no rows make no columns."""
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+
+@dataclass(frozen=True)
+class _Look:
+    facts: Facts
+    grey: Grey
+    pixel_sha256: str
+
+
+def _list(folder: Path) -> list[str]:
+    """The images, POSIX paths below the folder, sorted."""
+    if not folder.is_dir():
+        msg = f"{folder} is no folder; expected one of images, such as data/<name>/raw"
+        raise InvalidDataError(msg)
+    paths = (PurePosixPath(path.relative_to(folder).as_posix()) for path in folder.rglob("*"))
+    names = sorted(str(p) for p in paths if is_image(p) and mask_of(p.stem) is None)
+    if not names:
+        kinds = ", ".join(images.SUFFIXES)
+        msg = f"{folder} holds no image; expected files that end in {kinds}"
+        raise InvalidDataError(msg)
+    return names
+
+
+def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, _Look | None]]]:
+    """Batches of images; None where one can't be read. No more than a batch is in memory."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(names), _BATCH):
+            batch = names[start : start + _BATCH]
+            yield list(zip(batch, pool.map(lambda name: _look(folder / name), batch), strict=True))
+
+
+def _look(path: Path) -> _Look | None:
+    try:
+        rgb = images.decode(path.read_bytes(), path.name).rgb
+    except (InvalidDataError, OSError):
+        return None
+    grey = images.to_grey(rgb)
+    return _Look(measure(grey), grey, images.pixel_sha256(rgb))
+
+
+def _read(path: Path) -> Grey:
+    return images.decode_grey(path.read_bytes(), str(path))
