@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hgmnet.config import Frozen
-from hgmnet.data import busi, images, sidecar
+from hgmnet.data import busi, images, marks, quality, sidecar
 from hgmnet.data.sidecar import Entry
 from hgmnet.errors import InvalidDataError
 
@@ -25,7 +25,10 @@ class Record(Frozen):
     `pixel_sha256`: of width, height and the decoded RGB pixels, so that a re-encoded file keeps it.
     `mask_pixels`: pixels in the union of all masks, at native size. `masks_match`: every mask has
     the image's size. `masks_binary`: every mask holds only 0 and 255; both are true without a
-    mask. `intensity_*`: grey, 0-255.
+    mask. `intensity_*`: grey, 0-255. `bit_depth`: bits a channel. `*_share`: of the image's pixels,
+    0 to 1: too dark to show anything, at full white, coloured. `marks`: letters, calipers and the
+    like that were drawn into it. `mask_parts`, `mask_smallest`: how many parts the union of all
+    masks has, and the pixels of the smallest. `mask_border`: share of the image's border in it.
     `patient`, `pixel_mm`: from images.csv; empty and 0 where unknown.
     `group`: images that are copies or frames of one scene share it. `excluded`: curation's reason.
     """
@@ -42,6 +45,14 @@ class Record(Frozen):
     masks_binary: bool
     intensity_mean: float
     intensity_std: float
+    bit_depth: int
+    dark_share: float
+    saturated_share: float
+    colour_share: float
+    marks: int
+    mask_parts: int
+    mask_smallest: int
+    mask_border: float
     patient: str
     pixel_mm: float
     group: str
@@ -82,22 +93,31 @@ def build(raw: Path) -> list[Record]:
         return list(pool.map(partial(_record, raw, known), samples))
 
 
+_NO_LESION = {"mask_pixels": 0, "mask_parts": 0, "mask_smallest": 0, "mask_border": 0.0}
+_UNREAD: dict[str, Any] = {
+    "width": 0,
+    "height": 0,
+    "mode": "",
+    "pixel_sha256": "",
+    "masks_match": False,
+    "masks_binary": False,
+    "intensity_mean": 0.0,
+    "intensity_std": 0.0,
+    "bit_depth": 0,
+    "dark_share": 0.0,
+    "saturated_share": 0.0,
+    "colour_share": 0.0,
+    "marks": 0,
+    **_NO_LESION,
+}
+
+
 def _record(raw: Path, known: Mapping[str, Entry], sample: busi.Sample) -> Record:
     errors = [sample.error] if sample.error else []
-    facts: dict[str, Any] = {
-        "width": 0,
-        "height": 0,
-        "mode": "",
-        "pixel_sha256": "",
-        "mask_pixels": 0,
-        "masks_match": False,
-        "masks_binary": False,
-        "intensity_mean": 0.0,
-        "intensity_std": 0.0,
-    }
+    facts = _UNREAD
     for measure in (_image_facts, _mask_facts):
         try:
-            facts |= measure(raw, sample, facts)
+            facts = facts | measure(raw, sample, facts)
         except (InvalidDataError, OSError) as error:
             errors.append(str(error))
     entry = known.get(sample.image)
@@ -124,16 +144,31 @@ def _image_facts(raw: Path, sample: busi.Sample, _: dict[str, Any]) -> dict[str,
         "pixel_sha256": images.pixel_sha256(image.rgb),
         "intensity_mean": round(float(grey.mean()), 4),
         "intensity_std": round(float(grey.std()), 4),
+        "bit_depth": quality.bit_depth(image.mode),
+        "dark_share": round(quality.dark_share(grey), 6),
+        "saturated_share": round(quality.saturated_share(grey), 6),
+        "colour_share": round(quality.colour_share(image.rgb), 6),
+        "marks": marks.count_marks(grey),
     }
 
 
 def _mask_facts(raw: Path, sample: busi.Sample, image: dict[str, Any]) -> dict[str, Any]:
     if not sample.masks:
-        return {"mask_pixels": 0, "masks_match": True, "masks_binary": True}
+        return _NO_LESION | {"masks_match": True, "masks_binary": True}
     masks = [images.decode_mask((raw / path).read_bytes(), path) for path in sample.masks]
     alike = len({mask.shape for mask in masks}) == 1
     return {
-        "mask_pixels": int(np.logical_or.reduce([m > 127 for m in masks]).sum()) if alike else 0,
         "masks_match": alike and masks[0].shape == (image["height"], image["width"]),
         "masks_binary": all(((m == 0) | (m == 255)).all() for m in masks),
+        **(_lesion_facts(np.logical_or.reduce([m > 127 for m in masks])) if alike else _NO_LESION),
+    }
+
+
+def _lesion_facts(lesion: busi.Mask) -> dict[str, Any]:
+    areas = quality.part_areas(lesion)
+    return {
+        "mask_pixels": sum(areas),
+        "mask_parts": len(areas),
+        "mask_smallest": min(areas, default=0),
+        "mask_border": round(quality.border_share(lesion), 6),
     }

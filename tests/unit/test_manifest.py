@@ -28,6 +28,10 @@ def test_a_good_image(raw):
     assert record.masks_match
     assert record.masks_binary
     assert (record.intensity_mean, record.intensity_std) == (100, 0)
+    assert (record.bit_depth, record.dark_share, record.saturated_share) == (8, 0, 0)
+    assert (record.colour_share, record.marks) == (0, 0)
+    assert (record.mask_parts, record.mask_smallest) == (1, 4)
+    assert record.mask_border == 0.25  # 4 of 16
     assert (record.group, record.excluded, record.error) == ("benign/a.png", "", "")
 
 
@@ -51,6 +55,7 @@ def test_a_mask_of_another_size(raw):
     save(raw / "benign/a_mask.png", np.zeros((5, 6), np.uint8))
     (record,) = manifest.build(raw)
     assert not record.masks_match
+    assert (record.mask_pixels, record.mask_parts) == (0, 0)  # two masks, not of one size
 
 
 def test_a_grey_mask(raw):
@@ -82,6 +87,12 @@ def test_the_real_set(busi):
     assert all((r.mask_pixels == 0) == (r.label == "normal") for r in records)
     assert min(r.width for r in records) == 190
     assert max(r.width for r in records) == 1048
+    marked = Counter(r.label for r in records if r.marks)
+    assert marked == {"benign": 169, "malignant": 56, "normal": 7}
+    coloured = {r.name for r in records if r.colour_share > 0.005}
+    doppler = {f"benign ({n})" for n in (6, 13, 102, 234, 240, 255, 261, 277, 323, 330)}
+    assert coloured == doppler | {"malignant (196)"}
+    assert max(r.mask_border for r in records) < 0.04
 
 
 def test_a_normal_may_come_without_a_mask(tmp_path):

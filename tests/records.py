@@ -1,0 +1,37 @@
+"""Rows of a manifest for the tests, good unless something is said of them."""
+
+from hgmnet.data.manifest import Record
+
+
+def record(image: str, **changes) -> Record:
+    """An image `<class>/<name>.png` with a mask, its pixels told by its path, in no group."""
+    label = image.split("/", maxsplit=1)[0]
+    lesion = label != "normal"
+    facts = {
+        "image": image,
+        "label": label,
+        "masks": (image.replace(".png", "_mask.png"),),
+        "width": 100,
+        "height": 80,
+        "mode": "RGB",
+        "pixel_sha256": image,
+        "mask_pixels": 500 * lesion,
+        "masks_match": True,
+        "masks_binary": True,
+        "intensity_mean": 90.0,
+        "intensity_std": 40.0,
+        "bit_depth": 8,
+        "dark_share": 0.1,
+        "saturated_share": 0.0,
+        "colour_share": 0.0,
+        "marks": 0,
+        "mask_parts": int(lesion),
+        "mask_smallest": 500 * lesion,
+        "mask_border": 0.0,
+        "patient": "",
+        "pixel_mm": 0.0,
+        "group": image,
+        "excluded": "",
+        "error": "",
+    }
+    return Record(**{**facts, **changes})
