@@ -1,6 +1,7 @@
 """Which images are alike, and the groups that follow: pairs are evidence, groups their closure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
@@ -12,22 +13,37 @@ class Pair(Frozen):
     """Two images that must stay on one side of every split.
 
     `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`: how
-    many points agree, 0 where none were counted. `transform`: what brings the first onto the
-    second, in words; `identity` where the pixels are the same, `curation` where a person said so,
-    `patient` where the source names one patient for both.
+    many points agree, 0 where none were counted. `agreement`: how far the tissue agrees once one
+    lies on the other, -1 to 1; 1 where the pixels are the same, 0 where it was not measured.
+    `transform`: what brings the first onto the second, in words; `identity` where the pixels are
+    the same, `curation` where a person said so, `patient` where the source names one patient for
+    both.
     """
 
     first: str
     second: str
     kind: Literal["copy", "scene"]
     score: int
+    agreement: float
     transform: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Copies with contradictory labels.
+
+    `labels`: by image, sorted by image; what curation excluded is not in it. `pairs`: all copies of
+    one another in the group, sorted; they may name an excluded image that links others.
+    """
+
+    labels: Mapping[str, str]
+    pairs: tuple[Pair, ...]
 
 
 def find_copies(records: Sequence[Record]) -> list[Pair]:
     """Pair the images of the same pixels; unreadable ones are like nothing."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
-    return _alike(readable, "copy", "identity")
+    return _alike(readable, "copy", 1.0, "identity")
 
 
 def extend_to_twins(pairs: Iterable[Pair], records: Sequence[Record]) -> list[Pair]:
@@ -55,12 +71,12 @@ def curated(groups: Mapping[str, str]) -> list[Pair]:
     Args:
         groups: the group's name by image.
     """
-    return _alike(groups, "scene", "curation")
+    return _alike(groups, "scene", 0.0, "curation")
 
 
 def of_one_patient(records: Iterable[Record]) -> list[Pair]:
     """Pair the images of the same patient, where it is known."""
-    return _alike({r.image: r.patient for r in records if r.patient}, "scene", "patient")
+    return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
@@ -100,7 +116,23 @@ def copy_labels(records: Iterable[Record], pairs: Iterable[Pair]) -> dict[str, s
 
 def conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> set[str]:
     """Find images whose copies bear another label; what curation excluded contradicts nobody."""
-    return {image for image, labels in copy_labels(records, pairs).items() if len(labels) > 1}
+    return {image for conflict in find_conflicts(records, pairs) for image in conflict.labels}
+
+
+def find_conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> list[Conflict]:
+    """Find the groups of copies whose labels differ, with what links them, sorted by image."""
+    known = {record.image: record for record in records}
+    copies = sorted((p for p in pairs if p.kind == "copy"), key=lambda p: (p.first, p.second))
+    members: dict[str, list[str]] = {}
+    for image, first in sorted(group(known, copies).items()):
+        members.setdefault(first, []).append(image)
+    found = []
+    for images in members.values():
+        labels = {image: known[image].label for image in images if not known[image].excluded}
+        if len(set(labels.values())) > 1:
+            linking = tuple(pair for pair in copies if pair.first in images)
+            found.append(Conflict(labels, linking))
+    return found
 
 
 def _between(pair: Pair, one: str, other: str) -> Pair:
@@ -111,13 +143,22 @@ def _between(pair: Pair, one: str, other: str) -> Pair:
     return pair.model_copy(update={"first": other, "second": one, "transform": transform})
 
 
-def _alike(keys: Mapping[str, str], kind: Literal["copy", "scene"], transform: str) -> list[Pair]:
+def _alike(
+    keys: Mapping[str, str], kind: Literal["copy", "scene"], agreement: float, transform: str
+) -> list[Pair]:
     """Every pair of one key: a chain would come apart where a link of it is excluded."""
     members: dict[str, list[str]] = {}
     for image in sorted(keys):
         members.setdefault(keys[image], []).append(image)
     return [
-        Pair(first=first, second=second, kind=kind, score=0, transform=transform)
+        Pair(
+            first=first,
+            second=second,
+            kind=kind,
+            score=0,
+            agreement=agreement,
+            transform=transform,
+        )
         for images in members.values()
         for first, second in combinations(images, 2)
     ]

@@ -96,5 +96,6 @@ def _pair(
         second=names[other],
         kind="copy" if best.agreement >= COPY else "scene",
         score=best.points,
+        agreement=round(best.agreement, 3),
         transform=best.describe(known[one], known[other]) + suffix,
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hgmnet.config import Fractions, Split
 from hgmnet.data import dealing, duplicates, split
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
+from tests import records as made
 
 PARAMS = Split(
     seed=0,
@@ -20,13 +20,7 @@ LABELS = ("benign", "malignant", "normal")
 
 
 def record(label, number, sha):
-    image = f"{label}/{number}.png"
-    return Record(
-        image=image, label=label, masks=(), width=1, height=1, mode="L", pixel_sha256=sha,
-        mask_pixels=0, masks_match=True, masks_binary=True, intensity_mean=0, intensity_std=0,
-        patient="", pixel_mm=0.0,
-        group=image, excluded="", error="",
-    )  # fmt: skip
+    return made.record(f"{label}/{number}.png", pixel_sha256=sha)
 
 
 @st.composite
@@ -47,7 +41,14 @@ def sets(draw):
         else []
     )
     scenes = [
-        Pair(first=min(link), second=max(link), kind="scene", score=9, transform="shift")
+        Pair(
+            first=min(link),
+            second=max(link),
+            kind="scene",
+            score=9,
+            agreement=0.5,
+            transform="shift",
+        )
         for link in links
         if link[0] != link[1]
     ]

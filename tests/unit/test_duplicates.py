@@ -1,18 +1,14 @@
 from hgmnet.data import duplicates
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
+from tests import records as made
 
 
 def record(image, sha, excluded=""):
-    return Record(
-        image=image, label=image.split("/")[0], masks=(), width=1, height=1, mode="L",
-        pixel_sha256=sha, mask_pixels=0, masks_match=True, masks_binary=True, intensity_mean=0,
-        intensity_std=0, patient="", pixel_mm=0.0, group=image, excluded=excluded, error="",
-    )  # fmt: skip
+    return made.record(image, pixel_sha256=sha, excluded=excluded)
 
 
 def pair(first, second, kind="scene"):
-    return Pair(first=first, second=second, kind=kind, score=9, transform="shift")
+    return Pair(first=first, second=second, kind=kind, score=9, agreement=0.5, transform="shift")
 
 
 def conflicts(records, *near):
@@ -27,6 +23,7 @@ def test_every_two_copies_are_a_pair():
         ("a/1", "b/3", "copy", 0),
         ("a/2", "b/3", "copy", 0),
     ]
+    assert {pair.agreement for pair in pairs} == {1}
 
 
 def test_unreadable_images_are_like_nothing():
@@ -45,7 +42,9 @@ def test_the_order_of_pairs_does_not_matter():
 
 def test_curation_merges():
     pairs = duplicates.curated({"c": "patient 1", "a": "patient 1", "b": "patient 2"})
-    assert [(p.first, p.second, p.transform) for p in pairs] == [("a", "c", "curation")]
+    (found,) = pairs
+    assert (found.first, found.second, found.transform) == ("a", "c", "curation")
+    assert found.agreement == 0
 
 
 def test_what_is_like_an_image_is_like_its_twins():
@@ -79,3 +78,14 @@ def test_an_excluded_copy_contradicts_nobody():
 
 def test_one_label_is_no_conflict():
     assert conflicts([record("benign/1", "x"), record("benign/2", "x")]) == set()
+
+
+def test_a_conflict_tells_labels_and_links():
+    records = [record("c/1", "x"), record("b/1", "y"), record("b/2", "z"), record("b/3", "w")]
+    records += [record("a/1", "v", excluded="blurred"), record("b/9", "u"), record("c/9", "t")]
+    chain = pair("a/1", "b/1", "copy"), pair("a/1", "c/1", "copy"), pair("b/1", "b/2", "copy")
+    others = pair("b/3", "c/1", "scene"), pair("b/9", "c/9", "copy")
+    one, other = duplicates.find_conflicts(records, [*others, *chain])
+    assert one.labels == {"b/1": "b", "b/2": "b", "c/1": "c"}
+    assert one.pairs == chain
+    assert other.labels == {"b/9": "b", "c/9": "c"}

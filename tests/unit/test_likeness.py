@@ -92,6 +92,7 @@ def test_a_changed_copy_is_found_and_told(change, originals, known):
     pairs = likeness.find_likeness(known | copies)
     assert [(p.first, p.second) for p in pairs] == [(name, f"z {name}") for name in copied]
     assert {pair.kind for pair in pairs} == {"copy"}
+    assert all(likeness.COPY <= pair.agreement <= 1 for pair in pairs)
     assert {pair.transform.endswith("mirrored") for pair in pairs} == {change == "mirror"}
 
 

@@ -5,9 +5,9 @@ import pytest
 from hgmnet.config import Fractions, Split
 from hgmnet.data import dealing, duplicates, split
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
 from hgmnet.data.split import Row
 from hgmnet.errors import ConfigError, InvalidDataError
+from tests import records as made
 
 PARAMS = Split(
     seed=0,
@@ -20,13 +20,8 @@ TO_TRAIN = PARAMS.model_copy(update={"conflicts": "train"})
 
 def record(image, sha=None, **changes):
     """An image `<class>/<stem>`; its pixels are told by `sha`, by default as unique as its path."""
-    plain = Record(
-        image=f"{image}.png", label=image.split("/")[0], masks=(), width=1, height=1, mode="L",
-        pixel_sha256=image if sha is None else sha, mask_pixels=0, masks_match=True,
-        masks_binary=True, intensity_mean=0, intensity_std=0, patient="", pixel_mm=0.0,
-        group=image, excluded="", error="",
-    )  # fmt: skip
-    return plain.model_copy(update=changes)
+    pixels = image if sha is None else sha
+    return made.record(f"{image}.png", **({"pixel_sha256": pixels, "group": image} | changes))
 
 
 def row(image, status, sha=None, reason=""):
@@ -39,7 +34,7 @@ def row(image, status, sha=None, reason=""):
 
 def scene(first, second):
     first, second = sorted((f"{first}.png", f"{second}.png"))
-    return Pair(first=first, second=second, kind="scene", score=9, transform="shift")
+    return Pair(first=first, second=second, kind="scene", score=9, agreement=0.5, transform="shift")
 
 
 def extend(rows, records, *pairs, params=PARAMS):
