@@ -58,10 +58,19 @@ class Phantom(Frozen):
 
 
 class Validate(Frozen):
-    """What an image must be to be trained on: sides in px, images a class."""
+    """What a data set must be to be trained on.
+
+    Sides in px; images a class, and of the largest class to one of the smallest; the share of an
+    image that a lesion covers, and the parts that its mask may have.
+    """
 
     min_side: Natural
+    max_side: Natural
     min_per_class: Natural
+    max_imbalance: Annotated[float, Field(ge=1)]
+    min_lesion: Fraction
+    max_lesion: Fraction
+    max_lesion_parts: Natural
 
 
 class Fractions(Frozen):

@@ -1,7 +1,7 @@
-"""The Great Expectations suites: what must hold of a table, each rule one entry in a list."""
+"""Rules, and Great Expectations holding a table against them."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,8 @@ from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
 )
-from great_expectations.expectations.row_conditions import Column
 
-from hgmnet.config import NORMAL, Data, Validate
-from hgmnet.data import duplicates
-from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
-
-NEAR_BLANK = 5.0
-"""Standard deviation of grey (0-255) below which an image shows next to nothing."""
+from pipelines.data_docs.pages import Verdict, finish
 
 
 @dataclass(frozen=True)
@@ -97,128 +90,20 @@ def check(
     shutil.rmtree(docs, ignore_errors=True)
     context.build_data_docs()
     by_rule = {result.expectation_config.meta["rule"]: result for result in results.results}
-    return tuple(_outcome(rule, key, by_rule[number]) for number, rule in enumerate(rules))
+    outcomes = tuple(_outcome(rule, key, by_rule[number]) for number, rule in enumerate(rules))
+    finish(docs, name, len(table), [_verdict(outcome) for outcome in outcomes])
+    return outcomes
 
 
-def image_table(records: Sequence[Record], pairs: Sequence[Pair]) -> pd.DataFrame:
-    """What `image_rules` judges: a row an image that curation has not excluded.
-
-    `copy_labels` are the labels of the image and its copies, joined by `and`.
-    """
-    judged = [record for record in records if not record.excluded]
-    labels = duplicates.copy_labels(records, pairs)
-    columns = ("image", "label", "error", "mask_pixels", "masks_match", "masks_binary")
-    table = pd.DataFrame({name: [getattr(r, name) for r in judged] for name in columns})
-    return table.assign(
-        mask_count=[len(record.masks) for record in judged],
-        shorter_side=[min(record.width, record.height) for record in judged],
-        intensity_std=[record.intensity_std for record in judged],
-        copy_labels=[" and ".join(sorted(labels[record.image])) for record in judged],
-    )
+def between(column: str, low: float | None = None, high: float | None = None) -> Any:
+    """What a rule expects: every value of a column from `low` to `high`, None being no bound."""
+    expectation = gxe.ExpectColumnValuesToBeBetween
+    return partial(expectation, column=column, min_value=low, max_value=high)
 
 
-def image_rules(data: Data, validate: Validate) -> tuple[Rule, ...]:
-    """What must hold of the images of a data set before anything is trained on them.
-
-    An image that can't be read is judged by that alone, and one of an unknown class by its class.
-    """
-    classes = sorted(data.classes)
-    readable = Column("error") == ""
-    known = readable & Column("label").is_in(classes)
-    return (
-        Rule(
-            "there is at least one image",
-            partial(gxe.ExpectTableRowCountToBeBetween, min_value=1),
-            remedy="import a data set: hgmnet import",
-        ),
-        Rule(
-            "no image is listed twice",
-            partial(gxe.ExpectColumnValuesToBeUnique, column="image"),
-            remedy="remake the manifest: dvc repro -f ingest",
-        ),
-        Rule(
-            "every image can be read with its masks",
-            partial(gxe.ExpectColumnValuesToBeInSet, column="error", value_set=[""]),
-            tells=True,
-        ),
-        Rule(
-            f"every class folder is one of {', '.join(classes)}",
-            partial(gxe.ExpectColumnValuesToBeInSet, column="label", value_set=classes),
-            rows=readable,
-            remedy="rename the folder, or add it to data.classes in params.yaml",
-        ),
-        Rule(
-            f"the shorter side is at least {validate.min_side} px",
-            partial(
-                gxe.ExpectColumnValuesToBeBetween,
-                column="shorter_side",
-                min_value=validate.min_side,
-            ),
-            rows=known,
-            tells=True,
-        ),
-        *_mask_rules(classes, readable),
-        *_class_rules(classes, readable, validate),
-        Rule(
-            "copies of an image carry one label",
-            partial(gxe.ExpectColumnValuesToBeInSet, column="copy_labels", value_set=classes),
-            severity="warning",
-            rows=known,
-            remedy="split.conflicts in params.yaml says where they go",
-            tells=True,
-        ),
-        Rule(
-            "no image is next to blank",
-            partial(
-                gxe.ExpectColumnValuesToBeBetween, column="intensity_std", min_value=NEAR_BLANK
-            ),
-            severity="warning",
-            rows=known,
-            remedy="look at them, and exclude them in curation.csv if they show nothing",
-            tells=True,
-        ),
-    )
-
-
-def _mask_rules(classes: Sequence[str], readable: Any) -> Iterator[Rule]:
-    lesion = readable & Column("label").is_in([name for name in classes if name != NORMAL])
-    masked = readable & (Column("mask_count") > 0) & Column("label").is_in(classes)
-    yield Rule(
-        "every image of a lesion class has a mask",
-        partial(gxe.ExpectColumnValuesToBeBetween, column="mask_count", min_value=1),
-        rows=lesion,
-        remedy="put <image>_mask.png beside it, or exclude it in curation.csv",
-    )
-    yield Rule(
-        "every mask has its image's size",
-        partial(gxe.ExpectColumnValuesToBeInSet, column="masks_match", value_set=[True]),
-        rows=masked,
-    )
-    yield Rule(
-        "every mask holds only black and white (0 and 255)",
-        partial(gxe.ExpectColumnValuesToBeInSet, column="masks_binary", value_set=[True]),
-        rows=masked,
-    )
-    yield Rule(
-        "every mask of a lesion class shows a lesion",
-        partial(gxe.ExpectColumnValuesToBeBetween, column="mask_pixels", min_value=1),
-        rows=lesion & (Column("mask_count") > 0) & (Column("masks_match") == True),  # noqa: E712
-    )
-    yield Rule(
-        f"no image of class {NORMAL} has a lesion in its mask",
-        partial(gxe.ExpectColumnValuesToBeBetween, column="mask_pixels", max_value=0),
-        rows=readable & (Column("label") == NORMAL),
-    )
-
-
-def _class_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Iterator[Rule]:
-    for name in classes:
-        yield Rule(
-            f"class {name} has at least {validate.min_per_class} usable images",
-            partial(gxe.ExpectTableRowCountToBeBetween, min_value=validate.min_per_class),
-            rows=readable & (Column("label") == name),
-            remedy="add images, or lower validate.min_per_class in params.yaml",
-        )
+def one_of(column: str, values: Iterable[Any]) -> Any:
+    """What a rule expects: every value of a column among these."""
+    return partial(gxe.ExpectColumnValuesToBeInSet, column=column, value_set=list(values))
 
 
 def _context(docs: Path) -> Any:
@@ -263,6 +148,16 @@ def _outcome(rule: Rule, key: str, result: Any) -> Outcome:
         held=bool(result.success),
         broken_by={str(name): str(broken[name]) for name in sorted(broken)},
         observed=str(result.result.get("observed_value", "")),
+    )
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    return Verdict(
+        meaning=outcome.rule.meaning,
+        severity=outcome.rule.severity,
+        held=outcome.held,
+        broken_by=tuple(outcome.broken_by),
+        observed=outcome.observed,
     )
 
 

@@ -10,7 +10,12 @@ from tests.imports import PACKAGES, REPOSITORY, imported, modules, reached, with
 
 ONLY = {
     "dvc": (),
-    "great_expectations": ("pipelines.expectations", "pipelines.expectations_drift"),
+    "great_expectations": (
+        "pipelines.expectations",
+        "pipelines.expectations_drift",
+        "pipelines.expectations_images",
+        "pipelines.expectations_pixels",
+    ),
     "mlflow": ("pipelines.registry", "pipelines.serving", "pipelines.tracking"),
     "prefect": ("pipelines.flows",),
     "pipelines": ("pipelines",),

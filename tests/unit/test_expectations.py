@@ -8,35 +8,20 @@ import pytest
 
 from hgmnet.config import Data, Validate
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
-from pipelines.expectations import Rule, check, image_rules, image_table
+from pipelines.expectations import Rule, check
+from pipelines.expectations_images import image_rules, image_table
+from tests.records import record
 
 DATA = Data(name="tiny", classes=("benign", "malignant", "normal"))
-VALIDATE = Validate(min_side=64, min_per_class=2)
-
-
-def record(image, **changes):
-    label = image.split("/")[0]
-    facts = {
-        "image": image,
-        "label": label,
-        "masks": (image.replace(".png", "_mask.png"),),
-        "width": 100,
-        "height": 80,
-        "mode": "RGB",
-        "pixel_sha256": image,
-        "mask_pixels": 0 if label == "normal" else 50,
-        "masks_match": True,
-        "masks_binary": True,
-        "intensity_mean": 90.0,
-        "intensity_std": 40.0,
-        "patient": "",
-        "pixel_mm": 0.0,
-        "group": image,
-        "excluded": "",
-        "error": "",
-    }
-    return Record(**{**facts, **changes})
+VALIDATE = Validate(
+    min_side=64,
+    max_side=400,
+    min_per_class=2,
+    max_imbalance=30,
+    min_lesion=0.01,
+    max_lesion=0.5,
+    max_lesion_parts=3,
+)
 
 
 def good():
@@ -44,7 +29,9 @@ def good():
 
 
 def pair(first, second, kind):
-    return Pair(first=first.image, second=second.image, kind=kind, score=9, transform="shift")
+    return Pair(
+        first=first.image, second=second.image, kind=kind, score=9, agreement=0.5, transform="shift"
+    )
 
 
 def broken(records, tmp_path):
@@ -58,25 +45,40 @@ def test_good_images_break_nothing(tmp_path):
     assert broken(good(), tmp_path) == {}
 
 
-UNREAD = {
+EMPTY = {"mask_pixels": 0, "mask_parts": 0, "mask_smallest": 0}
+UNREAD = EMPTY | {
     "masks": (),
     "width": 0,
     "height": 0,
-    "mask_pixels": 0,
+    "mode": "",
+    "bit_depth": 0,
     "masks_match": False,
     "masks_binary": False,
     "intensity_std": 0.0,
 }
 BREACHES = [
     ("can be read", "truncated", record("benign/a.png", error="truncated", **UNREAD)),
-    ("benign, malignant, normal", "cyst", record("cyst/a.png", height=1, mask_pixels=0)),
+    ("8 or 16 bits", "1", record("benign/a1.png", bit_depth=1, mode="1")),
+    ("grey or RGB", "P", record("benign/a2.png", mode="P")),
+    ("benign, malignant, normal", "cyst", record("cyst/a.png", height=1, marks=3, **EMPTY)),
     ("at least 64 px", "63", record("benign/b.png", height=63)),
-    ("lesion class has a mask", "0", record("benign/c.png", masks=(), mask_pixels=0)),
-    ("image's size", "False", record("benign/d.png", masks_match=False, mask_pixels=0)),
+    ("at most 400 px", "401", record("benign/b1.png", width=401)),
+    ("lesion class has a mask", "0", record("benign/c.png", masks=(), **EMPTY)),
+    ("image's size", "False", record("benign/d.png", masks_match=False, **EMPTY)),
     ("0 and 255", "False", record("benign/e.png", masks_binary=False)),
-    ("shows a lesion", "0", record("benign/f.png", mask_pixels=0)),
+    ("shows a lesion", "0", record("benign/f.png", **EMPTY)),
     ("class normal has a lesion", "7", record("normal/a.png", mask_pixels=7)),
-    ("next to blank", "1.5", record("benign/g.png", intensity_std=1.5)),
+    ("image's border", "0.51", record("benign/f1.png", mask_pixels=7900, mask_border=0.51)),
+    ("class benign cover 0.01 to 0.5", "0.005", record("benign/f2.png", mask_pixels=40)),
+    ("class malignant cover", "0.75", record("malignant/f3.png", mask_pixels=6000)),
+    ("at most 3 parts", "4", record("benign/f4.png", mask_parts=4)),
+    ("fewer than 10 px", "9", record("benign/f5.png", mask_smallest=9)),
+    ("even grey", "0.0", record("benign/g0.png", intensity_std=0.0, dark_share=1.0)),
+    ("next to blank", "1.5", record("benign/g.png", intensity_std=1.5, dark_share=1.0)),
+    ("black on more", "0.9", record("benign/g1.png", dark_share=0.9)),
+    ("white on more", "0.3", record("benign/g2.png", saturated_share=0.3)),
+    ("colour", "0.01", record("benign/g3.png", colour_share=0.01)),
+    ("burned-in marks", "2", record("benign/g4.png", marks=2)),
 ]
 
 
@@ -98,19 +100,41 @@ def test_an_image_listed_twice(tmp_path):
     assert found == ("no image is listed twice", {"benign/0.png": "benign/0.png"})
 
 
-def test_copies_with_contradictory_labels_are_a_warning(tmp_path):
-    twins = [record("benign/odd.png"), record("malignant/odd.png")]
+def test_copies_are_warnings_and_name_each_other(tmp_path):
+    same = [record("benign/odd.png"), record("malignant/odd.png")]
+    near = [record("normal/odd.png"), record("normal/odder.png")]
+    twins = pair(*same, "copy").model_copy(update={"transform": "identity"})
     outcomes = check(
         "images",
-        image_table([*good(), *twins], [pair(*twins, "copy")]),
+        image_table([*good(), *same, *near], [twins, pair(*near, "copy")]),
         "image",
         image_rules(DATA, VALIDATE),
         tmp_path / "docs",
     )
-    (outcome,) = [o for o in outcomes if not o.held]
-    assert outcome.rule.severity == "warning"
+    conflict, pixels, changed = [o for o in outcomes if not o.held]
+    assert {o.rule.severity for o in (conflict, pixels, changed)} == {"warning"}
     both = "benign and malignant"
-    assert outcome.broken_by == {"benign/odd.png": both, "malignant/odd.png": both}
+    assert conflict.broken_by == {"benign/odd.png": both, "malignant/odd.png": both}
+    assert pixels.broken_by == {
+        "benign/odd.png": "malignant/odd.png",
+        "malignant/odd.png": "benign/odd.png",
+    }
+    assert changed.broken_by == {
+        "normal/odd.png": "normal/odder.png",
+        "normal/odder.png": "normal/odd.png",
+    }
+
+
+def test_a_copy_that_curation_excluded_is_no_copy():
+    twins = [record("benign/odd.png", excluded="a copy"), record("malignant/odd.png")]
+    table = image_table(twins, [pair(*twins, "copy")])
+    assert list(table["copy"]) == [""]
+
+
+def test_a_class_that_is_outnumbered_is_a_warning(tmp_path):
+    many = [record(f"benign/more{number}.png") for number in range(89)]
+    (found,) = broken([*good(), *many], tmp_path).items()
+    assert found == ("no class has more than 30 images to one of another", {})
 
 
 def test_frames_of_one_scene_may_differ_in_their_labels():
@@ -133,11 +157,12 @@ def test_nothing_excluded_is_judged(tmp_path):
 def test_an_empty_table_breaks_the_counts_and_crashes_nothing(tmp_path):
     meanings = set(broken([], tmp_path))
     classes = {f"class {name} has at least 2 usable images" for name in DATA.classes}
-    assert meanings == {"there is at least one image", *classes}
+    balance = "no class has more than 30 images to one of another"
+    assert meanings == {"there is at least one image", balance, *classes}
 
 
 def test_all_breaches_are_named_not_only_the_first_twenty(tmp_path):
-    many = [record(f"benign/odd{number:02}.png", mask_pixels=0) for number in range(40)]
+    many = [record(f"benign/odd{number:02}.png", **EMPTY) for number in range(40)]
     (files,) = broken([*good(), *many], tmp_path).values()
     assert list(files) == [bad.image for bad in many]
 

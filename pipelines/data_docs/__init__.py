@@ -1,0 +1,1 @@
+"""Great Expectations' pages, made readable without a network."""
