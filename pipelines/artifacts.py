@@ -85,6 +85,11 @@ class Workspace:
         return self.reports / "validation.json"
 
     @property
+    def likeness(self) -> Path:
+        """Label conflicts, copies and scenes with their pictures, one self-contained page."""
+        return self.reports / "likeness.html"
+
+    @property
     def data_docs(self) -> Path:
         """Great Expectations' own pages; not a DVC output."""
         return self.reports / "data_docs"
@@ -164,15 +169,30 @@ class FailedExpectation(Frozen):
     files: tuple[str, ...]
 
 
+class LabelConflict(Frozen):
+    """Copies with contradictory labels: the label by image, and which are copies of one another.
+
+    `links` may name an image that curation excluded; pairs.csv has the evidence for each.
+    """
+
+    labels: dict[str, str]
+    links: tuple[tuple[str, str], ...]
+
+
 class ValidationReport(Frozen):
-    """What validation found, sorted, without times; `passed`: nothing critical failed."""
+    """What validation found, sorted, without times; `passed`: nothing critical failed.
+
+    `shares`: by what was seen (burned-in marks, colour) and class, the share of usable images.
+    """
 
     data: str
     passed: bool
     images: int
     per_class: dict[str, int]
+    shares: dict[str, dict[str, float]]
     expectations: int
     failures: tuple[FailedExpectation, ...]
+    conflicts: tuple[LabelConflict, ...]
 
 
 class Evaluation(Frozen):

@@ -83,8 +83,10 @@ def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evi
             passed=True,
             images=40,
             per_class={"benign": 20, "malignant": 12, "normal": 8},
+            shares={"burned-in marks": {"benign": 0.5, "malignant": 0.25, "normal": 0.0}},
             expectations=14,
             failures=(_warning(),),
+            conflicts=(),
         ),
         "curves": tuple(
             {"epoch": e, "train_loss": 1 / e, "val_loss": 1.2 / e, "learning_rate": 1e-4 * e}

@@ -1,7 +1,5 @@
 """Which images a reader should see, and how each is drawn: outlines over the picture, as SVG."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +9,7 @@ from contourpy import contour_generator
 from PIL import Image
 
 from hgmnet.data.resample import Grey, Mask
+from pipelines.pictures import data_uri, fit
 from pipelines.report.evidence import Case
 
 EACH = 4
@@ -88,9 +87,7 @@ def draw_shelves(
 
 def draw(case: Case, picture: Picture) -> Tile:
     """One image with truth (solid) and prediction (dashed) outlined, and its caption."""
-    height, width = picture.image.shape
-    scale = min(1.0, SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = fit(picture.image, SIDE)
     told = _told(case)
     truth, predicted = _extent(picture.truth), _extent(picture.predicted)
     alt = f"Ultrasound image {case.name}, {told}. Truth: {truth}. Prediction: {predicted}."
@@ -101,7 +98,7 @@ def draw(case: Case, picture: Picture) -> Tile:
     )
     svg = (
         f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(alt)}">'
-        f'<image width="{size[0]}" height="{size[1]}" href="{_data_uri(picture.image, size)}"/>'
+        f'<image width="{size[0]}" height="{size[1]}" href="{data_uri(picture.image, size)}"/>'
         f"{outlines}</svg>"
     )
     return Tile(case.name, told, svg)
@@ -138,10 +135,3 @@ def _outline(mask: Mask, size: tuple[int, int]) -> str:
 
 def _loop(points: np.ndarray) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"
-
-
-def _data_uri(image: Grey, size: tuple[int, int]) -> str:
-    small = Image.fromarray(image).resize(size, Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

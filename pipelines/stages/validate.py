@@ -1,52 +1,77 @@
 """Stage: hold the manifest against the expectations; a breach of a critical one ends the run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from hgmnet.config import Data, Validate
-from hgmnet.data.duplicates import Pair
+from hgmnet.data.duplicates import Conflict, Pair, find_conflicts
+from hgmnet.data.images import Grey, decode_grey
 from hgmnet.data.manifest import Record
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import (
     FailedExpectation,
+    LabelConflict,
     ValidationReport,
     Workspace,
     read_rows,
     write_json,
+    write_text,
 )
-from pipelines.expectations import Outcome, check, image_rules, image_table
+from pipelines.expectations import Outcome, check
+from pipelines.expectations_images import image_rules, image_table
+from pipelines.expectations_pixels import COLOUR
+from pipelines.likeness.page import render_likeness
 
 NAMED = 10
 """So many files are named in a message; the report names all."""
 
 
 def run(root: Path, data: Data, validate: Validate) -> None:
-    """Write reports/validation.json and Great Expectations' pages, then judge.
+    """Write reports/validation.json, reports/likeness.html and Great Expectations' pages; judge.
 
     Raises:
         InvalidDataError: a critical expectation does not hold; a line for each, with the files.
     """
     workspace = Workspace(root, data.name)
     records = read_rows(workspace.manifest, Record)
+    pairs = read_rows(workspace.pairs, Pair)
     outcomes = check(
         "images",
-        image_table(records, read_rows(workspace.pairs, Pair)),
+        image_table(records, pairs),
         "image",
         image_rules(data, validate),
         workspace.data_docs,
     )
-    report = _report(data, records, outcomes)
+    conflicts = find_conflicts(records, pairs)
+    report = _report(data, records, outcomes, conflicts)
     write_json(workspace.validation, report)
+    labels = {record.image: record.label for record in records}
+    read = partial(_read, workspace.raw)
+    write_text(workspace.likeness, render_likeness(data.name, labels, pairs, conflicts, read))
     for line in _lines(outcomes, "warning"):
         print(f"warning: {line}")
+    for line in _shares(report):
+        print(line)
+    if pairs:
+        told = f"label conflicts: {len(conflicts)}, pairs of images that are alike: {len(pairs)}"
+        print(f"{told}; see {workspace.likeness.relative_to(root)}")
     if not report.passed:
         raise InvalidDataError("\n".join(_lines(outcomes, "critical")))
     print(f"{report.images} images, {report.expectations} expectations, nothing critical broken")
 
 
-def _report(data: Data, records: Sequence[Record], outcomes: Sequence[Outcome]) -> ValidationReport:
-    usable = [record for record in records if not record.excluded and not record.error]
+def _read(raw: Path, image: str) -> Grey:
+    return decode_grey((raw / image).read_bytes(), image)
+
+
+def _report(
+    data: Data,
+    records: Sequence[Record],
+    outcomes: Sequence[Outcome],
+    conflicts: Sequence[Conflict],
+) -> ValidationReport:
     failures = tuple(
         FailedExpectation(
             expectation=outcome.expectation,
@@ -57,14 +82,45 @@ def _report(data: Data, records: Sequence[Record], outcomes: Sequence[Outcome]) 
         for outcome in outcomes
         if not outcome.held
     )
+    usable = [record for record in records if not record.excluded and not record.error]
+    by_class = {name: [r for r in usable if r.label == name] for name in sorted(data.classes)}
     return ValidationReport(
         data=data.name,
         passed=all(failure.severity != "critical" for failure in failures),
         images=sum(not record.excluded for record in records),
-        per_class={name: sum(r.label == name for r in usable) for name in sorted(data.classes)},
+        per_class={name: len(members) for name, members in by_class.items()},
+        shares={
+            "burned-in marks": _share(by_class, lambda record: record.marks > 0),
+            "colour": _share(by_class, lambda record: record.colour_share > COLOUR),
+        },
         expectations=len(outcomes),
         failures=failures,
+        conflicts=tuple(
+            LabelConflict(
+                labels=dict(conflict.labels),
+                links=tuple((pair.first, pair.second) for pair in conflict.pairs),
+            )
+            for conflict in conflicts
+        ),
     )
+
+
+def _share(
+    by_class: Mapping[str, Sequence[Record]], shows: Callable[[Record], bool]
+) -> dict[str, float]:
+    return {
+        name: round(sum(map(shows, members)) / len(members), 4)
+        for name, members in by_class.items()
+        if members
+    }
+
+
+def _shares(report: ValidationReport) -> Iterator[str]:
+    """A line for each thing that a network may take for the disease if one class has more of it."""
+    for what, shares in report.shares.items():
+        if any(shares.values()):
+            told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+            yield f"{what}: {told}"
 
 
 def _lines(outcomes: Sequence[Outcome], severity: str) -> Iterator[str]:

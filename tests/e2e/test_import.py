@@ -76,7 +76,14 @@ def run(root, module, *words, status=0):
 
 def validated(root):
     report = ValidationReport(
-        data="tiny", passed=True, images=1, per_class={}, expectations=1, failures=()
+        data="tiny",
+        passed=True,
+        images=1,
+        per_class={},
+        shares={},
+        expectations=1,
+        failures=(),
+        conflicts=(),
     )
     write_json(Workspace(root, "tiny").validation, report)
 

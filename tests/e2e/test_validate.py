@@ -1,5 +1,6 @@
 """The validate stage on a manifest: what it writes, what it says, and its exit status."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -7,47 +8,29 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from hgmnet.config import Data, Validate
+from hgmnet.config import Data, load_params
 from hgmnet.data.duplicates import Pair
 from hgmnet.data.manifest import Record
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import ValidationReport, Workspace, read_json, write_rows
 from pipelines.stages import validate
+from tests.records import record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Data(name="phantom", classes=("benign", "malignant", "normal"))
+BOUNDS = load_params(REPOSITORY / "params.yaml").validate_
+
+
+EMPTY = {"mask_pixels": 0, "mask_parts": 0, "mask_smallest": 0}
 
 
 def records(**bad):
     """Twelve good images a class and, if anything is `bad`, fifteen benign ones with that."""
     good = [f"{label}/{number:02}.png" for label in DATA.classes for number in range(12)]
     odd = [f"benign/odd{number:02}.png" for number in range(15 if bad else 0)]
-    return [_record(image) for image in good] + [_record(image, **bad) for image in odd]
-
-
-def _record(image, **changes):
-    label = image.split("/")[0]
-    facts = {
-        "image": image,
-        "label": label,
-        "masks": (image.replace(".png", "_mask.png"),),
-        "width": 100,
-        "height": 80,
-        "mode": "RGB",
-        "pixel_sha256": image,
-        "mask_pixels": 0 if label == "normal" else 50,
-        "masks_match": True,
-        "masks_binary": True,
-        "intensity_mean": 90.0,
-        "intensity_std": 40.0,
-        "patient": "",
-        "pixel_mm": 0.0,
-        "group": image,
-        "excluded": "",
-        "error": "",
-    }
-    return Record(**{**facts, **changes})
+    return [record(image) for image in good] + [record(image, **bad) for image in odd]
 
 
 @pytest.fixture
@@ -59,7 +42,7 @@ def workspace(tmp_path):
 
 def judge(workspace, rows):
     write_rows(workspace.manifest, Record, rows)
-    validate.run(workspace.root, DATA, Validate(min_side=64, min_per_class=10))
+    validate.run(workspace.root, DATA, BOUNDS)
 
 
 def test_good_images_pass_without_network(workspace, monkeypatch, capsys):
@@ -70,15 +53,15 @@ def test_good_images_pass_without_network(workspace, monkeypatch, capsys):
     judge(workspace, records())
     report = read_json(workspace.validation, ValidationReport)
     assert report.passed
-    assert report.failures == ()
+    assert (report.failures, report.conflicts) == ((), ())
     assert (report.images, report.per_class) == (36, dict.fromkeys(DATA.classes, 12))
-    assert report.expectations == 15
-    assert capsys.readouterr().out == "36 images, 15 expectations, nothing critical broken\n"
+    assert report.expectations == 31
+    assert capsys.readouterr().out == "36 images, 31 expectations, nothing critical broken\n"
 
 
 def test_a_breach_names_ten_files_and_counts_the_rest(workspace):
     with pytest.raises(InvalidDataError) as caught:
-        judge(workspace, records(mask_pixels=0))
+        judge(workspace, records(**EMPTY))
     files = [f"benign/odd{number:02}.png" for number in range(15)]
     assert str(caught.value) == (
         "every mask of a lesion class shows a lesion: not so for "
@@ -131,12 +114,60 @@ def test_the_same_manifest_gives_the_same_bytes(workspace):
 def test_the_pages_can_be_read_and_hold_only_the_last_run(workspace):
     judge(workspace, records())
     with pytest.raises(InvalidDataError):
-        judge(workspace, records(mask_pixels=0))
+        judge(workspace, records(**EMPTY))
     assert (workspace.data_docs / "index.html").is_file()
     (page,) = (workspace.data_docs / "validations").rglob("*.html")
     text = page.read_text(encoding="utf-8")
     assert "every mask of a lesion class shows a lesion" in text
     assert "benign/odd09.png" in text
+
+
+def test_the_index_tells_the_outcome_and_no_page_needs_the_web(workspace):
+    with pytest.raises(InvalidDataError):
+        judge(workspace, records(marks=4, **EMPTY))
+    index = (workspace.data_docs / "index.html").read_text(encoding="utf-8")
+    assert "Validation of images: failed" in index
+    assert "Broken: 1 critical, 1 as a warning." in index
+    assert index.index("shows a lesion") < index.index("burned-in") < index.index("listed twice")
+    assert "<b>15</b>: benign/odd00.png" in index
+    assert "benign/odd09.png and 5 more" in index
+    linked = re.findall(r'href="([^"]+)"', index)
+    assert len(linked) == 2
+    assert all((workspace.data_docs / page).is_file() for page in linked)
+    for page in workspace.data_docs.rglob("*.html"):
+        fetched = re.findall(
+            r'<(?:script|link|img)[^>]*"https?:[^>]*>', page.read_text(encoding="utf-8")
+        )
+        assert fetched == []
+
+
+def test_what_classes_show_unequally_is_told(workspace, capsys):
+    rows = [*records(marks=3), record("normal/c.png", colour_share=0.1)]
+    judge(workspace, rows)
+    report = read_json(workspace.validation, ValidationReport)
+    assert report.shares["burned-in marks"]["benign"] == round(15 / 27, 4)
+    out = capsys.readouterr().out.splitlines()
+    assert "burned-in marks: benign 56 %, malignant 0 %, normal 0 %" in out
+    assert "colour: benign 0 %, malignant 0 %, normal 8 %" in out
+
+
+def test_a_label_conflict_is_listed_and_shown(workspace, capsys):
+    images = ("benign/00.png", "malignant/00.png")
+    pair = {"kind": "copy", "score": 0, "agreement": 1.0, "transform": "identity"}
+    write_rows(workspace.pairs, Pair, [Pair(first=images[0], second=images[1], **pair)])
+    for image in images:
+        path = workspace.raw / image
+        path.parent.mkdir(parents=True)
+        Image.new("L", (40, 30), 90).save(path)
+    judge(workspace, records())
+    (conflict,) = read_json(workspace.validation, ValidationReport).conflicts
+    assert conflict.labels == {"benign/00.png": "benign", "malignant/00.png": "malignant"}
+    assert conflict.links == (images,)
+    page = workspace.likeness.read_text(encoding="utf-8")
+    assert "Label conflicts: 1" in page
+    assert page.count("<img src=") == 2
+    told = "label conflicts: 1, pairs of images that are alike: 1; see reports/likeness.html"
+    assert told in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.slow

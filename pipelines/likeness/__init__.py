@@ -1,0 +1,1 @@
+"""The page that shows which images are alike, side by side."""

@@ -1,0 +1,23 @@
+"""Pictures inside an HTML page."""
+
+import base64
+import io
+
+from PIL import Image
+
+from hgmnet.data.images import Grey
+
+
+def fit(grey: Grey, side: int) -> tuple[int, int]:
+    """Width and height of an image (H, W) whose longer side is made `side` px if it is longer."""
+    height, width = grey.shape
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def data_uri(grey: Grey, size: tuple[int, int], quality: int = 88) -> str:
+    """An image (H, W) uint8 at `size` (width, height), as the address of a JPEG within the page."""
+    small = Image.fromarray(grey).resize(size, Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
