@@ -4,9 +4,7 @@ Shared text, scales and pictograms make points agree between images of different
 pair is believed only where the tissue agrees too, once one image lies on the other.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hgmnet.data import alignment, candidates, features
@@ -76,10 +74,8 @@ def search(images: Mapping[str, Features], before: Tried) -> Search:
 def _align(
     known: Sequence[Features], queries: Sequence[Features], new: Mapping[Index, _Key]
 ) -> Tried:
-    """Align these pairs, several at once."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        aligned = pool.map(lambda at: alignment.align(known[at[0]], queries[at[1]]), new)
-        return dict(zip(new.values(), aligned, strict=True))
+    """Align these pairs, one after another: each uses all cores in its matrix product already."""
+    return {key: alignment.align(known[one], queries[other]) for (one, other), key in new.items()}
 
 
 def _pair(
