@@ -41,7 +41,7 @@ class Workspace:
 
     @property
     def manifest(self) -> Path:
-        """A row an image: `hgmnet.data.manifest.Record`."""
+        """A row an image: `hgmnet.data.record.Record`."""
         return self.folder / "manifest.csv"
 
     @property
@@ -51,7 +51,7 @@ class Workspace:
 
     @property
     def groups(self) -> Path:
-        """Which images belong together, short enough for git: `hgmnet.data.manifest.Grouped`."""
+        """Which images belong together, short enough for git: `hgmnet.data.record.Grouped`."""
         return self.folder / "groups.csv"
 
     @property

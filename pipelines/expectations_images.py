@@ -12,7 +12,7 @@ from great_expectations.expectations.row_conditions import Column
 from hgmnet.config import Data, Validate
 from hgmnet.data import duplicates
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from pipelines.expectations import Rule, between, one_of
 from pipelines.expectations_pixels import mask_rules, quality_rules
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hgmnet.config import Fractions, Split
 from hgmnet.data import duplicates, identity
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.data.split import SIDES, Row, Side
 
 _CONFLICT = "label conflict"

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Literal
 
 from hgmnet.config import Frozen
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 
 
 class Pair(Frozen):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.data.split import SIDES, Row
 
 _BY_PIXELS = (

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from hgmnet.config import Fractions, Frozen, Split
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.errors import ConfigError, InvalidDataError
 
 Side = Literal["train", "val", "test"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from hgmnet import config
 from hgmnet.data import curation, duplicates, images, likeness, manifest
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Grouped, Record
+from hgmnet.data.record import Grouped, Record
 from hgmnet.errors import InvalidDataError
 from pipelines import artifacts
 from pipelines.artifacts import Workspace

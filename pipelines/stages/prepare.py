@@ -7,7 +7,7 @@ import numpy as np
 from hgmnet.config import Data, Prepare
 from hgmnet.data.busi import read_mask
 from hgmnet.data.images import decode_grey
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.data.resample import Grey, Mask, fit_image, fit_mask
 from hgmnet.data.split import Live, Row, live
 from hgmnet.data.store import Entry, write_store

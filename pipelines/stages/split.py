@@ -8,7 +8,7 @@ from hgmnet import config
 from hgmnet.data import dealing
 from hgmnet.data import split as locked_split
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.data.split import SIDES, Live, Lock, Row
 from hgmnet.errors import InvalidDataError
 from pipelines import artifacts

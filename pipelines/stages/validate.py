@@ -8,7 +8,7 @@ from pathlib import Path
 from hgmnet.config import Data, Validate
 from hgmnet.data.duplicates import Conflict, Pair, find_conflicts
 from hgmnet.data.images import Grey, decode_grey
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import (
     FailedExpectation,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.data.split import Lock, Row
 from pipelines.artifacts import ValidationReport, Workspace, read_json, read_rows, write_json
 from tests.source_files import bus_bra, encoded, folder, zipped

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageFilter
 from ruamel.yaml import YAML
 
-from hgmnet.data.manifest import Record
 from hgmnet.data.profile import Facts
+from hgmnet.data.record import Record
 from hgmnet.drift import DriftReport
 from hgmnet.models.spec import identity, load_spec
 from pipelines.__main__ import main

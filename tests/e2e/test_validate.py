@@ -12,7 +12,7 @@ from PIL import Image
 
 from hgmnet.config import Data, load_params
 from hgmnet.data.duplicates import Pair
-from hgmnet.data.manifest import Record
+from hgmnet.data.record import Record
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import ValidationReport, Workspace, read_json, write_rows
 from pipelines.stages import validate
