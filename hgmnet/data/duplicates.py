@@ -74,6 +74,21 @@ def curated(groups: Mapping[str, str]) -> list[Pair]:
     return _alike(groups, "scene", 0.0, "curation")
 
 
+def honour(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
+    """Drop the frames of one scene that a person put into different groups; copies stay.
+
+    Args:
+        pairs: what was found.
+        groups: the group's name by image, as for `curated`.
+    """
+
+    def parted(pair: Pair) -> bool:
+        one, other = groups.get(pair.first, ""), groups.get(pair.second, "")
+        return pair.kind == "scene" and bool(one and other) and one != other
+
+    return [pair for pair in pairs if not parted(pair)]
+
+
 def of_one_patient(records: Iterable[Record]) -> list[Pair]:
     """Pair the images of the same patient, where it is known."""
     return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")

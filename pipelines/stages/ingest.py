@@ -26,7 +26,7 @@ def run(root: Path, data: config.Data) -> None:
     named = {note.image: note.group for note in notes.values() if note.group}
     found = _find_likeness(space, records)
     alike = duplicates.extend_to_twins(found, records)
-    seen = [*duplicates.find_copies(records), *alike]
+    seen = [*duplicates.find_copies(records), *duplicates.honour(alike, named)]
     told = [*duplicates.curated(named), *duplicates.of_one_patient(records)]
     pairs = [*seen, *told]
     groups = duplicates.group((record.image for record in records), pairs)

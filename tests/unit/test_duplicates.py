@@ -89,3 +89,12 @@ def test_a_conflict_tells_labels_and_links():
     assert one.labels == {"b/1": "b", "b/2": "b", "c/1": "c"}
     assert one.pairs == chain
     assert other.labels == {"b/9": "b", "c/9": "c"}
+
+
+def test_a_person_may_part_scenes_but_not_copies():
+    scene = pair("a/1", "a/2")
+    copy = pair("a/1", "a/3").model_copy(update={"kind": "copy"})
+    groups = {"a/1": "anna", "a/2": "berta", "a/3": "carla"}
+    assert duplicates.honour([scene, copy], groups) == [copy]
+    assert duplicates.honour([scene], {"a/1": "anna"}) == [scene]
+    assert duplicates.honour([scene], {"a/1": "anna", "a/2": "anna"}) == [scene]
