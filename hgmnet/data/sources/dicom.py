@@ -51,7 +51,7 @@ def decode(data: bytes, name: str) -> Scan:
         import pydicom
     except ModuleNotFoundError:
         msg = (
-            f"{name} is DICOM, which needs pydicom: pip install 'hgmnet[dicom]', or convert to PNG"
+            f"{name} is DICOM, which needs pydicom: pip install pydicom, or convert to PNG"
         )
         raise ConfigError(msg) from None
     try:
