@@ -240,7 +240,7 @@ def test_bus_bra_comes_by_url_and_no_case_is_parted(repository, tmp_path):
     assert all(len(side) == 1 for side in sides.values())
     assert set.union(*sides.values()) == {"train", "val", "test"}
     pairs = (repository / "data/tiny/pairs.csv").read_text()
-    assert pairs.count(",scene,0,patient") == 24
+    assert pairs.count(",scene,0,0.0,patient") == 24
 
 
 def test_images_without_masks_come_and_it_says_so(repository, tmp_path):

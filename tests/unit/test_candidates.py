@@ -14,6 +14,7 @@ def image(seed, descriptors=60):
         points=np.zeros((descriptors, 2), np.float32),
         descriptors=unit.astype(np.float16),
         hashed=rng.integers(0, 256, 8, dtype=np.uint8),
+        key=str(seed),
     )
 
 
