@@ -50,9 +50,7 @@ def decode(data: bytes, name: str) -> Scan:
     try:
         import pydicom
     except ModuleNotFoundError:
-        msg = (
-            f"{name} is DICOM, which needs pydicom: pip install pydicom, or convert to PNG"
-        )
+        msg = f"{name} is DICOM, which needs pydicom: pip install pydicom, or convert to PNG"
         raise ConfigError(msg) from None
     try:
         with warnings.catch_warnings():
