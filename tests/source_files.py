@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from hgmnet.data.sources import layout
+from hgmnet.errors import InvalidDataError
 
 Files = Mapping[str, bytes]
 
@@ -64,6 +68,14 @@ def zipped(path: Path, files: Files) -> Path:
         for name, data in files.items():
             archive.writestr(name, data)
     return path
+
+
+def refused(source: Path, match: str, raw: Path) -> None:
+    """Hold that nothing of the source comes in, and that one line says why."""
+    with pytest.raises(InvalidDataError, match=match) as caught:
+        layout.lay_out(source, raw)
+    assert "\n" not in str(caught.value)
+    assert not raw.parent.exists()
 
 
 def as_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pipelines.templates import templates
 
 NAMED = 10
 """So many rows are named on the index; the page behind it has more."""
@@ -44,20 +44,17 @@ def finish(docs: Path, title: str, rows: int, verdicts: Sequence[Verdict]) -> No
     for page in docs.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
         page.write_text(_FOREIGN.sub("", html).replace("</head>", style), encoding="utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    index = environment.get_template("index.html.j2").render(
-        title=title,
-        rows=rows,
-        named=NAMED,
-        verdicts=sorted(verdicts, key=_rank),
-        results=sorted(_links(docs, "validations")),
-        suites=sorted(_links(docs, "expectations")),
+    index = (
+        templates(Path(__file__).parent)
+        .get_template("index.html.j2")
+        .render(
+            title=title,
+            rows=rows,
+            named=NAMED,
+            verdicts=sorted(verdicts, key=_rank),
+            results=sorted(_links(docs, "validations")),
+            suites=sorted(_links(docs, "expectations")),
+        )
     )
     (docs / "index.html").write_text(index, encoding="utf-8")
 

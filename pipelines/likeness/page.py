@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
 from hgmnet.data.duplicates import Conflict, Pair
 from hgmnet.data.images import Grey
 from pipelines.pictures import data_uri, fit
+from pipelines.templates import templates
 
 SHOWN = 60
 """Pairs of a kind, at most; the least certain ones are shown."""
@@ -64,7 +63,8 @@ def render_likeness(
         grey = read(image)
         return Shown(image, labels[image], data_uri(grey, fit(grey, _SIDE), _QUALITY))
 
-    return _template().render(
+    template = templates(Path(__file__).parent).get_template("likeness.html.j2")
+    return template.render(
         data=data,
         conflicts=[[_couple(pair, show) for pair in conflict.pairs] for conflict in conflicts],
         copies=_shelf((pair for pair in found if pair.kind == "copy"), show),
@@ -72,17 +72,6 @@ def render_likeness(
         twins=sum(pair.transform == "identity" for pair in pairs),
         told=sum(pair.transform in {"curation", "patient"} for pair in pairs),
     )
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("likeness.html.j2")
 
 
 def _shelf(pairs: Iterable[Pair], show: Callable[[str], Shown]) -> Shelf:

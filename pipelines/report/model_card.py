@@ -1,13 +1,16 @@
 """The model card: what the model is, what it was made from and what it is worth, as Markdown."""
 
+from pathlib import Path
+
 from pipelines.report import page, wording
 from pipelines.report.evidence import Evidence
+from pipelines.templates import templates
 
 
 def render_model_card(evidence: Evidence) -> str:
     """The card, wholly from the evidence; the same evidence gives the same text."""
     return (
-        page.environment()
+        templates(Path(__file__).parent)
         .get_template("model_card.md.j2")
         .render(
             evidence=evidence,

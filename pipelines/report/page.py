@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
 from hgmnet.figure import Figure
 from pipelines.report import plots, wording
 from pipelines.report.evidence import Evidence
 from pipelines.report.gallery import DrawnShelf
 from pipelines.report.svg import strip
+from pipelines.templates import templates
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
     ]
     classes = evidence.spec.classes
     return (
-        environment()
+        templates(Path(__file__).parent)
         .get_template("report.html.j2")
         .render(
             evidence=evidence,
@@ -55,18 +54,6 @@ def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
             counts=class_counts(evidence),
             lineage=lineage(evidence),
         )
-    )
-
-
-def environment() -> Environment:
-    """The templates beside this file; HTML is escaped, Markdown is not, and a typo is an error."""
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
     )
 
 

@@ -95,9 +95,8 @@ def test_a_split_without_images_is_refused(tmp_path):
         train(tmp_path, store=small_store(tmp_path / "store", 6))
 
 
-def test_a_gpu_that_is_not_there_is_a_mistake_in_params(tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
+def test_a_gpu_that_is_not_there_is_a_mistake_in_params(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"train\.accelerator: gpu, but torch sees none"):
         train(tmp_path, accelerator="gpu")
 

@@ -5,7 +5,7 @@ import pytest
 
 from hgmnet.data.sources import archive, layout
 from hgmnet.errors import InvalidDataError
-from tests.source_files import encoded, zipped
+from tests.source_files import encoded, refused, zipped
 
 FILES = {
     "set/benign/a.png": encoded(1),
@@ -13,18 +13,6 @@ FILES = {
     "set/normal/n.bmp": encoded(2, "BMP"),
     "set/notes.txt": b"x" * 300,
 }
-
-
-def refused(source, match, raw):
-    with pytest.raises(InvalidDataError, match=match) as caught:
-        layout.lay_out(source, raw)
-    assert "\n" not in str(caught.value)
-    assert not raw.parent.exists()
-
-
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "data" / "mine" / "raw"
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,9 @@
 import os
 from pathlib import PurePosixPath
 
-import pytest
-
 from hgmnet.data.sources import layout
 from hgmnet.data.sources.folder import Folder
-from hgmnet.errors import InvalidDataError
-from tests.source_files import encoded, folder
-
-
-def refused(source, match, raw):
-    with pytest.raises(InvalidDataError, match=match) as caught:
-        layout.lay_out(source, raw)
-    assert "\n" not in str(caught.value)
-    assert not raw.parent.exists()
-
-
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "data" / "mine" / "raw"
+from tests.source_files import encoded, folder, refused
 
 
 def test_a_broken_link_in_a_folder_is_named(raw, tmp_path):

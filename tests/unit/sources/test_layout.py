@@ -26,11 +26,6 @@ def pack(request):
     return request.param
 
 
-@pytest.fixture
-def raw(tmp_path):
-    return tmp_path / "data" / "mine" / "raw"
-
-
 def below(raw):
     return {p.relative_to(raw).as_posix() for p in raw.rglob("*") if p.is_file()}
 

@@ -1,0 +1,8 @@
+"""Where the tests of sources lay images out."""
+
+import pytest
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return tmp_path / "data" / "mine" / "raw"
