@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch r
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # a store that somebody uses is none for tests
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's job behind an &
     signal.signal(signal.SIGINT, signal.default_int_handler)  # children would be deaf to it, too
 
@@ -23,3 +26,12 @@ def busi() -> Path:
     if not folder.is_dir():
         pytest.skip("real BUSI is not here; set BUSI=<Dataset_BUSI_with_GT> to run this test")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_store_left() -> Iterator[None]:
+    """MLflow's fluent calls leave a store's address in the process, for the tests that follow."""
+    yield
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
@@ -20,6 +21,7 @@ from hgmnet.errors import ConfigError
 
 T = TypeVar("T")
 SQLITE = "sqlite:///"
+_VARIABLE = "MLFLOW_TRACKING_URI"
 _CREATION_S = 60.0
 """For a local database; a new one takes seconds on an idle machine."""
 
@@ -39,7 +41,7 @@ def tracking_uri(root: Path) -> str:
     Raises:
         ConfigError: it names plain files, which MLflow no longer reads.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    uri = os.environ.get(_VARIABLE) or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE):
         return SQLITE + str((root / uri.removeprefix(SQLITE)).resolve())
     if "://" not in uri or uri.startswith("file:"):
@@ -90,6 +92,23 @@ def open_store_patiently(root: Path, data: str) -> Store:
         "run `dvc repro register` when it is back"
     )
     raise ConfigError(msg)
+
+
+@contextmanager
+def fluent_calls_to(uri: str) -> Iterator[None]:
+    """Send MLflow's fluent calls to this store, and leave the process as it was.
+
+    `set_tracking_uri` alone would stay in the environment: another repository in this process, and
+    every child, would then find this one's store.
+    """
+    before = os.environ.get(_VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # forgets it
+        if before is not None:
+            os.environ[_VARIABLE] = before
 
 
 @contextmanager

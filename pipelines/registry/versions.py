@@ -12,7 +12,7 @@ import hgmnet
 from hgmnet.errors import ConfigError
 from pipelines.artifacts import Workspace, read_table
 from pipelines.registry.decision import Decision
-from pipelines.registry.store import Store
+from pipelines.registry.store import Store, fluent_calls_to
 
 CHALLENGER = "challenger"
 CODE = Path(hgmnet.__file__).parent
@@ -105,8 +105,11 @@ def _log_model(store: Store, decision: Decision, run_id: str) -> str:
     """Pack the model folder, serving.py and the hgmnet package; MLflow's id of it."""
     from pipelines import serving
 
-    mlflow.set_tracking_uri(store.uri)
-    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+    with (
+        warnings.catch_warnings(),
+        fluent_calls_to(store.uri),
+        mlflow.start_run(run_id=run_id),
+    ):
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name="hgmnet",

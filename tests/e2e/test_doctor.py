@@ -40,8 +40,7 @@ def _git(root, *words):
 
 
 @pytest.fixture
-def root(prepared, tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def root(prepared, tmp_path):
     return shutil.copytree(prepared, tmp_path / "checkout")
 
 

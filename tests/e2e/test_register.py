@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -27,17 +26,6 @@ from tests.tiny_repository import judge, make_model, make_repository
 
 NAME = "hgmnet-phantom"
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_store() -> Iterator[None]:
-    """MLflow's fluent calls leave the store's address in the environment."""
-    before = os.environ.pop("MLFLOW_TRACKING_URI", None)
-    yield
-    mlflow.set_tracking_uri(None)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    if before:
-        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +58,9 @@ def workspace(registered: Workspace) -> Workspace:
 
 def run(workspace: Workspace) -> None:
     params = load_params(workspace.root / "params.yaml")
+    address = os.environ.get("MLFLOW_TRACKING_URI")
     register.run(workspace.root, params.data, params.registry)
+    assert os.environ.get("MLFLOW_TRACKING_URI") == address
 
 
 def client(workspace: Workspace) -> MlflowClient:
@@ -246,8 +236,7 @@ def test_an_unreachable_server_is_one_line(registered: Workspace, monkeypatch: p
     assert address in str(raised.value)
 
 
-def test_a_database_that_is_none_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_database_that_is_none_is_one_line(tmp_path: Path):
     (tmp_path / "mlflow.db").write_text("no database" * 100)
     with pytest.raises(ConfigError, match="can't be used"):
         register.open_store_patiently(tmp_path, "phantom")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 
 from hgmnet.config import load_params
@@ -69,4 +68,3 @@ def test_the_same_over_http(
     assert not (workspace.root / "mlflow.db").exists()
     assert not (workspace.root / "mlartifacts").exists()
     assert list((tmp_path / "files").rglob("weights.safetensors"))
-    mlflow.set_tracking_uri(None)
