@@ -23,6 +23,9 @@ Natural = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**24)]
 NAME = r"^[a-z0-9][a-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Tasks = Literal["joint", "segmentation", "classification"]
+Gates = Literal["tied", "free", "self", "multiply", "input", "reverse", "uncertainty", "none"]
 
 
 class Frozen(BaseModel):
@@ -112,23 +115,61 @@ class Prepare(Frozen):
     fit: Literal["letterbox", "stretch"]
 
 
+class File(Frozen):
+    """A file or model folder, below the repository, that must be the one with this sha256."""
+
+    path: str
+    sha256: Sha256
+
+
 class Model(Frozen):
-    """HGM-Net's shape. `decoder_channels` run from the deepest block to full resolution."""
+    """HGM-Net's shape.
+
+    `encoder_weights`: random at the start (none), ImageNet's from their hub, or a file of them.
+    `shared_encoder`: coarse and fine net have one encoder between them. `input`: channels that the
+    encoders see; rgb is the grey channel three times. `decoder_channels` run from the deepest block
+    to full resolution. `coarse`: there is a coarse net, else the fine one stands alone. `gate`:
+    how the coarse map acts on the fine net (`hgmnet.models.gating`). `detach_coarse`: no gradient
+    flows back through that map. `deep_supervision`: the fine decoder's blocks predict masks too.
+    """
 
     encoder: str
-    encoder_weights: Literal["imagenet", "none"]
+    encoder_weights: Literal["imagenet", "none"] | File
+    shared_encoder: bool
+    input: Literal["grey", "rgb"]
     decoder_channels: Annotated[
         tuple[Natural, ...], Field(min_length=5, max_length=5, strict=False)
     ]
-    gate: Literal["tied", "none"]
+    tasks: Tasks
+    coarse: bool
+    gate: Gates
     detach_coarse: bool
+    deep_supervision: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        masks = self.coarse or self.gate != "none" or self.deep_supervision
+        if self.tasks == "classification" and masks:
+            msg = (
+                "tasks: classification has no masks; set coarse: false, gate: none and "
+                "deep_supervision: false"
+            )
+            raise ValueError(msg)
+        if not self.coarse and self.gate not in {"none", "self"}:
+            msg = f"gate: {self.gate} needs a coarse map; set coarse: true, or gate: none or self"
+            raise ValueError(msg)
+        if self.shared_encoder and not self.coarse:
+            msg = "shared_encoder: without a coarse net there is nothing to share; set it to false"
+            raise ValueError(msg)
+        return self
 
 
 class LossWeights(Frozen):
-    """Weights of the terms beside the fine mask's, which is 1."""
+    """Weights of the terms beside the fine mask's, which is 1; `deep`: of deep supervision's."""
 
     coarse: Annotated[float, Field(ge=0)]
+    deep: Annotated[float, Field(ge=0)]
     classification: Annotated[float, Field(ge=0)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
 
@@ -147,9 +188,14 @@ class Augment(Frozen):
 
 
 class Train(Frozen):
-    """How the weights are found. `select`: keep the moving average of the weights, or the last."""
+    """How the weights are found.
+
+    `init_from`: a trained model to start from, by the sha256 that its report shows. `select`: keep
+    the moving average of the weights, or the last.
+    """
 
     seed: Seed
+    init_from: Literal["none"] | File
     epochs: Natural
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive

@@ -26,7 +26,7 @@ def check(entries: Iterable[Entry], data: str, models: Sequence[Spec]) -> Checke
         data: the data set that they are from.
         models: what the models say of themselves; a comparison names both.
     """
-    pixels = {sha for model in models for sha in (*model.seen.train, *model.seen.val)}
+    pixels = frozenset[str]().union(*(model.seen.pixels for model in models))
     groups = {group for model in models if model.data == data for group in model.seen.groups}
     clean: list[Entry] = []
     seen: list[Entry] = []

@@ -19,7 +19,7 @@ from hgmnet.config import Train
 from hgmnet.data.augment import apply, draw
 from hgmnet.inference import normalise
 from hgmnet.losses import joint_loss
-from hgmnet.models.gating import area_resize
+from hgmnet.models.gating import HierarchicalGating, area_resize
 from hgmnet.models.hgmnet import HGMNet, Prediction
 from hgmnet.models.spec import Spec
 
@@ -132,7 +132,7 @@ class Learner(lightning.LightningModule):
         drawn = draw(len(rows), self.settings.augment, generator)
         image, mask = apply(image.unsqueeze(1).float() / 255, mask, drawn)
         out = self.network((image - self.spec.mean) / self.spec.std)
-        loss = joint_loss(out, mask, label, self.settings.loss)
+        loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
         self._losses.append(loss.detach())
         return loss
 
@@ -144,12 +144,13 @@ class Learner(lightning.LightningModule):
         """Sums over a val batch, by the averaged weights."""
         square, mask, label = self.data.batch(rows)
         out = self.average(normalise(square, self.spec))
+        loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
         lesion = mask.flatten(1).any(dim=1)
         self._val.append(
             {
                 "n": torch.tensor(float(len(rows))),
                 "lesions": lesion.sum().float(),
-                "loss": joint_loss(out, mask, label, self.settings.loss) * len(rows),
+                "loss": loss * len(rows),
                 "dice": (_dice(out.mask_logits, mask) * lesion).sum(),
                 "coarse": (_dice(out.coarse_mask_logits, mask) * lesion).sum(),
                 "correct": (out.class_logits.argmax(dim=1) == label).sum().float(),
@@ -162,7 +163,7 @@ class Learner(lightning.LightningModule):
         total = {k: float(sum(float(part[k]) for part in self._val)) for k in self._val[0]}
         n, lesions = total["n"], max(total["lesions"], 1.0)
         gating = self.averaged.gating
-        gammas = [float(g.abs().mean()) for g in gating.gamma()] if gating else [0.0]
+        gammas = gating.gamma() if isinstance(gating, HierarchicalGating) else [torch.zeros(1)]
         self.curves.append(
             EpochFigures(
                 epoch=self.current_epoch + 1,
@@ -173,7 +174,7 @@ class Learner(lightning.LightningModule):
                 val_coarse_dice=total["coarse"] / lesions,
                 val_accuracy=total["correct"] / n,
                 gate_correlation=total["correlation"] / n,
-                gate_gamma=sum(gammas) / len(gammas),
+                gate_gamma=sum(float(g.abs().mean()) for g in gammas) / len(gammas),
             )
         )
         self._losses.clear()

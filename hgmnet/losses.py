@@ -1,30 +1,48 @@
-"""The joint loss: Dice + cross-entropy on both masks, cross-entropy on the class."""
+"""The joint loss: Dice + cross-entropy on every mask, cross-entropy on the class."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hgmnet.config import LossWeights
+from hgmnet.config import LossWeights, Model
 from hgmnet.models.hgmnet import Prediction
 
 _SMOOTH = 1.0  # px: keeps the Dice term defined, and its gradient alive, where the truth is empty
 
 
-def joint_loss(out: Prediction, mask: Tensor, label: Tensor, weights: LossWeights) -> Tensor:
-    """The training loss, a scalar.
+def joint_loss(
+    out: Prediction, mask: Tensor, label: Tensor, weights: LossWeights, model: Model
+) -> Tensor:
+    """The training loss, a scalar: a term for each thing that the model learns.
 
     Args:
         out: what the network said.
         mask: truth, (B, 1, H, W) float in {0, 1}.
         label: class index, (B,) int64.
-        weights: of the coarse mask and the class, beside the fine mask's 1.
+        weights: of the other terms, beside the fine mask's 1.
+        model: which terms there are.
     """
-    fine = mask_loss(out.mask_logits, mask)
-    coarse = mask_loss(out.coarse_mask_logits, mask)
-    classes = functional.cross_entropy(
-        out.class_logits.float(), label, label_smoothing=weights.label_smoothing
-    )
-    return fine + weights.coarse * coarse + weights.classification * classes
+    terms = []
+    if model.tasks != "classification":
+        terms.append(mask_loss(out.mask_logits, mask))
+    if model.deep_supervision:
+        terms.append(weights.deep * deep_loss(out.deep_mask_logits, mask))
+    if model.coarse:
+        terms.append(weights.coarse * mask_loss(out.coarse_mask_logits, mask))
+    if model.tasks != "segmentation":
+        logits, smoothing = out.class_logits.float(), weights.label_smoothing
+        classes = functional.cross_entropy(logits, label, label_smoothing=smoothing)
+        terms.append(weights.classification * classes)
+    return torch.stack(terms).sum()
+
+
+def deep_loss(deep_mask_logits: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Mean mask loss of the deeper heads, each brought to full resolution; a scalar."""
+    size = mask.shape[-2:]
+    full = (functional.interpolate(d, size=size, mode="bilinear") for d in deep_mask_logits)
+    return torch.stack([mask_loss(logits, mask) for logits in full]).mean()
 
 
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:

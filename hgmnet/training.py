@@ -13,7 +13,8 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 
-from hgmnet.config import Data, Model, Prepare, Train
+from hgmnet.config import Data, File, Model, Prepare, Train
+from hgmnet.contamination import check
 from hgmnet.data.store import Store
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.learner import DeviceData, EpochFigures, Learner
@@ -21,6 +22,7 @@ from hgmnet.metrics import class_indices
 from hgmnet.models.geometry import check_size
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Seen, Spec
+from hgmnet.models.start import start_from, warm_encoders
 
 MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
 CHECKPOINT = "last.ckpt"
@@ -42,6 +44,7 @@ def fit(
     prepare: Prepare,
     model: Model,
     train: Train,
+    root: Path,
     fingerprint: str,
     checkpoints: Path,
     on_epoch: Callable[[EpochFigures], None],
@@ -54,19 +57,37 @@ def fit(
         prepare: how the store was made.
         model: the network's shape.
         train: the recipe. On a CPU the same seed gives the same weights, bit for bit.
+        root: what the paths in `model` and `train` are relative to.
         fingerprint: identifies everything that the weights depend on.
         checkpoints: a folder for this fingerprint alone.
         on_epoch: called with each new epoch's figures.
 
     Raises:
-        ConfigError: the encoder, its weights, the image side or the device can't be had.
-        InvalidDataError: train or val has no images.
+        ConfigError: the encoder, its weights, the model to start from, the image side or the device
+            can't be had.
+        InvalidDataError: train or val has no images, or the model to start from has seen some of
+            val or test.
         HgmnetError: the loss became infinite or NaN.
     """
     check_size(prepare.side)
-    spec = _spec(store, data=data, prepare=prepare, model=model, train=train, mark=fingerprint)
     torch.manual_seed(train.seed)
-    learner = Learner(HGMNet(model, len(data.classes)), spec, train, _device_data(store, data))
+    network = HGMNet(model, len(data.classes))
+    warm_encoders(network, root)
+    parent = _parent(network, store, train, data, root)
+    spec = Spec(
+        format=FORMAT,
+        model=model,
+        prepare=prepare,
+        classes=data.classes,
+        mean=MEAN,
+        std=STD,
+        data=data.name,
+        seed=train.seed,
+        fingerprint=fingerprint,
+        parent=train.init_from.sha256 if isinstance(train.init_from, File) else None,
+        seen=_seen(store, data.name, parent),
+    )
+    learner = Learner(network, spec, train, _device_data(store, data))
     trainer = lightning.Trainer(
         accelerator=_accelerator(train),
         devices=1,
@@ -112,24 +133,34 @@ class _Watch(lightning.Callback):
         part.replace(self.checkpoint)
 
 
-def _spec(
-    store: Store, *, data: Data, prepare: Prepare, model: Model, train: Train, mark: str
-) -> Spec:
+def _parent(network: HGMNet, store: Store, train: Train, data: Data, root: Path) -> Spec | None:
+    """Give the network the weights of the model to start from, if there is one."""
+    if not isinstance(train.init_from, File):
+        return None
+    parent = start_from(network, train.init_from, classes=data.classes, root=root)
+    judging = [entry for entry in store.entries if entry.split != "train"]
+    if known := check(judging, data.name, [parent]).seen:
+        raise InvalidDataError(
+            f"train.init_from: {train.init_from.path} was fitted on {len(known)} images of today's "
+            f"val and test, {known[0].image} among them; start from another model"
+        )
+    return parent
+
+
+def _seen(store: Store, data: str, parent: Spec | None) -> Seen:
     def pixels(split: str) -> tuple[str, ...]:
         return tuple(sorted({e.pixel_sha256 for e in store.entries if e.split == split}))
 
-    groups = sorted({e.group for e in store.entries if e.split in {"train", "val"}})
-    return Spec(
-        format=FORMAT,
-        model=model,
-        prepare=prepare,
-        classes=data.classes,
-        mean=MEAN,
-        std=STD,
-        data=data.name,
-        seed=train.seed,
-        fingerprint=mark,
-        seen=Seen(train=pixels("train"), val=pixels("val"), groups=tuple(groups)),
+    groups = {e.group for e in store.entries if e.split in {"train", "val"}}
+    before: frozenset[str] = frozenset()
+    if parent is not None:
+        before = parent.seen.pixels
+        groups |= set(parent.seen.groups) if parent.data == data else set()
+    return Seen(
+        train=pixels("train"),
+        val=pixels("val"),
+        groups=tuple(sorted(groups)),
+        parent=tuple(sorted(before)),
     )
 
 

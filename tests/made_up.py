@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from hgmnet.config import Model, Prepare
+from small_store import params
+
+from hgmnet.config import Prepare
 from hgmnet.drift import DriftReport, Shift
 from hgmnet.figure import Figure
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
@@ -146,17 +148,9 @@ def _warning() -> FailedExpectation:
 
 
 def _spec(data: str) -> Spec:
-    model = Model(
-        encoder="resnet18",
-        encoder_weights="none",
-        decoder_channels=(16, 16, 8, 8, 8),
-        gate="tied",
-        detach_coarse=False,
-        dropout=0.1,
-    )
     return Spec(
         format=FORMAT,
-        model=model,
+        model=params().model,
         prepare=Prepare(side=64, fit="stretch"),
         classes=CLASSES,
         mean=0.4,
@@ -164,5 +158,6 @@ def _spec(data: str) -> Spec:
         data=data,
         seed=3,
         fingerprint="f1" * 32,
-        seen=Seen(train=tuple("abcde"), val=("v",), groups=("g",)),
+        parent=None,
+        seen=Seen(train=tuple("abcde"), val=("v",), groups=("g",), parent=()),
     )

@@ -99,7 +99,8 @@ def spec(params: Params, seed: int) -> Spec:
         data=params.data.name,
         seed=seed,
         fingerprint=f"fingerprint{seed}",
-        seen=Seen(train=("a",), val=("b",), groups=("g",)),
+        parent=None,
+        seen=Seen(train=("a",), val=("b",), groups=("g",), parent=()),
     )
 
 

@@ -1,8 +1,17 @@
-"""The Hierarchical Gating Module: a coarse probability map gates the encoder features of a U-Net.
+"""How the coarse net's probability map acts on the fine net's features.
 
-The paper (Oh, Ko, Kwon, Kim, FDCRS 20(2), 2025, doi 10.23049/FDCRS.2025.20.2.157) publishes its
-abstract only; this gate is our reconstruction. Its tie to the map (at the start g is the map) and
-its residual form (a lesion that the map missed is dimmed, never erased) are both on purpose.
+`tied` is HGM-Net's Hierarchical Gating Module. The paper (Oh, Ko, Kwon, Kim, FDCRS 20(2), 2025,
+doi 10.23049/FDCRS.2025.20.2.157) publishes its abstract only; this gate is our reconstruction. Its
+tie to the map (at the start g is the map) and its residual form (a lesion that the map missed is
+dimmed, never erased) are both on purpose. The others are what it is compared with:
+
+    free         the same module without the tie; strength 0 at the start
+    self         the same module with the map 1/2 everywhere: what the module alone is worth
+    multiply     F' = F p
+    reverse      F' = F (1 - p)                      Fan et al., PraNet, MICCAI 2020
+    uncertainty  F' = F (1 + 1 - |p - .5| / .5)      Zhang et al., ACSNet, MICCAI 2020
+    input        the image times P goes in           Jha et al., DoubleU-Net, CBMS 2020
+    none         the fine net does not see the map
 """
 
 from collections.abc import Sequence
@@ -11,10 +20,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hgmnet.config import Gates
+
 GAMMA_START = 0.5
 GAMMA_MAX = 0.9
 _CLIP = 1e-3
 _HIDDEN = 32
+
+Gated = tuple[list[Tensor], tuple[Tensor, ...]]
+"""Features as they came, and the gates by scale, each (B, 1, H_l, W_l) in [0, 1]; finest first."""
+
+
+def build_gating(form: Gates, channels: Sequence[int]) -> "HierarchicalGating | FixedGating | None":
+    """The module for a form of gate; None where the features stay as they are."""
+    if form in {"tied", "free", "self"}:
+        return HierarchicalGating(channels, form)
+    return FixedGating(form) if form in {"multiply", "reverse", "uncertainty"} else None
 
 
 class HierarchicalGating(nn.Module):
@@ -27,41 +48,41 @@ class HierarchicalGating(nn.Module):
         F'_l = F_l * (1 + gamma_l * (2 g_l - 1))
 
     The last conv1x1 is 0 at the start, so g_l = p_l; gamma_l, one a channel, starts at 0.5 and
-    is held within +-0.9, so that F'_l / F_l stays within [0.1, 1.9].
+    is held within +-0.9, so that F'_l / F_l stays within [0.1, 1.9]. `free` leaves the logit out
+    and starts with a random conv1x1 and gamma 0; `self` puts 1/2 in the place of p_l.
     """
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], form: Gates = "tied") -> None:
         """Build for features of these channel counts, finest scale first."""
         super().__init__()
+        self.form = form
         self.reduce = nn.ModuleList(nn.Conv2d(c, _HIDDEN, 1) for c in channels)
         self.mix = nn.ModuleList(
             nn.Conv2d(_HIDDEN + 1 + (0 if last else _HIDDEN), _HIDDEN, 3, padding=1)
             for last in (i == len(channels) - 1 for i in range(len(channels)))
         )
-        self.correct = nn.ModuleList(_zero(nn.Conv2d(_HIDDEN, 1, 1)) for _ in channels)
-        start = torch.atanh(torch.tensor(GAMMA_START / GAMMA_MAX))
-        self.strength = nn.ParameterList(torch.full((1, c, 1, 1), float(start)) for c in channels)
+        correct = (nn.Conv2d(_HIDDEN, 1, 1) for _ in channels)
+        self.correct = nn.ModuleList(c if form == "free" else _zero(c) for c in correct)
+        start = 0.0 if form == "free" else float(torch.atanh(torch.tensor(GAMMA_START / GAMMA_MAX)))
+        self.strength = nn.ParameterList(torch.full((1, c, 1, 1), start) for c in channels)
 
     def gamma(self) -> list[Tensor]:
         """The strength of the gate by scale, each (1, C, 1, 1) in [-0.9, 0.9], finest first."""
         return [GAMMA_MAX * torch.tanh(s) for s in self.strength]
 
-    def forward(
-        self, features: Sequence[Tensor], coarse_mask_prob: Tensor
-    ) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+    def forward(self, features: Sequence[Tensor], coarse_mask_prob: Tensor) -> Gated:
         """Gate the features.
 
         Args:
             features: (B, C_l, H_l, W_l) float, finest scale first.
             coarse_mask_prob: (B, 1, H, W) in [0, 1]; H and W multiples of every scale's.
-
-        Returns:
-            The gated features, as they came, and the gates g_l, each (B, 1, H_l, W_l) in [0, 1].
         """
         gated: list[Tensor] = []
         gates: list[Tensor] = []
         hidden: Tensor | None = None
         gammas = self.gamma()
+        if self.form == "self":
+            coarse_mask_prob = torch.full_like(coarse_mask_prob, 0.5)
         for level in reversed(range(len(features))):
             feature = features[level]
             prob = area_resize(coarse_mask_prob, feature)
@@ -69,11 +90,34 @@ class HierarchicalGating(nn.Module):
             if hidden is not None:
                 parts.append(functional.interpolate(hidden, size=feature.shape[-2:]))
             hidden = torch.relu(self.mix[level](torch.cat(parts, dim=1)))
-            tie = torch.logit(prob.float().clamp(_CLIP, 1 - _CLIP))
-            gate = torch.sigmoid(tie + 2 * torch.tanh(self.correct[level](hidden)))
+            gate = torch.sigmoid(self._tie(prob) + 2 * torch.tanh(self.correct[level](hidden)))
             gated.insert(0, feature * (1 + gammas[level] * (2 * gate - 1)).to(feature.dtype))
             gates.insert(0, gate)
         return gated, tuple(gates)
+
+    def _tie(self, prob: Tensor) -> Tensor | float:
+        return 0.0 if self.form == "free" else torch.logit(prob.float().clamp(_CLIP, 1 - _CLIP))
+
+
+class FixedGating(nn.Module):
+    """Weighs features by a function of the coarse map, with nothing to learn."""
+
+    def __init__(self, form: Gates) -> None:
+        """Take `multiply`, `reverse` or `uncertainty`."""
+        super().__init__()
+        self.form = form
+
+    def forward(self, features: Sequence[Tensor], coarse_mask_prob: Tensor) -> Gated:
+        """As `HierarchicalGating.forward`."""
+        gates = [self._weight(area_resize(coarse_mask_prob, feature)) for feature in features]
+        kept = 1 if self.form == "uncertainty" else 0
+        gated = [f * (kept + g).to(f.dtype) for f, g in zip(features, gates, strict=True)]
+        return gated, tuple(gates)
+
+    def _weight(self, prob: Tensor) -> Tensor:
+        if self.form == "uncertainty":
+            return 1 - (prob - 0.5).abs() / 0.5
+        return 1 - prob if self.form == "reverse" else prob
 
 
 def area_resize(prob: Tensor, like: Tensor) -> Tensor:

@@ -3,37 +3,38 @@
 A reconstruction from the paper's abstract (see `hgmnet.models.gating`).
 """
 
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import segmentation_models_pytorch as smp
 import torch
-from segmentation_models_pytorch.base import SegmentationHead
-from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from segmentation_models_pytorch.base.initialization import initialize_head
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hgmnet.config import Model
-from hgmnet.errors import ConfigError
-from hgmnet.models.gating import HierarchicalGating, area_resize
-from hgmnet.models.geometry import DEPTH
+from hgmnet.models.decoder import MaskDecoder
+from hgmnet.models.encoders import build_encoder
+from hgmnet.models.gating import area_resize, build_gating
 
 _RING = 5  # side of the dilation that makes the ring around the lesion, in cells of the deepest map
+_NO_MASK = -20.0  # logit of a mask that nobody draws
 
 
 @dataclass(frozen=True)
 class Prediction:
     """What the network says of a batch, before any sigmoid or softmax.
 
-    `coarse_mask_logits`, `mask_logits`: (B, 1, H, W). `class_logits`: (B, classes).
-    `gates`: (B, 1, H_l, W_l) in [0, 1], finest scale first; empty where there is no gate.
+    `coarse_mask_logits`, `mask_logits`: (B, 1, H, W). Without a coarse net both are the fine one's;
+    for classification alone they are constant, far below 0. `class_logits`: (B, classes), all 0 for
+    segmentation alone. `gates`: (B, 1, H_l, W_l) in [0, 1], finest scale first; empty where there
+    is no gate. `deep_mask_logits`: (B, 1, H / k, W / k) for k = 8, 4, 2, under deep supervision.
     """
 
     coarse_mask_logits: Tensor
     mask_logits: Tensor
     class_logits: Tensor
     gates: tuple[Tensor, ...]
+    deep_mask_logits: tuple[Tensor, ...]
 
 
 class HGMNet(nn.Module):
@@ -46,88 +47,88 @@ class HGMNet(nn.Module):
             ConfigError: there is no such encoder, or its weights can't be had.
         """
         super().__init__()
-        self.coarse_encoder = build_encoder(model)
-        self.coarse_decoder = _decoder(self.coarse_encoder, model)
-        self.coarse_head = SegmentationHead(model.decoder_channels[-1], 1)
+        self.model, self.classes = model, classes
+        own = model.coarse and not model.shared_encoder
+        self.coarse_encoder = build_encoder(model) if own else None
         self.encoder = build_encoder(model)
-        channels: list[int] = [*self.encoder.out_channels][1:]  # type: ignore[misc]
-        self.gating = HierarchicalGating(channels) if model.gate == "tied" else None
-        self.decoder = _decoder(self.encoder, model)
-        self.head = SegmentationHead(model.decoder_channels[-1], 1)
-        self.classifier = nn.Sequential(
-            nn.Dropout(model.dropout), nn.Linear(3 * channels[-1], classes)
+        channels: Sequence[int] = self.encoder.out_channels  # type: ignore[assignment]
+        masks = model.tasks != "classification"
+        self.coarse_decoder = MaskDecoder(channels, model, deep=False) if model.coarse else None
+        self.gating = build_gating(model.gate, channels[1:])
+        deep = model.deep_supervision
+        self.decoder = MaskDecoder(channels, model, deep=deep) if masks else None
+        self.classifier = (
+            nn.Sequential(nn.Dropout(model.dropout), nn.Linear(3 * channels[-1], classes))
+            if model.tasks != "segmentation"
+            else None
         )
-        self.detach_coarse = model.detach_coarse
-        for module in (self.coarse_head, self.head, self.classifier):
-            initialize_head(module)
+        if self.classifier is not None:
+            initialize_head(self.classifier)
 
-    def forward(self, image: Tensor) -> Prediction:
+    def encoders(self) -> list[nn.Module]:
+        """The encoders that there are: two, or one that is shared or stands alone."""
+        return [part for part in (self.coarse_encoder, self.encoder) if part is not None]
+
+    def forward(self, image: Tensor, coarse_mask_prob: Tensor | None = None) -> Prediction:
         """Predict.
 
         Args:
             image: (B, 1, H, W) float, normalised, H and W divisible by 32.
+            coarse_mask_prob: (B, 1, H, W) in [0, 1], put in the place of the coarse net's map: the
+                truth, say, or another image's map. What the map is worth can be measured so.
         """
-        coarse_mask_logits = self.coarse_head(self.coarse_decoder(self.coarse_encoder(image)))
-        prob = torch.sigmoid(coarse_mask_logits)
-        if self.detach_coarse:
-            prob = prob.detach()
+        image = image.expand(-1, 3 if self.model.input == "rgb" else 1, -1, -1)
+        if self.decoder is None:
+            return self._class_alone(image)
+        coarse_features, coarse_mask_logits = self._coarse(image)
+        prob = self._map(coarse_mask_logits, coarse_mask_prob, image)
+        features, gates = self._gated(image, coarse_features, prob)
+        mask_logits, deep = self.decoder(features)
+        if coarse_mask_logits is None:
+            coarse_mask_logits = mask_logits
+            prob = self._map(mask_logits, coarse_mask_prob, image)
+        class_logits = self._classify(features[-1], prob)
+        return Prediction(coarse_mask_logits, mask_logits, class_logits, gates, deep)
 
-        first, *features = self.encoder(image)
-        gates: tuple[Tensor, ...] = ()
-        if self.gating is not None:
-            features, gates = self.gating(features, prob)
+    def _coarse(self, image: Tensor) -> tuple[list[Tensor] | None, Tensor | None]:
+        if self.coarse_decoder is None:
+            return None, None
+        encoder = self.encoder if self.coarse_encoder is None else self.coarse_encoder
+        features = encoder(image)
+        return features, self.coarse_decoder(features)[0]
 
-        mask_logits = self.head(self.decoder([first, *features]))
-        class_logits = self.classifier(_lesion_pool(features[-1], prob))
-        return Prediction(coarse_mask_logits, mask_logits, class_logits, gates)
+    def _map(self, logits: Tensor | None, given: Tensor | None, image: Tensor) -> Tensor:
+        """The map P, (B, 1, H, W): given, predicted, or 1/2 where nothing is known yet."""
+        if given is not None:
+            return given
+        if logits is None:
+            return torch.full_like(image[:, :1], 0.5)
+        prob = torch.sigmoid(logits)
+        return prob.detach() if self.model.detach_coarse else prob
 
+    def _gated(
+        self, image: Tensor, known: list[Tensor] | None, prob: Tensor
+    ) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        """The fine net's features, gated, with the image first as smp has it; and the gates."""
+        if self.model.gate == "input":
+            return self.encoder(image * prob), (prob,)
+        shared = known is not None and self.model.shared_encoder
+        first, *features = known if known is not None and shared else self.encoder(image)
+        if self.gating is None:
+            return [first, *features], ()
+        gated, gates = self.gating(features, prob)
+        return [first, *gated], gates
 
-def build_encoder(model: Model) -> nn.Module:
-    """The encoder that `model` names, for one grey channel.
+    def _classify(self, deepest: Tensor, prob: Tensor) -> Tensor:
+        if self.classifier is None:
+            return deepest.new_zeros(len(deepest), self.classes)
+        logits: Tensor = self.classifier(_lesion_pool(deepest, prob))
+        return logits
 
-    Raises:
-        ConfigError: there is no such encoder, or its ImageNet weights can't be had.
-    """
-    weights = None if model.encoder_weights == "none" else model.encoder_weights
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            encoder: nn.Module = smp.encoders.get_encoder(
-                model.encoder, in_channels=1, depth=DEPTH, weights=weights
-            )
-    except (KeyError, RuntimeError, ValueError) as error:
-        if "Wrong pretrained weights" in str(error):
-            raise ConfigError(
-                f"model.encoder_weights: there are no {weights} weights of `{model.encoder}`; "
-                "set it to none, or choose another encoder"
-            ) from None
-        if weights is not None and "nknown model" not in str(error) and not _wrong_name(error):
-            raise _no_weights(model, error) from None
-        msg = (
-            f"model.encoder: there is no `{model.encoder}` with 5 scales in "
-            "segmentation-models-pytorch; try resnet18, resnet101, efficientnet-b0 or mobilenet_v2"
-        )
-        raise ConfigError(msg) from None
-    except OSError as error:  # what the hub raises without a network
-        raise _no_weights(model, error) from None
-    return encoder
-
-
-def _wrong_name(error: Exception) -> bool:
-    return "Wrong encoder name" in str(error)
-
-
-def _no_weights(model: Model, error: Exception) -> ConfigError:
-    return ConfigError(
-        f"model.encoder_weights: ImageNet weights of `{model.encoder}` could not be had from their "
-        f"hub ({type(error).__name__}); connect to the network once, or set encoder_weights: none"
-    )
-
-
-def _decoder(encoder: nn.Module, model: Model) -> UnetDecoder:
-    decoder = UnetDecoder(encoder.out_channels, model.decoder_channels, n_blocks=DEPTH)
-    initialize_decoder(decoder)
-    return decoder
+    def _class_alone(self, image: Tensor) -> Prediction:
+        nothing = torch.full_like(image[:, :1], _NO_MASK)
+        class_logits = self._classify(self.encoder(image)[-1], torch.zeros_like(nothing))
+        return Prediction(nothing, nothing, class_logits, (), ())
 
 
 def _lesion_pool(feature: Tensor, mask_prob: Tensor) -> Tensor:

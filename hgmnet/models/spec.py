@@ -10,24 +10,35 @@ from hgmnet.config import Fraction, Frozen, Model, Positive, Prepare
 from hgmnet.errors import ConfigError
 
 T = TypeVar("T", bound=Frozen)
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, SPEC, OPERATING = "weights.safetensors", "model.json", "operating.json"
 PROFILE = "profile.json"
 """What the images were like: `hgmnet.drift.Profile`; needed to compare, not to predict."""
 
 
 class Seen(Frozen):
-    """Pixel hashes and groups that the weights or thresholds were fitted on."""
+    """Pixel hashes and groups that the weights or thresholds were fitted on.
+
+    `parent`: the pixel hashes that the model which training began with had seen. Its groups are
+    among `groups` if it comes from the same data set.
+    """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     groups: tuple[str, ...]
+    parent: tuple[str, ...]
+
+    @property
+    def pixels(self) -> frozenset[str]:
+        """All pixel hashes."""
+        return frozenset((*self.train, *self.val, *self.parent))
 
 
 class Spec(Frozen):
     """model.json: the architecture, how it sees an image, and what it was made from.
 
-    A grey value v in 0-255 enters the network as (v / 255 - mean) / std.
+    A grey value v in 0-255 enters the network as (v / 255 - mean) / std. `parent`: the sha256 of
+    the model that training began with, if any.
     """
 
     format: int
@@ -39,6 +50,7 @@ class Spec(Frozen):
     data: str
     seed: int
     fingerprint: str
+    parent: str | None
     seen: Seen
 
 

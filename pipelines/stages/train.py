@@ -39,6 +39,7 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
             prepare=prepare,
             model=model,
             train=train,
+            root=root,
             fingerprint=mark,
             checkpoints=checkpoints,
             on_epoch=tell,

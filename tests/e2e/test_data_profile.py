@@ -114,7 +114,7 @@ def test_what_is_said_of_training_images_is_left_out(workspace, tmp_path):
     model = shutil.copytree(workspace.model, tmp_path / "model")
     seen_image = next(workspace.raw.rglob("*.png"))
     pixels = pixel_sha256(decode(seen_image.read_bytes(), "seen").rgb)
-    seen = Seen(train=(pixels,), val=(), groups=())
+    seen = Seen(train=(pixels,), val=(), groups=(), parent=())
     write_json(model / SPEC, load_spec(model).model_copy(update={"seen": seen}))
     columns = measure_folder(workspace.raw, Predictor.load(model)).columns
     assert len(columns["brightness"]) == 6

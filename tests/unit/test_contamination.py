@@ -1,20 +1,17 @@
 """Who has seen what: by pixels anywhere, by group within one data set."""
 
+from small_store import params
+
 from hgmnet import contamination
-from hgmnet.config import Model, Prepare
 from hgmnet.data.store import Entry
 from hgmnet.models.spec import FORMAT, Seen, Spec
 
 
-def spec(data, train=(), val=(), groups=()):
-    model = Model(
-        encoder="resnet18", encoder_weights="none", decoder_channels=(8, 8, 8, 8, 8),
-        gate="tied", detach_coarse=False, dropout=0.0,
-    )  # fmt: skip
+def spec(data, train=(), val=(), groups=(), parent=()):
     return Spec(
-        format=FORMAT, model=model, prepare=Prepare(side=64, fit="stretch"), classes=("benign",),
+        format=FORMAT, model=params().model, prepare=params().prepare, classes=("benign",),
         mean=0.4, std=0.2, data=data, seed=0, fingerprint="f",
-        seen=Seen(train=train, val=val, groups=groups),
+        parent=None, seen=Seen(train=train, val=val, groups=groups, parent=parent),
     )  # fmt: skip
 
 
@@ -43,3 +40,8 @@ def test_what_either_model_has_seen_is_seen():
     models = [spec("busi", train=("p",)), spec("busi", val=("q",))]
     assert contamination.check(ENTRIES, "busi", models).seen == tuple(ENTRIES[:2])
     assert contamination.check(ENTRIES, "busi", []).clean == tuple(ENTRIES)
+
+
+def test_what_the_parent_had_seen_counts_too():
+    checked = contamination.check(ENTRIES, "busi", [spec("busi", train=("q",), parent=("r",))])
+    assert [e.pixel_sha256 for e in checked.seen] == ["q", "r"]

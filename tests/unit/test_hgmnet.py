@@ -1,14 +1,19 @@
 import socket
+from typing import get_args
 
 import pytest
 import torch
-from small_store import params
+from small_store import CLASSES, params
 
-from hgmnet.config import Model
+from hgmnet.config import Gates, Model
 from hgmnet.errors import ConfigError
-from hgmnet.models.gating import GAMMA_MAX, HierarchicalGating, area_resize
+from hgmnet.losses import joint_loss
+from hgmnet.models.encoders import TESTED
+from hgmnet.models.folder import load_model, save_model
+from hgmnet.models.gating import GAMMA_MAX, HierarchicalGating, area_resize, build_gating
 from hgmnet.models.geometry import check_size
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import FORMAT, Seen, Spec
 
 MODEL = params().model
 
@@ -23,27 +28,83 @@ def image() -> torch.Tensor:
     return torch.randn(2, 1, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("encoder", ["mobilenet_v2", "resnet18", "efficientnet-b0", "tu-resnet10t"])
-def test_shapes_and_that_backward_reaches_every_parameter(encoder, image):
-    net = network(encoder=encoder, dropout=0.0).train()
-    out = net(image)
-    assert out.mask_logits.shape == out.coarse_mask_logits.shape == (2, 1, 64, 96)
-    assert out.class_logits.shape == (2, 3)
-    (
-        out.mask_logits.mean() + out.coarse_mask_logits.mean() + out.class_logits.square().mean()
-    ).backward()
-    unreached = [
-        name
-        for name, parameter in net.named_parameters()
-        if parameter.grad is None and not name.startswith(("encoder._", "coarse_encoder._"))
-    ]
-    assert unreached == []
+VARIANTS = {
+    **{encoder: {"encoder": encoder} for encoder in TESTED},
+    **{f"gate {gate}": {"gate": gate} for gate in get_args(Gates)},
+    **{f"shared, {gate}": {"gate": gate, "shared_encoder": True} for gate in ("tied", "input")},
+    "segmentation": {"tasks": "segmentation"},
+    "classification": {"tasks": "classification", "coarse": False, "gate": "none"},
+    "fine only": {"coarse": False, "gate": "none"},
+    "fine only, self": {"coarse": False, "gate": "self"},
+    "rgb": {"input": "rgb"},
+    "deep supervision": {"deep_supervision": True},
+    "gradients through the map": {"detach_coarse": False},
+}
 
 
-def test_evaluation_is_deterministic(image):
-    net = network().eval()
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+class TestContract:
+    """What holds for every variant."""
+
+    @pytest.fixture
+    def net(self, changes) -> HGMNet:
+        return network(**changes)
+
+    @pytest.fixture
+    def image(self) -> torch.Tensor:
+        return torch.randn(2, 1, 32, 64)
+
+    @pytest.mark.parametrize("size", [(64, 32), (96, 96)])
+    def test_shapes(self, net, size):
+        with torch.no_grad():
+            out = net.eval()(torch.randn(2, 1, *size))
+        assert out.mask_logits.shape == out.coarse_mask_logits.shape == (2, 1, *size)
+        assert out.class_logits.shape == (2, 3)
+        for gate in out.gates:
+            assert 0 <= gate.min() <= gate.max() <= 1
+            assert size[0] % gate.shape[-2] == 0
+
+    def test_backward_reaches_every_parameter(self, net, image):
+        mask, label = torch.ones_like(image), torch.tensor([0, 1])
+        weights = params().train.loss
+        joint_loss(net.train()(image), mask, label, weights, net.model).backward()
+        unreached = [
+            name
+            for name, parameter in net.named_parameters()
+            if parameter.grad is None and not name.startswith(("encoder._", "coarse_encoder._"))
+        ]
+        assert unreached == []
+
+    def test_evaluation_is_deterministic_and_survives_the_disk(self, net, image, tmp_path):
+        before = said(net.eval(), image)
+        save_model(tmp_path, net, spec(net))
+        after = said(load_model(tmp_path)[0], image)
+        for one, two, three in zip(before, said(net, image), after, strict=True):
+            assert torch.equal(one, two)
+            assert torch.equal(one, three)
+
+
+def said(net: HGMNet, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
     with torch.no_grad():
-        torch.testing.assert_close(net(image).mask_logits, net(image).mask_logits, atol=0, rtol=0)
+        out = net(image)
+    masks = (out.coarse_mask_logits, out.mask_logits, *out.deep_mask_logits)
+    return (*masks, out.class_logits, *out.gates)
+
+
+def spec(net: HGMNet) -> Spec:
+    return Spec(
+        format=FORMAT,
+        model=net.model,
+        prepare=params().prepare,
+        classes=CLASSES,
+        mean=0.4,
+        std=0.2,
+        data="phantom",
+        seed=0,
+        fingerprint="f",
+        parent=None,
+        seen=Seen(train=(), val=(), groups=(), parent=()),
+    )
 
 
 def test_at_the_start_the_gate_is_the_coarse_map(image):
@@ -56,7 +117,92 @@ def test_at_the_start_the_gate_is_the_coarse_map(image):
         torch.testing.assert_close(gate, expected, atol=1e-5, rtol=0)
 
 
-def test_gating_moves_features_by_gamma_and_stays_within_its_bounds():
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("multiply", [0.0, 0.25, 1.0]),
+        ("reverse", [1.0, 0.75, 0.0]),
+        ("uncertainty", [1.0, 1.5, 1.0]),
+        ("self", [1.0, 1.0, 1.0]),
+        ("free", [1.0, 1.0, 1.0]),
+    ],
+)
+def test_each_form_weighs_features_as_it_says_at_the_start(form, expected):
+    prob = torch.tensor([0.0, 0.25, 1.0]).view(3, 1, 1, 1).expand(3, 1, 8, 8)
+    (gated,), (gate,) = build_gating(form, [4])([torch.ones(3, 4, 4, 4)], prob)
+    assert gate.shape == (3, 1, 4, 4)
+    torch.testing.assert_close(gated.mean(dim=(1, 2, 3)), torch.tensor(expected))
+
+
+def test_the_input_gate_hides_what_the_map_leaves_out(image):
+    net = network(gate="input").eval()
+    with torch.no_grad():
+        nothing = net(image, torch.zeros_like(image))
+        other = net(-image, torch.zeros_like(image))
+    assert torch.equal(nothing.mask_logits, other.mask_logits)
+
+
+def test_a_map_can_be_put_in_the_place_of_the_coarse_one(image):
+    net = network().eval()
+    with torch.no_grad():
+        own = net(image)
+        same = net(image, own.coarse_mask_logits.sigmoid())
+        truth = net(image, torch.ones_like(image))
+    assert torch.equal(own.mask_logits, same.mask_logits)
+    assert not torch.equal(own.mask_logits, truth.mask_logits)
+    assert torch.equal(own.coarse_mask_logits, truth.coarse_mask_logits)
+    torch.testing.assert_close(truth.gates[0], torch.full_like(truth.gates[0], 0.999))
+
+
+def test_the_self_gate_does_not_see_the_map(image):
+    net = network(gate="self").eval()
+    with torch.no_grad():
+        for part in net.gating.correct:
+            torch.nn.init.normal_(part.weight)
+        one, two = net(image, torch.zeros_like(image)), net(image, torch.ones_like(image))
+    assert torch.equal(one.mask_logits, two.mask_logits)
+    assert one.gates[0].std() > 0
+
+
+def test_rgb_is_the_grey_channel_three_times(image):
+    grey, rgb = network(encoder="resnet18"), network(encoder="resnet18", input="rgb")
+    state = rgb.state_dict()
+    summed = {
+        key: value.sum(1, keepdim=True) if key.endswith("encoder.conv1.weight") else value
+        for key, value in state.items()
+    }
+    grey.load_state_dict(summed)
+    for one, two in zip(said(grey.eval(), image), said(rgb.eval(), image), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+
+
+def test_a_shared_encoder_runs_once_and_is_there_once(image):
+    shared, own = network(shared_encoder=True), network()
+    passes = []
+    shared.encoder.register_forward_hook(lambda *_: passes.append(1))
+    shared(image)
+    assert len(passes) == 1
+    spared = sum(p.numel() for p in own.encoder.parameters())
+    assert count(own) - count(shared) == spared
+
+
+def count(net: HGMNet) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("form", ["tied", "free", "self"])
+def test_the_learnt_gates_stay_within_their_bounds(form):
+    gating = build_gating(form, [8, 16])
+    with torch.no_grad():
+        for parameter in gating.parameters():
+            parameter.normal_(std=100.0)
+    features = [torch.ones(1, 8, 16, 16), torch.ones(1, 16, 8, 8)]
+    for feature in gating(features, torch.rand(1, 1, 32, 32))[0]:
+        assert feature.min() >= 1 - GAMMA_MAX - 1e-5
+        assert feature.max() <= 1 + GAMMA_MAX + 1e-5
+
+
+def test_gating_moves_features_by_gamma():
     gating = HierarchicalGating([8, 16])
     features = [torch.ones(1, 8, 16, 16), torch.ones(1, 16, 8, 8)]
     prob = torch.zeros(1, 1, 32, 32)
@@ -66,12 +212,6 @@ def test_gating_moves_features_by_gamma_and_stays_within_its_bounds():
         half = feature.shape[-1] // 2
         torch.testing.assert_close(feature[..., :half].mean().item(), 1.5, atol=2e-3, rtol=0)
         torch.testing.assert_close(feature[..., half:].mean().item(), 0.5, atol=2e-3, rtol=0)
-    with torch.no_grad():
-        for strength in gating.strength:
-            strength.fill_(100.0)
-    for feature in gating(features, prob)[0]:
-        assert feature.min() >= 1 - GAMMA_MAX - 1e-5
-        assert feature.max() <= 1 + GAMMA_MAX + 1e-5
 
 
 def test_without_a_gate_the_fine_net_ignores_the_coarse_map(image):
@@ -80,7 +220,7 @@ def test_without_a_gate_the_fine_net_ignores_the_coarse_map(image):
         assert plain(image).gates == ()
         for net in (plain, gated):
             before = net(image)
-            net.coarse_head[0].bias += 3.0
+            net.coarse_decoder.head[0].bias += 3.0
             after = net(image)
             same = torch.equal(before.mask_logits, after.mask_logits)
             assert same == (net is plain)
@@ -91,14 +231,14 @@ def test_without_a_gate_the_fine_net_ignores_the_coarse_map(image):
 def test_detach_coarse_stops_the_gradient_of_the_fine_mask(detach, image):
     net = network(detach_coarse=detach).train()
     net(image).mask_logits.mean().backward()
-    reached = net.coarse_head[0].weight.grad is not None
+    reached = net.coarse_decoder.head[0].weight.grad is not None
     assert reached != detach
 
 
 def test_an_empty_coarse_map_classifies_without_nan(image):
     net = network().eval()
     with torch.no_grad():
-        net.coarse_head[0].bias.fill_(-200.0)
+        net.coarse_decoder.head[0].bias.fill_(-200.0)
         out = net(image)
     assert out.class_logits.isfinite().all()
     assert out.mask_logits.isfinite().all()

@@ -43,7 +43,8 @@ def folder(tmp_path):
         data="phantom",
         seed=0,
         fingerprint="f",
-        seen=Seen(train=(), val=(), groups=()),
+        parent=None,
+        seen=Seen(train=(), val=(), groups=(), parent=()),
     )
     save_model(tmp_path, HGMNet(settings.model, 3), spec)
     save_operating(tmp_path, OPERATING_POINT)

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from small_store import params
 
 from hgmnet.config import LossWeights
-from hgmnet.losses import joint_loss, mask_loss
+from hgmnet.losses import deep_loss, joint_loss, mask_loss
 from hgmnet.models.hgmnet import Prediction
 
 
@@ -29,18 +30,45 @@ def test_what_is_predicted_on_an_empty_truth_costs_and_has_a_gradient():
     assert less < loss
 
 
-def test_each_term_has_its_weight():
-    out = Prediction(torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4), torch.randn(2, 3), ())
-    mask, label = (torch.rand(2, 1, 4, 4) > 0.5).float(), torch.tensor([0, 2])
+def made_up_prediction() -> Prediction:
+    deep = tuple(torch.randn(2, 1, side, side) for side in (1, 2))
+    return Prediction(torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4), torch.randn(2, 3), (), deep)
 
-    def loss(coarse: float, classification: float) -> float:
-        weights = LossWeights(coarse=coarse, classification=classification, label_smoothing=0)
-        return joint_loss(out, mask, label, weights).item()
 
-    fine = mask_loss(out.mask_logits, mask).item()
-    assert loss(0, 0) == pytest.approx(fine)
-    assert loss(0.5, 0) == pytest.approx(
-        fine + 0.5 * mask_loss(out.coarse_mask_logits, mask).item()
+OUT = made_up_prediction()
+MASK, LABEL = (torch.rand(2, 1, 4, 4) > 0.5).float(), torch.tensor([0, 2])
+FINE, COARSE = (mask_loss(x, MASK).item() for x in (OUT.mask_logits, OUT.coarse_mask_logits))
+ENTROPY = torch.nn.functional.cross_entropy(OUT.class_logits, LABEL).item()
+DEEP = deep_loss(OUT.deep_mask_logits, MASK).item()
+
+
+def loss(coarse=0.0, deep=0.0, classification=0.0, without_coarse=False, **model) -> float:
+    weights = LossWeights(
+        coarse=coarse, deep=deep, classification=classification, label_smoothing=0
     )
-    entropy = torch.nn.functional.cross_entropy(out.class_logits, label).item()
-    assert loss(0, 2) == pytest.approx(fine + 2 * entropy, rel=1e-5)
+    changed = params().model.model_copy(update=model | {"coarse": not without_coarse})
+    return joint_loss(OUT, MASK, LABEL, weights, changed).item()
+
+
+def test_each_term_has_its_weight():
+    assert loss() == pytest.approx(FINE)
+    assert loss(coarse=0.5) == pytest.approx(FINE + 0.5 * COARSE)
+    assert loss(classification=2) == pytest.approx(FINE + 2 * ENTROPY, rel=1e-5)
+    assert loss(deep=2) == pytest.approx(FINE)
+    assert loss(deep=2, deep_supervision=True) == pytest.approx(FINE + 2 * DEEP, rel=1e-5)
+
+
+def test_what_a_model_does_not_learn_costs_nothing():
+    every = {"coarse": 1.0, "deep": 1.0, "classification": 1.0}
+    assert loss(**every, tasks="segmentation") == pytest.approx(FINE + COARSE)
+    alone = {"without_coarse": True, "gate": "none"}
+    assert loss(**every, **alone) == pytest.approx(FINE + ENTROPY, rel=1e-5)
+    assert loss(**every, **alone, tasks="classification") == pytest.approx(ENTROPY)
+
+
+def test_deep_masks_are_judged_at_full_resolution():
+    right = torch.where(MASK > 0, 30.0, -30.0)
+    assert deep_loss((right, right), MASK).item() < 1e-3
+    assert deep_loss((right, -right), MASK).item() == pytest.approx(
+        mask_loss(-right, MASK).item() / 2, rel=1e-3
+    )

@@ -1,0 +1,54 @@
+"""The U-Net decoder of segmentation-models-pytorch, with every block's output."""
+
+from collections.abc import Sequence
+
+from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from torch import Tensor, nn
+
+from hgmnet.config import Model
+from hgmnet.models.geometry import DEPTH
+
+_DEEP = 3
+"""Blocks below full resolution that predict masks of their own: at 1/8, 1/4 and 1/2."""
+
+
+class MaskDecoder(nn.Module):
+    """From an encoder's features to mask logits, at full resolution and, if asked for, below."""
+
+    def __init__(self, encoder_channels: Sequence[int], model: Model, *, deep: bool) -> None:
+        """Build.
+
+        Args:
+            encoder_channels: of the input and the five scales.
+            model: names the decoder's channels.
+            deep: add heads at 1/8, 1/4 and 1/2 of the resolution.
+        """
+        super().__init__()
+        channels = model.decoder_channels
+        self.unet = UnetDecoder(encoder_channels, channels, n_blocks=DEPTH)
+        self.head = SegmentationHead(channels[-1], 1)
+        deeper = channels[-1 - _DEEP : -1] if deep else ()
+        self.deep = nn.ModuleList(SegmentationHead(c, 1, kernel_size=1) for c in deeper)
+        initialize_decoder(self.unet)
+        for head in (self.head, *self.deep):
+            initialize_head(head)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Decode.
+
+        Args:
+            features: the image (used for its size alone) and (B, C_l, H_l, W_l), finest first.
+
+        Returns:
+            Mask logits (B, 1, H, W), and those of the deeper heads, coarsest first.
+        """
+        *skips, deepest = features[1:]
+        steps = [self.unet.center(deepest)]
+        for block, like in zip(self.unet.blocks, reversed(features[:-1]), strict=True):
+            skip = skips.pop() if skips else None
+            steps.append(block(steps[-1], *like.shape[-2:], skip_connection=skip))
+        deeper = steps[-1 - len(self.deep) : -1]
+        deep = tuple(head(step) for head, step in zip(self.deep, deeper, strict=True))
+        return self.head(steps[-1]), deep
