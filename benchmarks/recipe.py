@@ -1,0 +1,226 @@
+"""Trials of a training recipe on a pack (benchmarks/pack.py): cross-validated, or by seeds.
+
+    python benchmarks/recipe.py PACK OUT fold 0 --name none --set model.gate=none
+    python benchmarks/recipe.py PACK OUT seed 0
+    python benchmarks/recipe.py PACK OUT test 0
+    python benchmarks/recipe.py PACK OUT table base none
+
+`fold K` trains on the other folds of train and val and predicts fold K. `seed K` trains on train
+with seed K and predicts val; `test K` predicts the test split as well: an opening. Each writes a
+row an image, counts at native size, under OUT/<name>/, and is not repeated once it is there;
+killed, it goes on from its last epoch. `table` shows trials with 95 % intervals by groups, and each
+one's paired difference from the first. A trial's class is the likeliest one and its mask the
+half-way one, so no threshold is chosen on the images that are judged.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pack import Truth, open_pack
+from ruamel.yaml import YAML
+
+from hgmnet.config import Params, load_params
+from hgmnet.data.store import Entry, Store
+from hgmnet.evaluation import columns, image_row
+from hgmnet.figure import Figure
+from hgmnet.folds import deal_folds, hold_out
+from hgmnet.inference import find, infer
+from hgmnet.metrics import dice
+from hgmnet.models.spec import Operating
+from hgmnet.statistics import GroupBootstrap
+from hgmnet.training import Trained, fit, quiet_lightning
+
+PLAIN = Operating(
+    temperature=1.0, mask_threshold=0.5, min_area=0.0, malignant_threshold=1.0,
+    normal_means_no_mask=False, mirror=True,
+)  # fmt: skip
+BATCH = 32
+
+
+def main() -> None:
+    """Run what was asked for."""
+    args = arguments()
+    if args.what == "table":
+        print(table(args.out, args.which))
+        return
+    quiet_lightning()
+    run(args, int(args.which[0]))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pack", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("what", choices=["fold", "seed", "test", "table"])
+    parser.add_argument("which", nargs="+", help="fold or seed; names of trials for `table`")
+    parser.add_argument("--name", default="base")
+    parser.add_argument("--profile", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", dest="changes")
+    return parser.parse_args()
+
+
+def run(args: argparse.Namespace, number: int) -> None:
+    """Train one fold or seed and write what it predicts."""
+    folder = args.out / args.name
+    target = folder / f"{args.what}{number}.csv"
+    if target.exists():
+        print(f"{target} is there")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    params = changed(load_params(args.profile), args.changes)
+    store, truth = open_pack(args.pack)
+    if args.what == "fold":
+        store = hold_out(store, deal_folds(store.entries, args.folds, params.split.seed), number)
+    else:
+        params = changed(params, [f"train.seed={number}"])
+    splits = ("val", "test") if args.what == "test" else ("val",)
+    if args.what == "test":
+        note_opening(folder, args, store)
+    start = time.perf_counter()
+    trained = train(params, store, folder / f"{args.what}{number}")
+    seconds = time.perf_counter() - start
+    rows = list(predict(trained, params, store, truth, splits))
+    pd.DataFrame(rows, columns=columns(params.data.classes)).to_csv(target, index=False)
+    curves = pd.DataFrame([figures.model_dump() for figures in trained.curves])
+    curves.to_csv(target.with_suffix(".curves.csv"), index=False)
+    about = {
+        "seconds": round(seconds), "changes": args.changes, "profile": str(args.profile),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "date": datetime.now(UTC).date().isoformat(), "folds": args.folds,
+    }  # fmt: skip
+    target.with_suffix(".json").write_text(json.dumps(about, indent=1))
+    shutil.rmtree(folder / f"{args.what}{number}", ignore_errors=True)
+
+
+def changed(params: Params, changes: Sequence[str]) -> Params:
+    """The settings with `section.key=value` put in, checked as params.yaml is."""
+    tree = params.model_dump(by_alias=True)
+    for change in changes:
+        path, _, value = change.partition("=")
+        *sections, key = path.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        place[key] = YAML(typ="safe", pure=True).load(value)
+    return Params.model_validate(tree)
+
+
+def train(params: Params, store: Store, checkpoints: Path) -> Trained:
+    """Train, or go on; an epoch a line."""
+    text = params.model_dump_json(include={"model", "train", "prepare"})
+    mark = hashlib.sha256(text.encode()).hexdigest()
+
+    def tell(figures: object) -> None:
+        print(" ".join(f"{k} {v:.3g}" for k, v in dict(figures).items()), flush=True)  # type: ignore[call-overload]
+
+    return fit(
+        store, data=params.data, prepare=params.prepare, model=params.model, train=params.train,
+        root=Path.cwd(), fingerprint=mark, checkpoints=checkpoints / mark, on_epoch=tell,
+    )  # fmt: skip
+
+
+def predict(
+    trained: Trained, params: Params, store: Store, truth: Truth, splits: Sequence[str]
+) -> Iterator[dict[str, str | int | float]]:
+    """A row of per_image.csv for each image of the splits."""
+    network = trained.network.to("cuda" if torch.cuda.is_available() else "cpu")
+    rows = np.concatenate([store.rows(split) for split in splits])
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        raw = infer(network, trained.spec, store.images[batch], mirror=params.calibrate.mirror)
+        for i, row in enumerate(batch):
+            entry: Entry = store.entries[row]
+            finding = find(raw, i, (entry.height, entry.width), trained.spec, PLAIN)
+            yield image_row(entry, finding, truth[entry.image])
+
+
+def note_opening(folder: Path, args: argparse.Namespace, store: Store) -> None:
+    """Write down, before anything is computed, that the test split is looked at."""
+    hashes = "".join(sorted(e.pixel_sha256 + e.label for e in store.entries if e.split == "test"))
+    line = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": f"recipe.py test {args.which[0]} --name {args.name}",
+        "test_rows": hashlib.sha256(hashes.encode()).hexdigest(),
+    }
+    with (folder / "openings.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Pooled predictions of one recipe: `rows` by image, in one order."""
+
+    name: str
+    rows: pd.DataFrame
+    seconds: float
+
+    @property
+    def lesion_dice(self) -> pd.Series:
+        """Dice of the images that have a lesion."""
+        part = self.rows[self.rows["tp"] + self.rows["fn"] > 0]
+        values = dice(*(part[name].to_numpy(np.int64) for name in ("tp", "fp", "fn")))
+        return pd.Series(values, index=part.index)
+
+    @property
+    def correct(self) -> pd.Series:
+        """1 where the likeliest class is the label."""
+        return (self.rows["label"] == self.rows["predicted"]).astype(float)
+
+
+def load_trial(folder: Path) -> Trial:
+    """The folds that are there, together."""
+    files = sorted(folder.glob("fold*[0-9].csv"))
+    rows = pd.concat([pd.read_csv(file) for file in files]).set_index("image").sort_index()
+    about = [json.loads(file.with_suffix(".json").read_text()) for file in files]
+    return Trial(folder.name, rows, float(np.mean([one["seconds"] for one in about])))
+
+
+def table(out: Path, names: Sequence[str]) -> str:
+    """A Markdown table of trials, each beside its paired difference from the first."""
+    trials = [load_trial(out / name) for name in names]
+    first = trials[0]
+    lines = [
+        "| trial | images | lesion Dice | difference | accuracy | difference | s a fold |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for trial in trials:
+        both = trial.rows.index.intersection(first.rows.index)
+        cells = [trial.name, str(len(both))]
+        for metric, proportion in (("lesion_dice", False), ("correct", True)):
+            own, other = getattr(trial, metric), getattr(first, metric)
+            shared = own.index.intersection(both)
+            groups = trial.rows.loc[shared, "group"].tolist()
+            cells.append(shown(figure(own[shared], groups, proportion=proportion)))
+            gain = own[shared] - other[shared]
+            cells.append("" if trial is first else shown(figure(gain, groups, proportion=False)))
+        lines.append("| " + " | ".join([*cells, f"{trial.seconds:.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def figure(values: pd.Series, groups: list[str], *, proportion: bool) -> Figure:
+    """The mean with its interval by groups."""
+    known = values.to_numpy(float)
+    bootstrap = GroupBootstrap(groups, draws=2000, seed=0)
+    return bootstrap.figure(lambda rows: float(known[rows].mean()), proportion=proportion)
+
+
+def shown(known: Figure) -> str:
+    """`0.731 [0.700, 0.760]`."""
+    return f"{known.value:.3f} [{known.low:.3f}, {known.high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()
