@@ -3,14 +3,13 @@
     python benchmarks/recipe.py PACK OUT fold 0 --name none --set model.gate=none
     python benchmarks/recipe.py PACK OUT seed 0
     python benchmarks/recipe.py PACK OUT test 0
-    python benchmarks/recipe.py PACK OUT table base none
 
 `fold K` trains on the other folds of train and val and predicts fold K. `seed K` trains on train
 with seed K and predicts val; `test K` predicts the test split as well: an opening. Each writes a
 row an image, counts at native size, under OUT/<name>/, and is not repeated once it is there;
-killed, it goes on from its last epoch. `table` shows trials with 95 % intervals by groups, and each
-one's paired difference from the first. A trial's class is the likeliest one and its mask the
-half-way one, so no threshold is chosen on the images that are judged.
+killed, it goes on from its last epoch. `benchmarks/trials.py OUT` shows them side by side. A
+trial's class is the likeliest one and its mask the half-way one, so no threshold is chosen on the
+images that are judged.
 """
 
 import argparse
@@ -19,7 +18,6 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,12 +30,9 @@ from ruamel.yaml import YAML
 from hgmnet.config import Params, load_params
 from hgmnet.data.store import Entry, Store
 from hgmnet.evaluation import columns, image_row
-from hgmnet.figure import Figure
 from hgmnet.folds import deal_folds, hold_out
 from hgmnet.inference import find, infer
-from hgmnet.metrics import dice
 from hgmnet.models.spec import Operating
-from hgmnet.statistics import GroupBootstrap
 from hgmnet.training import Trained, fit, quiet_lightning
 
 PLAIN = Operating(
@@ -49,12 +44,8 @@ BATCH = 32
 
 def main() -> None:
     """Run what was asked for."""
-    args = arguments()
-    if args.what == "table":
-        print(table(args.out, args.which))
-        return
     quiet_lightning()
-    run(args, int(args.which[0]))
+    run(arguments())
 
 
 def arguments() -> argparse.Namespace:
@@ -62,8 +53,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pack", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("what", choices=["fold", "seed", "test", "table"])
-    parser.add_argument("which", nargs="+", help="fold or seed; names of trials for `table`")
+    parser.add_argument("what", choices=["fold", "seed", "test"])
+    parser.add_argument("number", type=int, help="of the fold or the seed")
     parser.add_argument("--name", default="base")
     parser.add_argument("--profile", type=Path, default=Path("params.yaml"))
     parser.add_argument("--folds", type=int, default=5)
@@ -71,9 +62,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(args: argparse.Namespace, number: int) -> None:
+def run(args: argparse.Namespace) -> None:
     """Train one fold or seed and write what it predicts."""
-    folder = args.out / args.name
+    number, folder = args.number, args.out / args.name
     target = folder / f"{args.what}{number}.csv"
     if target.exists():
         print(f"{target} is there")
@@ -152,74 +143,11 @@ def note_opening(folder: Path, args: argparse.Namespace, store: Store) -> None:
     hashes = "".join(sorted(e.pixel_sha256 + e.label for e in store.entries if e.split == "test"))
     line = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": f"recipe.py test {args.which[0]} --name {args.name}",
+        "command": f"recipe.py test {args.number} --name {args.name}",
         "test_rows": hashlib.sha256(hashes.encode()).hexdigest(),
     }
     with (folder / "openings.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Pooled predictions of one recipe: `rows` by image, in one order."""
-
-    name: str
-    rows: pd.DataFrame
-    seconds: float
-
-    @property
-    def lesion_dice(self) -> pd.Series:
-        """Dice of the images that have a lesion."""
-        part = self.rows[self.rows["tp"] + self.rows["fn"] > 0]
-        values = dice(*(part[name].to_numpy(np.int64) for name in ("tp", "fp", "fn")))
-        return pd.Series(values, index=part.index)
-
-    @property
-    def correct(self) -> pd.Series:
-        """1 where the likeliest class is the label."""
-        return (self.rows["label"] == self.rows["predicted"]).astype(float)
-
-
-def load_trial(folder: Path) -> Trial:
-    """The folds that are there, together."""
-    files = sorted(folder.glob("fold*[0-9].csv"))
-    rows = pd.concat([pd.read_csv(file) for file in files]).set_index("image").sort_index()
-    about = [json.loads(file.with_suffix(".json").read_text()) for file in files]
-    return Trial(folder.name, rows, float(np.mean([one["seconds"] for one in about])))
-
-
-def table(out: Path, names: Sequence[str]) -> str:
-    """A Markdown table of trials, each beside its paired difference from the first."""
-    trials = [load_trial(out / name) for name in names]
-    first = trials[0]
-    lines = [
-        "| trial | images | lesion Dice | difference | accuracy | difference | s a fold |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for trial in trials:
-        both = trial.rows.index.intersection(first.rows.index)
-        cells = [trial.name, str(len(both))]
-        for metric, proportion in (("lesion_dice", False), ("correct", True)):
-            own, other = getattr(trial, metric), getattr(first, metric)
-            shared = own.index.intersection(both)
-            groups = trial.rows.loc[shared, "group"].tolist()
-            cells.append(shown(figure(own[shared], groups, proportion=proportion)))
-            gain = own[shared] - other[shared]
-            cells.append("" if trial is first else shown(figure(gain, groups, proportion=False)))
-        lines.append("| " + " | ".join([*cells, f"{trial.seconds:.0f}"]) + " |")
-    return "\n".join(lines)
-
-
-def figure(values: pd.Series, groups: list[str], *, proportion: bool) -> Figure:
-    """The mean with its interval by groups."""
-    known = values.to_numpy(float)
-    bootstrap = GroupBootstrap(groups, draws=2000, seed=0)
-    return bootstrap.figure(lambda rows: float(known[rows].mean()), proportion=proportion)
-
-
-def shown(known: Figure) -> str:
-    """`0.731 [0.700, 0.760]`."""
-    return f"{known.value:.3f} [{known.low:.3f}, {known.high:.3f}]"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,66 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from small_store import entry, small_store
+
+from hgmnet.errors import ConfigError
+from hgmnet.folds import deal_folds, hold_out
+
+
+def made(count: int = 90) -> list:
+    """Three classes in turn; groups of one to three neighbours of a class; some in test."""
+    return [
+        entry(
+            f"{label}/{i}.png",
+            label=label,
+            group=f"{label}{i // 4 if i % 8 < 4 else i}",
+            split="test" if i // 8 % 5 == 0 else "train" if i % 3 else "val",
+        )
+        for label in ("benign", "malignant", "normal")
+        for i in range(count // 3)
+    ]
+
+
+def test_every_image_of_train_and_val_is_in_one_fold_and_none_of_test():
+    entries = made()
+    dealt = deal_folds(entries, 4, seed=0)
+    for entry_, fold in zip(entries, dealt, strict=True):
+        assert (fold == -1) == (entry_.split == "test")
+    assert set(dealt) == {-1, 0, 1, 2, 3}
+
+
+def test_groups_stay_whole_and_classes_are_spread():
+    entries = made(300)
+    dealt = deal_folds(entries, 4, seed=1)
+    homes: dict[str, set[int]] = {}
+    for entry_, fold in zip(entries, dealt, strict=True):
+        if fold >= 0:
+            homes.setdefault(entry_.group, set()).add(int(fold))
+    assert all(len(folds) == 1 for folds in homes.values())
+    counts = Counter((e.label, int(f)) for e, f in zip(entries, dealt, strict=True) if f >= 0)
+    for label in ("benign", "malignant", "normal"):
+        shares = [counts[label, fold] for fold in range(4)]
+        assert max(shares) - min(shares) <= 8
+
+
+def test_the_deal_follows_the_seed_alone():
+    entries = made()
+    assert np.array_equal(deal_folds(entries, 3, seed=5), deal_folds(entries, 3, seed=5))
+    assert not np.array_equal(deal_folds(entries, 3, seed=5), deal_folds(entries, 3, seed=6))
+
+
+def test_too_few_images_of_a_class_are_named():
+    entries = [e for e in made() if e.label != "normal"] + [entry("normal/1.png", label="normal")]
+    with pytest.raises(ConfigError, match="3 folds need .* there are 1 images of normal"):
+        deal_folds(entries, 3, seed=0)
+
+
+def test_the_held_out_fold_is_val_and_the_others_are_train(tmp_path):
+    store = small_store(tmp_path, 36)
+    dealt = deal_folds(store.entries, 3, seed=0)
+    held = hold_out(store, dealt, 2)
+    assert np.array_equal(held.rows("val"), np.flatnonzero(dealt == 2))
+    assert np.array_equal(held.rows("train"), np.flatnonzero((dealt == 0) | (dealt == 1)))
+    assert np.array_equal(held.rows("test"), store.rows("test"))
+    assert held.images is store.images
