@@ -131,6 +131,7 @@ class Model(Frozen):
     to full resolution. `coarse`: there is a coarse net, else the fine one stands alone. `gate`:
     how the coarse map acts on the fine net (`hgmnet.models.gating`). `detach_coarse`: no gradient
     flows back through that map. `deep_supervision`: the fine decoder's blocks predict masks too.
+    `class_scales`: how many of the deepest scales the classifier sees.
     """
 
     encoder: str
@@ -145,6 +146,7 @@ class Model(Frozen):
     gate: Gates
     detach_coarse: bool
     deep_supervision: bool
+    class_scales: Annotated[int, Field(ge=1, le=5)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")

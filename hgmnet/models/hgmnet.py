@@ -16,7 +16,7 @@ from hgmnet.models.decoder import MaskDecoder
 from hgmnet.models.encoders import build_encoder
 from hgmnet.models.gating import area_resize, build_gating
 
-_RING = 5  # side of the dilation that makes the ring around the lesion, in cells of the deepest map
+_RING = 5  # side of the dilation that makes the ring around the lesion, in cells
 _NO_MASK = -20.0  # logit of a mask that nobody draws
 
 
@@ -57,8 +57,9 @@ class HGMNet(nn.Module):
         self.gating = build_gating(model.gate, channels[1:])
         deep = model.deep_supervision
         self.decoder = MaskDecoder(channels, model, deep=deep) if masks else None
+        pooled = 3 * sum(channels[-model.class_scales :])
         self.classifier = (
-            nn.Sequential(nn.Dropout(model.dropout), nn.Linear(3 * channels[-1], classes))
+            nn.Sequential(nn.Dropout(model.dropout), nn.Linear(pooled, classes))
             if model.tasks != "segmentation"
             else None
         )
@@ -87,7 +88,7 @@ class HGMNet(nn.Module):
         if coarse_mask_logits is None:
             coarse_mask_logits = mask_logits
             prob = self._map(mask_logits, coarse_mask_prob, image)
-        class_logits = self._classify(features[-1], prob)
+        class_logits = self._classify(features, prob)
         return Prediction(coarse_mask_logits, mask_logits, class_logits, gates, deep)
 
     def _coarse(self, image: Tensor) -> tuple[list[Tensor] | None, Tensor | None]:
@@ -119,22 +120,30 @@ class HGMNet(nn.Module):
         gated, gates = self.gating(features, prob)
         return [first, *gated], gates
 
-    def _classify(self, deepest: Tensor, prob: Tensor) -> Tensor:
+    def _classify(self, features: Sequence[Tensor], prob: Tensor) -> Tensor:
         if self.classifier is None:
-            return deepest.new_zeros(len(deepest), self.classes)
-        logits: Tensor = self.classifier(_lesion_pool(deepest, prob))
+            return prob.new_zeros(len(prob), self.classes)
+        seen = features[-self.model.class_scales :]
+        logits: Tensor = self.classifier(torch.cat([lesion_pool(f, prob) for f in seen], dim=1))
         return logits
 
     def _class_alone(self, image: Tensor) -> Prediction:
         nothing = torch.full_like(image[:, :1], _NO_MASK)
-        class_logits = self._classify(self.encoder(image)[-1], torch.zeros_like(nothing))
+        class_logits = self._classify(self.encoder(image), torch.zeros_like(nothing))
         return Prediction(nothing, nothing, class_logits, (), ())
 
 
-def _lesion_pool(feature: Tensor, mask_prob: Tensor) -> Tensor:
-    """Means of the deepest features over the image, the lesion and the ring around it: (B, 3 C).
+def lesion_pool(feature: Tensor, mask_prob: Tensor) -> Tensor:
+    """Means of features over the image, the lesion and the ring around it.
 
     Where the lesion's weight is nothing, the small constant makes its means tend to 0, not to NaN.
+
+    Args:
+        feature: (B, C, H / k, W / k).
+        mask_prob: (B, 1, H, W) in [0, 1].
+
+    Returns:
+        (B, 3 C); the ring is two cells wide.
     """
     inside = area_resize(mask_prob, feature)
     around = functional.max_pool2d(inside, _RING, stride=1, padding=_RING // 2)

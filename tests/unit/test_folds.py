@@ -52,7 +52,7 @@ def test_the_deal_follows_the_seed_alone():
 
 def test_too_few_images_of_a_class_are_named():
     entries = [e for e in made() if e.label != "normal"] + [entry("normal/1.png", label="normal")]
-    with pytest.raises(ConfigError, match="3 folds need .* there are 1 images of normal"):
+    with pytest.raises(ConfigError, match=r"3 folds need .* there are 1 images of normal"):
         deal_folds(entries, 3, seed=0)
 
 

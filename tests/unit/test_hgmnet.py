@@ -12,7 +12,7 @@ from hgmnet.models.encoders import TESTED
 from hgmnet.models.folder import load_model, save_model
 from hgmnet.models.gating import GAMMA_MAX, HierarchicalGating, area_resize, build_gating
 from hgmnet.models.geometry import check_size
-from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.hgmnet import HGMNet, lesion_pool
 from hgmnet.models.spec import FORMAT, Seen, Spec
 
 MODEL = params().model
@@ -38,6 +38,7 @@ VARIANTS = {
     "fine only, self": {"coarse": False, "gate": "self"},
     "rgb": {"input": "rgb"},
     "deep supervision": {"deep_supervision": True},
+    "three scales": {"class_scales": 3},
     "gradients through the map": {"detach_coarse": False},
 }
 
@@ -174,6 +175,15 @@ def test_rgb_is_the_grey_channel_three_times(image):
     grey.load_state_dict(summed)
     for one, two in zip(said(grey.eval(), image), said(rgb.eval(), image), strict=True):
         torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-4)
+
+
+def test_lesion_pool_by_hand():
+    feature = torch.arange(16.0).view(1, 1, 4, 4)
+    prob = torch.zeros(1, 1, 8, 8)
+    prob[..., :2, :2] = 1  # the first cell; its ring: the other eight within two cells
+    cells = torch.tensor([0.0, 1, 2, 4, 5, 6, 8, 9, 10])
+    expected = torch.tensor([[7.5, 0.0, cells.sum() / 8.1]])
+    torch.testing.assert_close(lesion_pool(feature, prob), expected)
 
 
 def test_a_shared_encoder_runs_once_and_is_there_once(image):
