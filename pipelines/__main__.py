@@ -34,6 +34,7 @@ COMMANDS = {
     ),
     "data": ("data", "compare a folder of images with those a model was made from"),
     "deal": ("deal", "deal the split anew, with a reason that is kept"),
+    "plan": ("plan", "propose image side, batch, epochs and precision for this machine"),
     "flow": ("flow", "run the stages through Prefect"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),
 }
