@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -122,6 +130,21 @@ class File(Frozen):
     sha256: Sha256
 
 
+_WORD, _FILE = "<word>", "<file>"
+
+
+def _kind(value: Any) -> str:
+    """Which of the two a setting is meant to be, so that an error tells of that one alone."""
+    return _FILE if isinstance(value, dict | File) else _WORD
+
+
+_AFile = Annotated[File, Tag(_FILE)]
+EncoderWeights = Annotated[
+    Annotated[Literal["imagenet", "none"], Tag(_WORD)] | _AFile, Discriminator(_kind)
+]
+InitFrom = Annotated[Annotated[Literal["none"], Tag(_WORD)] | _AFile, Discriminator(_kind)]
+
+
 class Model(Frozen):
     """HGM-Net's shape.
 
@@ -134,7 +157,7 @@ class Model(Frozen):
     """
 
     encoder: str
-    encoder_weights: Literal["imagenet", "none"] | File
+    encoder_weights: EncoderWeights
     shared_encoder: bool
     input: Literal["grey", "rgb"]
     decoder_channels: Annotated[
@@ -195,7 +218,7 @@ class Train(Frozen):
     """
 
     seed: Seed
-    init_from: Literal["none"] | File
+    init_from: InitFrom
     epochs: Natural
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
@@ -301,7 +324,8 @@ def load_params(path: Path) -> Params:
 
 def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"]) or "the file"
+        parts = (str(part) for part in problem["loc"] if part not in {_WORD, _FILE})
+        key = ".".join(parts) or "the file"
         yield f"{key}: {_said(problem)}"
 
 
@@ -312,4 +336,7 @@ def _said(problem: Any) -> str:
         return "missing"
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    return f"{problem['msg']}, got {problem['input']!r}"
+    got = f"got {problem['input']!r}"
+    if problem["loc"][-1:] == (_WORD,):
+        return f"expected {problem['ctx']['expected']} or {{path: ..., sha256: ...}}, {got}"
+    return f"{problem['msg']}, {got}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.figure import Figure
-from pipelines.report import plots, wording
+from pipelines.report import network, plots, wording
 from pipelines.report.evidence import Evidence
 from pipelines.report.gallery import DrawnShelf
 from pipelines.report.svg import strip
@@ -93,9 +93,7 @@ def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
         ("Test set (test_sha)", evidence.evaluation.test_sha),
         ("Model (sha256 of its four files)", evidence.identity),
         ("Training fingerprint", spec.fingerprint),
-        ("Encoder", f"{spec.model.encoder}, weights at the start: {spec.model.encoder_weights}"),
-        ("Gate", spec.model.gate),
-        ("Input", f"{spec.prepare.side} × {spec.prepare.side} px, {spec.prepare.fit}"),
+        *network.shape(spec),
         ("Seed", str(spec.seed)),
         ("Epochs", str(len(evidence.curves))),
         ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),

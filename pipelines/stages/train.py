@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from hgmnet.config import Data, Frozen, Model, Prepare, Train
+from hgmnet.config import Data, File, Frozen, Model, Prepare, Train
 from hgmnet.data.store import open_store
+from hgmnet.errors import ConfigError
 from hgmnet.learner import EpochFigures
 from hgmnet.models.folder import save_model
 from hgmnet.training import fit, quiet_lightning
@@ -18,9 +19,11 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
     """Write weights.safetensors, model.json and the curves.
 
     Raises:
+        ConfigError: `init_from` names the folder that this stage writes.
         HgmnetError: as `hgmnet.training.fit` does.
     """
     workspace = Workspace(root, data.name)
+    refuse_own(workspace, train)
     sections: dict[str, Frozen] = {"data": data, "prepare": prepare, "model": model, "train": train}
     mark = fingerprint(root, "train", data.name, sections)
     checkpoints = workspace.state / "checkpoints" / mark
@@ -52,6 +55,20 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
     write_json(workspace.train_metrics, trained.curves[-1])
     curves.finish("FINISHED")
     shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def refuse_own(workspace: Workspace, train: Train) -> None:
+    """Refuse to start from what the stage itself writes: DVC removes that before it runs.
+
+    Raises:
+        ConfigError: `init_from` names models/hgmnet.
+    """
+    parent, own = train.init_from, workspace.model.resolve()
+    if isinstance(parent, File) and (workspace.root / parent.path).resolve() == own:
+        raise ConfigError(
+            f"train.init_from: {parent.path} is where this training will be written, and DVC "
+            f"empties it before; keep a copy and name that: cp -r {parent.path} models/parent"
+        )
 
 
 def _line(figures: EpochFigures, epochs: int) -> str:
