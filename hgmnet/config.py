@@ -23,6 +23,8 @@ from hgmnet.errors import ConfigError
 
 NORMAL = "normal"
 MALIGNANT = "malignant"
+UNCLASSIFIED = "unclassified"
+"""What stands in a class's place where a model tells none."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -52,6 +54,9 @@ class Data(Frozen):
     def _known(self) -> Self:
         if MALIGNANT not in self.classes or len(set(self.classes)) != len(self.classes):
             msg = f"classes: expected different names with `{MALIGNANT}` among them"
+            raise ValueError(msg)
+        if UNCLASSIFIED in self.classes:
+            msg = f"classes: `{UNCLASSIFIED}` means that a model tells no class; take another name"
             raise ValueError(msg)
         return self
 
@@ -169,6 +174,16 @@ class Model(Frozen):
     detach_coarse: bool
     deep_supervision: bool
     dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def segments(self) -> bool:
+        """Whether it learns masks."""
+        return self.tasks != "classification"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it learns the class."""
+        return self.tasks != "segmentation"
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -32,8 +32,8 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
     quiet_lightning()
 
     def tell(figures: EpochFigures) -> None:
-        curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}))
-        print(_line(figures, train.epochs), flush=True)
+        curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}, exclude_none=True))
+        print(epoch_line(figures, train.epochs), flush=True)
 
     try:
         trained = fit(
@@ -52,7 +52,7 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
         raise
     save_model(workspace.model, trained.network, trained.spec)
     write_rows(workspace.curves, EpochFigures, trained.curves)
-    write_json(workspace.train_metrics, trained.curves[-1])
+    write_json(workspace.train_metrics, trained.curves[-1].model_dump(exclude_none=True))
     curves.finish("FINISHED")
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -71,12 +71,17 @@ def refuse_own(workspace: Workspace, train: Train) -> None:
         )
 
 
-def _line(figures: EpochFigures, epochs: int) -> str:
-    return (
-        f"epoch {figures.epoch}/{epochs}: loss {figures.train_loss:.3f}, val loss "
-        f"{figures.val_loss:.3f}, lesion Dice {figures.val_lesion_dice:.3f} (coarse "
-        f"{figures.val_coarse_dice:.3f}), accuracy {figures.val_accuracy:.3f}"
-    )
+def epoch_line(figures: EpochFigures, epochs: int) -> str:
+    """An epoch in a line, of what the model learns."""
+    losses = f"loss {figures.train_loss:.3f}, val loss {figures.val_loss:.3f}"
+    line = f"epoch {figures.epoch}/{epochs}: {losses}"
+    if figures.val_lesion_dice is not None:
+        line += f", lesion Dice {figures.val_lesion_dice:.3f}"
+    if figures.val_coarse_dice is not None:
+        line += f" (coarse {figures.val_coarse_dice:.3f})"
+    if figures.val_accuracy is not None:
+        line += f", accuracy {figures.val_accuracy:.3f}"
+    return line
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str | float | bool]]:
