@@ -34,6 +34,7 @@ COMMANDS = {
     ),
     "data": ("data", "compare a folder of images with those a model was made from"),
     "deal": ("deal", "deal the split anew, with a reason that is kept"),
+    "study": ("study", "train the settings with several seeds, and tell how far figures spread"),
     "flow": ("flow", "run the stages through Prefect"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),
 }

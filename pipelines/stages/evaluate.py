@@ -72,7 +72,13 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
 class Finder(Protocol):
     """One model, or several as one."""
 
-    spec: Spec
+    @property
+    def spec(self) -> Spec:
+        """How it sees an image, and what it learnt."""
+
+    @property
+    def identity(self) -> str:
+        """The sha256 that it is known by."""
 
     def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Finding]:
         """Find in each image, grey (H, W) uint8 of any size."""
