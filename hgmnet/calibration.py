@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from hgmnet.config import MALIGNANT, Calibrate
+from hgmnet.config import MALIGNANT, Calibrate, Model
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference import Raw, softmax
 from hgmnet.models.spec import Operating
@@ -23,8 +23,13 @@ def calibrate(
     classes: tuple[str, ...],
     shares: NDArray[np.float64],
     aim: Calibrate,
+    model: Model,
+    temperature: float | None = None,
 ) -> Operating:
-    """Choose the operating point.
+    """Choose the operating point, as far as the model has one.
+
+    A model for segmentation alone says the same of every image's class: its temperature stays 1,
+    and there is no malignant threshold. One for classification alone has no minimum area (0).
 
     Args:
         raw: what the network says of the N val images.
@@ -33,26 +38,37 @@ def calibrate(
         classes: their names.
         shares: how much of the square each image takes up, (N,) in (0, 1].
         aim: what to aim at.
+        model: what the network learns.
+        temperature: of the class logits; None: the likeliest is looked for.
 
     Raises:
-        InvalidDataError: val holds no malignant image.
+        InvalidDataError: val holds no malignant image, and the model tells classes.
     """
-    temperature = fit_temperature(raw.class_logits, labels)
-    malignant = classes.index(MALIGNANT)
-    score = softmax(raw.class_logits / temperature)[:, malignant]
-    positives = score[labels == malignant]
+    threshold = None
+    if not model.classifies:
+        temperature = 1.0
+    else:
+        temperature = temperature or fit_temperature(raw.class_logits, labels)
+        malignant = classes.index(MALIGNANT)
+        score = softmax(raw.class_logits / temperature)[:, malignant]
+        threshold = threshold_for(_some(score[labels == malignant]), aim.malignant_sensitivity)
+    area = minimum_area(raw.mask_prob >= MASK_THRESHOLD, masks > 0, shares)
+    return Operating(
+        temperature=temperature,
+        mask_threshold=MASK_THRESHOLD,
+        min_area=area if model.segments else 0.0,
+        malignant_threshold=threshold,
+        normal_means_no_mask=aim.normal_means_no_mask,
+        mirror=aim.mirror,
+    )
+
+
+def _some(positives: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(positives):
         raise InvalidDataError(
             "val has no malignant image, so no threshold can be chosen; add images, or deal anew"
         )
-    return Operating(
-        temperature=temperature,
-        mask_threshold=MASK_THRESHOLD,
-        min_area=minimum_area(raw.mask_prob >= MASK_THRESHOLD, masks > 0, shares),
-        malignant_threshold=threshold_for(positives, aim.malignant_sensitivity),
-        normal_means_no_mask=aim.normal_means_no_mask,
-        mirror=aim.mirror,
-    )
+    return positives
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -15,6 +23,8 @@ from hgmnet.errors import ConfigError
 
 NORMAL = "normal"
 MALIGNANT = "malignant"
+UNCLASSIFIED = "unclassified"
+"""What stands in a class's place where a model tells none."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -44,6 +54,9 @@ class Data(Frozen):
     def _known(self) -> Self:
         if MALIGNANT not in self.classes or len(set(self.classes)) != len(self.classes):
             msg = f"classes: expected different names with `{MALIGNANT}` among them"
+            raise ValueError(msg)
+        if UNCLASSIFIED in self.classes:
+            msg = f"classes: `{UNCLASSIFIED}` means that a model tells no class; take another name"
             raise ValueError(msg)
         return self
 
@@ -122,6 +135,21 @@ class File(Frozen):
     sha256: Sha256
 
 
+_WORD, _FILE = "<word>", "<file>"
+
+
+def _kind(value: Any) -> str:
+    """Which of the two a setting is meant to be, so that an error tells of that one alone."""
+    return _FILE if isinstance(value, dict | File) else _WORD
+
+
+_AFile = Annotated[File, Tag(_FILE)]
+EncoderWeights = Annotated[
+    Annotated[Literal["imagenet", "none"], Tag(_WORD)] | _AFile, Discriminator(_kind)
+]
+InitFrom = Annotated[Annotated[Literal["none"], Tag(_WORD)] | _AFile, Discriminator(_kind)]
+
+
 class Model(Frozen):
     """HGM-Net's shape.
 
@@ -135,7 +163,7 @@ class Model(Frozen):
     """
 
     encoder: str
-    encoder_weights: Literal["imagenet", "none"] | File
+    encoder_weights: EncoderWeights
     shared_encoder: bool
     input: Literal["grey", "rgb"]
     decoder_channels: Annotated[
@@ -148,6 +176,16 @@ class Model(Frozen):
     deep_supervision: bool
     class_scales: Annotated[int, Field(ge=1, le=5)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def segments(self) -> bool:
+        """Whether it learns masks."""
+        return self.tasks != "classification"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it learns the class."""
+        return self.tasks != "segmentation"
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -197,7 +235,7 @@ class Train(Frozen):
     """
 
     seed: Seed
-    init_from: Literal["none"] | File
+    init_from: InitFrom
     epochs: Natural
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
@@ -303,7 +341,8 @@ def load_params(path: Path) -> Params:
 
 def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"]) or "the file"
+        parts = (str(part) for part in problem["loc"] if part not in {_WORD, _FILE})
+        key = ".".join(parts) or "the file"
         yield f"{key}: {_said(problem)}"
 
 
@@ -314,4 +353,7 @@ def _said(problem: Any) -> str:
         return "missing"
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    return f"{problem['msg']}, got {problem['input']!r}"
+    got = f"got {problem['input']!r}"
+    if problem["loc"][-1:] == (_WORD,):
+        return f"expected {problem['ctx']['expected']} or {{path: ..., sha256: ...}}, {got}"
+    return f"{problem['msg']}, {got}"

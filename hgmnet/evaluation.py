@@ -1,12 +1,12 @@
 """From findings to figures: a row of counts an image, and every figure from the rows alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
 from hgmnet import metrics
-from hgmnet.config import MALIGNANT
+from hgmnet.config import MALIGNANT, Model
 from hgmnet.data.resample import Mask
 from hgmnet.data.store import Entry
 from hgmnet.figure import Figure
@@ -17,39 +17,58 @@ MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")
 
 
-def image_row(entry: Entry, finding: Finding, truth: Mask) -> dict[str, str | int | float]:
+def image_row(
+    entry: Entry, finding: Finding, truth: Mask, model: Model
+) -> dict[str, str | int | float]:
     """One row of per_image.csv: who the image is, pixel counts at native size, class and probs.
 
     Counts come thrice: of the fine net's mask, `coarse_` of the coarse net's, and `served_` of the
-    mask after minimum area and the consistency rule.
+    mask after minimum area and the consistency rule. What the model does not tell is left out.
     """
     row: dict[str, str | int | float] = entry.model_dump(exclude={"masks"})
     masks = (finding.raw_mask, finding.coarse_mask, finding.mask)
     for prefix, mask in zip(MASKS, masks, strict=True):
+        if not model.segments or (prefix == "coarse_" and not model.coarse):
+            continue
         counts = metrics.count_pixels(mask, truth)
         row |= {prefix + name: count for name, count in zip(COUNTS, counts, strict=True)}
     row |= {"predicted": finding.predicted, "decision": finding.decision}
-    return row | {f"prob_{name}": round(prob, 6) for name, prob in finding.probs.items()}
+    probs = finding.probs if model.classifies else {}
+    return row | {f"prob_{name}": round(prob, 6) for name, prob in probs.items()}
 
 
 def columns(classes: Sequence[str]) -> list[str]:
-    """The columns of per_image.csv, in order."""
+    """The columns of per_image.csv, in order; a cell is empty where the model tells nothing."""
     known = [name for name in Entry.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
     return [*known, *counts, "predicted", "decision", *(f"prob_{name}" for name in classes)]
 
 
 def figures(
-    table: pd.DataFrame, classes: Sequence[str], draws: int, seed: int
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    draws: int,
+    seed: int,
+    *,
+    model: Model,
+    only: Collection[str] = (),
 ) -> dict[str, Figure]:
-    """Every figure of the images in `table` (rows of per_image.csv), with its 95 % interval."""
+    """Every figure of the images in `table` (rows of per_image.csv), with its 95 % interval.
+
+    Args:
+        table: of one split.
+        classes: their names.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+        model: what it learns; of the rest there are no figures.
+        only: names of figures; empty: all.
+    """
     found: dict[str, Figure] = {}
-    lesion = table[table["tp"] + table["fn"] > 0]
-    empty = table[table["tp"] + table["fn"] == 0]
-    for name, part, proportion, statistic in [
-        *_segmentation(lesion, empty, table),
-        *_classification(table, classes),
-    ]:
+    tasks = _segmentation(table, coarse=model.coarse) if model.segments else []
+    tasks += _classification(table, classes) if model.classifies else []
+    for name, part, proportion, statistic in tasks:
+        if only and name not in only:
+            continue
         bootstrap = GroupBootstrap(part["group"].tolist(), draws, seed)
         found[name] = bootstrap.figure(statistic, proportion=proportion)
     return found
@@ -58,7 +77,10 @@ def figures(
 Task = tuple[str, pd.DataFrame, bool, Callable[[Rows], float]]
 
 
-def _segmentation(lesion: pd.DataFrame, empty: pd.DataFrame, table: pd.DataFrame) -> list[Task]:
+def _segmentation(table: pd.DataFrame, *, coarse: bool) -> list[Task]:
+    lesion = table[table["tp"] + table["fn"] > 0]
+    empty = table[table["tp"] + table["fn"] == 0]
+
     def dice(part: pd.DataFrame, prefix: str = "") -> Callable[[Rows], float]:
         return _mean(metrics.dice(*(_ints(part, prefix + name) for name in COUNTS[:3])))
 
@@ -68,7 +90,7 @@ def _segmentation(lesion: pd.DataFrame, empty: pd.DataFrame, table: pd.DataFrame
     overlap = metrics.iou(*(_ints(lesion, name) for name in COUNTS[:3]))
     return [
         ("lesion_dice", lesion, False, dice(lesion)),
-        ("coarse_lesion_dice", lesion, False, dice(lesion, "coarse_")),
+        *([("coarse_lesion_dice", lesion, False, dice(lesion, "coarse_"))] if coarse else []),
         ("served_lesion_dice", lesion, False, dice(lesion, "served_")),
         ("lesion_iou", lesion, False, _mean(overlap)),
         ("dice_all", table, False, dice(table, "served_")),

@@ -1,6 +1,6 @@
 """From an image to a finding: resample, predict, calibrate, decide, and back to native size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hgmnet.config import MALIGNANT, NORMAL
+from hgmnet.config import MALIGNANT, NORMAL, UNCLASSIFIED
 from hgmnet.data.resample import Grey, Mask, Prob, fit_image, unfit
 from hgmnet.models.folder import load_model
 from hgmnet.models.hgmnet import HGMNet
@@ -38,6 +38,9 @@ class Finding:
     malignant from its threshold on. `raw_mask`, `coarse_mask`: the fine and the coarse net's mask
     at the mask threshold. `mask`: the mask served, after minimum area and the consistency rule.
     `lesion_area`: its pixels. `box`: left, top, right, bottom (exclusive), None without a lesion.
+
+    A model for segmentation alone leaves every image `unclassified`, its `probs` all equal; one for
+    classification alone finds empty masks.
     """
 
     probs: dict[str, float]
@@ -82,13 +85,27 @@ class Predictor:
 
     def stream(self, images: Sequence[Grey], batch_size: int = 16) -> Iterator[Finding]:
         """As `predict`, but no more than a batch of findings is in memory at a time."""
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            square = np.stack([fit_image(image, self.spec.prepare) for image in batch])
-            raw = infer(self.network, self.spec, square, mirror=self.operating.mirror)
-            for i, image in enumerate(batch):
-                height, width = image.shape
-                yield find(raw, i, (height, width), self.spec, self.operating)
+        return stream(self.look, self.spec, self.operating, images, batch_size)
+
+    def look(self, square: Grey) -> Raw:
+        """What the network says of prepared images, (B, S, S) uint8."""
+        return infer(self.network, self.spec, square, mirror=self.operating.mirror)
+
+
+def stream(
+    look: Callable[[Grey], Raw],
+    spec: Spec,
+    operating: Operating,
+    images: Sequence[Grey],
+    batch_size: int,
+) -> Iterator[Finding]:
+    """Find in each image, grey (H, W) uint8 of any size, by what `look` says of squares."""
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        raw = look(np.stack([fit_image(image, spec.prepare) for image in batch]))
+        for i, image in enumerate(batch):
+            height, width = image.shape
+            yield find(raw, i, (height, width), spec, operating)
 
 
 def infer(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Raw:
@@ -123,13 +140,16 @@ def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operat
         operating: the operating point.
     """
     probs = softmax(raw.class_logits[i] / operating.temperature)
-    decision = decide(probs, spec.classes, operating.malignant_threshold)
+    predicted, decision = UNCLASSIFIED, UNCLASSIFIED
+    if operating.malignant_threshold is not None:
+        predicted = spec.classes[int(probs.argmax())]
+        decision = decide(probs, spec.classes, operating.malignant_threshold)
     raw_mask = unfit(raw.mask_prob[i], *shape, spec.prepare) >= operating.mask_threshold
     coarse = unfit(raw.coarse_mask_prob[i], *shape, spec.prepare)
     mask = serve(raw_mask, decision, operating)
     return Finding(
         probs=dict(zip(spec.classes, map(float, probs), strict=True)),
-        predicted=spec.classes[int(probs.argmax())],
+        predicted=predicted,
         decision=decision,
         mask=mask,
         raw_mask=raw_mask,

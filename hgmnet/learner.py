@@ -27,6 +27,7 @@ from hgmnet.models.spec import Spec
 class EpochFigures(BaseModel):
     """What an epoch showed; Dice and accuracy on the prepared val images, at 0.5 and the argmax.
 
+    What the model does not learn is None.
     `gate_correlation`: Pearson's, of the gates with the coarse map at their scale, mean over
     scales. `gate_gamma`: mean absolute strength of the gate. Both are 0 where there is no gate.
     """
@@ -37,9 +38,9 @@ class EpochFigures(BaseModel):
     learning_rate: float
     train_loss: float
     val_loss: float
-    val_lesion_dice: float
-    val_coarse_dice: float
-    val_accuracy: float
+    val_lesion_dice: float | None
+    val_coarse_dice: float | None
+    val_accuracy: float | None
     gate_correlation: float
     gate_gamma: float
 
@@ -162,7 +163,7 @@ class Learner(lightning.LightningModule):
         """Note the figures of the epoch: validation runs at its end."""
         total = {k: float(sum(float(part[k]) for part in self._val)) for k in self._val[0]}
         n, lesions = total["n"], max(total["lesions"], 1.0)
-        gating = self.averaged.gating
+        gating, model = self.averaged.gating, self.spec.model
         gammas = gating.gamma() if isinstance(gating, HierarchicalGating) else [torch.zeros(1)]
         self.curves.append(
             EpochFigures(
@@ -170,9 +171,9 @@ class Learner(lightning.LightningModule):
                 learning_rate=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
                 train_loss=float(torch.stack(self._losses).mean()),
                 val_loss=total["loss"] / n,
-                val_lesion_dice=total["dice"] / lesions,
-                val_coarse_dice=total["coarse"] / lesions,
-                val_accuracy=total["correct"] / n,
+                val_lesion_dice=total["dice"] / lesions if model.segments else None,
+                val_coarse_dice=total["coarse"] / lesions if model.coarse else None,
+                val_accuracy=total["correct"] / n if model.classifies else None,
                 gate_correlation=total["correlation"] / n,
                 gate_gamma=sum(float(g.abs().mean()) for g in gammas) / len(gammas),
             )

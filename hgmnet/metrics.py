@@ -34,6 +34,12 @@ HIGHER_IS_BETTER = {
 """Each figure and its direction; beside them `sensitivity_<class>` and `specificity_<class>`."""
 
 
+def known(classes: Sequence[str]) -> list[str]:
+    """The names of all figures that a model of these classes can have, sorted."""
+    by_class = [f"{kind}_{name}" for kind in ("sensitivity", "specificity") for name in classes]
+    return sorted([*HIGHER_IS_BETTER, *by_class])
+
+
 def higher_is_better(metric: str) -> bool:
     """The direction of a metric.
 

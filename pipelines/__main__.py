@@ -35,6 +35,7 @@ COMMANDS = {
     "data": ("data", "compare a folder of images with those a model was made from"),
     "deal": ("deal", "deal the split anew, with a reason that is kept"),
     "plan": ("plan", "propose image side, batch, epochs and precision for this machine"),
+    "study": ("study", "train the settings with several seeds, and tell how far figures spread"),
     "flow": ("flow", "run the stages through Prefect"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),
 }

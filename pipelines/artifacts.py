@@ -205,8 +205,14 @@ class Evaluation(Frozen):
     baselines: dict[str, Figure]
 
 
+MISSING = "missing"
+
+
 class CheckResult(Frozen):
-    """One check of the gate: the value that was held against the bound, and what came of it."""
+    """One check of the gate: the value that was held against the bound, and what came of it.
+
+    `reason`: `missing` where the model has no such figure.
+    """
 
     metric: str
     on: Literal["point", "conservative"]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hgmnet.config import Model
 from hgmnet.data import images
 from hgmnet.data.busi import is_image, mask_of
 from hgmnet.data.images import Grey
@@ -44,7 +45,7 @@ def measure_folder(folder: Path, predictor: Predictor) -> Measured:
         seen = [look for _, look in batch if look is not None]
         facts += [look.facts.model_dump() for look in seen]
         new = [look.grey for look in seen if look.pixel_sha256 not in trained_on]
-        said += map(say, predictor.predict(new))
+        said += (say(finding, predictor.spec.model) for finding in predictor.predict(new))
     if not facts:
         msg = f"none of the {len(names)} images in {folder} can be read; name a folder of scans"
         raise InvalidDataError(msg)
@@ -61,10 +62,17 @@ def measure_images(paths: Iterable[Path]) -> list[Facts]:
         return list(pool.map(lambda path: measure(_read(path)), paths))
 
 
-def say(finding: Finding) -> dict[str, float]:
-    """What a model says of an image, as columns: lesion area as served, as a share; confidence."""
-    area = finding.lesion_area / finding.mask.size
-    return {"lesion_area": round(area, 6), "confidence": round(max(finding.probs.values()), 6)}
+def say(finding: Finding, model: Model) -> dict[str, float]:
+    """What a model says of an image, as columns: lesion area as served, as a share; confidence.
+
+    What it does not learn is left out.
+    """
+    said = {}
+    if model.segments:
+        said["lesion_area"] = round(finding.lesion_area / finding.mask.size, 6)
+    if model.classifies:
+        said["confidence"] = round(max(finding.probs.values()), 6)
+    return said
 
 
 def by_column(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:

@@ -51,7 +51,8 @@ class HGMNetModel(PythonModel):
             params: unused.
 
         Returns:
-            A row an image; left, top, right, bottom are missing where no lesion is found.
+            A row an image; left, top, right, bottom are missing where no lesion is found. A model
+            for segmentation alone says `unclassified`, with equal probabilities.
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE, where a row holds no image.

@@ -68,7 +68,7 @@ def _failure(check: CheckResult) -> str:
     if name[1:2].islower():  # not AUROC
         name = name[0].lower() + name[1:]
     if check.value is None:
-        return f"{name} could not be computed"
+        return f"{name} {wording.absent(check)}"
     end = " (conservative end)" if check.on == "conservative" else ""
     sign = "<" if check.value < check.bound else ">"
     return f"{name}{end} {wording.held(check)} {sign} {wording.limit(check)}"

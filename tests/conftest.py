@@ -28,6 +28,15 @@ def busi() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def pretrained() -> Path:
+    """Files of ImageNet weights; set WEIGHTS to say where, else beside the checkout."""
+    folder = Path(os.environ.get("WEIGHTS", REPOSITORY.parent / "shared/weights"))
+    if not folder.is_dir():
+        pytest.skip("ImageNet weights are not here; set WEIGHTS=<folder> to run this test")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def no_store_left() -> Iterator[None]:
     """MLflow's fluent calls leave a store's address in the process, for the tests that follow."""

@@ -22,7 +22,10 @@ TESTED = (
 )
 """Those that the tests hold to the contract; any other of smp's with five scales should do."""
 
-_HEADS = ("fc.", "classifier.", "head.", "last_linear.")
+_HEADS = (
+    *("fc.", "classifier.", "head.", "last_linear."),  # torchvision, timm, and smp's own
+    *("conv_head.", "norm_head.", "bn2."),  # between features and classifier, timm
+)
 _SHOWN = 5
 
 
@@ -78,12 +81,13 @@ def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[st
     given = _read(file, root)
     own = encoder.state_dict()
     prefix = "model." if all(key.startswith("model.") for key in own) else ""
-    found = {prefix + key: value for key, value in given.items() if not key.startswith(_HEADS)}
+    placed = {prefix + key.removeprefix(prefix): value for key, value in given.items()}
+    found = {k: v for k, v in placed.items() if k in own or not _is_head(k.removeprefix(prefix))}
     fitted = {key: _to_channels(value, own.get(key)) for key, value in found.items()}
-    wrong = [_problem(key, value, own) for key, value in fitted.items()]
+    wrong = [_problem(key, value, own) for key, value in sorted(fitted.items())]
     if problems := [problem for problem in wrong if problem]:
         raise ConfigError(f"{file.path} does not fit the encoder: {few(problems)}")
-    encoder.load_state_dict(fitted, strict=False)
+    nn.Module.load_state_dict(encoder, fitted, strict=False)  # smp's DenseNet takes no `strict`
     return tuple(k for k in own if k not in fitted and not k.endswith("num_batches_tracked"))
 
 
@@ -122,6 +126,10 @@ def _read(file: File, root: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise ConfigError(f"{file.path} is no safetensors file: {error}") from None
     return weights
+
+
+def _is_head(key: str) -> bool:
+    return key.startswith(_HEADS)
 
 
 def _to_channels(value: Tensor, own: Tensor | None) -> Tensor:

@@ -58,14 +58,15 @@ class Operating(Frozen):
     """operating.json: how logits become findings.
 
     `min_area`: a smaller mask, as a share of the image, is dropped. `malignant_threshold`: the
-    calibrated probability from which the decision is malignant. `normal_means_no_mask`: a decision
+    calibrated probability from which the decision is malignant, None for a model that tells no
+    class. `normal_means_no_mask`: a decision
     for normal takes the mask away. `mirror`: average with the mirrored image.
     """
 
     temperature: Positive
     mask_threshold: Annotated[float, Field(gt=0, lt=1)]
     min_area: Fraction
-    malignant_threshold: Fraction
+    malignant_threshold: Fraction | None
     normal_means_no_mask: bool
     mirror: bool
 

@@ -48,6 +48,11 @@ def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root:
         ConfigError: the folder is absent, damaged or another model, or of another shape.
     """
     folder = root / parent.path
+    if not folder.is_dir():
+        raise ConfigError(
+            f"train.init_from: there is no folder {folder}; put the model there, or set "
+            "init_from: none"
+        )
     sha256 = identity(folder)
     if sha256 != parent.sha256:
         raise ConfigError(

@@ -15,6 +15,8 @@ from pipelines.artifacts import (
     read_table,
 )
 
+_COUNTS = ("tp", "fp", "fn", "coarse_tp", "coarse_fp", "coarse_fn")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -22,7 +24,8 @@ class Case:
 
     `image`: its path below raw/. `tp`, `fp`, `fn`: pixels of the fine net's mask against the truth,
     at native size; `coarse_*`: of the coarse net's. `served`: pixels of the mask served. `probs`:
-    calibrated, by class.
+    calibrated, by class. Counts of what the model does not tell are 0, and `probs` is empty for one
+    that tells no class.
     """
 
     image: str
@@ -119,19 +122,18 @@ def _epoch(row: Mapping[str, str]) -> dict[str, float]:
 
 
 def _case(row: Mapping[str, str]) -> Case:
-    probs = {k.removeprefix("prob_"): float(v) for k, v in row.items() if k.startswith("prob_")}
+    probs = {
+        key.removeprefix("prob_"): float(value)
+        for key, value in row.items()
+        if key.startswith("prob_") and value
+    }
     return Case(
         image=row["image"],
         split=row["split"],
         label=row["label"],
         pixels=int(row["height"]) * int(row["width"]),
-        tp=int(row["tp"]),
-        fp=int(row["fp"]),
-        fn=int(row["fn"]),
-        coarse_tp=int(row["coarse_tp"]),
-        coarse_fp=int(row["coarse_fp"]),
-        coarse_fn=int(row["coarse_fn"]),
-        served=int(row["served_tp"]) + int(row["served_fp"]),
+        **{name: int(row[name] or 0) for name in _COUNTS},
+        served=int(row["served_tp"] or 0) + int(row["served_fp"] or 0),
         predicted=row["predicted"],
         decision=row["decision"],
         probs=probs,

@@ -115,10 +115,10 @@ def _normals(normals: Sequence[Case], false: Sequence[Case]) -> str:
 
 
 def _told(case: Case) -> str:
-    prob = case.probs[case.decision]
+    said = f" → {case.decision} ({case.probs[case.decision]:.2f})" if case.probs else ""
     dice = "" if case.dice is None else f", Dice {case.dice:.3f}"
     unserved = ", mask not served" if case.tp + case.fp and not case.served else ""
-    return f"{case.label} → {case.decision} ({prob:.2f}){dice}{unserved}"
+    return f"{case.label}{said}{dice}{unserved}"
 
 
 def _extent(mask: Mask) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipelines.report import page, wording
+from pipelines.report import network, page, wording
 from pipelines.report.evidence import Evidence
 from pipelines.templates import templates
 
@@ -19,6 +19,7 @@ def render_model_card(evidence: Evidence) -> str:
             verdict=wording.verdict(evidence),
             words=wording,
             counts=page.class_counts(evidence),
+            network=network.summary(evidence.spec),
             lineage=page.lineage(evidence),
         )
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.figure import Figure
-from pipelines.report import plots, wording
+from pipelines.report import network, plots, wording
 from pipelines.report.evidence import Evidence
 from pipelines.report.gallery import DrawnShelf
 from pipelines.report.svg import strip
@@ -33,7 +33,8 @@ def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
         for metric in wording.HEADLINES
         if metric in evidence.figures and evidence.figures[metric].value is not None
     ]
-    classes = evidence.spec.classes
+    classes, model = evidence.spec.classes, evidence.spec.model
+    lesions = plots.lesion_plots(evidence.shown, coarse=model.coarse) if model.segments else ()
     return (
         templates(Path(__file__).parent)
         .get_template("report.html.j2")
@@ -46,8 +47,9 @@ def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
             headlines=headlines,
             has_paper=any(row.paper for row in headlines),
             training=plots.training_plots(evidence.curves),
-            class_plots=plots.class_plots(evidence.shown),
-            lesion_plots=plots.lesion_plots(evidence.shown),
+            model=model,
+            class_plots=plots.class_plots(evidence.shown) if model.classifies else (),
+            lesion_plots=lesions,
             classes=classes,
             confusion=plots.confusion(evidence.shown, classes),
             shelves=shelves,
@@ -87,23 +89,33 @@ def class_counts(evidence: Evidence) -> tuple[tuple[str, int, int, int | None], 
 
 def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
     """What the version was made from, as terms and values."""
-    spec, operating = evidence.spec, evidence.operating
+    spec = evidence.spec
     return (
         ("Data set", evidence.evaluation.data),
         ("Test set (test_sha)", evidence.evaluation.test_sha),
         ("Model (sha256 of its four files)", evidence.identity),
         ("Training fingerprint", spec.fingerprint),
-        ("Encoder", f"{spec.model.encoder}, weights at the start: {spec.model.encoder_weights}"),
-        ("Gate", spec.model.gate),
-        ("Input", f"{spec.prepare.side} × {spec.prepare.side} px, {spec.prepare.fit}"),
+        *network.shape(spec),
         ("Seed", str(spec.seed)),
         ("Epochs", str(len(evidence.curves))),
         ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),
+        *_operating(evidence),
+    )
+
+
+def _operating(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """How its answers become findings, of what it learns."""
+    model, operating = evidence.spec.model, evidence.operating
+    threshold = operating.malignant_threshold
+    classes = (
         ("Temperature", f"{operating.temperature:.3f}"),
-        ("Malignant from", f"probability {operating.malignant_threshold:.3f}"),
+        ("Malignant from", "never" if threshold is None else f"probability {threshold:.3f}"),
+    )
+    masks = (
         ("Mask threshold", f"{operating.mask_threshold:.3f}"),
         ("Minimum lesion area", f"{100 * operating.min_area:.3g} % of the image"),
     )
+    return (classes if model.classifies else ()) + (masks if model.segments else ())
 
 
 def _strip(figure: Figure, bounds: Sequence[tuple[float, float]]) -> str:

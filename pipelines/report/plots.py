@@ -56,10 +56,10 @@ def class_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
     return ((_roc(cases, positives),) if both else ()) + (_reliability(cases),)
 
 
-def lesion_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
+def lesion_plots(cases: Sequence[Case], *, coarse: bool) -> tuple[Plot, ...]:
     """Lesion size against Dice, and how Dice is spread; nothing where no image has a lesion."""
     lesions = [(case, case.dice) for case in cases if case.dice is not None]
-    return (_sizes(lesions), _spread(lesions)) if lesions else ()
+    return (_sizes(lesions), _spread(lesions, coarse=coarse)) if lesions else ()
 
 
 def confusion(cases: Sequence[Case], classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -159,13 +159,14 @@ def _sizes(lesions: Sequence[tuple[Case, float]]) -> Plot:
     return Plot("Lesion size against Dice", chart.svg(), caption)
 
 
-def _spread(lesions: Sequence[tuple[Case, float]]) -> Plot:
+def _spread(lesions: Sequence[tuple[Case, float]], *, coarse: bool) -> Plot:
     chart = Chart("How Dice is spread", unit("Dice"), unit("share of lesions with at least this"))
-    fine = [dice for _, dice in lesions]
-    coarse = [case.coarse_dice or 0.0 for case, _ in lesions]
-    for dices, style, label in ((fine, "s1", "fine net"), (coarse, "s2", "coarse net")):
+    told = [([dice for _, dice in lesions], "s1", "fine net")]
+    if coarse:
+        told.append(([case.coarse_dice or 0.0 for case, _ in lesions], "s2", "coarse net"))
+    for dices, style, label in told:
         levels = [i / 100 for i in range(101)]
         shares = [(at, sum(dice >= at for dice in dices) / len(dices)) for at in levels]
         chart.line(shares, style, label)
-    middle = f"Median Dice: fine net {median(fine):.3f}, coarse net {median(coarse):.3f}."
-    return Plot("How Dice is spread", chart.svg(), middle)
+    middle = ", ".join(f"{label} {median(dices):.3f}" for dices, _, label in told)
+    return Plot("How Dice is spread", chart.svg(), f"Median Dice: {middle}.")

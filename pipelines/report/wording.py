@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hgmnet.drift import DriftReport
 from hgmnet.figure import Figure
 from hgmnet.metrics import higher_is_better
-from pipelines.artifacts import CheckResult
+from pipelines.artifacts import MISSING, CheckResult
 from pipelines.report.evidence import Evidence
 
 HEADLINES = (
@@ -102,10 +102,17 @@ def verdict(evidence: Evidence) -> Verdict:
 def broken(check: CheckResult) -> str:
     """Why a check failed, as a clause."""
     if check.value is None:
-        return f"{title(check.metric)} could not be computed"
+        return f"{title(check.metric)} {absent(check)}"
     side = "below" if higher_is_better(check.metric) else "above"
     end = "" if check.on == "point" else " at its conservative end"
     return f"{title(check.metric)}{end} is {held(check)}, {side} {limit(check)}"
+
+
+def absent(check: CheckResult) -> str:
+    """Why a check has no value."""
+    if check.reason == MISSING:
+        return "is missing: the model does not tell it"
+    return "could not be computed"
 
 
 def held(check: CheckResult) -> str:

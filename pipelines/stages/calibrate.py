@@ -1,6 +1,6 @@
 """Stage calibrate: choose the operating point on val, and keep what the images are like."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +8,13 @@ import torch
 
 from hgmnet.calibration import calibrate as choose
 from hgmnet.config import Calibrate, Data, Prepare
-from hgmnet.data.resample import placed
+from hgmnet.data.resample import Grey, placed
 from hgmnet.data.store import Entry, Store, open_store
 from hgmnet.drift import Column, Profile, summarise
 from hgmnet.inference import Raw, find, infer
 from hgmnet.metrics import class_indices
 from hgmnet.models.folder import load_model, save_operating
-from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import PROFILE, Spec
+from hgmnet.models.spec import PROFILE, Operating, Spec
 from pipelines.artifacts import Workspace, write_json
 from pipelines.drift import by_column, measure_images, say
 
@@ -25,45 +24,72 @@ _BATCH = 32
 def run(root: Path, data: Data, calibrate: Calibrate) -> None:
     """Write operating.json and profile.json.
 
+    Raises:
+        InvalidDataError: val holds no malignant image, or a train image can't be read any more.
+    """
+    workspace = Workspace(root, data.name)
+    calibrate_model(workspace.model, workspace, calibrate)
+
+
+def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> None:
+    """Give a model folder its operating.json and profile.json.
+
     The profile holds facts of the train images, and what the model says of the val images: of those
     that it was fitted on it is too sure.
 
     Raises:
         InvalidDataError: val holds no malignant image, or a train image can't be read any more.
     """
-    workspace = Workspace(root, data.name)
-    network, spec = load_model(workspace.model)
+    network, spec = load_model(folder)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     store = open_store(workspace.prepared)
-    raw = _predict(network, spec, store, mirror=calibrate.mirror)
-    val = _entries(store, "val")
-    operating = choose(
-        raw,
-        store.masks[store.rows("val")],
-        class_indices([entry.label for entry in val], data.classes),
-        classes=data.classes,
-        shares=np.array([_share(entry, spec.prepare) for entry in val]),
-        aim=calibrate,
-    )
-    save_operating(workspace.model, operating)
-    said = (say(find(raw, i, (e.height, e.width), spec, operating)) for i, e in enumerate(val))
-    train = _entries(store, "train")
+    raw = predict_val(lambda square: infer(network, spec, square, mirror=aim.mirror), store)
+    operating = operating_point(raw, store, spec, aim)
+    save_operating(folder, operating)
+    val, train = _entries(store, "val"), _entries(store, "train")
+    findings = (find(raw, i, (e.height, e.width), spec, operating) for i, e in enumerate(val))
+    said = (say(finding, spec.model) for finding in findings)
     facts = measure_images(workspace.raw / entry.image for entry in train)
     columns = _columns((one.model_dump() for one in facts), train) | _columns(said, val)
-    write_json(workspace.model / PROFILE, Profile(data=data.name, columns=columns))
+    write_json(folder / PROFILE, Profile(data=workspace.data, columns=columns))
 
 
-def _predict(network: HGMNet, spec: Spec, store: Store, *, mirror: bool) -> Raw:
-    """What the network says of the val images."""
+def predict_val(look: Callable[[Grey], Raw], store: Store) -> Raw:
+    """What a network says of the val images, a batch of (B, S, S) at a time."""
     rows = store.rows("val")
-    parts = [
-        infer(network, spec, store.images[rows[i : i + _BATCH]], mirror=mirror)
-        for i in range(0, len(rows), _BATCH)
-    ]
+    parts = [look(store.images[rows[i : i + _BATCH]]) for i in range(0, len(rows), _BATCH)]
     return Raw(
         np.concatenate([part.mask_prob for part in parts]),
         np.concatenate([part.coarse_mask_prob for part in parts]),
         np.concatenate([part.class_logits for part in parts]),
+    )
+
+
+def operating_point(
+    raw: Raw, store: Store, spec: Spec, aim: Calibrate, temperature: float | None = None
+) -> Operating:
+    """Choose it on val.
+
+    Args:
+        raw: of `predict_val`.
+        store: the prepared images.
+        spec: how the network sees an image.
+        aim: what to aim at.
+        temperature: of the class logits; None: the likeliest is looked for.
+
+    Raises:
+        InvalidDataError: val holds no malignant image.
+    """
+    val = _entries(store, "val")
+    return choose(
+        raw,
+        store.masks[store.rows("val")],
+        class_indices([entry.label for entry in val], spec.classes),
+        classes=spec.classes,
+        shares=np.array([_share(entry, spec.prepare) for entry in val]),
+        aim=aim,
+        model=spec.model,
+        temperature=temperature,
     )
 
 

@@ -1,8 +1,9 @@
 """Stage evaluate: count pixels and classes at native size; open the test split only if asked to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from hgmnet.data.store import Entry, open_store
 from hgmnet.drift import DriftReport, Profile, compare
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import columns, figures, image_row
-from hgmnet.inference import Predictor
+from hgmnet.inference import Finding, Predictor
 from hgmnet.models.spec import PROFILE, Spec
 from pipelines.artifacts import Evaluation, Workspace, read_json, write_json, write_table
 from pipelines.drift import by_column, say
@@ -38,43 +39,65 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     workspace = Workspace(root, data.name)
     store = open_store(workspace.prepared)
     predictor = Predictor.load(workspace.model, "cuda" if torch.cuda.is_available() else "cpu")
-    _refuse_seen(store.entries, data.name, predictor.spec)
+    refuse_seen(store.entries, data.name, predictor.spec)
     sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
     splits = ["val", "test"] if evaluate.open_test else ["val"]
     if evaluate.open_test:
         record_opening(workspace, predictor.identity, sha, "hgmnet evaluate")
     judged = [entry for entry in store.entries if entry.split in splits]
-    looks = list(_looks(workspace.raw, predictor, judged))
-    write_table(workspace.per_image, columns(data.classes), (look.row for look in looks))
-    leading = [look.facts for look in looks if look.row["split"] == splits[-1]]
+    found = list(looks(workspace.raw, predictor, judged))
+    write_table(workspace.per_image, columns(data.classes), (look.row for look in found))
+    leading = [look.facts for look in found if look.row["split"] == splits[-1]]
     write_json(workspace.evaluation_drift, _drift(workspace, predictor, leading, splits[-1]))
 
-    table = pd.DataFrame([look.row for look in looks])
-    found = {
-        split: figures(table[table["split"] == split], data.classes, evaluate.draws, evaluate.seed)
+    table = pd.DataFrame([look.row for look in found])
+    model, draws, seed = predictor.spec.model, evaluate.draws, evaluate.seed
+    by_split = {
+        split: figures(table[table["split"] == split], data.classes, draws, seed, model=model)
         for split in splits
     }
+    plain = baselines(store, splits[-1], data.classes, draws, seed) if model.classifies else {}
     write_json(
         workspace.metrics,
         Evaluation(
             data=data.name,
             test_sha=sha,
-            val=found["val"],
-            test=found.get("test"),
-            baselines=baselines(store, splits[-1], data.classes, evaluate.draws, evaluate.seed),
+            val=by_split["val"],
+            test=by_split.get("test"),
+            baselines=plain,
         ),
     )
 
 
+class Finder(Protocol):
+    """One model, or several as one."""
+
+    @property
+    def spec(self) -> Spec:
+        """How it sees an image, and what it learnt."""
+
+    @property
+    def identity(self) -> str:
+        """The sha256 that it is known by."""
+
+    def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Finding]:
+        """Find in each image, grey (H, W) uint8 of any size."""
+
+
 @dataclass(frozen=True)
-class _Look:
+class Look:
     """An image's row of per_image.csv, and what drift is told from."""
 
     row: dict[str, str | int | float]
     facts: dict[str, float]
 
 
-def _refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
+def refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
+    """Make sure that a model was fitted on nothing of the test split.
+
+    Raises:
+        InvalidDataError: it was.
+    """
     test = [entry for entry in entries if entry.split == "test"]
     known = contamination.check(test, data, [model]).seen
     if known:
@@ -84,13 +107,15 @@ def _refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
         )
 
 
-def _looks(raw: Path, predictor: Predictor, entries: list[Entry]) -> Iterator[_Look]:
+def looks(raw: Path, finder: Finder, entries: Sequence[Entry]) -> Iterator[Look]:
+    """Find in each image, and count against its truth at native size."""
+    model = finder.spec.model
     for start in range(0, len(entries), _BATCH):
         batch = entries[start : start + _BATCH]
         images = [_image(raw, entry) for entry in batch]
-        for entry, image, finding in zip(batch, images, predictor.predict(images), strict=True):
-            facts = measure(image).model_dump() | say(finding)
-            yield _Look(image_row(entry, finding, _truth(raw, entry)), facts)
+        for entry, image, finding in zip(batch, images, finder.predict(images), strict=True):
+            facts = measure(image).model_dump() | say(finding, model)
+            yield Look(image_row(entry, finding, _truth(raw, entry), model), facts)
 
 
 def _drift(

@@ -1,13 +1,15 @@
 """Stage gate: hold the figures against the bounds. A verdict is a result, not a fault."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from hgmnet.config import Check, Data, Gate
 from hgmnet.errors import ConfigError
 from hgmnet.figure import Figure
-from hgmnet.metrics import higher_is_better
+from hgmnet.metrics import higher_is_better, known
 from pipelines.artifacts import (
+    MISSING,
     CheckResult,
     Evaluation,
     GateResult,
@@ -24,15 +26,22 @@ def run(root: Path, data: Data, gate: Gate) -> None:
         ConfigError: a check names a metric that does not exist.
     """
     workspace = Workspace(root, data.name)
-    write_json(workspace.gate, judge(read_json(workspace.metrics, Evaluation), gate))
+    write_json(workspace.gate, judge(read_json(workspace.metrics, Evaluation), gate, data.classes))
 
 
-def judge(evaluation: Evaluation, gate: Gate) -> GateResult:
+def judge(evaluation: Evaluation, gate: Gate, classes: Sequence[str]) -> GateResult:
     """Every check against the test figures; without them the verdict is `not judged`.
+
+    A figure that the model does not have (accuracy, of one for segmentation alone) fails its check.
 
     Raises:
         ConfigError: a check names a metric that does not exist.
     """
+    names = known(classes)
+    for check in gate.checks:
+        if check.metric not in names:
+            msg = f"gate.checks: there is no metric `{check.metric}`; there are: {', '.join(names)}"
+            raise ConfigError(msg)
     results = tuple(_judge(check, evaluation) for check in gate.checks)
     status: Literal["passed", "failed", "not judged"] = "not judged"
     if evaluation.test is not None:
@@ -46,13 +55,12 @@ def judge(evaluation: Evaluation, gate: Gate) -> GateResult:
 
 
 def _judge(check: Check, evaluation: Evaluation) -> CheckResult:
-    if check.metric not in evaluation.val:
-        known = ", ".join(sorted(evaluation.val))
-        raise ConfigError(f"gate.checks: there is no metric `{check.metric}`; there are: {known}")
     higher = higher_is_better(check.metric)
     value = _value(check, (evaluation.test or {}).get(check.metric), higher=higher)
     if evaluation.test is None:
         passed, reason = False, "the test split was not opened"
+    elif check.metric not in evaluation.test:
+        passed, reason = False, MISSING
     elif value is None:
         passed, reason = False, f"{check.metric} could not be computed"
     else:

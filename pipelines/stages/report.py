@@ -27,7 +27,8 @@ def run(root: Path, data: config.Data) -> None:
     space = Workspace(root, data.name)
     predictor = Predictor.load(space.model)
     evidence = read_evidence(space, predictor.spec, predictor.operating, predictor.identity)
-    write_text(space.html, render_page(evidence, _gallery(space.raw, predictor, evidence.shown)))
+    shown = evidence.shown if predictor.spec.model.segments else ()
+    write_text(space.html, render_page(evidence, _gallery(space.raw, predictor, shown)))
     write_text(space.model_card, render_model_card(evidence))
 
 

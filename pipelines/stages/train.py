@@ -1,65 +1,135 @@
 """Stage train: train HGM-Net on the prepared images, or go on with a training that was killed."""
 
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from hgmnet.config import Data, Frozen, Model, Prepare, Train
+from hgmnet.config import Data, File, Frozen, Model, Prepare, Train
 from hgmnet.data.store import open_store
+from hgmnet.errors import ConfigError
 from hgmnet.learner import EpochFigures
 from hgmnet.models.folder import save_model
-from hgmnet.training import fit, quiet_lightning
+from hgmnet.training import Trained, fit, quiet_lightning
 from pipelines.artifacts import Workspace, write_json, write_rows
 from pipelines.fingerprint import fingerprint
 from pipelines.tracking import LiveCurves
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training is made from: its sections of params.yaml."""
+
+    data: Data
+    prepare: Prepare
+    model: Model
+    train: Train
+
+    @property
+    def sections(self) -> dict[str, Frozen]:
+        """By name."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    def fingerprint(self, root: Path) -> str:
+        """Of everything that the weights depend on."""
+        return fingerprint(root, "train", self.data.name, self.sections)
 
 
 def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) -> None:
     """Write weights.safetensors, model.json and the curves.
 
     Raises:
+        ConfigError: `init_from` names the folder that this stage writes.
         HgmnetError: as `hgmnet.training.fit` does.
     """
-    workspace = Workspace(root, data.name)
-    sections: dict[str, Frozen] = {"data": data, "prepare": prepare, "model": model, "train": train}
-    mark = fingerprint(root, "train", data.name, sections)
+    workspace, recipe = Workspace(root, data.name), Recipe(data, prepare, model, train)
+    refuse_own(workspace, train)
+    mark = recipe.fingerprint(root)
     checkpoints = workspace.state / "checkpoints" / mark
-    settings = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    settings = {name: part.model_dump(mode="json") for name, part in recipe.sections.items()}
     curves = LiveCurves(root, data.name, mark, dict(_flat(settings)))
-    quiet_lightning()
 
     def tell(figures: EpochFigures) -> None:
-        curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}))
-        print(_line(figures, train.epochs), flush=True)
+        curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}, exclude_none=True))
+        print(epoch_line(figures, train.epochs), flush=True)
 
     try:
-        trained = fit(
-            open_store(workspace.prepared),
-            data=data,
-            prepare=prepare,
-            model=model,
-            train=train,
-            root=root,
-            fingerprint=mark,
-            checkpoints=checkpoints,
-            on_epoch=tell,
+        trained = fit_into(
+            workspace.model, workspace, recipe, mark=mark, checkpoints=checkpoints, on_epoch=tell
         )
     except BaseException as error:
         curves.finish("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    save_model(workspace.model, trained.network, trained.spec)
     write_rows(workspace.curves, EpochFigures, trained.curves)
-    write_json(workspace.train_metrics, trained.curves[-1])
+    write_json(workspace.train_metrics, trained.curves[-1].model_dump(exclude_none=True))
     curves.finish("FINISHED")
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def _line(figures: EpochFigures, epochs: int) -> str:
-    return (
-        f"epoch {figures.epoch}/{epochs}: loss {figures.train_loss:.3f}, val loss "
-        f"{figures.val_loss:.3f}, lesion Dice {figures.val_lesion_dice:.3f} (coarse "
-        f"{figures.val_coarse_dice:.3f}), accuracy {figures.val_accuracy:.3f}"
+def fit_into(
+    folder: Path,
+    workspace: Workspace,
+    recipe: Recipe,
+    *,
+    mark: str,
+    checkpoints: Path,
+    on_epoch: Callable[[EpochFigures], None],
+) -> Trained:
+    """Train on the prepared images, and write weights.safetensors and model.json into a folder.
+
+    Args:
+        folder: the model's.
+        workspace: whose images.
+        recipe: the settings.
+        mark: the recipe's fingerprint.
+        checkpoints: a folder for this fingerprint alone; whoever calls removes it.
+        on_epoch: called with each new epoch's figures.
+
+    Raises:
+        HgmnetError: as `hgmnet.training.fit` does.
+    """
+    quiet_lightning()
+    trained = fit(
+        open_store(workspace.prepared),
+        data=recipe.data,
+        prepare=recipe.prepare,
+        model=recipe.model,
+        train=recipe.train,
+        root=workspace.root,
+        fingerprint=mark,
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
     )
+    save_model(folder, trained.network, trained.spec)
+    return trained
+
+
+def refuse_own(workspace: Workspace, train: Train) -> None:
+    """Refuse to start from what the stage itself writes: DVC removes that before it runs.
+
+    Raises:
+        ConfigError: `init_from` names models/hgmnet.
+    """
+    parent, own = train.init_from, workspace.model.resolve()
+    if isinstance(parent, File) and (workspace.root / parent.path).resolve() == own:
+        raise ConfigError(
+            f"train.init_from: {parent.path} is where this training will be written, and DVC "
+            f"empties it before; keep a copy and name that: cp -r {parent.path} models/parent"
+        )
+
+
+def epoch_line(figures: EpochFigures, epochs: int) -> str:
+    """An epoch in a line, of what the model learns."""
+    losses = f"loss {figures.train_loss:.3f}, val loss {figures.val_loss:.3f}"
+    line = f"epoch {figures.epoch}/{epochs}: {losses}"
+    if figures.val_lesion_dice is not None:
+        line += f", lesion Dice {figures.val_lesion_dice:.3f}"
+    if figures.val_coarse_dice is not None:
+        line += f" (coarse {figures.val_coarse_dice:.3f})"
+    if figures.val_accuracy is not None:
+        line += f", accuracy {figures.val_accuracy:.3f}"
+    return line
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str | float | bool]]:

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from small_store import params
 
 from hgmnet.calibration import calibrate, fit_temperature, minimum_area, threshold_for
-from hgmnet.config import Calibrate
+from hgmnet.config import Calibrate, Model
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference import Raw, softmax
 
+MODEL = params().model
 AIM = Calibrate(malignant_sensitivity=0.9, normal_means_no_mask=True, mirror=False)
 
 
@@ -49,4 +51,50 @@ def test_val_without_malignant_images_is_refused():
             classes=("benign", "malignant", "normal"),
             shares=np.ones(2),
             aim=AIM,
+            model=MODEL,
         )
+
+
+def chosen(model: Model, **changes):
+    """Of six images, each lesion found whole; the classes told at random."""
+    masks = np.zeros((6, 10, 10), np.uint8)
+    masks[:4, :5, :5] = 1
+    logits = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    given = {"mask_prob": masks.astype(np.float32), "class_logits": logits} | changes
+    return calibrate(
+        Raw(coarse_mask_prob=given["mask_prob"], **given),
+        masks,
+        np.array([0, 0, 1, 1, 2, 2]),
+        classes=("benign", "malignant", "normal"),
+        shares=np.ones(6),
+        aim=AIM,
+        model=model,
+    )
+
+
+def test_nothing_is_fitted_on_what_a_model_does_not_learn():
+    segmentation = Model.model_validate(MODEL.model_dump() | {"tasks": "segmentation"})
+    found = chosen(segmentation, class_logits=np.zeros((6, 3), np.float32))
+    assert (found.temperature, found.malignant_threshold) == (1, None)
+    assert found.min_area == pytest.approx(0.125)
+    alone = {"tasks": "classification", "coarse": False, "gate": "none"}
+    classification = Model.model_validate(MODEL.model_dump() | alone)
+    found = chosen(classification, mask_prob=np.full((6, 10, 10), 2e-9, np.float32))
+    assert found.min_area == 0
+    assert found.temperature != 1
+    assert 0 < found.malignant_threshold < 1
+
+
+def test_segmentation_alone_needs_no_malignant_image():
+    segmentation = Model.model_validate(MODEL.model_dump() | {"tasks": "segmentation"})
+    raw = Raw(*(np.zeros((2, 4, 4), np.float32),) * 2, np.zeros((2, 3), np.float32))
+    found = calibrate(
+        raw,
+        np.zeros((2, 4, 4), np.uint8),
+        np.array([0, 2]),
+        classes=("benign", "malignant", "normal"),
+        shares=np.ones(2),
+        aim=AIM,
+        model=segmentation,
+    )
+    assert found.malignant_threshold is None

@@ -38,6 +38,26 @@ def write(tmp_path: Path, old: str, new: str) -> Path:
         ("[benign, malignant, normal]", "[benign, normal]", "classes: expected .*malignant"),
         ("name: phantom", "name: ../elsewhere", "data.name"),
         ("data:", "data: {", "is not YAML"),
+        (
+            "encoder_weights: none",
+            "encoder_weights: imagnet",
+            r": model\.encoder_weights: expected 'imagenet' or 'none' or \{pa.*, got 'imagnet'$",
+        ),
+        (
+            "encoder_weights: none",
+            "encoder_weights: {path: x}",
+            r"yaml: model\.encoder_weights\.sha256: missing$",
+        ),
+        (
+            "init_from: none",
+            "init_from: models/old",
+            r"yaml: train\.init_from: expected 'none' or \{path: .*\}, got 'models/old'$",
+        ),
+        (
+            "init_from: none",
+            "init_from: {path: x, sha256: abc}",
+            r"yaml: train\.init_from\.sha256: [^;]*, got 'abc'$",
+        ),
     ],
 )
 def test_a_mistake_is_named_by_its_key(tmp_path, old, new, said):

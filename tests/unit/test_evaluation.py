@@ -1,11 +1,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-from small_store import CLASSES, entry, small_store
+from small_store import CLASSES, entry, params, small_store
 
+from hgmnet import metrics
 from hgmnet.baselines import baselines
+from hgmnet.config import Model
 from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Finding
+
+MODEL = params().model
+ALONE = {"coarse": False, "gate": "none"}
+CLASS_FIGURES = set(metrics.known(CLASSES)) - {
+    *("lesion_dice", "lesion_iou", "coarse_lesion_dice", "served_lesion_dice", "dice_all"),
+    *("normal_fp_rate", "served_normal_fp_rate"),
+}
 
 
 def row(label: str, tp: int, fp: int, fn: int, **changes) -> dict[str, object]:
@@ -24,21 +33,30 @@ def row(label: str, tp: int, fp: int, fn: int, **changes) -> dict[str, object]:
         lesion_area=0,
         box=None,
     )
-    return image_row(entry(f"{label}{tp}{fp}{fn}", label=label), finding, truth)
+    model = changes.get("model", MODEL)
+    return image_row(entry(f"{label}{tp}{fp}{fn}", label=label), finding, truth, model)
+
+
+def learning(**changes) -> Model:
+    return Model.model_validate(MODEL.model_dump() | changes)
+
+
+def five(model: Model = MODEL) -> pd.DataFrame:
+    rows = [
+        row("benign", 10, 0, 0, model=model),
+        row("malignant", 5, 5, 5, model=model),
+        row("malignant", 0, 0, 8, model=model, predicted="benign", decision="malignant"),
+        row("normal", 0, 3, 0, model=model, taken=True),
+        row("normal", 0, 0, 0, model=model, predicted="benign", decision="malignant"),
+    ]
+    return pd.DataFrame(rows)
 
 
 @pytest.fixture
 def found():
-    rows = [
-        row("benign", 10, 0, 0),
-        row("malignant", 5, 5, 5),
-        row("malignant", 0, 0, 8, predicted="benign", decision="malignant"),
-        row("normal", 0, 3, 0, taken=True),
-        row("normal", 0, 0, 0, predicted="benign", decision="malignant"),
-    ]
-    table = pd.DataFrame(rows)
+    table = five()
     assert list(table.columns) == columns(CLASSES)
-    return figures(table, CLASSES, draws=100, seed=0)
+    return figures(table, CLASSES, draws=100, seed=0, model=MODEL)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +86,7 @@ def test_figures_by_hand(found, name, value, n):
 
 def test_no_normals_means_no_normal_figures_not_zero():
     table = pd.DataFrame([row("benign", 5, 0, 0), row("malignant", 5, 0, 0)])
-    found = figures(table, ("benign", "malignant", "normal"), draws=100, seed=0)
+    found = figures(table, CLASSES, draws=100, seed=0, model=MODEL)
     assert found["normal_fp_rate"].value is None
     assert found["lesion_dice"].value == 1
 
@@ -79,3 +97,36 @@ def test_baselines_know_what_the_area_tells(tmp_path):
     assert found["majority_accuracy"].value == pytest.approx(1 / 3)
     assert found["area_accuracy"].value == pytest.approx(2 / 3)  # normals have no area
     assert found["size_auroc_malignant"].value == pytest.approx(0.5)  # all of one size
+
+
+@pytest.mark.parametrize(
+    ("changes", "left_out"),
+    [
+        ({}, set()),
+        ({"tasks": "segmentation"}, CLASS_FIGURES),
+        ({"tasks": "classification", **ALONE}, set(metrics.known(CLASSES)) - CLASS_FIGURES),
+        (ALONE, {"coarse_lesion_dice"}),
+    ],
+)
+def test_there_are_figures_of_what_the_model_learns_and_of_nothing_else(changes, left_out):
+    model = learning(**changes)
+    whole = figures(five(), CLASSES, draws=100, seed=0, model=MODEL)
+    table = five(model)
+    found = figures(table, CLASSES, draws=100, seed=0, model=model)
+    assert set(whole) - set(found) == left_out
+    assert all(found[name] == whole[name] for name in found)
+    assert set(table.columns) <= set(columns(CLASSES))
+
+
+def test_a_row_has_no_counts_and_probabilities_that_the_model_does_not_tell():
+    masks = row("benign", 1, 0, 0, model=learning(tasks="segmentation"))
+    assert not [name for name in masks if name.startswith("prob_")]
+    assert {"tp", "coarse_tp", "served_tp"} < set(masks)
+    classes = row("benign", 1, 0, 0, model=learning(tasks="classification", **ALONE))
+    assert not [name for name in classes if name.endswith(("tp", "fp", "fn", "tn"))]
+    assert classes["prob_benign"] == 0.8
+
+
+def test_figures_can_be_had_singly():
+    found = figures(five(), CLASSES, draws=100, seed=0, model=MODEL, only=("accuracy",))
+    assert list(found) == ["accuracy"]

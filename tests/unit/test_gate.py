@@ -3,8 +3,12 @@ from made_up import figure
 
 from hgmnet.config import Check, Gate
 from hgmnet.errors import ConfigError
-from pipelines.artifacts import Evaluation
-from pipelines.stages.gate import judge
+from pipelines.artifacts import Evaluation, GateResult
+from pipelines.stages import gate as stage
+
+
+def judge(of: Evaluation, checks: Gate) -> GateResult:
+    return stage.judge(of, checks, ("benign", "malignant", "normal"))
 
 
 def evaluation(test: dict[str, float | None] | None) -> Evaluation:
@@ -46,7 +50,21 @@ def test_one_check(metric, value, bound, on, passed):
 def test_a_figure_that_is_missing_fails():
     result = judge(evaluation({}), gate(("accuracy", 0.1, "point")))
     assert result.status == "failed"
-    assert "could not be computed" in result.checks[0].reason
+    assert result.checks[0].reason == "missing"
+
+
+def test_a_figure_that_the_model_does_not_have_fails_whatever_the_bound():
+    both = evaluation({"lesion_dice": 0.5})
+    both = both.model_copy(update={"val": {"lesion_dice": both.val["lesion_dice"]}})
+    result = judge(both, gate(("lesion_dice", 0.1, "point"), ("accuracy", 0.0, "conservative")))
+    assert result.status == "failed"
+    assert [(check.passed, check.reason) for check in result.checks[1:]] == [(False, "missing")]
+    assert result.checks[0].passed
+
+
+def test_a_figure_that_is_there_without_a_value_could_not_be_computed():
+    result = judge(evaluation({"accuracy": None}), gate(("accuracy", 0.1, "point")))
+    assert result.checks[0].reason == "accuracy could not be computed"
 
 
 def test_every_check_is_listed_not_only_the_first_that_failed():
@@ -64,6 +82,7 @@ def test_without_an_opened_test_split_nothing_is_judged():
     assert not result.checks[0].passed
 
 
-def test_an_unknown_metric_is_a_mistake_in_params():
-    with pytest.raises(ConfigError, match="there is no metric `dise`; there are: accuracy"):
-        judge(evaluation(None), gate(("dise", 0.1, "point")))
+@pytest.mark.parametrize("name", ["dise", "sensitivity_cyst"])
+def test_an_unknown_metric_is_a_mistake_in_params(name):
+    with pytest.raises(ConfigError, match=rf"there is no metric `{name}`; there are: accuracy"):
+        judge(evaluation(None), gate((name, 0.1, "point")))

@@ -4,7 +4,7 @@ import torch
 from small_store import CLASSES, params
 
 from hgmnet.errors import ConfigError
-from hgmnet.inference import Predictor, decide, serve
+from hgmnet.inference import Predictor, Raw, decide, find, serve
 from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import (
@@ -121,3 +121,26 @@ def test_what_is_served_obeys_minimum_area_and_the_consistency_rule():
     assert serve(mask, "normal", keep).sum() == 2
     strict = OPERATING_POINT.model_copy(update={"min_area": 0.03})
     assert not serve(mask, "benign", strict).any()
+
+
+def test_segmentation_alone_leaves_every_image_unclassified_and_its_mask_served():
+    model = params().model.model_copy(update={"tasks": "segmentation"})
+    spec = Spec(
+        format=FORMAT,
+        model=model,
+        prepare=params().prepare,
+        classes=CLASSES,
+        mean=0.4,
+        std=0.2,
+        data="phantom",
+        seed=0,
+        fingerprint="f",
+        parent=None,
+        seen=Seen(train=(), val=(), groups=(), parent=()),
+    )
+    point = OPERATING_POINT.model_copy(update={"temperature": 1.0, "malignant_threshold": None})
+    mask = np.full((1, 32, 32), 0.9, np.float32)
+    found = find(Raw(mask, mask, np.zeros((1, 3), np.float32)), 0, (40, 50), spec, point)
+    assert found.predicted == found.decision == "unclassified"
+    assert found.probs == pytest.approx(dict.fromkeys(CLASSES, 1 / 3))
+    assert found.lesion_area == 40 * 50

@@ -48,12 +48,18 @@ def test_without_malignant_images_there_is_no_roc():
 
 
 def test_lesion_plots_leave_images_without_lesion_out_and_count_the_missed():
-    sizes, spread = plots.lesion_plots(TEST)
+    sizes, spread = plots.lesion_plots(TEST, coarse=True)
     assert sizes.svg.count('<circle class="dot c1" cx=') == 3 + 1  # benign, and its legend
     assert sizes.caption == "5 lesions, 1 of them missed altogether (Dice 0)."
     assert "fine net 0.800" in spread.caption
-    assert plots.lesion_plots([case("normal/a.png", fp=3)]) == ()
+    assert plots.lesion_plots([case("normal/a.png", fp=3)], coarse=True) == ()
+
+
+def test_without_a_coarse_net_its_dice_is_not_drawn():
+    spread = plots.lesion_plots(TEST, coarse=False)[1]
+    assert spread.caption == "Median Dice: fine net 0.800."
+    assert "coarse" not in spread.svg
 
 
 def test_a_name_in_a_tooltip_is_escaped():
-    assert "&lt;i&gt;: Dice" in plots.lesion_plots(TEST)[0].svg
+    assert "&lt;i&gt;: Dice" in plots.lesion_plots(TEST, coarse=True)[0].svg

@@ -94,6 +94,14 @@ def test_a_rate_that_is_too_high_is_above_its_bound():
     assert "0.500 > 0.40;" in rejection(gate(failed), "run", Path("r"))
 
 
+def test_a_figure_that_the_model_does_not_have_is_told_so():
+    absent = CheckResult(
+        metric="accuracy", on="point", bound=0.4, value=None, passed=False, reason="missing"
+    )
+    said = rejection(gate(absent), "run", Path("r"))
+    assert "accuracy is missing: the model does not tell it;" in said
+
+
 @pytest.mark.parametrize(
     ("value", "bound", "said"),
     [(0.6496, 0.65, "0.6496 < 0.65"), (0.74, 0.7431, "0.740 < 0.7431")],

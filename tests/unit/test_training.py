@@ -9,6 +9,7 @@ from small_store import params, small_store
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.training import CHECKPOINT, Trained, fit, quiet_lightning
+from pipelines.stages.train import epoch_line
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 TESTS = Path(__file__).resolve().parents[1]
@@ -19,14 +20,15 @@ def _quiet():
     quiet_lightning()
 
 
-def train(folder: Path, store=None, on_epoch=lambda _: None, **changes) -> Trained:
+def train(folder: Path, store=None, on_epoch=lambda _: None, model=None, **changes) -> Trained:
     settings = params(**changes)
     return fit(
         store or small_store(folder / "store"),
         data=settings.data,
         prepare=settings.prepare,
-        model=settings.model,
+        model=settings.model.model_copy(update=model or {}),
         train=settings.train,
+        root=folder,
         fingerprint="f",
         checkpoints=folder / "checkpoints",
         on_epoch=on_epoch,
@@ -105,3 +107,23 @@ def test_a_gpu_that_is_not_there_is_a_mistake_in_params(tmp_path, monkeypatch):
 def test_the_shortest_training_has_a_schedule(tmp_path, epochs):
     small = train(tmp_path, epochs=epochs, batch_size=8, warmup=0.3)
     assert len(small.curves) == epochs
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"tasks": "segmentation"}, ("lesion Dice", "coarse")),
+        ({"tasks": "classification", "coarse": False, "gate": "none"}, ("accuracy",)),
+        ({"coarse": False, "gate": "none"}, ("lesion Dice", "accuracy")),
+    ],
+)
+def test_an_epoch_tells_of_what_the_model_learns_and_of_nothing_else(tmp_path, model, told):
+    (epoch,) = train(tmp_path, epochs=1, model=model).curves
+    line = epoch_line(epoch, 1)
+    figures = {
+        "lesion Dice": epoch.val_lesion_dice,
+        "coarse": epoch.val_coarse_dice,
+        "accuracy": epoch.val_accuracy,
+    }
+    for word, value in figures.items():
+        assert (value is not None) == (word in line) == (word in told)

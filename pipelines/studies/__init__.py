@@ -1,0 +1,1 @@
+"""Studies: questions about a model that take many trainings, and change nothing."""

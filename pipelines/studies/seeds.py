@@ -1,0 +1,180 @@
+"""The same settings trained with several seeds: how much of a figure is the seed's luck.
+
+It reports and changes nothing: the model that `dvc repro` registers is that of params.yaml's own
+seed, which was declared before any was trained.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+
+from hgmnet.config import Params
+from hgmnet.data.split import test_sha
+from hgmnet.data.store import Store, open_store
+from hgmnet.ensemble import TEMPERATURE, Ensemble, look_together
+from hgmnet.errors import ConfigError
+from hgmnet.evaluation import columns
+from hgmnet.inference import Predictor
+from hgmnet.learner import EpochFigures
+from hgmnet.models.spec import SPEC, WEIGHTS, load_spec
+from pipelines.artifacts import Workspace, write_rows, write_table, write_text
+from pipelines.openings import record_opening
+from pipelines.stages.calibrate import calibrate_model, operating_point, predict_val
+from pipelines.stages.evaluate import Finder, looks, refuse_seen
+from pipelines.stages.train import Recipe, epoch_line, fit_into, refuse_own
+from pipelines.studies.pace import Pace
+from pipelines.studies.seed_table import ENSEMBLE, Cell, cells, lines
+
+
+def run(root: Path, params: Params, n: int) -> None:
+    """Train n seeds, evaluate each and their ensemble, and write reports/studies/seeds.
+
+    Seeds that are finished are not trained again, and one that was killed goes on.
+
+    Raises:
+        ConfigError: n is below 2, another study is running, or the prepared images are of other
+            settings.
+        HgmnetError: as training, calibration and evaluation do.
+    """
+    if n < 2:
+        raise ConfigError(f"--n {n}: a spread needs 2 seeds or more")
+    workspace = Workspace(root, params.data.name)
+    refuse_own(workspace, params.train)
+    store = open_store(workspace.prepared)
+    _check_side(store, params, workspace)
+    home = workspace.state / "studies" / "seeds"
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home / "lock", timeout=0):
+            folders = _train(workspace, params, home, n)
+            found = _evaluate(workspace, params, store, folders, n)
+    except Timeout:
+        raise ConfigError("another study of seeds is running in this checkout; wait") from None
+    spec = load_spec(folders[f"seed {params.train.seed}"])
+    text = lines(found, spec, params.train.seed)
+    reports = _reports(workspace)
+    write_rows(reports / "table.csv", Cell, found)
+    write_text(reports / "table.md", "\n".join(text) + "\n")
+    print("\n" + "\n".join([*text, "", f"written to {reports.relative_to(root)}"]), flush=True)
+
+
+def _train(workspace: Workspace, params: Params, home: Path, n: int) -> dict[str, Path]:
+    """A calibrated model folder a seed, by member's name."""
+    recipes = _recipes(params, n)
+    marks = {name: recipe.fingerprint(workspace.root) for name, recipe in recipes.items()}
+    folders = {name: home / mark for name, mark in marks.items()}
+    _take_over(workspace, folders, marks)
+    todo = [name for name, folder in folders.items() if not (folder / SPEC).exists()]
+    print(f"{n} seeds on {params.data.name}: {n - len(todo)} finished, {len(todo)} to train")
+    pace = Pace(len(todo), params.train.epochs)
+    for name, folder in folders.items():
+        if name not in todo:
+            print(f"{name}: finished before, not trained again", flush=True)
+        else:
+            _train_one(workspace, recipes[name], folder, name, pace)
+        calibrate_model(folder, workspace, params.calibrate)
+    return folders
+
+
+def _train_one(workspace: Workspace, recipe: Recipe, folder: Path, name: str, pace: Pace) -> None:
+    checkpoints = folder / "checkpoints"
+
+    def tell(figures: EpochFigures) -> None:
+        print(f"{name}, {epoch_line(figures, recipe.train.epochs)}", flush=True)
+        _say(pace.after_epoch(figures.epoch))
+
+    pace.start()
+    fit_into(folder, workspace, recipe, mark=folder.name, checkpoints=checkpoints, on_epoch=tell)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    print(f"{name}: trained", flush=True)
+    _say(pace.after_seed())
+
+
+def _recipes(params: Params, n: int) -> dict[str, Recipe]:
+    first = params.train.seed
+    return {
+        f"seed {seed}": Recipe(
+            params.data,
+            params.prepare,
+            params.model,
+            params.train.model_copy(update={"seed": seed}),
+        )
+        for seed in range(first, first + n)
+    }
+
+
+def _take_over(workspace: Workspace, folders: Mapping[str, Path], marks: Mapping[str, str]) -> None:
+    """Take the weights that `dvc repro` made, where they are those of one of the seeds."""
+    if not ((workspace.model / SPEC).exists() and (workspace.model / WEIGHTS).exists()):
+        return
+    made = load_spec(workspace.model).fingerprint
+    for name, folder in folders.items():
+        if marks[name] == made and not (folder / SPEC).exists():
+            folder.mkdir(exist_ok=True)
+            for file in (WEIGHTS, SPEC):
+                part = folder / f"{file}.part"
+                shutil.copy(workspace.model / file, part)
+                part.replace(folder / file)
+
+
+def _evaluate(
+    workspace: Workspace, params: Params, store: Store, folders: Mapping[str, Path], n: int
+) -> list[Cell]:
+    """Figures of every seed and of the ensemble; each is an opening where test is opened."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    seeds = {name: Predictor.load(folder, device) for name, folder in folders.items()}
+    together = _ensemble(list(seeds.values()), store, params)
+    members: dict[str, Finder] = {**seeds, ENSEMBLE: together}
+    splits = {"val", "test"} if params.evaluate.open_test else {"val"}
+    judged = [entry for entry in store.entries if entry.split in splits]
+    sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
+    tables = {}
+    for name, member in members.items():
+        refuse_seen(store.entries, params.data.name, member.spec)
+        if params.evaluate.open_test:
+            record_opening(workspace, member.identity, sha, f"hgmnet study seeds --n {n}")
+        print(f"{name}: evaluated on {' and '.join(sorted(splits, reverse=True))}", flush=True)
+        tables[name] = pd.DataFrame([look.row for look in looks(workspace.raw, member, judged)])
+    _write(workspace, tables, params.data.classes)
+    return cells(tables, members[ENSEMBLE].spec, params.evaluate)
+
+
+def _ensemble(members: Sequence[Predictor], store: Store, params: Params) -> Ensemble:
+    raw = predict_val(lambda square: look_together(members, square), store)
+    spec = members[0].spec
+    point = operating_point(raw, store, spec, params.calibrate, temperature=TEMPERATURE)
+    return Ensemble(members, point)
+
+
+def _write(
+    workspace: Workspace, tables: Mapping[str, pd.DataFrame], classes: Sequence[str]
+) -> None:
+    def rows() -> Iterator[dict[str, object]]:
+        for name, table in tables.items():
+            for row in table.to_dict("records"):
+                yield {"member": name, **{str(key): value for key, value in row.items()}}
+
+    path = _reports(workspace) / "per_image.csv"
+    write_table(path, ["member", *columns(classes)], rows())
+
+
+def _reports(workspace: Workspace) -> Path:
+    return workspace.reports / "studies" / "seeds"
+
+
+def _check_side(store: Store, params: Params, workspace: Workspace) -> None:
+    side = store.images.shape[1]
+    if side != params.prepare.side:
+        raise ConfigError(
+            f"{workspace.prepared} holds images of {side} px, params.yaml says "
+            f"prepare.side: {params.prepare.side}; run `dvc repro prepare`"
+        )
+
+
+def _say(line: str | None) -> None:
+    if line is not None:
+        print(line, flush=True)

@@ -1,0 +1,180 @@
+"""`hgmnet study seeds`, killed between its seeds, gone on with, and held against its own rows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_repository import make_repository, write_params
+
+from hgmnet.models.spec import load_spec
+from pipelines.__main__ import main
+from pipelines.artifacts import Workspace
+from pipelines.openings import read_openings
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
+]
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = ["study", "seeds", "--n", "2"]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> tuple[Workspace, dict[str, bytes]]:
+    """A study that was killed as its first seed was done; the weights that there were."""
+    space = make_repository(tmp_path_factory.mktemp("study") / "repository", train={"seed": 5})
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", *COMMAND],
+        cwd=space.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    said = []
+    for line in child.stdout:
+        said.append(line.strip())
+        if line.startswith("seed 5: trained"):
+            child.send_signal(signal.SIGKILL)
+            break
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+    assert said[0] == "2 seeds on phantom: 0 finished, 2 to train"
+    assert [line for line in said if line.startswith("seed 5, epoch 1/1: loss")]
+    assert [line for line in said if line.endswith(" left")]
+    return space, weights(space)
+
+
+@pytest.fixture(scope="module")
+def finished(killed, tmp_path_factory) -> tuple[Workspace, str]:
+    """The same study, typed again to its end; and what it printed."""
+    return killed[0], study(killed[0].root)
+
+
+def study(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", *(words or COMMAND)],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def weights(space: Workspace) -> dict[str, bytes]:
+    """By fingerprint."""
+    specs = (space.state / "studies" / "seeds").glob("*/model.json")
+    return {s.parent.name: (s.parent / "weights.safetensors").read_bytes() for s in specs}
+
+
+def reports(space: Workspace) -> Path:
+    return space.reports / "studies" / "seeds"
+
+
+def test_what_was_trained_before_the_kill_is_not_trained_again(killed, finished):
+    space, said = finished
+    before, after = killed[1], weights(space)
+    assert len(before) == 1
+    assert len(after) == 2
+    assert before.items() <= after.items()
+    assert "seed 5: finished before, not trained again" in said
+    assert "seed 5, epoch" not in said
+    assert "seed 6, epoch 1/1: loss" in said
+    folders = space.state / "studies" / "seeds"
+    assert {load_spec(folders / mark).seed for mark in after} == {5, 6}
+    assert {load_spec(folders / mark).fingerprint for mark in after} == set(after)
+    assert not list(folders.glob("*/checkpoints"))
+
+
+def test_the_table_is_what_its_rows_say(finished):
+    space, said = finished
+    rows = pd.read_csv(reports(space) / "per_image.csv")
+    table = pd.read_csv(reports(space) / "table.csv").set_index(["split", "member", "metric"])
+    assert list(dict.fromkeys(rows["member"])) == ["seed 5", "seed 6", "ensemble"]
+    for split in ("val", "test"):
+        dice, right = {}, {}
+        for member, part in rows[rows["split"] == split].groupby("member"):
+            lesion = part[part["tp"] + part["fn"] > 0]
+            overlap = 2 * lesion["tp"] / (2 * lesion["tp"] + lesion["fp"] + lesion["fn"])
+            dice[member] = overlap.mean()
+            right[member] = (part["label"] == part["predicted"]).mean()
+        for metric, by_member in (("lesion_dice", dice), ("accuracy", right)):
+            for member, value in by_member.items():
+                assert table.loc[(split, member, metric), "value"] == pytest.approx(value)
+            one, two = by_member["seed 5"], by_member["seed 6"]
+            mean = table.loc[(split, "mean", metric)]
+            assert mean["value"] == pytest.approx((one + two) / 2)
+            assert mean["sd"] == pytest.approx(abs(one - two) / 2**0.5)
+            assert mean["low"] <= mean["value"] <= mean["high"]
+    assert (reports(space) / "table.md").read_text() in said
+
+
+def test_the_ensembles_probabilities_are_the_mean_of_the_seeds(finished):
+    rows = pd.read_csv(reports(finished[0]) / "per_image.csv").set_index(["member", "image"])
+    columns = [name for name in rows if name.startswith("prob_")]
+    mean = (rows.loc["seed 5"][columns] + rows.loc["seed 6"][columns]) / 2
+    assert (rows.loc["ensemble"][columns] - mean).abs().max().max() < 1e-5
+
+
+def test_it_says_that_it_chooses_nothing_and_registers_nothing(finished):
+    space, said = finished
+    assert "# Seeds on phantom" in said
+    assert "| test | seed 5, pre-declared first |" in said
+    assert "registers is the pre-declared first seed, 5 (train.seed)" in said
+    assert "registers and promotes nothing" in said
+    assert not (space.root / "mlflow.db").exists()
+    assert not space.model.exists()
+
+
+def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkeypatch, capsys):
+    space = finished[0]
+    openings = read_openings(space.openings)
+    assert len({opening.model for opening in openings}) == len(openings) == 3
+    assert {opening.command for opening in openings} == {"hgmnet study seeds --n 2"}
+    write_params(space.root, train={"seed": 5}, evaluate={"open_test": False, "draws": 100})
+    monkeypatch.chdir(space.root)
+    assert main(COMMAND) == 0
+    assert "2 finished, 0 to train" in capsys.readouterr().out
+    assert len(read_openings(space.openings)) == 3
+    rows = pd.read_csv(reports(space) / "per_image.csv")
+    assert set(rows["split"]) == {"val"}
+    assert set(pd.read_csv(reports(space) / "table.csv")["split"]) == {"val"}
+
+
+def test_a_model_that_dvc_made_is_taken_for_its_seed(finished, monkeypatch, capsys):
+    """Its weights are looked at by the fingerprint alone, so a copy elsewhere will do."""
+    space = finished[0]
+    write_params(space.root, train={"seed": 5}, evaluate={"open_test": False, "draws": 100})
+    folders = space.state / "studies" / "seeds"
+    (first,) = [f for f in folders.glob("*/model.json") if json.loads(f.read_text())["seed"] == 5]
+    space.model.parent.mkdir(exist_ok=True)
+    first.parent.rename(space.model)
+    monkeypatch.chdir(space.root)
+    assert main(COMMAND) == 0
+    assert "2 finished, 0 to train" in capsys.readouterr().out
+    assert first.read_bytes() == (space.model / "model.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--n", "1"], "--n 1: a spread needs 2 seeds or more"),
+        (["--n", "2"], "prepare.side: 64; run `dvc repro prepare`"),
+    ],
+)
+def test_a_study_that_makes_no_sense_is_refused_in_one_line(
+    tmp_path, monkeypatch, capsys, words, said
+):
+    make_repository(tmp_path, prepare={"side": 64})
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "seeds", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

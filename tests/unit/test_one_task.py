@@ -1,0 +1,82 @@
+"""Models that learn masks alone or classes alone, through the stages from calibrate to report."""
+
+import re
+
+import pytest
+from small_repository import make_repository, put_model
+
+from hgmnet.drift import DriftReport, Profile
+from hgmnet.metrics import known
+from hgmnet.models.spec import PROFILE, load_operating
+from pipelines.artifacts import Evaluation, GateResult, read_json, read_table
+from pipelines.stages import calibrate, evaluate, gate, report
+
+ALONE = {"coarse": False, "gate": "none"}
+CHECKS = [
+    {"metric": "lesion_dice", "bound": 0.0, "on": "point"},
+    {"metric": "accuracy", "bound": 0.0, "on": "point"},
+]
+MASK_WORDS = ("dice", "iou", "normal_fp_rate")
+
+
+def is_of_masks(figure: str) -> bool:
+    return any(word in figure for word in MASK_WORDS)
+
+
+def stages(root, **model):
+    """The workspace after calibrate, evaluate, gate and report."""
+    space = make_repository(root, model=model, gate={"checks": CHECKS})
+    params = put_model(space)
+    calibrate.run(root, params.data, params.calibrate)
+    evaluate.run(root, params.data, params.evaluate)
+    gate.run(root, params.data, params.gate)
+    report.run(root, params.data)
+    return space
+
+
+@pytest.mark.parametrize(
+    ("model", "masks", "classes"),
+    [
+        ({"tasks": "segmentation"}, True, False),
+        ({"tasks": "classification", **ALONE}, False, True),
+        (ALONE, True, True),
+    ],
+    ids=["segmentation", "classification", "fine only"],
+)
+def test_only_what_is_learnt_is_measured_judged_and_shown(tmp_path, model, masks, classes):
+    space = stages(tmp_path, **model)
+    evaluation = read_json(space.metrics, Evaluation)
+    for found in (evaluation.val, evaluation.test):
+        assert any(map(is_of_masks, found)) == masks
+        assert any(name in found for name in known(("benign",)) if not is_of_masks(name)) == classes
+        assert "coarse_lesion_dice" not in found or model == {"tasks": "segmentation"}
+    assert bool(evaluation.baselines) == classes
+
+    verdict = read_json(space.gate, GateResult)
+    by_metric = {check.metric: check for check in verdict.checks}
+    assert verdict.status == ("passed" if masks and classes else "failed")
+    assert by_metric["lesion_dice"].passed == masks
+    assert by_metric["accuracy"].passed == classes
+    assert {c.reason for c in verdict.checks if not c.passed} <= {"missing"}
+
+    operating = load_operating(space.model)
+    assert (operating.malignant_threshold is not None) == classes
+    if not classes:
+        assert operating.temperature == 1
+
+    row = read_table(space.per_image)[0]
+    assert (row["tp"] != "") == masks
+    assert (row["prob_benign"] != "") == classes
+    assert (row["decision"] == "unclassified") != classes
+    columns = set(read_json(space.model / PROFILE, Profile).columns)
+    assert ("lesion_area" in columns, "confidence" in columns) == (masks, classes)
+    drift = read_json(space.evaluation_drift, DriftReport)
+    assert {shift.column for shift in drift.columns} == columns
+
+    html, card = space.html.read_text(), space.model_card.read_text()
+    assert ('id="classes"' in html, 'id="gallery"' in html) == (classes, masks)
+    for text in (html, card):
+        assert ("Temperature" in text, "Mask threshold" in text) == (classes, masks)
+        assert not re.search(r"\bNone\b(?!\.<)|\bnan\b", text)
+    if not (masks and classes):
+        assert "is missing: the model does not tell it" in html
