@@ -27,6 +27,7 @@ def train(folder: Path, store=None, on_epoch=lambda _: None, **changes) -> Train
         prepare=settings.prepare,
         model=settings.model,
         train=settings.train,
+        root=folder,
         fingerprint="f",
         checkpoints=folder / "checkpoints",
         on_epoch=on_epoch,
