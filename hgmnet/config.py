@@ -231,7 +231,9 @@ class Train(Frozen):
     """How the weights are found.
 
     `init_from`: a trained model to start from, by the sha256 that its report shows. `select`: keep
-    the moving average of the weights, or the last.
+    the moving average of the weights, or the last. `compile`: by torch.compile; pays on a GPU after
+    some minutes, not on a CPU (docs/speed.md). `resident_gib`: prepared images of up to so many GiB
+    live on the training device; a larger set is read from the disk by `workers` threads.
     """
 
     seed: Seed
@@ -245,6 +247,9 @@ class Train(Frozen):
     select: Literal["ema", "last"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     accelerator: Literal["auto", "cpu", "gpu"]
+    compile: bool
+    resident_gib: Annotated[float, Field(ge=0)]
+    workers: Natural
     loss: LossWeights
     augment: Augment
 

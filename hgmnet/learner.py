@@ -5,18 +5,18 @@ checkpoint sees exactly what an uninterrupted one would have seen.
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as lightning
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
-from torch.utils.data import DataLoader, Dataset
 
+from hgmnet.averaging import Average
 from hgmnet.config import Train
 from hgmnet.data.augment import apply, draw
+from hgmnet.data.feed import Batch, Batches, Feed
 from hgmnet.inference import normalise
 from hgmnet.losses import joint_loss
 from hgmnet.models.gating import HierarchicalGating, area_resize
@@ -45,41 +45,18 @@ class EpochFigures(BaseModel):
     gate_gamma: float
 
 
-class DeviceData:
-    """Prepared images that live on the training device; shared, never copied with the module.
-
-    `images`, `masks`: (N, S, S) uint8. `labels`: (N,) int64. `train`, `val`: row numbers.
-    """
-
-    def __init__(
-        self, images: Tensor, masks: Tensor, labels: Tensor, train: Tensor, val: Tensor
-    ) -> None:
-        """Hold what belongs together."""
-        self.images, self.masks, self.labels = images, masks, labels
-        self.train, self.val = train, val
-
-    def to(self, device: torch.device) -> None:
-        """Move the pictures; row numbers stay on the CPU."""
-        self.images, self.masks = self.images.to(device), self.masks.to(device)
-        self.labels = self.labels.to(device)
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, S, S) uint8, masks (B, 1, S, S) float in {0, 1} and labels (B,) of rows."""
-        where = rows.to(self.images.device)
-        return self.images[where], self.masks[where].unsqueeze(1).float(), self.labels[where]
-
-
 class Learner(lightning.LightningModule):
     """Trains an HGM-Net; `average` holds the moving average of its weights and statistics."""
 
-    def __init__(self, network: HGMNet, spec: Spec, train: Train, data: DeviceData) -> None:
+    def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: Feed) -> None:
         """Take a fresh network and the data that it learns from."""
         super().__init__()
+        network.to(memory_format=torch.channels_last)
         self.network = network
-        decay = train.ema_decay if train.select == "ema" else 0.0
-        towards = get_ema_avg_fn(decay)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(network, avg_fn=towards, use_buffers=True)
-        self.spec, self.settings, self.data = spec, train, data
+        self.average = Average(network, train.ema_decay if train.select == "ema" else 0.0)
+        if train.compile:
+            network.compile()
+        self.spec, self.settings, self.feed = spec, train, feed
         self.curves: list[EpochFigures] = []
         self._losses: list[Tensor] = []
         self._val: list[dict[str, Tensor]] = []
@@ -87,27 +64,26 @@ class Learner(lightning.LightningModule):
     @property
     def averaged(self) -> HGMNet:
         """The network whose weights are the moving average."""
-        return cast("HGMNet", self.average.module)
+        return self.average.module
 
     @property
     def steps(self) -> int:
         """Optimiser steps an epoch; a last, smaller batch is left out."""
-        return max(1, len(self.data.train) // self.settings.batch_size)
+        return max(1, len(self.feed.train) // self.settings.batch_size)
 
     def on_fit_start(self) -> None:
-        """Bring the pictures to the device."""
-        self.data.to(self.device)
+        """Bring the pictures to the device, or say where they are to be sent."""
+        self.feed.to(self.device)
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        """Row numbers of this epoch's batches, shuffled by (seed, epoch)."""
+    def train_dataloader(self) -> Batches:
+        """This epoch's batches, shuffled by (seed, epoch)."""
         generator = torch.Generator().manual_seed(self._seed(0))
-        order = self.data.train[torch.randperm(len(self.data.train), generator=generator)]
-        size = self.settings.batch_size
-        return _rows(order, size, drop_last=len(order) > size)
+        rows = self.feed.train[torch.randperm(len(self.feed.train), generator=generator)]
+        return self.feed.batches(torch.split(rows, self.settings.batch_size)[: self.steps])
 
-    def val_dataloader(self) -> DataLoader[Tensor]:
-        """Row numbers of val, in order."""
-        return _rows(self.data.val, self.settings.batch_size, drop_last=False)
+    def val_dataloader(self) -> Batches:
+        """Val, in order."""
+        return self.feed.batches(torch.split(self.feed.val, self.settings.batch_size))
 
     def configure_optimizers(self) -> Any:
         """AdamW, its rate on one cycle over the whole training."""
@@ -115,6 +91,7 @@ class Learner(lightning.LightningModule):
             self.network.parameters(),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
+            fused=True,
         )
         total = self.steps * self.settings.epochs + 1
         cycle = OneCycleLR(
@@ -125,37 +102,37 @@ class Learner(lightning.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
-    def training_step(self, rows: Tensor, index: int) -> Tensor:
-        """Loss of an augmented batch."""
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of an augmented batch; nothing here waits for a GPU."""
         torch.manual_seed(self._seed(index + 1))  # for dropout
         generator = torch.Generator().manual_seed(self._seed(index + 1))
-        image, mask, label = self.data.batch(rows)
-        drawn = draw(len(rows), self.settings.augment, generator)
-        image, mask = apply(image.unsqueeze(1).float() / 255, mask, drawn)
+        drawn = draw(len(batch.images), self.settings.augment, generator)
+        image, mask = batch.images.unsqueeze(1).float() / 255, batch.masks.unsqueeze(1).float()
+        image, mask = apply(image, mask, drawn)
         out = self.network((image - self.spec.mean) / self.spec.std)
-        loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
+        loss = joint_loss(out, mask, batch.labels, self.settings.loss, self.spec.model)
         self._losses.append(loss.detach())
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average towards the new weights."""
-        self.average.update_parameters(self.network)
+        self.average.update(self.network, self.trainer.global_step)
 
-    def validation_step(self, rows: Tensor, _: int) -> None:
+    def validation_step(self, batch: Batch, _: int) -> None:
         """Sums over a val batch, by the averaged weights."""
-        square, mask, label = self.data.batch(rows)
-        out = self.average(normalise(square, self.spec))
+        mask, label = batch.masks.unsqueeze(1).float(), batch.labels
+        out = self.average(normalise(batch.images, self.spec))
         loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
         lesion = mask.flatten(1).any(dim=1)
         self._val.append(
             {
-                "n": torch.tensor(float(len(rows))),
+                "n": torch.tensor(float(len(label))),
                 "lesions": lesion.sum().float(),
-                "loss": loss * len(rows),
+                "loss": loss * len(label),
                 "dice": (_dice(out.mask_logits, mask) * lesion).sum(),
                 "coarse": (_dice(out.coarse_mask_logits, mask) * lesion).sum(),
                 "correct": (out.class_logits.argmax(dim=1) == label).sum().float(),
-                "correlation": _gate_correlation(out) * len(rows),
+                "correlation": _gate_correlation(out) * len(label),
             }
         )
 
@@ -191,10 +168,6 @@ class Learner(lightning.LightningModule):
 
     def _seed(self, index: int) -> int:
         return (self.settings.seed * 1_000_003 + self.current_epoch) * 100_003 + index
-
-
-def _rows(order: Tensor, size: int, *, drop_last: bool) -> DataLoader[Tensor]:
-    return DataLoader(cast("Dataset[Tensor]", order), batch_size=size, drop_last=drop_last)
 
 
 def _dice(logits: Tensor, mask: Tensor) -> Tensor:

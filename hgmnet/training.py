@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
-import numpy as np
 import torch
 
 from hgmnet.config import Data, File, Model, Prepare, Train
 from hgmnet.contamination import check
+from hgmnet.data.feed import Feed, build_feed
 from hgmnet.data.store import Store
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
-from hgmnet.learner import DeviceData, EpochFigures, Learner
+from hgmnet.learner import EpochFigures, Learner
 from hgmnet.metrics import class_indices
 from hgmnet.models.geometry import check_size
 from hgmnet.models.hgmnet import HGMNet
@@ -87,13 +87,26 @@ def fit(
         parent=train.init_from.sha256 if isinstance(train.init_from, File) else None,
         seen=_seen(store, data.name, parent),
     )
-    learner = Learner(network, spec, train, _device_data(store, data))
-    trainer = lightning.Trainer(
+    learner = Learner(network, spec, train, _feed(store, data, train))
+    trainer = build_trainer(train, _Watch(on_epoch, checkpoints / CHECKPOINT))
+    last = checkpoints / CHECKPOINT
+    trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=True)
+    return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
+
+
+def build_trainer(train: Train, *callbacks: lightning.Callback) -> lightning.Trainer:
+    """Lightning's Trainer as every training here has it.
+
+    Raises:
+        ConfigError: there is no such device, or it does not have that precision.
+    """
+    return lightning.Trainer(
         accelerator=_accelerator(train),
         devices=1,
         precision=train.precision,
         max_epochs=train.epochs,
-        callbacks=[_Watch(on_epoch, checkpoints / CHECKPOINT)],
+        callbacks=[*callbacks],
+        benchmark=True,
         enable_progress_bar=sys.stderr.isatty(),
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -101,15 +114,25 @@ def fit(
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
     )
-    last = checkpoints / CHECKPOINT
-    trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=True)
-    return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 
 def _accelerator(train: Train) -> str:
     if train.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("train.accelerator: gpu, but torch sees none; set it to auto or cpu")
+    if train.precision == "bf16-mixed" and _on_gpu(train) and not _has_bf16():
+        raise ConfigError(
+            f"train.precision: bf16-mixed, but {torch.cuda.get_device_name()} has no bf16; set it "
+            "to 16-mixed or 32-true"
+        )
     return train.accelerator
+
+
+def _on_gpu(train: Train) -> bool:
+    return train.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _has_bf16() -> bool:
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 class _Watch(lightning.Callback):
@@ -164,20 +187,15 @@ def _seen(store: Store, data: str, parent: Spec | None) -> Seen:
     )
 
 
-def _device_data(store: Store, data: Data) -> DeviceData:
-    rows = {split: store.rows(split) for split in ("train", "val")}
-    for split, found in rows.items():
-        if not len(found):
+def _feed(store: Store, data: Data, train: Train) -> Feed:
+    for split in ("train", "val"):
+        if not len(store.rows(split)):
             raise InvalidDataError(f"{split} has no images: change split.fractions, or add images")
-    both = np.sort(np.concatenate(list(rows.values())))
-    labels = class_indices([store.entries[i].label for i in both], data.classes)
-    return DeviceData(
-        images=torch.from_numpy(store.images[both]),
-        masks=torch.from_numpy(store.masks[both]),
-        labels=torch.from_numpy(labels),
-        train=torch.from_numpy(np.searchsorted(both, rows["train"])),
-        val=torch.from_numpy(np.searchsorted(both, rows["val"])),
-    )
+    labels = class_indices([entry.label for entry in store.entries], data.classes)
+    room = train.resident_gib * 2**30
+    if _on_gpu(train):
+        room = min(room, torch.cuda.mem_get_info()[0] / 2)  # the rest is for the network
+    return build_feed(store, torch.from_numpy(labels), room=int(room), workers=train.workers)
 
 
 def quiet_lightning() -> None:

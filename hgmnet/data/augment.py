@@ -31,6 +31,19 @@ class Draw:
     noise: Tensor
     noise_seed: int
 
+    def to(self, device: torch.device) -> "Draw":
+        """The same on a device: one copy, which the device does not wait for."""
+        if device.type == "cpu":
+            return self
+        parts = [self.theta, self.elastic, self.gamma, self.contrast, self.noise]
+        packed = torch.cat([part.flatten() for part in parts])
+        packed = packed.pin_memory() if device.type == "cuda" else packed
+        packed = packed.to(device, non_blocking=True)
+        moved = torch.split(packed, [part.numel() for part in parts])
+        theta, elastic, *tone = (new.view_as(old) for new, old in zip(moved, parts, strict=True))
+        gamma, contrast, noise = tone
+        return Draw(theta, elastic, gamma, contrast, noise, self.noise_seed)
+
 
 def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
     """Draw changes for `count` images from a CPU generator; uniform within `ranges`."""
@@ -71,12 +84,10 @@ def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
     Returns:
         Image in [0, 1] and mask in {0, 1}, shaped as they came; what enters from outside is 0.
     """
-    device = image.device
+    drawn = drawn.to(image.device)
     size = list(image.shape)
-    grid = functional.affine_grid(drawn.theta.to(device), size, align_corners=False)
-    bend = functional.interpolate(
-        drawn.elastic.to(device), size=size[-2:], mode="bicubic", align_corners=True
-    )
+    grid = functional.affine_grid(drawn.theta, size, align_corners=False)
+    bend = functional.interpolate(drawn.elastic, size=size[-2:], mode="bicubic", align_corners=True)
     grid = grid + bend.permute(0, 2, 3, 1)
     both = functional.grid_sample(torch.cat([image, mask], 1), grid, align_corners=False)
     image, mask = both[:, :1].clamp(0, 1), (both[:, 1:] >= 0.5).float()
@@ -85,10 +96,9 @@ def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
 
 def _tone(image: Tensor, drawn: Draw) -> Tensor:
     """Gamma, contrast about the mean, and noise in proportion to the signal, as speckle is."""
-    device = image.device
-    image = image.clamp(min=1e-4) ** drawn.gamma.to(device)
+    image = image.clamp(min=1e-4) ** drawn.gamma
     mean = image.mean(dim=(2, 3), keepdim=True)
-    image = mean + (image - mean) * drawn.contrast.to(device)
-    generator = torch.Generator(device).manual_seed(drawn.noise_seed)
-    field = torch.randn(image.shape, generator=generator, device=device)
-    return (image * (1 + 4 * drawn.noise.to(device) * field)).clamp(0, 1)
+    image = mean + (image - mean) * drawn.contrast
+    generator = torch.Generator(image.device).manual_seed(drawn.noise_seed)
+    field = torch.randn(image.shape, generator=generator, device=image.device)
+    return (image * (1 + 4 * drawn.noise * field)).clamp(0, 1)

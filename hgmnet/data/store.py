@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -43,6 +44,19 @@ class Store:
     def rows(self, split: str) -> NDArray[np.int64]:
         """The rows of train, val or test, in order."""
         return np.array([i for i, e in enumerate(self.entries) if e.split == split], dtype=np.int64)
+
+    def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Copies of images and masks, (B, S, S) each.
+
+        They are read through a mapping that is closed again: pages of `images` and `masks` that
+        were looked at count as this process's memory until it ends.
+        """
+        return _mapped_anew(self.images)[rows], _mapped_anew(self.masks)[rows]
+
+    @property
+    def row_bytes(self) -> int:
+        """What an image and its mask take up."""
+        return int(self.images[0].nbytes + self.masks[0].nbytes)
 
 
 def write_store(
@@ -90,6 +104,13 @@ def open_store(folder: Path) -> Store:
         raise InvalidDataError(f"{folder}: arrays and index differ; remake it: dvc repro prepare")
     assert_disjoint(rows)
     return Store(images, masks, tuple(rows))
+
+
+def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if not isinstance(array, np.memmap):
+        return array
+    where: Any = array  # of np.memmap, numpy's types know neither file nor offset
+    return np.memmap(where.filename, array.dtype, "r", where.offset, array.shape)
 
 
 def assert_disjoint(entries: Iterable[Entry]) -> None:

@@ -3,12 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lightning.pytorch as lightning
 import pytest
 import torch
 from small_store import params, small_store
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
-from hgmnet.training import CHECKPOINT, Trained, fit, quiet_lightning
+from hgmnet.training import CHECKPOINT, Trained, build_trainer, fit, quiet_lightning
 from pipelines.stages.train import epoch_line
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
@@ -57,6 +58,14 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_set_that_is_streamed_gives_the_same_weights_as_one_that_is_held(tmp_path):
+    held = train(tmp_path / "1", epochs=1)
+    streamed = train(tmp_path / "2", epochs=1, resident_gib=0, workers=3)
+    assert same(weights(held), weights(streamed))
+    assert held.curves == streamed.curves
+
+
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path):
     whole = train(tmp_path / "whole", epochs=3)
     folder = tmp_path / "killed"
@@ -101,6 +110,42 @@ def test_a_gpu_that_is_not_there_is_a_mistake_in_params(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"train\.accelerator: gpu, but torch sees none"):
         train(tmp_path, accelerator="gpu")
+
+
+def test_a_gpu_without_bf16_is_a_mistake_in_params(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    settings = params(accelerator="gpu", precision="bf16-mixed").train
+    with pytest.raises(ConfigError, match="Tesla T4 has no bf16; set it to 16-mixed or 32-true"):
+        build_trainer(settings)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("resident_gib", [0, 4])
+def test_a_step_does_not_wait_for_the_gpu(tmp_path, monkeypatch, resident_gib):
+    """Torch raises where the host would wait for the device, from the second step to the last."""
+
+    class Strict(lightning.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            torch.cuda.set_sync_debug_mode("error" if trainer.global_step else "default")
+
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.is_last_batch:
+                torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(
+        "hgmnet.training.build_trainer", lambda train, *more: build_trainer(train, Strict(), *more)
+    )
+    try:
+        train(
+            tmp_path,
+            store=small_store(tmp_path / "store", 36),
+            accelerator="gpu",
+            resident_gib=resident_gib,
+        )
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

@@ -1,0 +1,116 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from small_store import CLASSES, SIZE, small_store
+
+from hgmnet.data.feed import Resident, Streamed, build_feed
+from hgmnet.metrics import class_indices
+
+CPU = torch.device("cpu")
+MANY = """
+import sys
+from pathlib import Path
+import numpy as np, torch
+from numpy.lib.format import open_memmap
+from hgmnet.data.feed import Streamed
+from hgmnet.data.store import Store
+
+def peak():
+    status = Path("/proc/self/status").read_text()  # ru_maxrss would be the parent's
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024  # MiB
+
+class Rows(Store):
+    def rows(self, split):
+        return np.arange(len(self.images) if split == "train" else 0)
+
+folder, count, side = Path(sys.argv[1]), 6000, 256
+arrays = [open_memmap(folder / n, "w+", np.uint8, (count, side, side)) for n in "im"]
+labels = torch.zeros(count, dtype=torch.int64)
+feed = Streamed(Rows(*arrays, ()), labels, workers=2)
+feed.to(torch.device("cpu"))
+plan = torch.randperm(count).split(16)
+next(iter(feed.batches(plan)))
+before = peak()
+seen = sum(len(batch.images) for batch in feed.batches(plan))
+streamed = peak() - before
+arrays[0][:].sum()
+print(seen, streamed, peak() - before)
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    return small_store(tmp_path)
+
+
+@pytest.fixture
+def labels(store):
+    return torch.from_numpy(class_indices([e.label for e in store.entries], CLASSES))
+
+
+def feeds(store, labels):
+    both = Resident(store, labels), Streamed(store, labels, workers=2)
+    for feed in both:
+        feed.to(CPU)
+    return both
+
+
+def test_a_batch_is_the_rows_that_were_asked_for_wherever_they_live(store, labels):
+    rows = torch.from_numpy(store.rows("train"))
+    plan = [rows[[5, 0, 3]], rows[[1]], rows[[2, 2]]]
+    for feed in feeds(store, labels):
+        batches = list(feed.batches(plan))
+        assert len(feed.batches(plan)) == len(batches) == 3
+        for batch, wanted in zip(batches, plan, strict=True):
+            np.testing.assert_array_equal(batch.images, store.images[wanted.numpy()])
+            np.testing.assert_array_equal(batch.masks, store.masks[wanted.numpy()])
+            assert [CLASSES[i] for i in batch.labels] == [store.entries[i].label for i in wanted]
+
+
+def test_batches_can_be_gone_through_again_and_left_early(store, labels):
+    plan = torch.from_numpy(store.rows("train")).split(2)
+    for feed in feeds(store, labels):
+        batches = feed.batches(plan)
+        first = next(iter(batches))
+        again = list(batches)
+        assert torch.equal(first.images, again[0].images)
+        assert len(again) == len(plan)
+
+
+def test_streaming_reads_no_further_ahead_than_it_has_workers(store, labels, monkeypatch):
+    feed, loaded = Streamed(store, labels, workers=2), []
+    load = feed._load
+    monkeypatch.setattr(feed, "_load", lambda rows: loaded.append(len(rows)) or load(rows))
+    reading = iter(feed.batches(torch.from_numpy(store.rows("train")).split(1)))
+    next(reading)
+    assert len(loaded) <= 3
+    reading.close()
+
+
+def test_images_of_test_are_never_read(store, labels):
+    resident, streamed = feeds(store, labels)
+    hidden = set(store.rows("test").tolist())
+    assert hidden
+    assert hidden.isdisjoint(streamed.train.tolist() + streamed.val.tolist())
+    assert len(resident.images) == len(store.entries) - len(hidden)
+
+
+def test_a_set_is_resident_up_to_the_room_there_is(store, labels):
+    live = len(store.rows("train")) + len(store.rows("val"))
+    size = live * 2 * SIZE * SIZE
+    assert isinstance(build_feed(store, labels, room=size, workers=1), Resident)
+    assert isinstance(build_feed(store, labels, room=size - 1, workers=1), Streamed)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory as Linux reports it")
+def test_a_set_of_any_size_is_streamed_in_bounded_memory(tmp_path):
+    """750 MiB, nearly all of it holes; looked at through the store's own mapping it does count."""
+    command = [sys.executable, "-c", MANY, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seen, streamed, mapped = map(float, done.stdout.split())
+    assert seen == 6000
+    assert streamed < 60
+    assert mapped > streamed + 100
