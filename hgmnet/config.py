@@ -190,8 +190,11 @@ class Augment(Frozen):
 class Train(Frozen):
     """How the weights are found.
 
-    `init_from`: a trained model to start from, by the sha256 that its report shows. `select`: keep
-    the moving average of the weights, or the last.
+    `init_from`: a trained model to start from, by the sha256 that its report shows. `batch_size`:
+    images a step, over all processes. `select`: keep the moving average of the weights, or the
+    last. `devices`: processes on each machine, a GPU each; auto is every GPU, or one process on a
+    CPU. `num_nodes`: machines. `strategy`: auto joins several processes by DDP and leaves one
+    alone, ddp wraps one too.
     """
 
     seed: Seed
@@ -205,6 +208,9 @@ class Train(Frozen):
     select: Literal["ema", "last"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     accelerator: Literal["auto", "cpu", "gpu"]
+    devices: Literal["auto"] | Natural
+    num_nodes: Natural
+    strategy: Literal["auto", "ddp"]
     loss: LossWeights
     augment: Augment
 

@@ -1,7 +1,8 @@
 """What Lightning runs: one step, one validation, the moving average of the weights.
 
 All randomness of a step comes from (seed, epoch, batch), so a training that goes on from a
-checkpoint sees exactly what an uninterrupted one would have seen.
+checkpoint sees exactly what an uninterrupted one would have seen. It is drawn for the whole batch;
+where several processes train, each takes its share of batch and draw (`hgmnet.devices`).
 """
 
 from collections.abc import Mapping
@@ -17,11 +18,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from hgmnet.config import Train
 from hgmnet.data.augment import apply, draw
+from hgmnet.devices import share, summed
 from hgmnet.inference import normalise
 from hgmnet.losses import joint_loss
 from hgmnet.models.gating import HierarchicalGating, area_resize
 from hgmnet.models.hgmnet import HGMNet, Prediction
 from hgmnet.models.spec import Spec
+
+_SUMS = ("n", "lesions", "loss", "dice", "coarse", "correct", "correlation")
+"""What a val batch adds to."""
 
 
 class EpochFigures(BaseModel):
@@ -78,6 +83,7 @@ class Learner(lightning.LightningModule):
         decay = train.ema_decay if train.select == "ema" else 0.0
         towards = get_ema_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(network, avg_fn=towards, use_buffers=True)
+        self.average.requires_grad_(False)
         self.spec, self.settings, self.data = spec, train, data
         self.curves: list[EpochFigures] = []
         self._losses: list[Tensor] = []
@@ -125,14 +131,16 @@ class Learner(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, rows: Tensor, index: int) -> Tensor:
-        """Loss of an augmented batch."""
+        """Loss of this process's share of an augmented batch; their mean is the batch's."""
         torch.manual_seed(self._seed(index + 1))  # for dropout
         generator = torch.Generator().manual_seed(self._seed(index + 1))
-        image, mask, label = self.data.batch(rows)
-        drawn = draw(len(rows), self.settings.augment, generator)
+        mine = rows[share(self.trainer)]
+        image, mask, label = self.data.batch(mine)
+        drawn = draw(len(rows), self.settings.augment, generator).part(share(self.trainer))
         image, mask = apply(image.unsqueeze(1).float() / 255, mask, drawn)
         out = self.network((image - self.spec.mean) / self.spec.std)
         loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
+        loss = loss * (len(mine) * self.trainer.world_size / len(rows))
         self._losses.append(loss.detach())
         return loss
 
@@ -141,7 +149,10 @@ class Learner(lightning.LightningModule):
         self.average.update_parameters(self.network)
 
     def validation_step(self, rows: Tensor, _: int) -> None:
-        """Sums over a val batch, by the averaged weights."""
+        """Sums over this process's share of a val batch, by the averaged weights."""
+        rows = rows[share(self.trainer)]
+        if not len(rows):
+            return
         square, mask, label = self.data.batch(rows)
         out = self.average(normalise(square, self.spec))
         loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
@@ -160,7 +171,10 @@ class Learner(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Note the figures of the epoch: validation runs at its end."""
-        total = {k: float(sum(float(part[k]) for part in self._val)) for k in self._val[0]}
+        train_loss = float(torch.stack(self._losses).mean()) / self.trainer.world_size
+        sums = [float(sum(float(part[k]) for part in self._val)) for k in _SUMS]
+        train_loss, *sums = summed(self.trainer, [train_loss, *sums])
+        total = dict(zip(_SUMS, sums, strict=True))
         n, lesions = total["n"], max(total["lesions"], 1.0)
         gating = self.averaged.gating
         gammas = gating.gamma() if isinstance(gating, HierarchicalGating) else [torch.zeros(1)]
@@ -168,7 +182,7 @@ class Learner(lightning.LightningModule):
             EpochFigures(
                 epoch=self.current_epoch + 1,
                 learning_rate=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
-                train_loss=float(torch.stack(self._losses).mean()),
+                train_loss=train_loss,
                 val_loss=total["loss"] / n,
                 val_lesion_dice=total["dice"] / lesions,
                 val_coarse_dice=total["coarse"] / lesions,

@@ -5,27 +5,29 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
 import torch
 
+from hgmnet.checkpoints import Checkpoints, newest
+from hgmnet.checkpoints import mark as mark_of
 from hgmnet.config import Data, File, Model, Prepare, Train
 from hgmnet.contamination import check
 from hgmnet.data.store import Store
-from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
+from hgmnet.devices import Plan, environment, plan, trainer_settings
+from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.learner import DeviceData, EpochFigures, Learner
 from hgmnet.metrics import class_indices
 from hgmnet.models.geometry import check_size
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Seen, Spec
 from hgmnet.models.start import start_from, warm_encoders
+from hgmnet.models.synchronise import synchronise
+from hgmnet.watch import Watch
 
 MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
-CHECKPOINT = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,18 @@ def fit(
         root: what the paths in `model` and `train` are relative to.
         fingerprint: identifies everything that the weights depend on.
         checkpoints: a folder for this fingerprint alone.
-        on_epoch: called with each new epoch's figures.
+        on_epoch: called with each new epoch's figures, in the first process alone.
 
     Raises:
         ConfigError: the encoder, its weights, the model to start from, the image side or the device
             can't be had.
         InvalidDataError: train or val has no images, or the model to start from has seen some of
             val or test.
-        HgmnetError: the loss became infinite or NaN.
+        HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
+        CheckpointError: the disk takes no checkpoint; the one before is intact.
     """
     check_size(prepare.side)
+    planned = plan(train)
     torch.manual_seed(train.seed)
     network = HGMNet(model, len(data.classes))
     warm_encoders(network, root)
@@ -87,13 +91,26 @@ def fit(
         parent=train.init_from.sha256 if isinstance(train.init_from, File) else None,
         seen=_seen(store, data.name, parent),
     )
-    learner = Learner(network, spec, train, _device_data(store, data))
-    trainer = lightning.Trainer(
-        accelerator=_accelerator(train),
-        devices=1,
+    if planned.processes > 1:
+        synchronise(network, prepare.side, cuda=planned.cuda)
+    learner = Learner(network, spec, train, _device_data(store, data, planned))
+    last = newest(checkpoints)
+    durable = Checkpoints()
+    mark = f"{fingerprint} {mark_of(last) if last else ''}"
+    trainer = _trainer(train, planned, Watch(on_epoch, checkpoints, durable, mark), durable)
+    trainer.fit(learner, ckpt_path=last, weights_only=True)
+    return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
+
+
+def _trainer(
+    train: Train, planned: Plan, watch: Watch, checkpoints: Checkpoints
+) -> lightning.Trainer:
+    return lightning.Trainer(
+        **trainer_settings(train, planned),
+        plugins=[checkpoints, environment()],
         precision=train.precision,
         max_epochs=train.epochs,
-        callbacks=[_Watch(on_epoch, checkpoints / CHECKPOINT)],
+        callbacks=[watch],
         enable_progress_bar=sys.stderr.isatty(),
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -101,36 +118,6 @@ def fit(
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
     )
-    last = checkpoints / CHECKPOINT
-    trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=True)
-    return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
-
-
-def _accelerator(train: Train) -> str:
-    if train.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("train.accelerator: gpu, but torch sees none; set it to auto or cpu")
-    return train.accelerator
-
-
-class _Watch(lightning.Callback):
-    """Tells of each epoch, stops at a loss that is no number, keeps the last checkpoint whole."""
-
-    def __init__(self, on_epoch: Callable[[EpochFigures], None], checkpoint: Path) -> None:
-        self.on_epoch = on_epoch
-        self.checkpoint = checkpoint
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
-        figures = learner.curves[-1]
-        if not isfinite(figures.train_loss):
-            raise HgmnetError(
-                f"training diverged in epoch {figures.epoch}: the loss is {figures.train_loss} at "
-                f"learning rate {figures.learning_rate:.2g}; lower train.learning_rate"
-            )
-        self.on_epoch(figures)
-        part = self.checkpoint.with_suffix(".part")
-        part.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(part)
-        part.replace(self.checkpoint)
 
 
 def _parent(network: HGMNet, store: Store, train: Train, data: Data, root: Path) -> Spec | None:
@@ -164,11 +151,16 @@ def _seen(store: Store, data: str, parent: Spec | None) -> Seen:
     )
 
 
-def _device_data(store: Store, data: Data) -> DeviceData:
+def _device_data(store: Store, data: Data, planned: Plan) -> DeviceData:
     rows = {split: store.rows(split) for split in ("train", "val")}
     for split, found in rows.items():
         if not len(found):
             raise InvalidDataError(f"{split} has no images: change split.fractions, or add images")
+    if len(rows["train"]) < planned.processes:
+        raise ConfigError(
+            f"train.devices: {planned.processes} processes for {len(rows['train'])} images; "
+            "lower it"
+        )
     both = np.sort(np.concatenate(list(rows.values())))
     labels = class_indices([store.entries[i].label for i in both], data.classes)
     return DeviceData(

@@ -4,7 +4,7 @@ One resampling does all geometry (mirror, rotation, scale, shift, elastic), so n
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class Draw:
 
     `theta`: (B, 2, 3) affine maps on [-1, 1] coordinates. `elastic`: (B, 2, 4, 4) shifts of the
     control points, in the same coordinates. `gamma`, `contrast`, `noise`: (B, 1, 1, 1).
-    `noise_seed`: of the speckle-like noise field.
+    `noise_seed`: of the speckle-like noise field, which is drawn for `whole` images; these are its
+    rows at `share`.
     """
 
     theta: Tensor
@@ -30,6 +31,20 @@ class Draw:
     contrast: Tensor
     noise: Tensor
     noise_seed: int
+    whole: int
+    share: slice
+
+    def part(self, share: slice) -> "Draw":
+        """What was drawn for some images of the batch, by position: they change as they would."""
+        return replace(
+            self,
+            theta=self.theta[share],
+            elastic=self.elastic[share],
+            gamma=self.gamma[share],
+            contrast=self.contrast[share],
+            noise=self.noise[share],
+            share=share,
+        )
 
 
 def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
@@ -57,6 +72,8 @@ def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
         contrast=1 + uniform(count, 1, 1, 1) * ranges.contrast,
         noise=uniform(count, 1, 1, 1).abs() * ranges.noise,
         noise_seed=int(torch.randint(2**31, (1,), generator=generator)),
+        whole=count,
+        share=slice(None),
     )
 
 
@@ -90,5 +107,6 @@ def _tone(image: Tensor, drawn: Draw) -> Tensor:
     mean = image.mean(dim=(2, 3), keepdim=True)
     image = mean + (image - mean) * drawn.contrast.to(device)
     generator = torch.Generator(device).manual_seed(drawn.noise_seed)
-    field = torch.randn(image.shape, generator=generator, device=device)
+    whole = (drawn.whole, *image.shape[1:])
+    field = torch.randn(whole, generator=generator, device=device)[drawn.share]
     return (image * (1 + 4 * drawn.noise.to(device) * field)).clamp(0, 1)

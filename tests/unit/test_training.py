@@ -1,44 +1,17 @@
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from small_store import params, small_store
+from small_store import small_store
+from trained import same, train, weights
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
-from hgmnet.training import CHECKPOINT, Trained, fit, quiet_lightning
+from hgmnet.training import quiet_lightning
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
-TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _quiet():
     quiet_lightning()
-
-
-def train(folder: Path, store=None, on_epoch=lambda _: None, **changes) -> Trained:
-    settings = params(**changes)
-    return fit(
-        store or small_store(folder / "store"),
-        data=settings.data,
-        prepare=settings.prepare,
-        model=settings.model,
-        train=settings.train,
-        fingerprint="f",
-        checkpoints=folder / "checkpoints",
-        on_epoch=on_epoch,
-    )
-
-
-def weights(trained: Trained) -> dict[str, torch.Tensor]:
-    return trained.network.state_dict()
-
-
-def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.slow
@@ -52,27 +25,6 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
     assert [figures.epoch for figures in told] == [1, 2]
     assert one.spec.seen.train
     assert set(one.spec.seen.train).isdisjoint(one.spec.seen.val)
-
-
-@pytest.mark.slow
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path):
-    whole = train(tmp_path / "whole", epochs=3)
-    folder = tmp_path / "killed"
-    script = (
-        f"import os, signal, sys; sys.path[:0] = [{str(TESTS)!r}, {str(TESTS / 'unit')!r}]\n"
-        "from pathlib import Path; from test_training import train\n"
-        "def tell(figures):\n"
-        "    if figures.epoch == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"train(Path({str(folder)!r}), on_epoch=tell, epochs=3)\n"
-    )
-    child = subprocess.run([sys.executable, "-c", script], check=False, cwd=TESTS.parent)
-    assert child.returncode == -signal.SIGKILL
-    assert (folder / "checkpoints" / CHECKPOINT).exists()
-    told = []
-    resumed = train(folder, on_epoch=lambda figures: told.append(figures.epoch), epochs=3)
-    assert told == [3]
-    assert same(weights(whole), weights(resumed))
-    assert resumed.curves == whole.curves
 
 
 @pytest.mark.slow
