@@ -17,13 +17,15 @@ _FORKSERVER = get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["hgmnet.training"])  # what takes seconds to import
 
 
-def train(folder: Path, store=None, on_epoch=lambda _: None, **changes) -> Trained:
+def train(
+    folder: Path, store=None, on_epoch=lambda _: None, encoder="mobilenet_v2", **changes
+) -> Trained:
     settings = params(**changes)
     return fit(
         store or small_store(folder / "store"),
         data=settings.data,
         prepare=settings.prepare,
-        model=settings.model,
+        model=settings.model.model_copy(update={"encoder": encoder}),
         train=settings.train,
         root=folder,
         fingerprint="f",

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:multiprocessing"),
 ]
-EPOCHS = 3
+SMALL = {"epochs": 3, "encoder": "tu-test_resnet"}
 LEFT = {
     "in an epoch": {LAST},
     "epoch told": {LAST},
@@ -31,14 +31,14 @@ LEFT = {
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Trained:
     quiet_lightning()
-    return train(tmp_path_factory.mktemp("whole"), epochs=EPOCHS)
+    return train(tmp_path_factory.mktemp("whole"), **SMALL)
 
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory) -> Path:
     """A training of which the first epoch is done, and its checkpoint written."""
     folder = tmp_path_factory.mktemp("begun")
-    assert killed(folder, "in an epoch", epochs=EPOCHS) == -signal.SIGKILL
+    assert killed(folder, "in an epoch", **SMALL) == -signal.SIGKILL
     return folder
 
 
@@ -46,11 +46,11 @@ def begun(tmp_path_factory) -> Path:
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(point, whole, begun, tmp_path):
     folder = tmp_path / "killed"
     shutil.copytree(begun, folder)
-    ended = killed(folder, point, epochs=EPOCHS)
+    ended = killed(folder, point, **SMALL)
     assert ended == -(signal.SIGXFSZ if "half" in point else signal.SIGKILL)
     assert {file.name for file in (folder / "checkpoints").iterdir()} == LEFT[point]
     told: list[int] = []
-    resumed = train(folder, on_epoch=lambda figures: told.append(figures.epoch), epochs=EPOCHS)
+    resumed = train(folder, on_epoch=lambda figures: told.append(figures.epoch), **SMALL)
     assert told == ([] if point == "before the outputs" else [2, 3])
     assert same(weights(whole), weights(resumed))
     assert resumed.curves == whole.curves
@@ -58,10 +58,9 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(point, whole, 
 
 def test_kills_at_any_moment_change_nothing(whole, tmp_path):
     moments = random.Random(0)
-    kills = 0
-    while killed(tmp_path, "never", moments.uniform(1, 4), epochs=EPOCHS) != 0:
-        kills += 1
-        assert kills < 40
-    resumed = train(tmp_path, epochs=EPOCHS)
+    lived = 0.5  # seconds; longer and longer, so that there is an end
+    while killed(tmp_path, "never", lived * moments.uniform(1, 2), **SMALL) != 0:
+        lived *= 1.3
+    resumed = train(tmp_path, **SMALL)
     assert same(weights(whole), weights(resumed))
     assert resumed.curves == whole.curves
