@@ -82,10 +82,16 @@ def newest(folder: Path) -> Path | None:
 
 
 def mark(path: Path) -> str:
-    """The hash of a checkpoint's content, hexadecimal; empty if the file is absent or damaged."""
+    """The hash of a checkpoint's content, hexadecimal; empty if the file is absent or damaged.
+
+    Raises:
+        PermissionError: it is somebody else's.
+    """
     try:
         content = memoryview(path.read_bytes())
-    except FileNotFoundError:
+    except PermissionError:
+        raise
+    except OSError:  # absent, or the disk can't read it any more
         return ""
     head, said = content[: len(_MAGIC)], content[len(_MAGIC) : len(_MAGIC) + _HASH]
     sha256 = hashlib.sha256(content[len(_MAGIC) + _HASH :])

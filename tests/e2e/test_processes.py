@@ -101,10 +101,10 @@ def test_the_first_process_alone_tells_and_writes(together):
 
 def test_a_killed_first_process_leaves_nobody_and_is_gone_on_with(together, tmp_path):
     two = repository(tmp_path / "two", devices=2)
-    first = start(two, *STAGE)
-    assert first.stdout.readline().startswith("epoch 1/2")
-    (second,) = children(first.pid)
-    first.kill()
+    with start(two, *STAGE) as first:
+        assert first.stdout.readline().startswith("epoch 1/2")
+        (second,) = children(first.pid)
+        first.kill()
     deadline = time.monotonic() + 20
     while lives(second) and time.monotonic() < deadline:
         time.sleep(0.1)
