@@ -73,7 +73,7 @@ class Watch(lightning.Callback):
     ) -> None:
         """Look at the loss, now or later."""
         self._steps.append(_Step(trainer.global_step, self._learning_rate, outputs["loss"]))
-        if len(self._steps) >= (1 if learner.device.type == "cpu" else STEPS_A_LOOK):
+        if len(self._steps) >= steps_a_look(learner.device):
             self._look(trainer)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: Any) -> None:
@@ -110,3 +110,8 @@ class Watch(lightning.Callback):
             f"training diverged in epoch {epoch + 1}, step {step}: the loss is {loss} at learning "
             f"rate {self._learning_rate:.2g}; {kept}lower train.learning_rate"
         )
+
+
+def steps_a_look(device: torch.device) -> int:
+    """After how many steps the losses are looked at."""
+    return 1 if device.type == "cpu" else STEPS_A_LOOK

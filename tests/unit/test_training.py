@@ -38,7 +38,7 @@ def test_it_learns_to_find_bright_discs(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
-    with pytest.raises(HgmnetError, match="training diverged in epoch 1"):
+    with pytest.raises(HgmnetError, match="training diverged in epoch 1, step 2: the loss is nan"):
         train(tmp_path, learning_rate=1e30)
 
 
