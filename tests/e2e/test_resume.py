@@ -6,16 +6,19 @@ import signal
 from pathlib import Path
 
 import pytest
+from small_store import params, small_store
 from trained import Trained, killed, same, train, weights
 
 from hgmnet.checkpoints import LAST, PREVIOUS
 from hgmnet.training import quiet_lightning
+from pipelines.stages import train as stages_train
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:multiprocessing"),
 ]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"epochs": 3, "encoder": "tu-test_resnet"}
 LEFT = {
     "in an epoch": {LAST},
@@ -64,3 +67,59 @@ def test_kills_at_any_moment_change_nothing(whole, tmp_path):
     resumed = train(tmp_path, **SMALL)
     assert same(weights(whole), weights(resumed))
     assert resumed.curves == whole.curves
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch) -> Path:
+    """A repository whose training was stopped in its second epoch of two."""
+    root = tmp_path / "repository"
+    shutil.copytree(ROOT / "hgmnet", root / "hgmnet", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "pipelines").symlink_to(ROOT / "pipelines")
+    shutil.copy(ROOT / "dvc.yaml", root)
+    small_store(root / "data/phantom/prepared")
+
+    def stop(figures, _):
+        if figures.epoch == 2:
+            raise KeyboardInterrupt
+        return "one"
+
+    monkeypatch.setattr(stages_train, "_line", stop)
+    with pytest.raises(SystemExit):
+        stage(root)
+    monkeypatch.undo()
+    return root
+
+
+def stage(root: Path, **changes) -> None:
+    settings = params(**changes)
+    model = settings.model.model_copy(update={"encoder": "tu-test_resnet"})
+    stages_train.run(root, settings.data, settings.prepare, model, settings.train)
+
+
+def test_what_is_unchanged_goes_on(interrupted, capsys):
+    stage(interrupted)
+    assert first_epoch(capsys) == 2
+
+
+def test_changed_params_start_afresh(interrupted, capsys):
+    stage(interrupted, seed=1)
+    assert first_epoch(capsys) == 1
+
+
+def test_changed_data_start_afresh(interrupted, capsys):
+    (interrupted / "data/phantom/prepared/images.npy").unlink()
+    small_store(interrupted / "data/phantom/prepared", 24)
+    stage(interrupted)
+    assert first_epoch(capsys) == 1
+
+
+def test_changed_code_starts_afresh(interrupted, capsys):
+    with (interrupted / "hgmnet/losses.py").open("a") as file:
+        file.write("# changed\n")
+    stage(interrupted)
+    assert first_epoch(capsys) == 1
+
+
+def first_epoch(capsys) -> int:
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    return int(lines[0][len("epoch ")])
