@@ -230,10 +230,13 @@ class Augment(Frozen):
 class Train(Frozen):
     """How the weights are found.
 
-    `init_from`: a trained model to start from, by the sha256 that its report shows. `select`: keep
-    the moving average of the weights, or the last. `compile`: by torch.compile; pays on a GPU after
-    some minutes, not on a CPU (docs/speed.md). `resident_gib`: prepared images of up to so many GiB
-    live on the training device; a larger set is read from the disk by `workers` threads.
+    `init_from`: a trained model to start from, by the sha256 that its report shows. `batch_size`:
+    images a step, over all processes. `select`: keep the moving average of the weights, or the
+    last. `compile`: by torch.compile; pays on a GPU after some minutes, not on a CPU
+    (docs/speed.md). `resident_gib`: prepared images of up to so many GiB live on the training
+    device; a larger set is read from the disk by `workers` threads. `devices`: processes on each
+    machine, a GPU each; auto is every GPU, or one process on a CPU. `num_nodes`: machines.
+    `strategy`: auto joins several processes by DDP and leaves one alone, ddp wraps one too.
     """
 
     seed: Seed
@@ -250,6 +253,9 @@ class Train(Frozen):
     compile: bool
     resident_gib: Annotated[float, Field(ge=0)]
     workers: Natural
+    devices: Literal["auto"] | Natural
+    num_nodes: Natural
+    strategy: Literal["auto", "ddp"]
     loss: LossWeights
     augment: Augment
 

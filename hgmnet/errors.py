@@ -27,3 +27,7 @@ class InvalidDataError(HgmnetError):
     """The images, masks or labels are not what a data set must be."""
 
     exit_status = 4
+
+
+class CheckpointError(HgmnetError):
+    """A checkpoint could not be written: a full disk, most often. The one before it is intact."""

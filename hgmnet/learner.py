@@ -1,7 +1,8 @@
 """What Lightning runs: one step, one validation, the moving average of the weights.
 
 All randomness of a step comes from (seed, epoch, batch), so a training that goes on from a
-checkpoint sees exactly what an uninterrupted one would have seen.
+checkpoint sees exactly what an uninterrupted one would have seen. It is drawn for the whole batch;
+where several processes train, each takes its share of batch and draw (`hgmnet.devices`).
 """
 
 from collections.abc import Mapping
@@ -17,11 +18,15 @@ from hgmnet.averaging import Average
 from hgmnet.config import Train
 from hgmnet.data.augment import apply, draw
 from hgmnet.data.feed import Batch, Batches, Feed
+from hgmnet.devices import share, summed
 from hgmnet.inference import normalise
 from hgmnet.losses import joint_loss
 from hgmnet.models.gating import HierarchicalGating, area_resize
 from hgmnet.models.hgmnet import HGMNet, Prediction
 from hgmnet.models.spec import Spec
+
+_SUMS = ("n", "lesions", "loss", "dice", "coarse", "correct", "correlation")
+"""What a val batch adds to."""
 
 
 class EpochFigures(BaseModel):
@@ -67,19 +72,25 @@ class Learner(lightning.LightningModule):
         return self.average.module
 
     @property
+    def batch_size(self) -> int:
+        """Images a step, over all processes: as the settings say, or all that there are."""
+        return min(self.settings.batch_size, len(self.feed.train))
+
+    @property
     def steps(self) -> int:
         """Optimiser steps an epoch; a last, smaller batch is left out."""
-        return max(1, len(self.feed.train) // self.settings.batch_size)
+        return len(self.feed.train) // self.batch_size
 
     def on_fit_start(self) -> None:
         """Bring the pictures to the device, or say where they are to be sent."""
         self.feed.to(self.device)
 
     def train_dataloader(self) -> Batches:
-        """This epoch's batches, shuffled by (seed, epoch)."""
+        """This process's share of this epoch's batches, shuffled by (seed, epoch)."""
         generator = torch.Generator().manual_seed(self._seed(0))
         rows = self.feed.train[torch.randperm(len(self.feed.train), generator=generator)]
-        return self.feed.batches(torch.split(rows, self.settings.batch_size)[: self.steps])
+        whole = torch.split(rows, self.batch_size)[: self.steps]
+        return self.feed.batches([batch[share(self.trainer)] for batch in whole])
 
     def val_dataloader(self) -> Batches:
         """Val, in order."""
@@ -103,14 +114,19 @@ class Learner(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of an augmented batch; nothing here waits for a GPU."""
+        """Loss of this process's share of an augmented batch; nothing here waits for a GPU.
+
+        The mean of the processes' losses is the whole batch's.
+        """
         torch.manual_seed(self._seed(index + 1))  # for dropout
         generator = torch.Generator().manual_seed(self._seed(index + 1))
-        drawn = draw(len(batch.images), self.settings.augment, generator)
+        whole = self.batch_size
+        drawn = draw(whole, self.settings.augment, generator).part(share(self.trainer))
         image, mask = batch.images.unsqueeze(1).float() / 255, batch.masks.unsqueeze(1).float()
         image, mask = apply(image, mask, drawn)
         out = self.network((image - self.spec.mean) / self.spec.std)
         loss = joint_loss(out, mask, batch.labels, self.settings.loss, self.spec.model)
+        loss = loss * (len(batch.labels) * self.trainer.world_size / whole)
         self._losses.append(loss.detach())
         return loss
 
@@ -118,8 +134,10 @@ class Learner(lightning.LightningModule):
         """Move the average towards the new weights."""
         self.average.update(self.network, self.trainer.global_step)
 
-    def validation_step(self, batch: Batch, _: int) -> None:
-        """Sums over a val batch, by the averaged weights."""
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Sums over a val batch, by the averaged weights; whole batches are dealt out."""
+        if index % self.trainer.world_size != self.global_rank:
+            return
         mask, label = batch.masks.unsqueeze(1).float(), batch.labels
         out = self.average(normalise(batch.images, self.spec))
         loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
@@ -138,7 +156,10 @@ class Learner(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Note the figures of the epoch: validation runs at its end."""
-        total = {k: float(sum(float(part[k]) for part in self._val)) for k in self._val[0]}
+        train_loss = float(torch.stack(self._losses).mean()) / self.trainer.world_size
+        sums = [float(sum(float(part[k]) for part in self._val)) for k in _SUMS]
+        train_loss, *sums = summed(self.trainer, [train_loss, *sums])
+        total = dict(zip(_SUMS, sums, strict=True))
         n, lesions = total["n"], max(total["lesions"], 1.0)
         gating, model = self.averaged.gating, self.spec.model
         gammas = gating.gamma() if isinstance(gating, HierarchicalGating) else [torch.zeros(1)]
@@ -146,7 +167,7 @@ class Learner(lightning.LightningModule):
             EpochFigures(
                 epoch=self.current_epoch + 1,
                 learning_rate=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
-                train_loss=float(torch.stack(self._losses).mean()),
+                train_loss=train_loss,
                 val_loss=total["loss"] / n,
                 val_lesion_dice=total["dice"] / lesions if model.segments else None,
                 val_coarse_dice=total["coarse"] / lesions if model.coarse else None,

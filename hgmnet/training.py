@@ -5,27 +5,29 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as lightning
 import torch
 
+from hgmnet.checkpoints import Checkpoints, newest
+from hgmnet.checkpoints import mark as mark_of
 from hgmnet.config import Data, File, Model, Prepare, Train
 from hgmnet.contamination import check
 from hgmnet.data.feed import Feed, build_feed
 from hgmnet.data.store import Store
-from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
+from hgmnet.devices import Plan, environment, plan, trainer_settings
+from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.learner import EpochFigures, Learner
 from hgmnet.metrics import class_indices
 from hgmnet.models.geometry import check_size
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Seen, Spec
 from hgmnet.models.start import start_from, warm_encoders
+from hgmnet.models.synchronise import synchronise
+from hgmnet.watch import Watch
 
 MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
-CHECKPOINT = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,18 @@ def fit(
         root: what the paths in `model` and `train` are relative to.
         fingerprint: identifies everything that the weights depend on.
         checkpoints: a folder for this fingerprint alone.
-        on_epoch: called with each new epoch's figures.
+        on_epoch: called with each new epoch's figures, in the first process alone.
 
     Raises:
         ConfigError: the encoder, its weights, the model to start from, the image side or the device
             can't be had.
         InvalidDataError: train or val has no images, or the model to start from has seen some of
             val or test.
-        HgmnetError: the loss became infinite or NaN.
+        HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
+        CheckpointError: the disk takes no checkpoint; the one before is intact.
     """
     check_size(prepare.side)
+    planned = plan(train)
     torch.manual_seed(train.seed)
     network = HGMNet(model, len(data.classes))
     warm_encoders(network, root)
@@ -87,22 +91,33 @@ def fit(
         parent=train.init_from.sha256 if isinstance(train.init_from, File) else None,
         seen=_seen(store, data.name, parent),
     )
-    learner = Learner(network, spec, train, _feed(store, data, train))
-    trainer = build_trainer(train, _Watch(on_epoch, checkpoints / CHECKPOINT))
-    last = checkpoints / CHECKPOINT
-    trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=True)
+    if planned.processes > 1:
+        synchronise(network, prepare.side, cuda=planned.cuda)
+    learner = Learner(network, spec, train, _feed(store, data, train, planned))
+    last = newest(checkpoints)
+    durable = Checkpoints()
+    mark = f"{fingerprint} {mark_of(last) if last else ''}"
+    trainer = build_trainer(train, Watch(on_epoch, checkpoints, durable, mark), durable=durable)
+    trainer.fit(learner, ckpt_path=last, weights_only=True)
     return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 
-def build_trainer(train: Train, *callbacks: lightning.Callback) -> lightning.Trainer:
+def build_trainer(
+    train: Train, *callbacks: lightning.Callback, durable: Checkpoints | None = None
+) -> lightning.Trainer:
     """Lightning's Trainer as every training here has it.
 
+    Args:
+        train: the recipe.
+        callbacks: to be called in this order.
+        durable: what writes the checkpoints, if there are any.
+
     Raises:
-        ConfigError: there is no such device, or it does not have that precision.
+        ConfigError: as `hgmnet.devices.plan`.
     """
     return lightning.Trainer(
-        accelerator=_accelerator(train),
-        devices=1,
+        **trainer_settings(train, plan(train)),
+        plugins=[durable or Checkpoints(), environment()],
         precision=train.precision,
         max_epochs=train.epochs,
         callbacks=[*callbacks],
@@ -114,46 +129,6 @@ def build_trainer(train: Train, *callbacks: lightning.Callback) -> lightning.Tra
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1,
     )
-
-
-def _accelerator(train: Train) -> str:
-    if train.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("train.accelerator: gpu, but torch sees none; set it to auto or cpu")
-    if train.precision == "bf16-mixed" and _on_gpu(train) and not _has_bf16():
-        raise ConfigError(
-            f"train.precision: bf16-mixed, but {torch.cuda.get_device_name()} has no bf16; set it "
-            "to 16-mixed or 32-true"
-        )
-    return train.accelerator
-
-
-def _on_gpu(train: Train) -> bool:
-    return train.accelerator != "cpu" and torch.cuda.is_available()
-
-
-def _has_bf16() -> bool:
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-
-
-class _Watch(lightning.Callback):
-    """Tells of each epoch, stops at a loss that is no number, keeps the last checkpoint whole."""
-
-    def __init__(self, on_epoch: Callable[[EpochFigures], None], checkpoint: Path) -> None:
-        self.on_epoch = on_epoch
-        self.checkpoint = checkpoint
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
-        figures = learner.curves[-1]
-        if not isfinite(figures.train_loss):
-            raise HgmnetError(
-                f"training diverged in epoch {figures.epoch}: the loss is {figures.train_loss} at "
-                f"learning rate {figures.learning_rate:.2g}; lower train.learning_rate"
-            )
-        self.on_epoch(figures)
-        part = self.checkpoint.with_suffix(".part")
-        part.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(part)
-        part.replace(self.checkpoint)
 
 
 def _parent(network: HGMNet, store: Store, train: Train, data: Data, root: Path) -> Spec | None:
@@ -187,13 +162,17 @@ def _seen(store: Store, data: str, parent: Spec | None) -> Seen:
     )
 
 
-def _feed(store: Store, data: Data, train: Train) -> Feed:
+def _feed(store: Store, data: Data, train: Train, planned: Plan) -> Feed:
     for split in ("train", "val"):
         if not len(store.rows(split)):
             raise InvalidDataError(f"{split} has no images: change split.fractions, or add images")
+    if (count := len(store.rows("train"))) < planned.processes:
+        raise ConfigError(
+            f"train.devices: {planned.processes} processes for {count} images; lower it"
+        )
     labels = class_indices([entry.label for entry in store.entries], data.classes)
     room = train.resident_gib * 2**30
-    if _on_gpu(train):
+    if planned.cuda:
         room = min(room, torch.cuda.mem_get_info()[0] / 2)  # the rest is for the network
     return build_feed(store, torch.from_numpy(labels), room=int(room), workers=train.workers)
 

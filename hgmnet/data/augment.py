@@ -4,7 +4,7 @@ One resampling does all geometry (mirror, rotation, scale, shift, elastic), so n
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class Draw:
 
     `theta`: (B, 2, 3) affine maps on [-1, 1] coordinates. `elastic`: (B, 2, 4, 4) shifts of the
     control points, in the same coordinates. `gamma`, `contrast`, `noise`: (B, 1, 1, 1).
-    `noise_seed`: of the speckle-like noise field.
+    `noise_seed`: of the speckle-like noise field, which is drawn for `whole` images; these are its
+    rows at `share`.
     """
 
     theta: Tensor
@@ -30,6 +31,20 @@ class Draw:
     contrast: Tensor
     noise: Tensor
     noise_seed: int
+    whole: int
+    share: slice
+
+    def part(self, share: slice) -> "Draw":
+        """What was drawn for some images of the batch, by position: they change as they would."""
+        return replace(
+            self,
+            theta=self.theta[share],
+            elastic=self.elastic[share],
+            gamma=self.gamma[share],
+            contrast=self.contrast[share],
+            noise=self.noise[share],
+            share=share,
+        )
 
     def to(self, device: torch.device) -> "Draw":
         """The same on a device: one copy, which the device does not wait for."""
@@ -42,7 +57,9 @@ class Draw:
         moved = torch.split(packed, [part.numel() for part in parts])
         theta, elastic, *tone = (new.view_as(old) for new, old in zip(moved, parts, strict=True))
         gamma, contrast, noise = tone
-        return Draw(theta, elastic, gamma, contrast, noise, self.noise_seed)
+        return replace(
+            self, theta=theta, elastic=elastic, gamma=gamma, contrast=contrast, noise=noise
+        )
 
 
 def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
@@ -70,6 +87,8 @@ def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
         contrast=1 + uniform(count, 1, 1, 1) * ranges.contrast,
         noise=uniform(count, 1, 1, 1).abs() * ranges.noise,
         noise_seed=int(torch.randint(2**31, (1,), generator=generator)),
+        whole=count,
+        share=slice(None),
     )
 
 
@@ -100,5 +119,6 @@ def _tone(image: Tensor, drawn: Draw) -> Tensor:
     mean = image.mean(dim=(2, 3), keepdim=True)
     image = mean + (image - mean) * drawn.contrast
     generator = torch.Generator(image.device).manual_seed(drawn.noise_seed)
-    field = torch.randn(image.shape, generator=generator, device=image.device)
+    whole = (drawn.whole, *image.shape[1:])
+    field = torch.randn(whole, generator=generator, device=image.device)[drawn.share]
     return (image * (1 + 4 * drawn.noise * field)).clamp(0, 1)

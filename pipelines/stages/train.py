@@ -8,6 +8,7 @@ from typing import Any
 
 from hgmnet.config import Data, File, Frozen, Model, Prepare, Train
 from hgmnet.data.store import open_store
+from hgmnet.devices import following, is_first
 from hgmnet.errors import ConfigError
 from hgmnet.learner import EpochFigures
 from hgmnet.models.folder import save_model
@@ -37,7 +38,10 @@ class Recipe:
 
 
 def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) -> None:
-    """Write weights.safetensors, model.json and the curves.
+    """Write weights.safetensors, model.json and the curves: the first process does.
+
+    Where several train, Lightning or torchrun runs this command once a process; those beside the
+    first only train.
 
     Raises:
         ConfigError: `init_from` names the folder that this stage writes.
@@ -47,6 +51,21 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
     refuse_own(workspace, train)
     mark = recipe.fingerprint(root)
     checkpoints = workspace.state / "checkpoints" / mark
+
+    def trained(on_epoch: Callable[[EpochFigures], None]) -> Trained:
+        return fit_into(
+            workspace.model,
+            workspace,
+            recipe,
+            mark=mark,
+            checkpoints=checkpoints,
+            on_epoch=on_epoch,
+        )
+
+    if not is_first():
+        with following():
+            trained(lambda _: None)
+        return
     settings = {name: part.model_dump(mode="json") for name, part in recipe.sections.items()}
     curves = LiveCurves(root, data.name, mark, dict(_flat(settings)))
 
@@ -55,14 +74,12 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
         print(epoch_line(figures, train.epochs), flush=True)
 
     try:
-        trained = fit_into(
-            workspace.model, workspace, recipe, mark=mark, checkpoints=checkpoints, on_epoch=tell
-        )
+        done = trained(tell)
     except BaseException as error:
         curves.finish("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    write_rows(workspace.curves, EpochFigures, trained.curves)
-    write_json(workspace.train_metrics, trained.curves[-1].model_dump(exclude_none=True))
+    write_rows(workspace.curves, EpochFigures, done.curves)
+    write_json(workspace.train_metrics, done.curves[-1].model_dump(exclude_none=True))
     curves.finish("FINISHED")
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -101,7 +118,8 @@ def fit_into(
         checkpoints=checkpoints,
         on_epoch=on_epoch,
     )
-    save_model(folder, trained.network, trained.spec)
+    if is_first():
+        save_model(folder, trained.network, trained.spec)
     return trained
 
 

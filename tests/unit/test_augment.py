@@ -67,3 +67,12 @@ def test_values_stay_in_range(batch):
     image, mask = apply(*batch, draw(6, FULL, seeded()))
     assert 0 <= image.min() <= image.max() <= 1
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_part_of_a_batch_changes_as_it_does_in_the_whole(batch):
+    drawn = draw(6, FULL, seeded())
+    whole = apply(*batch, drawn)
+    for share in (slice(0, None, 2), slice(1, None, 2), slice(4, 6)):
+        image, mask = apply(batch[0][share], batch[1][share], drawn.part(share))
+        torch.testing.assert_close(image, whole[0][share], atol=1e-6, rtol=0)
+        assert torch.equal(mask, whole[1][share])

@@ -1,0 +1,106 @@
+"""Several processes, one batch: layers whose statistics and draws are those of the whole batch.
+
+On GPUs batch norm is torch's SyncBatchNorm, put in by timm's converter: Lightning's own
+(`sync_batchnorm=True`) drops the activation of timm's layers that hold one. SyncBatchNorm refuses
+CPU tensors, and frozen statistics would be another training, so on CPUs the layers here take its
+place: with them several processes train what one would, which is what the tests hold.
+"""
+
+from typing import cast
+
+import torch
+from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn import functional
+
+from hgmnet.models.hgmnet import HGMNet
+
+
+def synchronise(network: HGMNet, side: int, *, cuda: bool) -> None:
+    """Make a fresh network ready for several processes, in place; its tensors keep their names.
+
+    Args:
+        network: in training mode.
+        side: px, of the images that it will see.
+        cuda: they run on GPUs.
+    """
+    freeze_unused(network, side)
+    for module in network.modules():
+        if type(module) is nn.Dropout:
+            module.__class__ = SharedDropout
+        elif not cuda and type(module) in _ALONE:
+            module.__class__ = _ALONE[type(module)]
+    if cuda:
+        convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+
+
+def freeze_unused(network: HGMNet, side: int) -> None:
+    """Take the parameters that no loss reaches out of training: DDP would wait for their gradient.
+
+    Some encoders have them. It is cheaper than `find_unused_parameters`, which searches each step.
+    """
+    out = network.eval()(torch.zeros(1, 1, side, side))
+    said = (out.coarse_mask_logits, out.mask_logits, out.class_logits, *out.deep_mask_logits)
+    reached = torch.stack([logits.sum() for logits in said if logits.requires_grad])
+    torch.autograd.backward(reached.sum())
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+    network.train().zero_grad()
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch norm over the batches of all processes; alone it is torch's own."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Normalise (B, C, H, W)."""
+        if self.training and distributed.is_initialized():
+            return _normalise(self, input)
+        return super().forward(input)
+
+
+class SharedBatchNormAct(BatchNormAct2d):
+    """The same for timm's batch norm with dropout and activation behind it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise and activate (B, C, H, W)."""
+        if self.training and distributed.is_initialized():
+            return cast("Tensor", self.act(self.drop(_normalise(self, x))))
+        return cast("Tensor", super().forward(x))  # type: ignore[no-untyped-call]
+
+
+class SharedDropout(nn.Dropout):
+    """Draws for the whole batch, of which a process has every n-th row; alone it is torch's own."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Drop out of (B, ...)."""
+        if not self.training or not distributed.is_initialized():
+            return super().forward(input)
+        rank, processes = distributed.get_rank(), distributed.get_world_size()
+        whole = input.new_ones(processes * len(input), *input.shape[1:])
+        return input * functional.dropout(whole, self.p)[rank::processes]
+
+
+def _normalise(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """In two passes, mean before variance; the running statistics move as torch moves them."""
+    own = torch.cat([x.sum((0, 2, 3)), x.new_tensor([x[:, 0].numel()])])
+    total = _sum_over_processes(own)
+    count = total[-1]
+    mean = total[:-1] / count
+    centred = x - mean[:, None, None]
+    var = _sum_over_processes((centred**2).sum((0, 2, 3))) / count
+    if layer.running_mean is not None and layer.running_var is not None and layer.momentum:
+        layer.running_mean.lerp_(mean.detach(), layer.momentum)
+        layer.running_var.lerp_((var * count / (count - 1)).detach(), layer.momentum)
+    if layer.num_batches_tracked is not None:
+        layer.num_batches_tracked += 1
+    scale = layer.weight * torch.rsqrt(var + layer.eps)
+    return centred * scale[:, None, None] + layer.bias[:, None, None]
+
+
+def _sum_over_processes(own: Tensor) -> Tensor:
+    """Differentiable: its gradient is summed over the processes too."""
+    return cast("Tensor", all_reduce(own))  # type: ignore[no-untyped-call]
+
+
+_ALONE: dict[type, type] = {nn.BatchNorm2d: SharedBatchNorm, BatchNormAct2d: SharedBatchNormAct}

@@ -1,0 +1,125 @@
+"""Trainings that are really killed, and end with the weights of one that was not."""
+
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from small_store import params, small_store
+from trained import Trained, killed, same, train, weights
+
+from hgmnet.checkpoints import LAST, PREVIOUS
+from hgmnet.training import quiet_lightning
+from pipelines.stages import train as stages_train
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:multiprocessing"),
+]
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"epochs": 3, "encoder": "tu-test_resnet"}
+LEFT = {
+    "in an epoch": {LAST},
+    "epoch told": {LAST},
+    "checkpoint half written": {LAST, "last.part"},
+    "checkpoint not yet renamed": {LAST, "last.part"},
+    "between two renames": {PREVIOUS, "last.part"},
+    "before the outputs": {LAST, PREVIOUS},
+}
+"""What a kill leaves on the disk, in or after the second of three epochs."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Trained:
+    quiet_lightning()
+    return train(tmp_path_factory.mktemp("whole"), **SMALL)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Path:
+    """A training of which the first epoch is done, and its checkpoint written."""
+    folder = tmp_path_factory.mktemp("begun")
+    assert killed(folder, "in an epoch", **SMALL) == -signal.SIGKILL
+    return folder
+
+
+@pytest.mark.parametrize("point", LEFT)
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(point, whole, begun, tmp_path):
+    folder = tmp_path / "killed"
+    shutil.copytree(begun, folder)
+    ended = killed(folder, point, **SMALL)
+    assert ended == -(signal.SIGXFSZ if "half" in point else signal.SIGKILL)
+    assert {file.name for file in (folder / "checkpoints").iterdir()} == LEFT[point]
+    told: list[int] = []
+    resumed = train(folder, on_epoch=lambda figures: told.append(figures.epoch), **SMALL)
+    assert told == ([] if point == "before the outputs" else [2, 3])
+    assert same(weights(whole), weights(resumed))
+    assert resumed.curves == whole.curves
+
+
+def test_kills_at_any_moment_change_nothing(whole, tmp_path):
+    moments = random.Random(0)
+    lived = 0.5  # seconds; longer and longer, so that there is an end
+    while killed(tmp_path, "never", lived * moments.uniform(1, 2), **SMALL) != 0:
+        lived *= 1.3
+    resumed = train(tmp_path, **SMALL)
+    assert same(weights(whole), weights(resumed))
+    assert resumed.curves == whole.curves
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch) -> Path:
+    """A repository whose training was stopped in its second epoch of two."""
+    root = tmp_path / "repository"
+    shutil.copytree(ROOT / "hgmnet", root / "hgmnet", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "pipelines").symlink_to(ROOT / "pipelines")
+    shutil.copy(ROOT / "dvc.yaml", root)
+    small_store(root / "data/phantom/prepared")
+
+    def stop(figures, _):
+        if figures.epoch == 2:
+            raise KeyboardInterrupt
+        return "one"
+
+    monkeypatch.setattr(stages_train, "_line", stop)
+    with pytest.raises(SystemExit):
+        stage(root)
+    monkeypatch.undo()
+    return root
+
+
+def stage(root: Path, **changes) -> None:
+    settings = params(**changes)
+    model = settings.model.model_copy(update={"encoder": "tu-test_resnet"})
+    stages_train.run(root, settings.data, settings.prepare, model, settings.train)
+
+
+def test_what_is_unchanged_goes_on(interrupted, capsys):
+    stage(interrupted)
+    assert first_epoch(capsys) == 2
+
+
+def test_changed_params_start_afresh(interrupted, capsys):
+    stage(interrupted, seed=1)
+    assert first_epoch(capsys) == 1
+
+
+def test_changed_data_start_afresh(interrupted, capsys):
+    (interrupted / "data/phantom/prepared/images.npy").unlink()
+    small_store(interrupted / "data/phantom/prepared", 24)
+    stage(interrupted)
+    assert first_epoch(capsys) == 1
+
+
+def test_changed_code_starts_afresh(interrupted, capsys):
+    with (interrupted / "hgmnet/losses.py").open("a") as file:
+        file.write("# changed\n")
+    stage(interrupted)
+    assert first_epoch(capsys) == 1
+
+
+def first_epoch(capsys) -> int:
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    return int(lines[0][len("epoch ")])
