@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--gib", type=float, default=4.0)
     words = parser.parse_args()
     quiet_lightning()
@@ -46,7 +47,7 @@ def main() -> None:
         if not isinstance(feed, Streamed):
             parser.error(f"{words.count} images fit into {words.gib} GiB: nothing is streamed")
         start = time.perf_counter()
-        train(feed, words.side, words.steps)
+        train(feed, words)
         row(f"{words.steps} training steps", start)
         start = time.perf_counter()
         read = sum(len(batch.labels) for batch in feed.batches(torch.split(feed.train, 16)))
@@ -69,13 +70,13 @@ def sparse_store(folder: Path, count: int, side: int) -> Store:
     )
 
 
-def train(feed: Streamed, side: int, steps: int) -> None:
+def train(feed: Streamed, words: argparse.Namespace) -> None:
     """Some steps of the quickstart's network."""
     params = load_params(ROOT / "profiles" / "quickstart.yaml")
     spec = Spec(
         format=FORMAT,
         model=params.model,
-        prepare=params.prepare.model_copy(update={"side": side}),
+        prepare=params.prepare.model_copy(update={"side": words.side}),
         classes=params.data.classes,
         mean=MEAN,
         std=STD,
@@ -86,9 +87,9 @@ def train(feed: Streamed, side: int, steps: int) -> None:
         seen=Seen(train=(), val=(), groups=(), parent=()),
     )
     feed.to(DEVICE)
-    settings = params.train.model_copy(update={"epochs": 1})
+    settings = params.train.model_copy(update={"epochs": 1, "batch_size": words.batch})
     trainer = build_trainer(settings)
-    trainer.fit_loop.epoch_loop.max_steps = steps
+    trainer.fit_loop.epoch_loop.max_steps = words.steps
     trainer.limit_val_batches = 1
     trainer.fit(Learner(HGMNet(params.model, 3), spec, settings, feed))
 
