@@ -135,7 +135,7 @@ def predict(
         for i, row in enumerate(batch):
             entry: Entry = store.entries[row]
             finding = find(raw, i, (entry.height, entry.width), trained.spec, PLAIN)
-            yield image_row(entry, finding, truth[entry.image])
+            yield image_row(entry, finding, truth[entry.image], params.model)
 
 
 def note_opening(folder: Path, args: argparse.Namespace, store: Store) -> None:
