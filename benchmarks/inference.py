@@ -10,6 +10,7 @@ With the mirrored image (`calibrate.mirror`) ours and the ceiling pass the netwo
 """
 
 import argparse
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -84,13 +85,15 @@ def predictor(params: Params, *, mirror: bool) -> Predictor:
         normal_means_no_mask=True,
         mirror=mirror,
     )
-    network = HGMNet(params.model, len(params.data.classes)).eval().to(DEVICE)
+    network = HGMNet(params.model, len(params.data.classes)).eval()
+    network = network.to(DEVICE, memory_format=torch.channels_last)  # as `infer` has it
     return Predictor(network, spec, operating, "untrained")
 
 
 def works(ours: Predictor, images: list[Grey]) -> dict[str, Callable[[], object]]:
     """The three, on these images."""
     side = ours.spec.prepare.side
+    written = copy.deepcopy(ours.network).to(memory_format=torch.contiguous_format)
     batch = torch.randn(len(images), 1, side, side, device=DEVICE)
     passes = 2 if ours.operating.mirror else 1
 
@@ -105,9 +108,9 @@ def works(ours: Predictor, images: list[Grey]) -> dict[str, Callable[[], object]
             small = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
             square = (torch.from_numpy(np.array(small)).float() / 255 - MEAN) / STD
             square = square[None, None].to(DEVICE)
-            outs = [ours.network(square)]
+            outs = [written(square)]
             if passes == 2:
-                outs.append(ours.network(square.flip(-1)))
+                outs.append(written(square.flip(-1)))
             probs = [out.mask_logits.sigmoid() for out in outs]
             mask = probs[0] if passes == 1 else (probs[0] + probs[1].flip(-1)) / 2
             full = torch.nn.functional.interpolate(mask, image.shape, mode="bilinear")
