@@ -37,7 +37,7 @@ what=${1:?pack, speed, fold K, seed K, test or table}
 shift
 case $what in
   pack) pack ;;
-  speed) for one in training inference; do "$PYTHON" "benchmarks/$one.py" --profile "$PROFILE" "$@"; done ;;
+  speed) for one in training inference; do "$PYTHON" "benchmarks/$one.py" --profile "$(basename "$PROFILE" .yaml)" "$@"; done ;;
   fold | seed) piece "$what" "$@" ;;
   test) piece test 0 "$@" ;;
   table) "$PYTHON" benchmarks/trials.py "$RESULTS" "$@" ;;
