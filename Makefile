@@ -1,4 +1,4 @@
-# make run | test | check | lock; each makes .venv first if requirements.lock is newer.
+# make run | test | test-all | check | lock; each makes .venv first if requirements.lock is newer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,11 +6,14 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test check lock
+.PHONY: run test test-all check lock
 run: $(VENV)/.installed
 	dvc repro
 
 test: $(VENV)/.installed
+	pytest -n auto --dist loadfile -m 'not long'
+
+test-all: $(VENV)/.installed
 	pytest -n auto --dist loadfile
 
 check: $(VENV)/.installed

@@ -16,7 +16,7 @@ from small_store import SIZE, params, small_store
 from hgmnet.data.store import Store, write_store
 from tests.imports import REPOSITORY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

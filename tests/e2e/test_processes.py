@@ -18,7 +18,7 @@ from small_store import params, small_store
 from hgmnet.models.spec import WEIGHTS
 from pipelines.artifacts import Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:multiprocessing"),
 ]
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"epochs": 3, "encoder": "tu-test_resnet"}
+SMALL = {"epochs": 3, "model": {"encoder": "tu-test_resnet"}}
 LEFT = {
     "in an epoch": {LAST},
     "epoch told": {LAST},
@@ -59,6 +59,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(point, whole, 
     assert resumed.curves == whole.curves
 
 
+@pytest.mark.long
 def test_kills_at_any_moment_change_nothing(whole, tmp_path):
     moments = random.Random(0)
     lived = 0.5  # seconds; longer and longer, so that there is an end
@@ -83,7 +84,7 @@ def interrupted(tmp_path, monkeypatch) -> Path:
             raise KeyboardInterrupt
         return "one"
 
-    monkeypatch.setattr(stages_train, "_line", stop)
+    monkeypatch.setattr(stages_train, "epoch_line", stop)
     with pytest.raises(SystemExit):
         stage(root)
     monkeypatch.undo()

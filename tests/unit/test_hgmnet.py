@@ -28,8 +28,16 @@ def image() -> torch.Tensor:
     return torch.randn(2, 1, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
+QUICK = {"resnet18", "mobilenet_v2", "tu-resnet10t", "tu-mobilenetv3_large_100", "efficientnet-b0"}
+"""Encoders of every test run; the larger ones are for `make test-all`."""
+
 VARIANTS = {
-    **{encoder: {"encoder": encoder} for encoder in TESTED},
+    **{
+        encoder: pytest.param(
+            {"encoder": encoder}, marks=[] if encoder in QUICK else [pytest.mark.long]
+        )
+        for encoder in TESTED
+    },
     **{f"gate {gate}": {"gate": gate} for gate in get_args(Gates)},
     **{f"shared, {gate}": {"gate": gate, "shared_encoder": True} for gate in ("tied", "input")},
     "segmentation": {"tasks": "segmentation"},
