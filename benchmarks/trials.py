@@ -14,7 +14,7 @@ import pandas as pd
 
 from hgmnet.figure import Figure
 from hgmnet.metrics import dice
-from hgmnet.statistics import GroupBootstrap
+from hgmnet.statistics import GroupBootstrap, Mean
 
 HEAD = "| trial | images | lesion Dice | difference | accuracy | difference | s a fold |"
 
@@ -87,7 +87,7 @@ def figure(values: pd.Series, rows: pd.DataFrame, *, proportion: bool) -> Figure
     known = values.to_numpy(float)
     groups = rows.loc[values.index, "group"].tolist()
     bootstrap = GroupBootstrap(groups, draws=2000, seed=0)
-    return bootstrap.figure(lambda drawn: float(known[drawn].mean()), proportion=proportion)
+    return bootstrap.figure(Mean(known), proportion=proportion)
 
 
 def shown(known: Figure) -> str:

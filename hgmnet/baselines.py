@@ -14,7 +14,7 @@ from hgmnet.config import MALIGNANT
 from hgmnet.data.store import Store
 from hgmnet.figure import Figure
 from hgmnet.metrics import auroc, class_indices
-from hgmnet.statistics import GroupBootstrap
+from hgmnet.statistics import GroupBootstrap, Mean
 
 _TREES = 200
 _LEAF = 10
@@ -32,10 +32,8 @@ def baselines(
     found: dict[str, Figure] = {}
 
     def add(name: str, predicted: NDArray[np.int64]) -> None:
-        right = (predicted == truth).astype(float)
-        found[f"{name}_accuracy"] = bootstrap.figure(
-            lambda rows: float(right[rows].mean()), proportion=True
-        )
+        right = Mean((predicted == truth).astype(float))
+        found[f"{name}_accuracy"] = bootstrap.figure(right, proportion=True)
 
     majority = np.bincount(labels[train]).argmax()
     add("majority", np.full(len(judged), majority))

@@ -11,7 +11,7 @@ from hgmnet.data.resample import Mask
 from hgmnet.data.store import Entry
 from hgmnet.figure import Figure
 from hgmnet.inference import Finding
-from hgmnet.statistics import GroupBootstrap, Rows
+from hgmnet.statistics import GroupBootstrap, Mean, Rows
 
 MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")
@@ -82,17 +82,17 @@ def _segmentation(table: pd.DataFrame, *, coarse: bool) -> list[Task]:
     empty = table[table["tp"] + table["fn"] == 0]
 
     def dice(part: pd.DataFrame, prefix: str = "") -> Callable[[Rows], float]:
-        return _mean(metrics.dice(*(_ints(part, prefix + name) for name in COUNTS[:3])))
+        return Mean(metrics.dice(*(_ints(part, prefix + name) for name in COUNTS[:3])))
 
     def any_found(prefix: str) -> Callable[[Rows], float]:
-        return _mean((_ints(empty, f"{prefix}fp") > 0).astype(float))
+        return Mean((_ints(empty, f"{prefix}fp") > 0).astype(float))
 
     overlap = metrics.iou(*(_ints(lesion, name) for name in COUNTS[:3]))
     return [
         ("lesion_dice", lesion, False, dice(lesion)),
         *([("coarse_lesion_dice", lesion, False, dice(lesion, "coarse_"))] if coarse else []),
         ("served_lesion_dice", lesion, False, dice(lesion, "served_")),
-        ("lesion_iou", lesion, False, _mean(overlap)),
+        ("lesion_iou", lesion, False, Mean(overlap)),
         ("dice_all", table, False, dice(table, "served_")),
         ("normal_fp_rate", empty, True, any_found("")),
         ("served_normal_fp_rate", empty, True, any_found("served_")),
@@ -113,8 +113,8 @@ def _classification(table: pd.DataFrame, classes: Sequence[str]) -> list[Task]:
         )
 
     tasks: list[Task] = [
-        ("accuracy", table, True, _mean((label == predicted).astype(float))),
-        ("served_accuracy", table, True, _mean((label == decided).astype(float))),
+        ("accuracy", table, True, Mean((label == predicted).astype(float))),
+        ("served_accuracy", table, True, Mean((label == decided).astype(float))),
         ("balanced_accuracy", table, True, balanced),
         (
             "macro_f1",
@@ -146,14 +146,10 @@ def _by_class(
     table: pd.DataFrame, name: str, truth: metrics.Bools, said: metrics.Bools, prefix: str
 ) -> list[Task]:
     return [
-        (f"{prefix}sensitivity_{name}", table[truth], True, _mean(said[truth].astype(float))),
-        (f"{prefix}specificity_{name}", table[~truth], True, _mean((~said[~truth]).astype(float))),
+        (f"{prefix}sensitivity_{name}", table[truth], True, Mean(said[truth].astype(float))),
+        (f"{prefix}specificity_{name}", table[~truth], True, Mean((~said[~truth]).astype(float))),
     ]
 
 
 def _ints(table: pd.DataFrame, column: str) -> metrics.Counts:
     return table[column].to_numpy(dtype=np.int64)
-
-
-def _mean(values: metrics.Floats) -> Callable[[Rows], float]:
-    return lambda rows: float(values[rows].mean()) if len(rows) else float("nan")

@@ -1,6 +1,7 @@
 """Intervals: the bootstrap by group, and Wilson's for proportions, whichever is wider."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import isfinite, nan, sqrt
 
 import numpy as np
@@ -9,7 +10,19 @@ from numpy.typing import NDArray
 from hgmnet.figure import Figure
 
 Rows = NDArray[np.int64]
+_BLOCK = 100  # draws in memory at a time
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """The mean of one value a row, as a statistic; NaN of no rows."""
+
+    values: NDArray[np.float64]
+
+    def __call__(self, rows: Rows) -> float:
+        """Of these rows."""
+        return float(self.values[rows].mean()) if len(rows) else nan
 
 
 class GroupBootstrap:
@@ -27,11 +40,34 @@ class GroupBootstrap:
 
     def resamples(self) -> Iterator[Rows]:
         """The rows of each resample; the same ones every time."""
+        for block in self._chosen():
+            for chosen in block:
+                yield np.concatenate([self.members[i] for i in chosen])
+
+    def drawn(self, statistic: Callable[[Rows], float]) -> NDArray[np.float64]:
+        """A statistic of each resample, (draws,); all at once where it is a `Mean`."""
+        if isinstance(statistic, Mean):
+            return self._means(statistic.values)
+        return np.array([statistic(rows) for rows in self.resamples()])
+
+    def _means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From sums and sizes of the groups, by how often each was drawn."""
+        count = len(self.members)
+        sums = np.array([[values[rows].sum(), len(rows)] for rows in self.members])
+        parts = []
+        for block in self._chosen():
+            apart = block + count * np.arange(len(block))[:, None]
+            often = np.bincount(apart.ravel(), minlength=block.size).reshape(block.shape)
+            totals = often @ sums
+            parts.append(totals[:, 0] / totals[:, 1])
+        return np.concatenate(parts)
+
+    def _chosen(self) -> Iterator[NDArray[np.int64]]:
+        """The groups of each resample, (some draws, groups) at a time."""
         generator = np.random.default_rng(self.seed)
         count = len(self.members)
-        for _ in range(self.draws):
-            chosen = generator.integers(count, size=count)
-            yield np.concatenate([self.members[i] for i in chosen])
+        for done in range(0, self.draws, _BLOCK):
+            yield generator.integers(count, size=(min(_BLOCK, self.draws - done), count))
 
     def figure(self, statistic: Callable[[Rows], float], *, proportion: bool) -> Figure:
         """A statistic of rows, with the 2.5 and 97.5 % points of its resamples.
@@ -45,8 +81,7 @@ class GroupBootstrap:
         value = statistic(rows) if n else nan
         if not isfinite(value):
             return Figure(value=None, low=None, high=None, n=n, groups=groups)
-        drawn = np.array([statistic(rows) for rows in self.resamples()])
-        low, high = np.nanpercentile(drawn, [2.5, 97.5])
+        low, high = np.nanpercentile(self.drawn(statistic), [2.5, 97.5])
         if proportion:
             wilson_low, wilson_high = wilson(value, groups)
             low, high = min(low, wilson_low), max(high, wilson_high)
