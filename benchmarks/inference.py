@@ -15,14 +15,24 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from measuring import DEVICE, ROOT, Clock, head_line, in_turn, median, peak_memory, ratio
+from measuring import (
+    DEVICE,
+    ROOT,
+    Clock,
+    head_line,
+    in_turn,
+    median,
+    peak_memory,
+    ratio,
+    untrained_spec,
+)
 from PIL import Image
 
 from hgmnet.config import Params, load_params
 from hgmnet.data.resample import Grey
 from hgmnet.inference import Predictor
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
+from hgmnet.models.spec import Operating
 from hgmnet.training import MEAN, STD
 
 HEIGHT, WIDTH = 470, 560
@@ -64,19 +74,7 @@ def main() -> None:
 def predictor(params: Params, *, mirror: bool) -> Predictor:
     """An untrained one, on the device."""
     torch.manual_seed(0)
-    spec = Spec(
-        format=FORMAT,
-        model=params.model,
-        prepare=params.prepare,
-        classes=params.data.classes,
-        mean=MEAN,
-        std=STD,
-        data=params.data.name,
-        seed=0,
-        fingerprint="",
-        parent=None,
-        seen=Seen(train=(), val=(), groups=(), parent=()),
-    )
+    spec = untrained_spec(params)
     operating = Operating(
         temperature=1.0,
         mask_threshold=0.5,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import DEVICE, ROOT, entry, head_line, peak_memory
+from measuring import DEVICE, ROOT, entry, head_line, peak_memory, untrained_spec
 from numpy.lib.format import open_memmap
 
 from hgmnet.config import load_params
@@ -20,8 +20,7 @@ from hgmnet.data.feed import Streamed, build_feed
 from hgmnet.data.store import Store
 from hgmnet.learner import Learner
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import FORMAT, Seen, Spec
-from hgmnet.training import MEAN, STD, build_trainer, quiet_lightning
+from hgmnet.training import build_trainer, quiet_lightning
 
 DRAWN = 512
 
@@ -73,19 +72,8 @@ def sparse_store(folder: Path, count: int, side: int) -> Store:
 def train(feed: Streamed, words: argparse.Namespace) -> None:
     """Some steps of the quickstart's network."""
     params = load_params(ROOT / "profiles" / "quickstart.yaml")
-    spec = Spec(
-        format=FORMAT,
-        model=params.model,
-        prepare=params.prepare.model_copy(update={"side": words.side}),
-        classes=params.data.classes,
-        mean=MEAN,
-        std=STD,
-        data=params.data.name,
-        seed=0,
-        fingerprint="",
-        parent=None,
-        seen=Seen(train=(), val=(), groups=(), parent=()),
-    )
+    prepare = params.prepare.model_copy(update={"side": words.side})
+    spec = untrained_spec(params.model_copy(update={"prepare": prepare}))
     feed.to(DEVICE)
     settings = params.train.model_copy(update={"epochs": 1, "batch_size": words.batch})
     trainer = build_trainer(settings)

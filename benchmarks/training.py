@@ -32,6 +32,7 @@ from measuring import (
     random_store,
     ratio,
     step_flops,
+    untrained_spec,
 )
 from numpy.typing import NDArray
 from torch import Tensor
@@ -45,7 +46,6 @@ from hgmnet.data.store import Store
 from hgmnet.learner import Learner
 from hgmnet.losses import joint_loss
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import FORMAT, Seen, Spec
 from hgmnet.training import MEAN, STD, build_trainer, quiet_lightning
 
 IMAGES, ENDLESS, PREFETCH = 512, 1_000, 2
@@ -152,19 +152,7 @@ class Turns(lightning.Callback):
 def learner(params: Params, store: Store) -> Learner:
     """Ours, with an epoch that never ends."""
     torch.manual_seed(0)
-    spec = Spec(
-        format=FORMAT,
-        model=params.model,
-        prepare=params.prepare,
-        classes=params.data.classes,
-        mean=MEAN,
-        std=STD,
-        data=params.data.name,
-        seed=0,
-        fingerprint="",
-        parent=None,
-        seen=Seen(train=(), val=(), groups=(), parent=()),
-    )
+    spec = untrained_spec(params)
     feed = Resident(store, labels(params, store))
     feed.train = feed.train.repeat(ENDLESS)
     return Learner(network(params), spec, params.train, feed)
