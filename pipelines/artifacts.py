@@ -135,6 +135,21 @@ class Workspace:
         return self.evaluation / "drift.json"
 
     @property
+    def subgroups(self) -> Path:
+        """`Subgroups`."""
+        return self.evaluation / "subgroups.json"
+
+    @property
+    def certainty(self) -> Path:
+        """`Certainty`."""
+        return self.evaluation / "certainty.json"
+
+    @property
+    def mask_curve(self) -> Path:
+        """`MaskCurve`."""
+        return self.reports / "calibration" / "mask_curve.json"
+
+    @property
     def gate(self) -> Path:
         """`GateResult`."""
         return self.reports / "gate.json"
@@ -203,6 +218,60 @@ class Evaluation(Frozen):
     val: dict[str, Figure]
     test: dict[str, Figure] | None
     baselines: dict[str, Figure]
+
+
+class Subgroup(Frozen):
+    """The figures of the images with one value (`small`) of one column (`lesion_size`)."""
+
+    column: str
+    value: str
+    figures: dict[str, Figure]
+
+
+class Subgroups(Frozen):
+    """Where the model is better and worse, on the split whose figures lead."""
+
+    data: str
+    test_sha: str
+    split: str
+    groups: tuple[Subgroup, ...]
+
+
+class CoveragePoint(Frozen):
+    """The figures of the most certain `share` of the images, 0 < share <= 1."""
+
+    share: float
+    figures: dict[str, Figure]
+
+
+class Certainty(Frozen):
+    """Whether uncertainty tells where the model errs, on the split whose figures lead.
+
+    `refer_above`: the bound, chosen on val, above which an image is referred to a person; None
+    where none was worth it. `referred`: share of the images above it.
+    """
+
+    data: str
+    split: str
+    refer_above: float | None
+    referred: float
+    points: tuple[CoveragePoint, ...]
+
+
+class MaskPoint(Frozen):
+    """On val: what a mask threshold and a minimum area (share of the image) give."""
+
+    mask_threshold: float
+    min_area: float
+    lesion_dice: float
+    normal_fp_rate: float
+
+
+class MaskCurve(Frozen):
+    """The mask operating points looked at on val, and the one chosen."""
+
+    points: tuple[MaskPoint, ...]
+    chosen: MaskPoint
 
 
 MISSING = "missing"
