@@ -14,7 +14,9 @@ from pipelines.artifacts import Workspace, read_table
 from pipelines.registry.decision import Decision
 from pipelines.registry.store import Store, fluent_calls_to
 
-CHALLENGER = "challenger"
+CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
+"""The version that passed its gates and waits, the one that serves, and the last one that a person
+approved."""
 CODE = Path(hgmnet.__file__).parent
 """The package that travels with a version."""
 _VERIFIED = "hgmnet.verified"
@@ -44,7 +46,8 @@ def check_owner(store: Store, name: str, data: str) -> None:
 def register(store: Store, name: str, decision: Decision, run_id: str) -> str:
     """Register the model, verify it and call it challenger; the version's number.
 
-    The same model always has the same version, whatever happens in between.
+    The same model always has the same version, whatever happens in between. One that serves does
+    not become its own challenger.
 
     Raises:
         RuntimeError: a fresh process doesn't get the same answers from the version; it is deleted.
@@ -55,7 +58,9 @@ def register(store: Store, name: str, decision: Decision, run_id: str) -> str:
     if version.tags.get(_VERIFIED) != "true":
         _verify(store, name, number, decision)
     _follow(store, name, number, decision, run_id)
-    store.client.set_registered_model_alias(name, CHALLENGER, number)
+    aliases = store.client.get_registered_model(name).aliases
+    if str(aliases.get(CHAMPION)) != number:
+        store.client.set_registered_model_alias(name, CHALLENGER, number)
     return number
 
 

@@ -1,0 +1,124 @@
+"""One decision at a time for a registered model, whoever shares the store.
+
+MLflow has no compare-and-set. But of several processes that create a registered model of one name,
+one succeeds: so the empty model `<name>.lock` is the lock, and says who holds it.
+"""
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from mlflow.exceptions import MlflowException
+
+from hgmnet.errors import ConfigError
+from pipelines.registry.store import Store
+
+STALE_S = 300.0
+"""What is decided under the lock takes seconds; a holder that has had it so long is gone."""
+_POLL_S = 0.3
+_TOKEN, _HOST, _PID, _SINCE = (f"hgmnet.lock.{part}" for part in ("token", "host", "pid", "since"))
+
+
+@contextmanager
+def locked(store: Store, name: str, wait_s: float = 120.0) -> Iterator[str]:
+    """Hold the lock of a registered model.
+
+    A lock whose holder is gone (its process has ended on this host, or it is older than
+    `STALE_S`) is taken over.
+
+    Yields:
+        Whom it was taken over from, in words; empty where it was free.
+
+    Raises:
+        ConfigError: somebody else holds it for longer than `wait_s`.
+    """
+    lock, token = f"{name}.lock", secrets.token_hex(8)
+    taken_from = _acquire(store, lock, token, wait_s)
+    try:
+        yield taken_from
+    finally:
+        if _tags(store, lock).get(_TOKEN) == token:
+            store.client.delete_registered_model(lock)
+
+
+def _acquire(store: Store, lock: str, token: str, wait_s: float) -> str:
+    until = time.monotonic() + wait_s
+    taken_from = ""
+    while not _create(store, lock, token):
+        holder = _tags(store, lock)
+        if holder and _gone(holder):
+            taken_from = _holder(holder)
+            _remove(store, lock, holder[_TOKEN])
+        elif time.monotonic() > until:
+            msg = (
+                f"{lock} is held by {_holder(holder)}; wait for it, or if it is gone for good "
+                f"delete the registered model {lock} in MLflow"
+            )
+            raise ConfigError(msg)
+        else:
+            time.sleep(_POLL_S)
+    return taken_from
+
+
+def _create(store: Store, lock: str, token: str) -> bool:
+    tags = {
+        _TOKEN: token,
+        _HOST: socket.gethostname(),
+        _PID: str(os.getpid()),
+        _SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        store.client.create_registered_model(lock, tags=tags)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return False
+    return _tags(store, lock).get(_TOKEN) == token
+
+
+def _remove(store: Store, lock: str, token: str) -> None:
+    """Delete the lock if it is still the one that was looked at."""
+    if _tags(store, lock).get(_TOKEN) != token:
+        return
+    try:
+        store.client.delete_registered_model(lock)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+
+
+def _tags(store: Store, lock: str) -> dict[str, str]:
+    """What the lock says; nothing where there is none."""
+    try:
+        return dict(store.client.get_registered_model(lock).tags)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
+
+
+def _gone(holder: dict[str, str]) -> bool:
+    since = datetime.fromisoformat(holder[_SINCE])
+    if (datetime.now(UTC) - since).total_seconds() > STALE_S:
+        return True
+    return holder[_HOST] == socket.gethostname() and not _alive(int(holder[_PID]))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _holder(tags: dict[str, str]) -> str:
+    if not tags:
+        return "nobody any more"
+    return f"process {tags[_PID]} on {tags[_HOST]} since {tags[_SINCE]}"

@@ -1,0 +1,214 @@
+"""Decisions about who serves, on a real store: the chain, its faults, the lock, rolling back."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hgmnet.errors import ConfigError
+from pipelines.registry import champion, lock
+from pipelines.registry.champion import (
+    ChangedError,
+    Resolve,
+    check,
+    decide,
+    served_before,
+    standing,
+)
+from pipelines.registry.lock import locked
+from pipelines.registry.store import Store, open_store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    return open_store(tmp_path_factory.mktemp("repository"), "phantom", 5)
+
+
+@pytest.fixture
+def name(store, request) -> str:
+    """A registered model of this test's own, with three versions; no store has artifacts here."""
+    name = f"hgmnet-{request.node.name.replace('[', '-').replace(']', '')}"
+    store.client.create_registered_model(name)
+    for _ in range(3):
+        store.client.create_model_version(name, source="/nowhere")
+    return name
+
+
+def promote(store, name, version, **more):
+    now = standing(store, name)
+    resolve = Resolve("promoted", version, version, anchor=version, reason="made up", **more)
+    return decide(store, name, now.champion, resolve)
+
+
+def retagged(store, link, **changes):
+    """Change a kept decision the way that somebody with the database's password would."""
+    for tag, value in changes.items():
+        store.client.set_tag(link.run_id, f"hgmnet.history.{tag}", value)
+
+
+def test_aliases_and_decisions_move_together(store, name):
+    store.client.set_registered_model_alias(name, "challenger", "2")
+    promote(store, name, "1")
+    second = promote(store, name, "2")
+    now = standing(store, name)
+    assert (now.champion, now.anchor, now.challenger) == ("2", "2", "")
+    assert [link.entry.champion for link in now.links] == ["1", "2"]
+    assert now.links[1].entry.previous == now.links[0].hash
+    assert now.head == second.hash
+    assert check(now) is None
+    assert check(now, head=now.links[0].hash) is None
+
+
+def test_each_kind_of_tampering_is_named(store, name):
+    for version in ("1", "2", "3"):
+        promote(store, name, version)
+    links = standing(store, name).links
+    before = dict.fromkeys(("text",), links[1].entry.text)
+    forged = links[1].entry.model_copy(update={"reason": "it was better"})
+
+    retagged(store, links[1], text=forged.text)
+    assert "decision 2" in check(standing(store, name))
+    assert "was changed" in check(standing(store, name))
+    retagged(store, links[1], text=forged.text, hash=forged.hash)
+    assert "decision 3" in check(standing(store, name))
+    assert "does not name the hash of the one before" in check(standing(store, name))
+    with pytest.raises(ConfigError, match=r"nothing was changed.*decision 3"):
+        promote(store, name, "1")
+    retagged(store, links[1], text="{}")
+    assert "can't be read" in check(standing(store, name))
+    retagged(store, links[1], **before, hash=links[1].hash)
+    assert check(standing(store, name)) is None
+
+    store.client.delete_run(links[1].run_id)
+    assert "decision 2" in check(standing(store, name))
+    assert "missing" in check(standing(store, name))
+
+
+def test_a_chain_cut_short_or_written_anew_is_caught_by_the_head_alone(store, name):
+    for version in ("1", "2"):
+        promote(store, name, version)
+    now = standing(store, name)
+    store.client.delete_run(now.links[1].run_id)
+    store.client.set_registered_model_alias(name, "champion", "1")
+    cut = standing(store, name)
+    assert check(cut) is None
+    assert "written anew, or cut short" in check(cut, head=now.head)
+
+
+def test_an_alias_moved_by_hand_is_told_and_a_rollback_mends_it(store, name):
+    promote(store, name, "1")
+    store.client.set_registered_model_alias(name, "champion", "3")
+    assert "champion is version 3, but the last decision says version 1" in check(
+        standing(store, name)
+    )
+    with pytest.raises(ConfigError, match="nothing was changed"):
+        promote(store, name, "2")
+    decide(store, name, "", Resolve("rolled back", "1", "1", "1", "by hand"), repair=True)
+    assert check(standing(store, name)) is None
+    assert standing(store, name).champion == "1"
+
+
+def test_a_decision_made_against_another_champion_is_not_carried_out(store, name):
+    promote(store, name, "1")
+    with pytest.raises(ChangedError, match="version 1 became champion"):
+        decide(store, name, "", Resolve("promoted", "2", "2", "2", "late"))
+    assert standing(store, name).champion == "1"
+    assert len(standing(store, name).links) == 1
+
+
+def test_a_decision_whose_process_died_is_carried_out_by_the_next(store, name, monkeypatch):
+    promote(store, name, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(champion, "_move", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            promote(store, name, "2")
+    assert standing(store, name).champion == "1"
+    with pytest.raises(ChangedError, match="version 2 became champion"):
+        decide(store, name, "1", Resolve("promoted", "3", "3", "3", "next"))
+    assert standing(store, name).champion == "2"
+    assert check(standing(store, name)) is None
+
+
+def test_the_version_to_return_to_is_the_one_that_served_before(store, name):
+    assert served_before(standing(store, name).links) == ""
+    for version in ("1", "2", "3"):
+        promote(store, name, version)
+    assert served_before(standing(store, name).links) == "2"
+    decide(store, name, "3", Resolve("rolled back", "2", "2", "2", "worse in use"))
+    assert served_before(standing(store, name).links) == "1"
+    decide(store, name, "2", Resolve("kept", "3", "2", "2", "not better"))
+    assert served_before(standing(store, name).links) == "1"
+
+
+def test_the_lock_is_taken_over_from_the_dead_alone(store, name, monkeypatch):
+    with locked(store, name) as taken:
+        assert taken == ""
+        held = pytest.raises(ConfigError, match=f"held by process {os.getpid()}")
+        with held, locked(store, name, 0):
+            pass
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    monkeypatch.setattr(os, "getpid", lambda: dead.pid)
+    lock._create(store, f"{name}.lock", "left behind")
+    monkeypatch.undo()
+    with locked(store, name) as taken:
+        assert str(dead.pid) in taken
+    assert lock._tags(store, f"{name}.lock") == {}
+
+
+def test_a_lock_from_elsewhere_is_taken_over_once_it_is_old(store, name):
+    lock._create(store, f"{name}.lock", "elsewhere")
+    tags = {"hgmnet.lock.host": "another-host", "hgmnet.lock.pid": "1"}
+    for tag, value in tags.items():
+        store.client.set_registered_model_tag(f"{name}.lock", tag, value)
+    with pytest.raises(ConfigError, match="process 1 on another-host"), locked(store, name, 0):
+        pass
+    old = datetime.now(UTC) - timedelta(seconds=lock.STALE_S + 1)
+    store.client.set_registered_model_tag(f"{name}.lock", "hgmnet.lock.since", old.isoformat())
+    with locked(store, name) as taken:
+        assert "another-host" in taken
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from pipelines.registry.champion import Resolve, decide, insist, standing
+from pipelines.registry.store import open_store
+
+root, name, version = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+store = open_store(root, "phantom", 5)
+sys.stdin.readline()
+insist(lambda: decide(store, name, standing(store, name).champion,
+                      Resolve("promoted", version, version, version, "at once")), times=9)
+"""
+
+
+def test_two_processes_at_once_leave_one_champion_and_two_links(store, name):
+    root = Path(store.uri.removeprefix("sqlite:///")).parent
+    words = [sys.executable, "-c", SCRIPT, str(root), name]
+    both = [
+        subprocess.Popen([*words, version], stdin=subprocess.PIPE, text=True)
+        for version in ("1", "2")
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda process: process.communicate("go\n"), both))
+    assert [process.returncode for process in both] == [0, 0]
+    now = standing(store, name)
+    assert check(now) is None
+    assert sorted(link.entry.version for link in now.links) == ["1", "2"]
+    assert now.champion == now.links[-1].entry.version
+
+
+def test_a_decision_fits_into_a_tag(store, name):
+    """MLflow allows 8,000 characters."""
+    figures = tuple((f"figure {i}", "+0.0123 [-0.0456, 0.0789]") for i in range(20))
+    link = promote(store, name, "1", evidence=figures)
+    assert len(link.entry.text) < 4000
+    assert json.loads(link.entry.text)["evidence"]["figure 7"] == "+0.0123 [-0.0456, 0.0789]"
