@@ -297,6 +297,30 @@ class Registry(Frozen):
     approval: bool
 
 
+Compared = Literal["served_lesion_dice", "accuracy", "served_sensitivity_malignant"]
+"""What two versions can be compared by: of what they serve, and the likeliest class."""
+
+
+class Promotion(Frozen):
+    """When a challenger takes the champion's place.
+
+    `margins`: how much of each figure may be lost at most. `primary`: the figure, one of them, that
+    must be better. `draws`, `seed`: of the paired bootstrap.
+    """
+
+    primary: Compared
+    margins: dict[Compared, Positive]
+    draws: Annotated[int, Field(ge=1000)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _among(self) -> Self:
+        if self.primary not in self.margins:
+            msg = f"primary: {self.primary} is not among margins; give it one"
+            raise ValueError(msg)
+        return self
+
+
 class Params(Frozen):
     """The whole of params.yaml, a field a section."""
 
@@ -311,6 +335,7 @@ class Params(Frozen):
     evaluate: Evaluate
     gate: Gate
     registry: Registry
+    promotion: Promotion
 
     def section(self, name: str) -> Frozen:
         """The section that params.yaml calls `name`.

@@ -36,6 +36,10 @@ COMMANDS = {
     "deal": ("deal", "deal the split anew, with a reason that is kept"),
     "plan": ("plan", "propose image side, batch, epochs and precision for this machine"),
     "study": ("study", "train the settings with several seeds, and tell how far figures spread"),
+    "predict": ("predict", "find lesions in images: masks, overlays, and a row for each"),
+    "promote": ("promote", "hold the challenger against the champion; the better one serves"),
+    "rollback": ("rollback", "let an earlier champion serve again"),
+    "history": ("history", "list and verify every decision about who served"),
     "flow": ("flow", "run the stages through Prefect"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),
 }

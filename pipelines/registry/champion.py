@@ -74,8 +74,8 @@ def standing(store: Store, name: str) -> Standing:
         msg = f"{name} has no version at {store.uri}; `dvc repro` registers one that passes"
         raise ConfigError(msg) from None
     held = {alias: str(version) for alias, version in aliases.items()}
-    holders = (held.get(alias, "") for alias in (CHAMPION, CHALLENGER, ANCHOR))
-    return Standing(*holders, links=read_history(store, name))
+    champion, challenger, anchor = (held.get(a, "") for a in (CHAMPION, CHALLENGER, ANCHOR))
+    return Standing(champion, challenger, anchor, read_history(store, name))
 
 
 def check(now: Standing, head: str | None = None) -> str | None:
@@ -143,6 +143,11 @@ def served_before(links: Sequence[Link]) -> str:
         elif entry.champion:
             served.append(entry.champion)
     return served[-2] if len(served) > 1 else ""
+
+
+def served(links: Sequence[Link]) -> tuple[str, ...]:
+    """Every version that ever served, in the order of their first time."""
+    return tuple(dict.fromkeys(e.champion for e in (k.entry for k in links) if e and e.champion))
 
 
 def _entry(now: Standing, name: str, resolve: Resolve, taken_from: str) -> Entry:

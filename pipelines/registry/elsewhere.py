@@ -27,8 +27,14 @@ _MASK_AGREEMENT = 0.999
 
 @dataclass(frozen=True)
 class Answer:
-    """What a served version says of one image: calibrated probabilities and the (H, W) mask."""
+    """What a served version says of one image.
 
+    `predicted`: the likeliest class. `decision`: the class served. `probs`: calibrated, by class.
+    `mask`: (H, W), as served.
+    """
+
+    predicted: str
+    decision: str
     probs: dict[str, float]
     mask: Mask
 
@@ -96,7 +102,7 @@ def _answer(row: dict[str, Any]) -> Answer:
         if name.startswith("prob_")
     }
     with Image.open(io.BytesIO(base64.b64decode(row["mask_png"]))) as png:
-        return Answer(probs, np.asarray(png) > 127)
+        return Answer(row["class"], row["decision"], probs, np.asarray(png) > 127)
 
 
 def _compare(model_uri: str, number: int, finding: Finding, answer: Answer) -> None:

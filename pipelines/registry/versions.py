@@ -89,13 +89,14 @@ def _find(store: Store, name: str, model: str) -> ModelVersion | None:
 def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVersion:
     _ensure_model(store, name, decision.gate.data)
     model_id = _log_model(store, decision, run_id)
-    return store.client.create_model_version(
-        name,
-        source=f"models:/{model_id}",
-        run_id=run_id,
-        model_id=model_id,
-        tags=decision.tags,
-    )
+    with fluent_calls_to(store.uri):  # it looks the model up by the process's own address
+        return store.client.create_model_version(
+            name,
+            source=f"models:/{model_id}",
+            run_id=run_id,
+            model_id=model_id,
+            tags=decision.tags,
+        )
 
 
 def _ensure_model(store: Store, name: str, data: str) -> None:

@@ -1,0 +1,158 @@
+"""`hgmnet promote`, `rollback` and `history` on a real store, with registered versions."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hgmnet.config import load_params
+from hgmnet.data import manifest
+from hgmnet.data.record import Record
+from pipelines.artifacts import Workspace, write_rows, write_table
+from pipelines.stages import register
+from tests.tiny_repository import judge, make_model, make_repository
+
+pytestmark = pytest.mark.slow
+TEST = 40
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Workspace:
+    """Version 1 finds half of each lesion, version 2 most of it, version 3 is like version 2."""
+    workspace = make_repository(tmp_path_factory.mktemp("repository"))
+    (workspace.root / "dvc.yaml").touch()
+    for seed, dice in enumerate((0.5, 0.8, 0.8)):
+        make_model(workspace, seed)
+        rows = list(per_image(workspace, dice, seed))
+        write_table(workspace.per_image, tuple(rows[0]), rows)
+        judge(workspace, "passed")
+        params = load_params(workspace.root / "params.yaml")
+        register.run(workspace.root, params.data, params.registry)
+    make_other(Workspace(workspace.root, "other"))
+    return workspace
+
+
+def per_image(workspace, dice, seed):
+    """Rows of the test split, and one of val that would spoil everything."""
+    rng = np.random.default_rng(seed)
+    images = sorted(path.relative_to(workspace.raw) for path in workspace.raw.rglob("*.png"))
+    for i in range(TEST + 1):
+        tp = round(100 * dice + rng.integers(-5, 6))
+        yield {
+            "image": images[i % len(images)].as_posix(),
+            "pixel_sha256": f"{i:064x}",
+            "group": f"g{i // 2 + 100}",
+            "label": "malignant" if i % 2 else "benign",
+            "split": "test" if i < TEST else "val",
+            "predicted": "malignant" if i % 2 else "benign",
+            "decision": "malignant",
+            "served_tp": tp,
+            "served_fp": 100 - tp,
+            "served_fn": 100 - tp,
+        }
+
+
+def make_other(space):
+    """Images from elsewhere, each with a mask, and their manifest."""
+    rng = np.random.default_rng(1)
+    for i in range(6):
+        label = ("benign", "malignant")[i % 2]
+        path = space.raw / label / f"{label} ({i}).png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50), dtype=np.uint8)).save(path)
+        mask = np.zeros((40, 50), dtype=bool)
+        mask[10:30, 10 + i : 40] = True
+        Image.fromarray(mask).save(path.with_name(f"{path.stem}_mask.png"))
+    records = (one.model_copy(update={"group": one.image}) for one in manifest.build(space.raw))
+    write_rows(space.manifest, Record, records)
+
+
+def hgmnet(workspace, *words):
+    """Exit status, what was printed, and what was complained of."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", *words],
+        cwd=workspace.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_from_the_first_champion_to_the_way_back(workspace):
+    status, said, complaint = hgmnet(workspace, "promote", "--version", "1")
+    assert (status, complaint) == (0, "")
+    assert "version 1 serves from now on: it passed its gate, and none served before" in said
+
+    status, said, complaint = hgmnet(workspace, "promote", "--dry-run", "--version", "2")
+    assert (status, complaint) == (0, "")
+    assert "version 2 serves from now on: better than champion 1" in said
+    assert "Dry run: nothing was changed." in said
+    assert "+0.30" in said
+    assert "on 40 images in 20 groups" in said
+    _, said, _ = hgmnet(workspace, "history")
+    assert "champion: version 1." in said
+    assert "1 decisions" in said
+
+    status, said, complaint = hgmnet(workspace, "promote", "--version", "2")
+    assert (status, complaint) == (0, "")
+    head = said.split("head ")[1].strip()
+
+    status, said, complaint = hgmnet(workspace, "promote", "--version", "1")
+    assert status == 3
+    assert "version 1 does not serve: worse than champion 2" in complaint
+    status, _, complaint = hgmnet(
+        workspace, "promote", "--version", "1", "--approve", "--reason", "x"
+    )
+    assert status == 3
+    assert "worse than champion 2" in complaint
+
+    status, said, complaint = hgmnet(workspace, "promote", "--version", "3")
+    assert status == 3
+    assert "not worse than champion 2; a person must decide" in complaint
+    words = ("--approve", "--reason", "the same, on a newer release")
+    status, said, complaint = hgmnet(workspace, "promote", "--version", "3", *words)
+    assert (status, complaint) == (0, "")
+    assert "the same, on a newer release" in said
+
+    status, said, complaint = hgmnet(workspace, "rollback", "--reason", "seen to fail in use")
+    assert (status, complaint) == (0, "")
+    assert "version 2 serves again, after version 3" in said
+    status, said, complaint = hgmnet(workspace, "history", "--head", head)
+    assert (status, complaint) == (0, "")
+    assert said.count("kept 1") == 2
+    assert "champion: version 2." in said
+    assert "every link holds." in said
+    status, _, complaint = hgmnet(workspace, "history", "--head", "0" * 64)
+    assert status == 4
+    assert "written anew, or cut short" in complaint
+
+
+def test_another_data_set_is_asked_of_both_versions_anew(workspace):
+    words = ("promote", "--dry-run", "--version", "1", "--data", "other")
+    status, said, complaint = hgmnet(workspace, *words)
+    assert (status, complaint) == (0, "")
+    assert "6 images that neither has seen" in said
+    assert "on 3 images in 3 groups" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("promote", "--version", "9"), "hgmnet-phantom has no version 9"),
+        (("promote", "--version", "3", "--data", "nowhere"), "hgmnet import nowhere"),
+        (("promote", "--approve"), "expected why you approve"),
+        (("rollback", "--to", "9", "--reason", "x"), "version 9 never served"),
+        (("rollback", "--reason", " "), "expected why"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(workspace, words, complaint):
+    status, _, told = hgmnet(workspace, *words)
+    assert status == 2
+    assert complaint in told
+    assert told.count("\n") == 1
