@@ -7,38 +7,10 @@ from PIL import Image
 from hgmnet.data import images, manifest
 from hgmnet.data.sources import dicom, layout
 from hgmnet.errors import ConfigError, InvalidDataError
-from tests.source_files import as_csv, encoded, folder
+from tests.source_files import GREY, as_csv, encoded, folder
+from tests.source_files import dicom_file as made
 
 pydicom = pytest.importorskip("pydicom")
-
-GREY = np.array([[0, 100, 255], [7, 8, 9]], np.uint8)
-
-
-def made(pixels=GREY, kind="MONOCHROME2", bits=8, **elements):
-    """A file as a scanner's export would be: uncompressed, explicit little endian."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
-
-    header = Dataset()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.file_meta.MediaStorageSOPClassUID = UltrasoundImageStorage
-    header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    header.SOPClassUID, header.SOPInstanceUID = UltrasoundImageStorage, "1.2.3"
-    header.Rows, header.Columns = pixels.shape[:2]
-    header.SamplesPerPixel = 3 if pixels.ndim == 3 else 1
-    if pixels.ndim == 3:
-        header.PlanarConfiguration = 0
-    header.PhotometricInterpretation = kind
-    header.BitsAllocated = 8 * pixels.dtype.itemsize
-    header.BitsStored, header.HighBit = bits, bits - 1
-    header.PixelRepresentation = int(pixels.dtype.kind == "i")
-    header.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
-    for name, value in elements.items():
-        setattr(header, name, value)
-    data = io.BytesIO()
-    header.save_as(data, enforce_file_format=True)
-    return data.getvalue()
 
 
 def region(x, y, units=3, form=1):
