@@ -13,7 +13,8 @@ from sklearn.ensemble import RandomForestClassifier
 from hgmnet.config import MALIGNANT
 from hgmnet.data.store import Store
 from hgmnet.figure import Figure
-from hgmnet.metrics import auroc, class_indices
+from hgmnet.metrics import class_indices
+from hgmnet.scores import Auroc
 from hgmnet.statistics import GroupBootstrap, Mean
 
 _TREES = 200
@@ -43,10 +44,8 @@ def baselines(
         add(name, forest.predict(feature[judged]))
         column = list(forest.classes_).index(malignant)
         score = forest.predict_proba(feature[judged])[:, column]
-        found[f"{name}_auroc_malignant"] = bootstrap.figure(
-            lambda rows, score=score: auroc(truth[rows] == malignant, score[rows]),  # type: ignore[misc]
-            proportion=False,
-        )
+        ranked = Auroc(truth == malignant, score)
+        found[f"{name}_auroc_malignant"] = bootstrap.figure(ranked, proportion=False)
     return found
 
 

@@ -1,6 +1,6 @@
 """From findings to figures: a row of counts an image, and every figure from the rows alone."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,39 +9,50 @@ from hgmnet import metrics
 from hgmnet.config import MALIGNANT, Model
 from hgmnet.data.resample import Mask
 from hgmnet.data.store import Entry
+from hgmnet.detection import find_lesions
 from hgmnet.figure import Figure
 from hgmnet.inference import Finding
-from hgmnet.statistics import GroupBootstrap, Mean, Rows
+from hgmnet.scores import (
+    Auroc,
+    AveragePrecision,
+    BalancedAccuracy,
+    Bools,
+    CalibrationError,
+    MacroF1,
+    brier,
+)
+from hgmnet.statistics import GroupBootstrap, Mean, Ratio, Statistic
+from hgmnet.surfaces import apart
 
 MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")
+OUTLINES = ("hd95", "nsd")
+LESIONS = ("lesions", "found", "false_lesions", "served_found", "served_false_lesions")
 
 
 def image_row(
     entry: Entry, finding: Finding, truth: Mask, model: Model
 ) -> dict[str, str | int | float]:
-    """One row of per_image.csv: who the image is, pixel counts at native size, class and probs.
+    """One row of per_image.csv: who the image is, what was counted at native size, and the class.
 
-    Counts come thrice: of the fine net's mask, `coarse_` of the coarse net's, and `served_` of the
-    mask after minimum area and the consistency rule. What the model does not tell is left out.
+    Pixel counts come thrice: of the fine net's mask, `coarse_` of the coarse net's, and `served_`
+    of the mask after minimum area and the consistency rule. `hd95` and `nsd` are of the fine net's
+    mask, where there is a lesion. What the model does not tell is left out.
     """
     row: dict[str, str | int | float] = entry.model_dump(exclude={"masks"})
-    masks = (finding.raw_mask, finding.coarse_mask, finding.mask)
-    for prefix, mask in zip(MASKS, masks, strict=True):
-        if not model.segments or (prefix == "coarse_" and not model.coarse):
-            continue
-        counts = metrics.count_pixels(mask, truth)
-        row |= {prefix + name: count for name, count in zip(COUNTS, counts, strict=True)}
+    if model.segments:
+        row |= _mask_columns(finding, truth, coarse=model.coarse)
     row |= {"predicted": finding.predicted, "decision": finding.decision}
     probs = finding.probs if model.classifies else {}
     return row | {f"prob_{name}": round(prob, 6) for name, prob in probs.items()}
 
 
 def columns(classes: Sequence[str]) -> list[str]:
-    """The columns of per_image.csv, in order; a cell is empty where the model tells nothing."""
+    """The columns of per_image.csv, in order; a cell is empty where there is nothing to tell."""
     known = [name for name in Entry.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
-    return [*known, *counts, "predicted", "decision", *(f"prob_{name}" for name in classes)]
+    probs = [f"prob_{name}" for name in classes]
+    return [*known, *counts, *OUTLINES, *LESIONS, "predicted", "decision", *probs]
 
 
 def figures(
@@ -64,8 +75,8 @@ def figures(
         only: names of figures; empty: all.
     """
     found: dict[str, Figure] = {}
-    tasks = _segmentation(table, coarse=model.coarse) if model.segments else []
-    tasks += _classification(table, classes) if model.classifies else []
+    tasks = list(_segmentation(table, coarse=model.coarse)) if model.segments else []
+    tasks += _classification(table, classes) if model.classifies else ()
     for name, part, proportion, statistic in tasks:
         if only and name not in only:
             continue
@@ -74,82 +85,94 @@ def figures(
     return found
 
 
-Task = tuple[str, pd.DataFrame, bool, Callable[[Rows], float]]
+Task = tuple[str, pd.DataFrame, bool, Statistic]
+"""A figure's name, the rows it is of, whether it is a proportion, and the statistic."""
 
 
-def _segmentation(table: pd.DataFrame, *, coarse: bool) -> list[Task]:
+def _mask_columns(finding: Finding, truth: Mask, *, coarse: bool) -> dict[str, int | float]:
+    row: dict[str, int | float] = {}
+    masks = (finding.raw_mask, finding.coarse_mask, finding.mask)
+    for prefix, mask in zip(MASKS, masks, strict=True):
+        if prefix != "coarse_" or coarse:
+            counts = metrics.count_pixels(mask, truth)
+            row |= {prefix + name: count for name, count in zip(COUNTS, counts, strict=True)}
+    if truth.any():
+        distance = apart(finding.raw_mask, truth)
+        row |= {"hd95": round(distance.hd95, 4), "nsd": round(distance.nsd, 6)}
+    raw, served = (find_lesions(mask, truth) for mask in (finding.raw_mask, finding.mask))
+    lesions = (raw.lesions, raw.found, raw.false, served.found, served.false)
+    return row | dict(zip(LESIONS, lesions, strict=True))
+
+
+def _segmentation(table: pd.DataFrame, *, coarse: bool) -> Iterator[Task]:
     lesion = table[table["tp"] + table["fn"] > 0]
     empty = table[table["tp"] + table["fn"] == 0]
-
-    def dice(part: pd.DataFrame, prefix: str = "") -> Callable[[Rows], float]:
-        return Mean(metrics.dice(*(_ints(part, prefix + name) for name in COUNTS[:3])))
-
-    def any_found(prefix: str) -> Callable[[Rows], float]:
-        return Mean((_ints(empty, f"{prefix}fp") > 0).astype(float))
-
-    overlap = metrics.iou(*(_ints(lesion, name) for name in COUNTS[:3]))
-    return [
-        ("lesion_dice", lesion, False, dice(lesion)),
-        *([("coarse_lesion_dice", lesion, False, dice(lesion, "coarse_"))] if coarse else []),
-        ("served_lesion_dice", lesion, False, dice(lesion, "served_")),
-        ("lesion_iou", lesion, False, Mean(overlap)),
-        ("dice_all", table, False, dice(table, "served_")),
-        ("normal_fp_rate", empty, True, any_found("")),
-        ("served_normal_fp_rate", empty, True, any_found("served_")),
-    ]
+    yield "lesion_dice", lesion, False, _dice(lesion, "")
+    if coarse:
+        yield "coarse_lesion_dice", lesion, False, _dice(lesion, "coarse_")
+    yield "served_lesion_dice", lesion, False, _dice(lesion, "served_")
+    yield "lesion_iou", lesion, False, Mean(metrics.iou(*_counts(lesion, "")))
+    yield "dice_all", table, False, _dice(table, "served_")
+    yield from _pixels(lesion)
+    for prefix in ("", "served_"):
+        any_found = (empty[f"{prefix}fp"].to_numpy(float) > 0).astype(float)
+        yield f"{prefix}normal_fp_rate", empty, True, Mean(any_found)
+        yield from _lesions(table, prefix)
 
 
-def _classification(table: pd.DataFrame, classes: Sequence[str]) -> list[Task]:
+def _pixels(lesion: pd.DataFrame) -> Iterator[Task]:
+    tp, fp, fn = (count.astype(float) for count in _counts(lesion, ""))
+    said = lesion[tp + fp > 0]
+    yield "pixel_sensitivity", lesion, False, Mean(tp / (tp + fn))
+    yield "pixel_precision", said, False, Mean((tp / np.maximum(tp + fp, 1))[tp + fp > 0])
+    yield "area_error", lesion, False, Mean(np.abs(fp - fn) / (tp + fn))
+    for name in OUTLINES:
+        if name in lesion:
+            yield name, lesion, False, Mean(lesion[name].to_numpy(float))
+
+
+def _lesions(table: pd.DataFrame, prefix: str) -> Iterator[Task]:
+    if "lesions" not in table:
+        return
+    true, found, false = (
+        table[name].to_numpy(float)
+        for name in ("lesions", f"{prefix}found", f"{prefix}false_lesions")
+    )
+    some = true > 0
+    yield f"{prefix}lesion_sensitivity", table[some], True, Ratio(found[some], true[some])
+    yield f"{prefix}false_lesions", table, False, Mean(false)
+
+
+def _classification(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[Task]:
     label = metrics.class_indices(table["label"].tolist(), classes)
     predicted = metrics.class_indices(table["predicted"].tolist(), classes)
     decided = metrics.class_indices(table["decision"].tolist(), classes)
     probs = table[[f"prob_{name}" for name in classes]].to_numpy(dtype=float)
     malignant = list(classes).index(MALIGNANT)
-    present = [i for i in range(len(classes)) if (label == i).any()]
-
-    def balanced(rows: Rows) -> float:
-        return float(
-            np.mean([metrics.recall(label[rows] == i, predicted[rows] == i) for i in present])
-        )
-
-    tasks: list[Task] = [
-        ("accuracy", table, True, Mean((label == predicted).astype(float))),
-        ("served_accuracy", table, True, Mean((label == decided).astype(float))),
-        ("balanced_accuracy", table, True, balanced),
-        (
-            "macro_f1",
-            table,
-            False,
-            lambda r: metrics.macro_f1(label[r], predicted[r], len(classes)),
-        ),
-        (
-            "auroc_malignant",
-            table,
-            False,
-            lambda r: metrics.auroc(label[r] == malignant, probs[r, malignant]),
-        ),
-        (
-            "ece",
-            table,
-            False,
-            lambda r: metrics.expected_calibration_error(
-                label[r] == predicted[r], probs[r].max(axis=1)
-            ),
-        ),
-    ]
+    positive, score = label == malignant, probs[:, malignant]
+    yield "accuracy", table, True, Mean((label == predicted).astype(float))
+    yield "served_accuracy", table, True, Mean((label == decided).astype(float))
+    yield "balanced_accuracy", table, True, BalancedAccuracy(label, predicted)
+    yield "macro_f1", table, False, MacroF1(label, predicted, len(classes))
+    yield "auroc_malignant", table, False, Auroc(positive, score)
+    yield "average_precision_malignant", table, False, AveragePrecision(positive, score)
+    yield "brier", table, False, Mean(brier(label, probs))
+    yield "ece", table, False, CalibrationError(label == predicted, probs.max(axis=1))
     for i, name in enumerate(classes):
-        tasks += _by_class(table, name, label == i, predicted == i, "")
-    return tasks + _by_class(table, MALIGNANT, label == malignant, decided == malignant, "served_")
+        yield from _by_class(table, name, label == i, predicted == i, "")
+    yield from _by_class(table, MALIGNANT, positive, decided == malignant, "served_")
 
 
 def _by_class(
-    table: pd.DataFrame, name: str, truth: metrics.Bools, said: metrics.Bools, prefix: str
-) -> list[Task]:
-    return [
-        (f"{prefix}sensitivity_{name}", table[truth], True, Mean(said[truth].astype(float))),
-        (f"{prefix}specificity_{name}", table[~truth], True, Mean((~said[~truth]).astype(float))),
-    ]
+    table: pd.DataFrame, name: str, truth: Bools, said: Bools, prefix: str
+) -> Iterator[Task]:
+    yield f"{prefix}sensitivity_{name}", table[truth], True, Mean(said[truth].astype(float))
+    yield f"{prefix}specificity_{name}", table[~truth], True, Mean((~said[~truth]).astype(float))
 
 
-def _ints(table: pd.DataFrame, column: str) -> metrics.Counts:
-    return table[column].to_numpy(dtype=np.int64)
+def _dice(part: pd.DataFrame, prefix: str) -> Mean:
+    return Mean(metrics.dice(*_counts(part, prefix)))
+
+
+def _counts(part: pd.DataFrame, prefix: str) -> tuple[metrics.Counts, ...]:
+    return tuple(part[prefix + name].to_numpy(dtype=np.int64) for name in COUNTS[:3])

@@ -4,7 +4,7 @@ A difference is challenger minus champion, image by image, groups drawn whole. T
 one-sided 95 % intervals decide (non-inferiority within a margin, then superiority of the primary).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,40 +14,11 @@ from numpy.typing import NDArray
 
 from hgmnet import metrics
 from hgmnet.config import MALIGNANT, Promotion
-from hgmnet.statistics import GroupBootstrap, Mean
+from hgmnet.statistics import Mean, Paired, paired
 
 Verdict = Literal["better", "not worse", "worse", "undecided"]
 ORDER: tuple[Verdict, ...] = ("worse", "undecided", "not worse", "better")
 """From the verdict that speaks most against promotion to the one that speaks most for it."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """A figure before and after, on the same images; `lower`, `upper`: one-sided 95 % bounds."""
-
-    before: float
-    after: float
-    difference: float
-    lower: float
-    upper: float
-    n: int
-    groups: int
-
-
-def paired(
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    groups: Sequence[str],
-    draws: int,
-    seed: int,
-) -> Paired:
-    """Two models' values of the same images."""
-    gain = after - before
-    drawn = GroupBootstrap(groups, draws, seed).drawn(Mean(gain))
-    lower, upper = np.percentile(drawn, [5, 95])
-    return Paired(
-        before.mean(), after.mean(), gain.mean(), lower, upper, len(gain), len(set(groups))
-    )
 
 
 @dataclass(frozen=True)
@@ -80,9 +51,8 @@ def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -
         before, after = _values(name, champion), _values(name, challenger)
         there = np.isfinite(after)
         if there.any():
-            found[name] = paired(
-                before[there], after[there], groups[there].tolist(), rule.draws, rule.seed
-            )
+            both = Mean(before[there]), Mean(after[there])
+            found[name] = paired(groups[there].tolist(), *both, rule.draws, rule.seed)
     return Comparison(found, margins, judge(found, margins, rule.primary))
 
 

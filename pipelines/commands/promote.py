@@ -85,11 +85,14 @@ def _table(name: str, version: str, bout: "Bout") -> Iterator[str]:
     from pipelines.report.wording import title
 
     head = ("figure", bout.against, "version " + version, "difference", "90 % interval", "may lose")
-    yield f"{head[0]:<30}{head[1]:>10}{head[2]:>12}{head[3]:>12}  {head[4]:<18}{head[5]:>9}"
+    yield f"{head[0]:<38}{head[1]:>9}{head[2]:>11}{head[3]:>12}  {head[4]:<18}{head[5]:>9}"
     for metric, figure in bout.comparison.figures.items():
         interval = f"{figure.lower:+.3f} to {figure.upper:+.3f}"
         yield (
-            f"{title(metric):<30}{figure.before:>10.3f}{figure.after:>12.3f}"
+            f"{title(metric):<38}{figure.before:>9.3f}{figure.after:>11.3f}"
             f"{figure.difference:>+12.3f}  {interval:<18}{bout.comparison.margins[metric]:>9.2f}"
         )
-        yield f"{'':<4}on {figure.n} images in {figure.groups} groups"
+        yield (
+            f"    {figure.n} images in {figure.groups} groups: sees a true gain of "
+            f"{figure.sees:.3f} four times in five"
+        )

@@ -13,7 +13,9 @@ MODEL = params().model
 ALONE = {"coarse": False, "gate": "none"}
 CLASS_FIGURES = set(metrics.known(CLASSES)) - {
     *("lesion_dice", "lesion_iou", "coarse_lesion_dice", "served_lesion_dice", "dice_all"),
-    *("normal_fp_rate", "served_normal_fp_rate"),
+    *("normal_fp_rate", "served_normal_fp_rate", "pixel_sensitivity", "pixel_precision"),
+    *("hd95", "nsd", "area_error", "lesion_sensitivity", "served_lesion_sensitivity"),
+    *("false_lesions", "served_false_lesions"),
 }
 
 
@@ -66,6 +68,12 @@ def found():
         ("lesion_iou", (1 + 1 / 3 + 0) / 3, 3),
         ("coarse_lesion_dice", 1, 3),
         ("dice_all", (1 + 0.5 + 0 + 1 + 1) / 5, 5),  # as served: empty on empty is 1
+        ("pixel_sensitivity", (1 + 0.5 + 0) / 3, 3),
+        ("pixel_precision", (1 + 0.5) / 2, 2),  # where nothing was said there is none
+        ("area_error", (0 + 0 + 1) / 3, 3),
+        ("lesion_sensitivity", 2 / 3, 3),
+        ("false_lesions", 1 / 5, 5),
+        ("served_false_lesions", 0, 5),
         ("normal_fp_rate", 1 / 2, 2),
         ("served_normal_fp_rate", 0, 2),
         ("accuracy", 3 / 5, 5),
@@ -82,6 +90,13 @@ def test_figures_by_hand(found, name, value, n):
     assert found[name].value == pytest.approx(value)
     assert found[name].n == n
     assert found[name].low <= found[name].value <= found[name].high
+
+
+def test_the_file_is_enough_to_compute_every_figure_again(tmp_path, found):
+    path = tmp_path / "per_image.csv"
+    five().to_csv(path, index=False, columns=columns(CLASSES))
+    again = figures(pd.read_csv(path), CLASSES, draws=100, seed=0, model=MODEL)
+    assert again == found
 
 
 def test_no_normals_means_no_normal_figures_not_zero():

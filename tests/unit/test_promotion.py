@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgmnet.config import Promotion
-from hgmnet.promotion import ORDER, Paired, compare, judge
+from hgmnet.promotion import ORDER, compare, judge
+from hgmnet.statistics import Paired
 
 MARGINS = {"served_lesion_dice": 0.03, "accuracy": 0.05, "served_sensitivity_malignant": 0.10}
 PRIMARY = "served_lesion_dice"
@@ -19,7 +20,7 @@ ENDS = st.tuples(st.floats(-0.5, 0.5), st.floats(0, 0.5)).map(lambda p: (p[0], p
 
 def figures(*ends):
     return {
-        name: Paired(0.5, 0.5, (low + high) / 2, low, high, 10, 10)
+        name: Paired(0.5, 0.5, (low + high) / 2, low, high, low, high, 0.1, 10, 10)
         for name, (low, high) in zip(MARGINS, ends, strict=False)
     }
 
@@ -96,14 +97,14 @@ def test_rows_of_other_images_are_refused():
 
 @pytest.mark.slow
 def test_equal_models_are_promoted_one_time_in_twenty_at_most_or_so():
-    """150 images, 300 times: a level of 5 % is exceeded 25 times one time in two hundred."""
+    """150 images, 100 times: at a level of 5 % more than 11 come one time in two hundred."""
     rng = np.random.default_rng(0)
     promoted = 0
-    for _ in range(300):
+    for _ in range(100):
         easy = rng.normal(0.75, 0.15, 150)
         both = [
             rows(np.clip(easy + rng.normal(0, 0.05, 150), 0, 1), easy > 0.6, easy > 0.5)
             for _ in range(2)
         ]
         promoted += compare(*both, RULE).verdict == "better"
-    assert 3 <= promoted <= 25
+    assert promoted <= 11
