@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 import hgmnet
 from hgmnet.errors import ConfigError
+from pipelines import summary
 from pipelines.artifacts import Workspace, read_table
 from pipelines.registry.decision import Decision
 from pipelines.registry.store import Store, fluent_calls_to
@@ -19,6 +20,11 @@ CODE = Path(hgmnet.__file__).parent
 """The package that travels with a version."""
 _VERIFIED = "hgmnet.verified"
 _IMAGES = 20
+_FOLLOWING = (
+    *("gate", "gate_sha256", "metrics_sha256", "test_sha"),
+    *("openings", "opening", "pccp_sha256", "revalidate"),
+)
+"""The tags that tell of a version's latest verdict."""
 _REQUIREMENTS = (
     *("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors"),
     *("segmentation-models-pytorch", "torch", "torchvision"),
@@ -152,7 +158,10 @@ def _evaluated_images(workspace: Workspace) -> list[bytes]:
 
 def _follow(store: Store, name: str, number: str, decision: Decision, run_id: str) -> None:
     """Set the tags that follow a version's latest verdict; the others stay what they were."""
-    for tag in ("gate", "gate_sha256", "metrics_sha256", "test_sha", "openings"):
+    for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
     store.client.set_model_version_tag(name, number, "hgmnet.decision_run", run_id)
+    store.client.update_model_version(
+        name, number, summary.opened(decision.opening, decision.opened)
+    )
