@@ -90,13 +90,20 @@ def _find(store: Store, name: str, model: str) -> ModelVersion | None:
 def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVersion:
     _ensure_model(store, name, decision.gate.data)
     model_id = _log_model(store, decision, run_id)
-    return store.client.create_model_version(
-        name,
-        source=f"models:/{model_id}",
-        run_id=run_id,
-        model_id=model_id,
-        tags=decision.tags,
-    )
+    with fluent_calls_to(store.uri):  # MLflow looks the logged model up in the default store
+        return store.client.create_model_version(
+            name,
+            source=f"models:/{model_id}",
+            run_id=run_id,
+            model_id=model_id,
+            tags=decision.tags,
+            description=_description(decision.opening),
+        )
+
+
+def _description(opening: int | None) -> str | None:
+    """What MLflow's page says of the version; a person may change it."""
+    return None if opening is None else f"{summary.ordinal(opening)} opening of this test split"
 
 
 def _ensure_model(store: Store, name: str, data: str) -> None:
@@ -162,6 +169,3 @@ def _follow(store: Store, name: str, number: str, decision: Decision, run_id: st
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
     store.client.set_model_version_tag(name, number, "hgmnet.decision_run", run_id)
-    store.client.update_model_version(
-        name, number, summary.opened(decision.opening, decision.opened)
-    )
