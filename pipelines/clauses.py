@@ -4,11 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hgmnet.config import Model, Prepare
 from hgmnet.drift import DriftReport
-from hgmnet.models.spec import Operating, Spec
-from hgmnet.pccp import ChangePlan, ChangePlans, Retraining, Span, Thresholds
+from hgmnet.models.spec import Operating
+from hgmnet.pccp import ChangePlan, ChangePlans, Span, Thresholds
 from pipelines.artifacts import CheckResult, ClauseResult
 from pipelines.judging import UNOPENED, Figures, judge_check
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is known of a model before it is trained."""
+
+    data: str
+    classes: tuple[str, ...]
+    model: Model
+    prepare: Prepare
 
 
 @dataclass(frozen=True)
@@ -16,7 +27,7 @@ class Candidate:
     """What a plan is told of a model: its name, what it is, and what the evaluation found."""
 
     registry: str
-    spec: Spec
+    design: Design
     operating: Operating
     figures: Figures
     drift: DriftReport
@@ -29,16 +40,26 @@ def hold(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
     record in MLflow, the day, and new images.
     """
     plan = plans.plans.get(candidate.registry)
+    known = hold_design(plans, candidate.registry, candidate.design)
     if plan is None:
-        planned = ", ".join(sorted(plans.plans)) or "none"
-        why = f"there is no plan for {candidate.registry}; there are plans for {planned}"
-        return (ClauseResult(clause="plans", status="breached", reason=why),)
+        return known
+    model = candidate.design.model
     return (
-        *_allowed(plan, candidate),
-        *_fixed(plan, candidate.spec),
+        *known,
+        *_thresholds(plan.allowed.thresholds, candidate.operating, model),
         *(_criterion(judge_check(check, candidate.figures)) for check in plan.acceptance),
         _drifted(plan, candidate.drift),
     )
+
+
+def hold_design(plans: ChangePlans, registry: str, design: Design) -> tuple[ClauseResult, ...]:
+    """The clauses that can be told before a training."""
+    plan = plans.plans.get(registry)
+    if plan is None:
+        planned = ", ".join(sorted(plans.plans)) or "none"
+        why = f"there is no plan for {registry}; there are plans for {planned}"
+        return (ClauseResult(clause="plans", status="breached", reason=why),)
+    return (*_allowed(plan, design), *_fixed(plan, design))
 
 
 def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
@@ -52,41 +73,36 @@ def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
     )
 
 
-def _allowed(plan: ChangePlan, candidate: Candidate) -> Iterator[ClauseResult]:
-    spec, sets = candidate.spec, plan.allowed.data.sets
-    yield _clause("allowed.data", "is made from", spec.data, sets, held=spec.data in sets)
-    yield from _retraining(plan.allowed.retraining, spec)
-    yield from _thresholds(plan.allowed.thresholds, candidate.operating, spec)
-
-
-def _retraining(allowed: Retraining, spec: Spec) -> Iterator[ClauseResult]:
-    encoder, side = spec.model.encoder, spec.prepare.side
+def _allowed(plan: ChangePlan, design: Design) -> Iterator[ClauseResult]:
+    sets, allowed = plan.allowed.data.sets, plan.allowed.retraining
+    yield _clause("allowed.data", "is made from", design.data, sets, held=design.data in sets)
+    encoder, side = design.model.encoder, design.prepare.side
     known = allowed.knows(encoder)
     name = "allowed.retraining"
     yield _clause(f"{name}.encoders", "has the encoder", encoder, allowed.encoders, held=known)
     yield _within(f"{name}.side", "sees a side of", side, allowed.side)
 
 
-def _thresholds(allowed: Thresholds, operating: Operating, spec: Spec) -> Iterator[ClauseResult]:
+def _thresholds(allowed: Thresholds, operating: Operating, model: Model) -> Iterator[ClauseResult]:
     name = "allowed.thresholds"
     if operating.malignant_threshold is not None:
         value = operating.malignant_threshold
         yield _within(f"{name}.malignant", "calls malignant from", value, allowed.malignant)
-    if spec.model.segments:
+    if model.segments:
         value = operating.mask_threshold
         yield _within(f"{name}.mask", "draws a mask from", value, allowed.mask)
         value = operating.min_area
         yield _within(f"{name}.min_area", "drops a mask below", value, allowed.min_area)
 
 
-def _fixed(plan: ChangePlan, spec: Spec) -> Iterator[ClauseResult]:
-    fixed, classes = plan.fixed, sorted(spec.classes)
+def _fixed(plan: ChangePlan, design: Design) -> Iterator[ClauseResult]:
+    fixed, classes = plan.fixed, sorted(design.classes)
     same = classes == sorted(fixed.classes)
     said = ", ".join(classes)
     yield _clause("fixed.classes", "tells", said, sorted(fixed.classes), held=same)
-    tasks = spec.model.tasks
+    tasks = design.model.tasks
     yield _clause("fixed.tasks", "learns", tasks, [fixed.tasks], held=tasks == fixed.tasks)
-    seen, planned = spec.model.input, fixed.input.channels
+    seen, planned = design.model.input, fixed.input.channels
     yield _clause("fixed.input.channels", "sees", seen, [planned], held=seen == planned)
 
 

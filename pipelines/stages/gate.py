@@ -17,7 +17,7 @@ from pipelines.artifacts import (
     read_json,
     write_json,
 )
-from pipelines.clauses import Candidate, hold
+from pipelines.clauses import Candidate, Design, hold
 from pipelines.judging import Figures, judge_check, refuse_unknown, verdict
 from pipelines.lineage import hash_file
 
@@ -38,9 +38,10 @@ def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:
         classes = {*data.classes, *plan.fixed.classes}
         at = f"pccp.yaml, plans.{registry.name}.acceptance"
         refuse_unknown(plan.acceptance, figures, sorted(classes), at)
+    spec = load_spec(space.model)
     candidate = Candidate(
         registry=registry.name,
-        spec=load_spec(space.model),
+        design=Design(spec.data, spec.classes, spec.model, spec.prepare),
         operating=load_operating(space.model),
         figures=figures,
         drift=read_json(space.evaluation_drift, DriftReport),

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from hgmnet.config import load_params
 from hgmnet.errors import ConfigError
 from hgmnet.pccp import Span, load_plans
-from pipelines.clauses import Candidate, hold, openings_due
+from pipelines.clauses import Candidate, Design, hold, hold_design, openings_due
 from pipelines.judging import Figures
 from tests.change_plans import NAME, PLANS, write_plans
 
@@ -20,12 +20,17 @@ def candidate(spec=None, operating=None, **changes) -> Candidate:
     made = evidence()
     facts = {
         "registry": NAME,
-        "spec": made.spec.model_copy(update=spec or {}),
+        "design": design(**(spec or {})),
         "operating": made.operating.model_copy(update=operating or {}),
         "figures": Figures({"lesion_dice": figure(0.7), "accuracy": figure(0.7)}, ()),
         "drift": drift("phantom", "a", "b", "c", "d"),
     }
     return Candidate(**(facts | changes))
+
+
+def design(**changes) -> Design:
+    spec = evidence().spec.model_copy(update=changes)
+    return Design(spec.data, spec.classes, spec.model, spec.prepare)
 
 
 def outside(tmp_path: Path, made: Candidate, status: str = "breached", **plan) -> dict[str, str]:
@@ -44,12 +49,12 @@ def test_a_model_inside_its_plan_breaches_nothing_and_every_clause_is_told(tmp_p
         "allowed.data",
         "allowed.retraining.encoders",
         "allowed.retraining.side",
-        "allowed.thresholds.malignant",
-        "allowed.thresholds.mask",
-        "allowed.thresholds.min_area",
         "fixed.classes",
         "fixed.tasks",
         "fixed.input.channels",
+        "allowed.thresholds.malignant",
+        "allowed.thresholds.mask",
+        "allowed.thresholds.min_area",
         "acceptance.lesion_dice",
         "revalidate.drifted_share_above",
     ]
@@ -98,6 +103,13 @@ def test_a_model_outside_its_plan_is_told_by_the_clause(tmp_path, made, clause, 
 def evidence_plan() -> dict:
     plans = YAML(typ="safe", pure=True).load(PLANS.read_text())
     return plans["plans"][NAME]["allowed"]
+
+
+def test_what_is_known_before_a_training_is_told_before_it():
+    plans = load_plans(PLANS)
+    assert {r.status for r in hold_design(plans, NAME, design())} == {"held"}
+    told = hold_design(plans, NAME, design(**model(tasks="segmentation")))
+    assert [r.clause for r in told if r.status == "breached"] == ["fixed.tasks"]
 
 
 def test_the_order_of_the_classes_is_no_change(tmp_path):
