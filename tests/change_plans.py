@@ -14,6 +14,9 @@ def write_plans(root: Path, **changes) -> None:
     plans = yaml.load(PLANS.read_text())
     plan = plans["plans"][NAME]
     plan["allowed"]["retraining"]["side"]["min"] = 1
+    plan["allowed"]["thresholds"] = {
+        name: {"min": 0, "max": 1} for name in ("malignant", "mask", "min_area")
+    }
     plan["acceptance"] = [
         {"metric": "lesion_dice", "bound": 0.0, "on": "point", "where": "all", "min_n": 1}
     ]

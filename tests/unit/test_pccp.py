@@ -73,14 +73,14 @@ ENCODERS = {"encoders": ["res*", "tu-*"], "side": {"min": 1, "max": 512}}
             "it has the encoder mobilenet_v2; planned: res*, tu-*",
         ),
         (
-            candidate(operating={"malignant_threshold": 0.995}),
+            candidate(operating={"malignant_threshold": 0.9995}),
             "allowed.thresholds.malignant",
-            "it calls malignant from 0.995; planned: 0.01 to 0.99",
+            "it calls malignant from 0.9995; planned: 0.001 to 0.999",
         ),
         (
-            candidate(operating={"min_area": 0.06}),
+            candidate(operating={"min_area": 0.11}),
             "allowed.thresholds.min_area",
-            "it drops a mask below 0.06; planned: 0 to 0.05",
+            "it drops a mask below 0.11; planned: 0 to 0.1",
         ),
         (
             candidate({"classes": ("benign", "malignant")}),
@@ -96,11 +96,11 @@ ENCODERS = {"encoders": ["res*", "tu-*"], "side": {"min": 1, "max": 512}}
     ],
 )
 def test_a_model_outside_its_plan_is_told_by_the_clause(tmp_path, made, clause, reason):
-    allowed = evidence_plan() | ({"retraining": ENCODERS} if "encoders" in clause else {})
+    allowed = committed_allowed() | ({"retraining": ENCODERS} if "encoders" in clause else {})
     assert outside(tmp_path, made, allowed=allowed) == {clause: reason}
 
 
-def evidence_plan() -> dict:
+def committed_allowed() -> dict:
     plans = YAML(typ="safe", pure=True).load(PLANS.read_text())
     return plans["plans"][NAME]["allowed"]
 
