@@ -5,7 +5,7 @@ There are no defaults here on purpose: DVC sees a change only in what stands in 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,9 @@ Name = Annotated[str, Field(pattern=NAME)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Tasks = Literal["joint", "segmentation", "classification"]
 Gates = Literal["tied", "free", "self", "multiply", "input", "reverse", "uncertainty", "none"]
+
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Frozen(BaseModel):
@@ -136,6 +139,7 @@ class File(Frozen):
 
 
 _WORD, _FILE = "<word>", "<file>"
+_A_FILE = "{path: ..., sha256: ...}"
 
 
 def _kind(value: Any) -> str:
@@ -276,12 +280,52 @@ class Evaluate(Frozen):
     seed: Seed
 
 
+SMALL = 30
+"""A subgroup of fewer images is small: its figures are marked, and no bound may rest on it."""
+
+
+class Where(Frozen):
+    """The images with this value of this column of reports/evaluation/subgroups.json."""
+
+    column: str
+    value: str
+
+
+_SUBGROUP = "<subgroup>"
+
+
+def _where(value: Any) -> str:
+    return _SUBGROUP if isinstance(value, dict | Where) else _WORD
+
+
 class Check(Frozen):
-    """A condition; `conservative`: the end of the 95 % interval that counts against the model."""
+    """A condition on a figure.
+
+    `on`: the point, or the end of the 95 % interval that counts against the model. `where`: all
+    images, or one subgroup. `min_n`: fewer images than this fail the check, whatever the figure; at
+    least 30 for a subgroup.
+    """
 
     metric: str
     bound: float
     on: Literal["point", "conservative"]
+    where: Annotated[
+        Annotated[Literal["all"], Tag(_WORD)] | Annotated[Where, Tag(_SUBGROUP)],
+        Discriminator(_where),
+    ]
+    min_n: Natural
+
+    @property
+    def subgroup(self) -> Where | None:
+        """The subgroup that it is about, if any."""
+        return self.where if isinstance(self.where, Where) else None
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.subgroup and self.min_n < SMALL:
+            msg = f"min_n: a check of a subgroup needs at least {SMALL} images, got {self.min_n}"
+            raise ValueError(msg)
+        return self
 
 
 class Gate(Frozen):
@@ -357,11 +401,26 @@ def load_params(path: Path) -> Params:
         ConfigError: the file is absent, is not YAML, or has unknown, missing or ill-typed keys;
             the message names every one of them.
     """
+    return load_settings(
+        path, Params, "take a ready-made one: cp profiles/quickstart.yaml params.yaml"
+    )
+
+
+def load_settings(path: Path, kind: type[T], absent: str) -> T:
+    """Read a file of settings as YAML 1.2.
+
+    Args:
+        path: the file.
+        kind: what it must be.
+        absent: what to do where there is no such file.
+
+    Raises:
+        ConfigError: as `load_params`.
+    """
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = f"{path} is missing; take a ready-made one: cp profiles/quickstart.yaml params.yaml"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path} is missing; {absent}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: {error.reason}") from None
     except YAMLError as error:
@@ -369,7 +428,7 @@ def load_params(path: Path) -> Params:
         msg = f"{path} is not YAML: {where}"
         raise ConfigError(msg) from None
     try:
-        return Params.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
         msg = f"{path}: " + "; ".join(_problems(error))
         raise ConfigError(msg) from None
@@ -377,7 +436,7 @@ def load_params(path: Path) -> Params:
 
 def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_url=False):
-        parts = (str(part) for part in problem["loc"] if part not in {_WORD, _FILE})
+        parts = (str(part) for part in problem["loc"] if part not in {_WORD, _FILE, _SUBGROUP})
         key = ".".join(parts) or "the file"
         yield f"{key}: {_said(problem)}"
 
@@ -391,5 +450,6 @@ def _said(problem: Any) -> str:
         return str(problem["ctx"]["error"])
     got = f"got {problem['input']!r}"
     if problem["loc"][-1:] == (_WORD,):
-        return f"expected {problem['ctx']['expected']} or {{path: ..., sha256: ...}}, {got}"
+        other = "{column: ..., value: ...}" if "where" in problem["loc"] else _A_FILE
+        return f"expected {problem['ctx']['expected']} or {other}, {got}"
     return f"{problem['msg']}, {got}"

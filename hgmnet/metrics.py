@@ -40,6 +40,20 @@ HIGHER_IS_BETTER = {
 }
 """Each figure and its direction; beside them `sensitivity_<class>` and `specificity_<class>`."""
 
+BY_SUBGROUP = (
+    "lesion_dice",
+    "served_lesion_dice",
+    "normal_fp_rate",
+    "served_normal_fp_rate",
+    "accuracy",
+    "served_accuracy",
+    "sensitivity_malignant",
+    "specificity_malignant",
+    "served_sensitivity_malignant",
+    "served_specificity_malignant",
+)
+"""The figures that are told of every subgroup that has images for them."""
+
 
 def known(classes: Sequence[str]) -> list[str]:
     """The names of all figures that a model of these classes can have, sorted."""

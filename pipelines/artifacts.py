@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hgmnet.config import Frozen
+from hgmnet.config import SMALL, Frozen, Where
 from hgmnet.errors import InvalidDataError
 from hgmnet.figure import Figure
 
@@ -150,6 +150,16 @@ class Workspace:
         return self.reports / "calibration" / "mask_curve.json"
 
     @property
+    def opening(self) -> Path:
+        """`OpeningNumber`."""
+        return self.evaluation / "opening.json"
+
+    @property
+    def change_plan(self) -> Path:
+        """The change plan: `hgmnet.pccp.ChangePlans`; a person writes it."""
+        return self.root / "pccp.yaml"
+
+    @property
     def gate(self) -> Path:
         """`GateResult`."""
         return self.reports / "gate.json"
@@ -227,6 +237,10 @@ class Subgroup(Frozen):
     value: str
     figures: dict[str, Figure]
 
+    def small(self, metric: str) -> bool:
+        """Whether a figure rests on too few images to say anything."""
+        return self.figures[metric].n < SMALL
+
 
 class Subgroups(Frozen):
     """Where the model is better and worse, on the split whose figures lead."""
@@ -274,30 +288,81 @@ class MaskCurve(Frozen):
     chosen: MaskPoint
 
 
+class OpeningNumber(Frozen):
+    """Which opening of this test split, counted in this checkout, first showed this model to it.
+
+    1 is the first; None where the test split was not opened. It is not the count of openings, which
+    grows on: `hgmnet register` adds up what all checkouts did.
+    """
+
+    test_sha: str
+    number: int | None
+
+
 MISSING = "missing"
 
 
 class CheckResult(Frozen):
     """One check of the gate: the value that was held against the bound, and what came of it.
 
-    `reason`: `missing` where the model has no such figure.
+    `where`: the subgroup, None for all images. `n`: images behind the value, None where there is no
+    figure; fewer than `min_n` fail. `reason`: `missing` where the model has no such figure.
     """
 
     metric: str
     on: Literal["point", "conservative"]
+    where: Where | None
+    min_n: int
     bound: float
     value: float | None
+    n: int | None
     passed: bool
+    reason: str
+
+    @property
+    def judged(self) -> bool:
+        """Whether there was a value, on enough images, to be held against the bound."""
+        return self.value is not None and self.n is not None and self.n >= self.min_n
+
+
+class ClauseResult(Frozen):
+    """What a clause of the change plan says of this model.
+
+    `clause`: where it stands in the plan, as `fixed.classes`. `status`: `held`; `breached`: the
+    model is outside the plan; `due`: it must be validated again (only `revalidation.*`); `not
+    judged`: it needs the test split, which was not opened. `reason`: in words, always.
+    """
+
+    clause: str
+    status: Literal["held", "breached", "due", "not judged"]
     reason: str
 
 
 class GateResult(Frozen):
-    """The gate's verdict and every check behind it."""
+    """The gate's verdict and everything behind it.
+
+    `passed`: every check holds and no clause of the plan is breached. `checks`: those that
+    params.yaml asks for. `plan`: every clause of the plan of `registry` in pccp.yaml, whose sha256
+    is `plan_sha256`.
+    """
 
     data: str
     test_sha: str
     status: Literal["passed", "failed", "not judged"]
     checks: tuple[CheckResult, ...]
+    registry: str
+    plan_sha256: str
+    plan: tuple[ClauseResult, ...]
+
+    @property
+    def breached(self) -> tuple[ClauseResult, ...]:
+        """The clauses that put the model outside the plan."""
+        return tuple(clause for clause in self.plan if clause.status == "breached")
+
+    @property
+    def due(self) -> tuple[ClauseResult, ...]:
+        """The clauses that ask for a new validation."""
+        return tuple(clause for clause in self.plan if clause.status == "due")
 
 
 def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ The test split is opened on purpose, and re-use has a price: the count goes with
 """
 
 import getpass
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,6 +65,21 @@ def read_openings(path: Path) -> list[Opening]:
 def openings_count(path: Path, test_sha: str) -> int:
     """How often this test split was opened."""
     return sum(opening.test_sha == test_sha for opening in read_openings(path))
+
+
+def opening_number(openings: Iterable[Opening], test_sha: str, model: str) -> int | None:
+    """Which opening of a test split first showed it to a model: 1 is the first of all.
+
+    Looking again at the same model shows nothing new, so its number stays. None where the model was
+    never evaluated on it.
+
+    Args:
+        openings: of any test splits, oldest first.
+        test_sha: of the live test rows.
+        model: its identity.
+    """
+    models = [opening.model for opening in openings if opening.test_sha == test_sha]
+    return models.index(model) + 1 if model in models else None
 
 
 def user() -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hgmnet.config import Where
 from hgmnet.figure import Figure
-from pipelines.artifacts import CheckResult, Evaluation, GateResult
+from pipelines.artifacts import CheckResult, Evaluation, GateResult, Subgroup
 from pipelines.report import wording
 
 HEADLINES = ("lesion_dice", "accuracy", "served_normal_fp_rate")
@@ -12,21 +13,32 @@ HEADLINES = ("lesion_dice", "accuracy", "served_normal_fp_rate")
 _HEAD = ("figure", "value", "95 % interval", "bound", "verdict")
 
 
-def figures_table(evaluation: Evaluation, gate: GateResult) -> str:
+def figures_table(
+    evaluation: Evaluation, gate: GateResult, subgroups: Sequence[Subgroup] = ()
+) -> str:
     """The headline figures and every check of the gate, aligned, under a line that says of what.
 
     Args:
         evaluation: its test figures, or those on val where the test split was not opened.
         gate: the verdict.
+        subgroups: the figures of those that a check is about.
     """
     split = "val" if evaluation.test is None else "test"
     figures = evaluation.val if evaluation.test is None else evaluation.test
-    checked = {check.metric for check in gate.checks}
+    checked = {check.metric for check in gate.checks if check.where is None}
+    of = {Where(column=g.column, value=g.value): g.figures for g in subgroups}
     rows = [
         _HEAD,
-        *(_row(c.metric, figures.get(c.metric), *_judged(gate, c)) for c in gate.checks),
         *(
-            _row(metric, figures[metric], "–", "not asked")
+            _row(
+                wording.checked(check),
+                (of.get(check.where, {}) if check.where else figures).get(check.metric),
+                *_judged(gate, check),
+            )
+            for check in gate.checks
+        ),
+        *(
+            _row(wording.title(metric), figures[metric], "–", "not asked")
             for metric in HEADLINES
             if metric in figures and metric not in checked
         ),
@@ -39,10 +51,28 @@ def details(pairs: Sequence[tuple[str, str]]) -> str:
     return "\n".join(_align(pairs))
 
 
+def opened(number: int | None, openings: int) -> str:
+    """Which opening of the test split showed it to the model, and how many there were by now."""
+    by_now = f"opened {openings} time{'s' * (openings != 1)} so far"
+    if number is None:
+        return f"{by_now}, not for this model"
+    return f"{ordinal(number)} opening of this test split; {by_now}"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 11th, ..."""
+    teen = number % 100 in {11, 12, 13}
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 def rejection(gate: GateResult, run_id: str, report: Path) -> str:
-    """The last line of a rejection: which checks failed, by how much, and where to read on."""
-    failed = ", ".join(_failure(check) for check in gate.checks if not check.passed)
-    return f"Rejected, not an error: {failed}; recorded as run {run_id}; report at {report}"
+    """The last line of a rejection: which checks failed, by how much, and where to read on.
+
+    Also every clause of the change plan that the model is outside of.
+    """
+    failed = [_failure(check) for check in gate.checks if not check.passed]
+    said = ", ".join([*failed, *map(wording.outside, gate.breached)])
+    return f"Rejected, not an error: {said}; recorded as run {run_id}; report at {report}"
 
 
 def _judged(gate: GateResult, check: CheckResult) -> tuple[str, str]:
@@ -55,19 +85,19 @@ def _judged(gate: GateResult, check: CheckResult) -> tuple[str, str]:
 
 
 def _row(
-    metric: str, figure: Figure | None, bound: str, verdict: str
+    title: str, figure: Figure | None, bound: str, verdict: str
 ) -> tuple[str, str, str, str, str]:
     if figure is None:
-        return wording.title(metric), "–", "–", bound, verdict
+        return title, "–", "–", bound, verdict
     value, interval = wording.number(figure.value), wording.interval(figure)
-    return wording.title(metric), value, interval, bound, verdict
+    return title, value, interval, bound, verdict
 
 
 def _failure(check: CheckResult) -> str:
-    name = wording.title(check.metric)
+    name = wording.checked(check)
     if name[1:2].islower():  # not AUROC
         name = name[0].lower() + name[1:]
-    if check.value is None:
+    if check.value is None or not check.judged:
         return f"{name} {wording.absent(check)}"
     end = " (conservative end)" if check.on == "conservative" else ""
     sign = "<" if check.value < check.bound else ">"

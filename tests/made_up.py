@@ -57,10 +57,25 @@ def figure(value: float | None) -> Figure:
 
 
 def check(
-    metric: str, bound: float, value: float | None, on: str = "point", passed: bool = True
+    metric: str,
+    bound: float,
+    value: float | None,
+    on: str = "point",
+    passed: bool = True,
+    **changes,
 ) -> CheckResult:
+    facts = {"where": None, "min_n": 1, "n": 7, "reason": "made up"}
     return CheckResult(
-        metric=metric, on=on, bound=bound, value=value, passed=passed, reason="made up"
+        metric=metric, on=on, bound=bound, value=value, passed=passed, **(facts | changes)
+    )
+
+
+def verdict(
+    status: Status, checks: tuple[CheckResult, ...], data: str = "phantom", **changes
+) -> GateResult:
+    facts = {"registry": f"hgmnet-{data}", "plan_sha256": "91a4" * 16, "plan": ()}
+    return GateResult(
+        data=data, test_sha="7e57" * 16, status=status, checks=checks, **(facts | changes)
     )
 
 
@@ -108,7 +123,7 @@ def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evi
             },
         ),
         "drift": drift(data, "brightness", "lesion_area"),
-        "gate": GateResult(data=data, test_sha="7e57" * 16, status=status, checks=checks),
+        "gate": verdict(status, checks, data),
         "spec": _spec(data),
         "operating": Operating(
             temperature=1.25,

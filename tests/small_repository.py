@@ -10,12 +10,15 @@ from ruamel.yaml import YAML
 from small_store import CLASSES, QUICKSTART, SIZE, entry
 
 from hgmnet.config import Params, load_params
-from hgmnet.data.store import write_store
+from hgmnet.data.record import Record
+from hgmnet.data.store import Entry, write_store
 from hgmnet.models.folder import save_model
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Seen, Spec
 from pipelines.artifacts import Workspace, write_json, write_rows
+from tests.change_plans import write_plans
 from tests.made_up import evidence
+from tests.records import record
 
 SPLITS = ("train", "train", "val", "train", "test", "train")
 
@@ -53,7 +56,15 @@ def make_repository(root: Path, count: int = 24, **changes) -> Workspace:
         )
         squares.append((image, mask))
     write_store(workspace.prepared, tuple(entries), SIZE, squares)
+    write_rows(workspace.manifest, Record, map(_recorded, entries))
+    write_plans(root)
     return workspace
+
+
+def _recorded(entry: Entry) -> Record:
+    lesion = 144 * (entry.label != "normal")
+    known = {"width": entry.width, "height": entry.height, "group": entry.group}
+    return record(entry.image, pixel_sha256=entry.pixel_sha256, mask_pixels=lesion, **known)
 
 
 def write_params(root: Path, **changes) -> Params:

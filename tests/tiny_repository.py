@@ -15,13 +15,19 @@ from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec
 from pipelines.artifacts import (
     CheckResult,
+    ClauseResult,
     Evaluation,
     GateResult,
+    OpeningNumber,
+    Subgroup,
+    Subgroups,
     Workspace,
     write_json,
     write_table,
     write_text,
 )
+from pipelines.lineage import hash_file
+from tests.change_plans import NAME, write_plans
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"
 RAW_LOCK = {"path": "data/phantom/raw", "md5": "0123.dir"}
@@ -42,6 +48,7 @@ def make_repository(root: Path) -> Workspace:
         yaml.dump(lock, file)
     make_images(workspace)
     make_model(workspace, seed=0)
+    write_plans(root)
     judge(workspace, "passed")
     for path in (workspace.html, workspace.model_card, workspace.curves, workspace.split_csv):
         write_text(path, "made up\n")
@@ -104,7 +111,12 @@ def spec(params: Params, seed: int) -> Spec:
     )
 
 
-def judge(workspace: Workspace, status: str, bound: float = 0.7) -> None:
+def judge(
+    workspace: Workspace,
+    status: str,
+    bound: float = 0.7,
+    plan: tuple[ClauseResult, ...] = (),
+) -> None:
     """Write metrics.json and gate.json with lesion Dice 0.75 or, if failed, 0.6."""
     value = 0.6 if status == "failed" else 0.75
     figures = {
@@ -118,12 +130,28 @@ def judge(workspace: Workspace, status: str, bound: float = 0.7) -> None:
     check = CheckResult(
         metric="lesion_dice",
         on="point",
+        where=None,
+        min_n=1,
         bound=bound,
         value=value,
+        n=6,
         passed=status == "passed",
         reason="made up",
     )
     checks = () if status == "not judged" else (check,)
-    gate = GateResult(data=workspace.data, test_sha="t" * 64, status=status, checks=checks)
+    gate = GateResult(
+        data=workspace.data,
+        test_sha="t" * 64,
+        status=status,
+        checks=checks,
+        registry=NAME,
+        plan_sha256=hash_file(workspace.change_plan),
+        plan=plan,
+    )
+    split = "val" if test is None else "test"
+    part = Subgroup(column="label", value="benign", figures=figures)
+    groups = Subgroups(data=workspace.data, test_sha="t" * 64, split=split, groups=(part,))
+    write_json(workspace.subgroups, groups)
+    write_json(workspace.opening, OpeningNumber(test_sha="t" * 64, number=None))
     write_json(workspace.metrics, evaluation)
     write_json(workspace.gate, gate)

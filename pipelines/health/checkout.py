@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hgmnet.config import load_params
 from hgmnet.errors import ConfigError
+from hgmnet.pccp import load_plans
 from pipelines.health import Finding
 
 SERVER_TIMEOUT = 3.0
@@ -23,6 +24,7 @@ def findings(root: Path) -> Iterator[Finding]:
     yield git(root)
     yield dvc(root)
     yield from settings(root)
+    yield from change_plan(root)
     yield tracking(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlflow.db")
     yield from locks(root / ".dvc" / "tmp" / "rwlock")
 
@@ -71,6 +73,29 @@ def settings(root: Path) -> Iterator[Finding]:
         yield Finding("mend", f"data/{name}/raw is not here: dvc pull")
     else:
         yield Finding("mend", f"data set {name} is missing: hgmnet import {name} <folder or zip>")
+
+
+def change_plan(root: Path) -> Iterator[Finding]:
+    """pccp.yaml, and whether what params.yaml would train is inside it."""
+    from pipelines.clauses import Design, hold_design
+
+    try:
+        plans = load_plans(root / "pccp.yaml")
+    except ConfigError as error:
+        yield Finding("mend", str(error))
+        return
+    try:
+        params = load_params(root / "params.yaml")
+    except ConfigError:  # told by `settings`
+        return
+    design = Design(params.data.name, params.data.classes, params.model, params.prepare)
+    clauses = hold_design(plans, params.registry.name, design)
+    outside = [clause for clause in clauses if clause.status == "breached"]
+    for clause in outside:
+        why = f"clause {clause.clause}: {clause.reason}; docs/gate.md"
+        yield Finding("mend", f"a model of these settings would be refused by pccp.yaml, {why}")
+    if not outside:
+        yield Finding("ok", f"pccp.yaml, plan of {params.registry.name}")
 
 
 def tracking(uri: str) -> Finding:

@@ -1,7 +1,7 @@
 """What a decision is made of: model, figures, the gate's verdict, and where they come from."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,25 +9,59 @@ from hgmnet.config import Params, load_params
 from hgmnet.errors import ConfigError
 from hgmnet.figure import Figure
 from hgmnet.models.spec import Spec, identity, load_spec
-from pipelines.artifacts import Evaluation, GateResult, Workspace, read_json
+from hgmnet.pccp import ChangePlans, load_plans
+from pipelines.artifacts import (
+    ClauseResult,
+    Evaluation,
+    GateResult,
+    Subgroups,
+    Workspace,
+    read_json,
+)
+from pipelines.clauses import openings_due
 from pipelines.lineage import Lineage, hash_file, read_lineage
-from pipelines.openings import openings_count
+from pipelines.openings import Opening, opening_number
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A model and the gate's verdict on it; `model` is the hash of the model folder."""
+    """A model and the gate's verdict on it; `model` is the hash of the model folder.
+
+    `plans`: pccp.yaml as the gate read it. `openings`: of any test split, in any checkout, oldest
+    first.
+    """
 
     workspace: Workspace
     params: Params
     model: str
     spec: Spec
     evaluation: Evaluation
+    subgroups: Subgroups
     gate: GateResult
+    plans: ChangePlans
     gate_sha256: str
     metrics_sha256: str
     lineage: Lineage
-    openings: int
+    openings: tuple[Opening, ...]
+
+    @property
+    def opened(self) -> int:
+        """How often this test split was opened."""
+        return sum(opening.test_sha == self.gate.test_sha for opening in self.openings)
+
+    @property
+    def opening(self) -> int | None:
+        """Which opening of this test split first showed it to this model."""
+        return opening_number(self.openings, self.gate.test_sha, self.model)
+
+    @property
+    def due(self) -> tuple[ClauseResult, ...]:
+        """The clauses of the plan that ask for a new validation."""
+        plan = self.plans.plans.get(self.gate.registry)
+        if plan is None:
+            return self.gate.due
+        looks = openings_due(plan, self.opened)
+        return (*self.gate.due, *([looks] if looks.status == "due" else []))
 
     @property
     def tags(self) -> dict[str, str]:
@@ -40,7 +74,10 @@ class Decision:
             "gate_sha256": self.gate_sha256,
             "metrics_sha256": self.metrics_sha256,
             "test_sha": self.gate.test_sha,
-            "openings": self.openings,
+            "openings": self.opened,
+            "opening": self.opening or "none",
+            "pccp_sha256": self.gate.plan_sha256,
+            "revalidate": ", ".join(clause.clause for clause in self.due) or "no",
             **self.lineage.model_dump(mode="json"),
         }
         return {f"hgmnet.{name}": _text(value) for name, value in plain.items()}
@@ -67,32 +104,54 @@ class Decision:
         return dict(_flatten("", self.params.model_dump(mode="json", by_alias=True)))
 
 
-def read_decision(workspace: Workspace) -> Decision:
+def read_decision(workspace: Workspace, openings: Sequence[Opening]) -> Decision:
     """Read what the stages left on disk.
 
+    Args:
+        workspace: where it lies.
+        openings: all that are known.
+
     Raises:
-        ConfigError: it belongs to another data set than the one that params.yaml names.
+        ConfigError: it belongs to another data set, registered model or change plan than those that
+            stand there now.
         InvalidDataError: a file is missing or damaged.
     """
     gate = read_json(workspace.gate, GateResult)
-    if gate.data != workspace.data:
-        msg = (
-            f"{workspace.gate} judges a model of {gate.data}, but params.yaml says "
-            f"data.name: {workspace.data}; run `dvc repro`, not register alone"
-        )
-        raise ConfigError(msg)
+    params = load_params(workspace.root / "params.yaml")
+    plans = load_plans(workspace.change_plan)
+    _refuse_stale(workspace, gate, params)
     return Decision(
         workspace=workspace,
-        params=load_params(workspace.root / "params.yaml"),
+        params=params,
         model=identity(workspace.model),
         spec=load_spec(workspace.model),
         evaluation=read_json(workspace.metrics, Evaluation),
+        subgroups=read_json(workspace.subgroups, Subgroups),
         gate=gate,
+        plans=plans,
         gate_sha256=hash_file(workspace.gate),
         metrics_sha256=hash_file(workspace.metrics),
         lineage=read_lineage(workspace),
-        openings=openings_count(workspace.openings, gate.test_sha),
+        openings=tuple(openings),
     )
+
+
+def _refuse_stale(workspace: Workspace, gate: GateResult, params: Params) -> None:
+    now = "run `dvc repro`, not register alone"
+    if gate.data != workspace.data:
+        msg = (
+            f"{workspace.gate} judges a model of {gate.data}, but params.yaml says "
+            f"data.name: {workspace.data}; {now}"
+        )
+        raise ConfigError(msg)
+    if gate.registry != params.registry.name:
+        msg = (
+            f"{workspace.gate} holds the model to the plan of {gate.registry}, but params.yaml "
+            f"says registry.name: {params.registry.name}; {now}"
+        )
+        raise ConfigError(msg)
+    if gate.plan_sha256 != hash_file(workspace.change_plan):
+        raise ConfigError(f"{workspace.change_plan} was changed since the gate read it; {now}")
 
 
 def _text(value: Any) -> str:

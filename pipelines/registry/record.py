@@ -70,6 +70,7 @@ def _files(workspace: Workspace) -> Iterator[tuple[Path, str | None]]:
     evidence = (
         *(workspace.html, workspace.model_card, workspace.gate, workspace.curves),
         *(workspace.metrics, workspace.per_image, workspace.split_csv, workspace.split_json),
+        *(workspace.subgroups, workspace.opening, workspace.change_plan),
         *(root / "params.yaml", root / "dvc.lock", data / "raw.dvc", data / "dvc.lock"),
     )
     for file in filter(Path.exists, evidence):

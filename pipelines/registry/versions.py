@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 import hgmnet
 from hgmnet.errors import ConfigError
+from pipelines import summary
 from pipelines.artifacts import Workspace, read_table
 from pipelines.registry.decision import Decision
 from pipelines.registry.store import Store, fluent_calls_to
@@ -21,6 +22,11 @@ CODE = Path(hgmnet.__file__).parent
 """The package that travels with a version."""
 _VERIFIED = "hgmnet.verified"
 _IMAGES = 20
+_FOLLOWING = (
+    *("gate", "gate_sha256", "metrics_sha256", "test_sha"),
+    *("openings", "opening", "pccp_sha256", "revalidate"),
+)
+"""The tags that tell of a version's latest verdict."""
 _REQUIREMENTS = (
     *("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors"),
     *("segmentation-models-pytorch", "torch", "torchvision"),
@@ -89,14 +95,20 @@ def _find(store: Store, name: str, model: str) -> ModelVersion | None:
 def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVersion:
     _ensure_model(store, name, decision.gate.data)
     model_id = _log_model(store, decision, run_id)
-    with fluent_calls_to(store.uri):  # it looks the model up by the process's own address
+    with fluent_calls_to(store.uri):  # MLflow looks the logged model up in the default store
         return store.client.create_model_version(
             name,
             source=f"models:/{model_id}",
             run_id=run_id,
             model_id=model_id,
             tags=decision.tags,
+            description=_description(decision.opening),
         )
+
+
+def _description(opening: int | None) -> str | None:
+    """What MLflow's page says of the version; a person may change it."""
+    return None if opening is None else f"{summary.ordinal(opening)} opening of this test split"
 
 
 def _ensure_model(store: Store, name: str, data: str) -> None:
@@ -158,7 +170,7 @@ def _evaluated_images(workspace: Workspace) -> list[bytes]:
 
 def _follow(store: Store, name: str, number: str, decision: Decision, run_id: str) -> None:
     """Set the tags that follow a version's latest verdict; the others stay what they were."""
-    for tag in ("gate", "gate_sha256", "metrics_sha256", "test_sha", "openings"):
+    for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
     store.client.set_model_version_tag(name, number, "hgmnet.decision_run", run_id)

@@ -64,7 +64,11 @@ def headline(evidence: Evidence, metric: str) -> Headline:
     figure = evidence.figures[metric]
     others = wording.baselines(evidence, metric)
     paper = wording.paper(evidence, metric)
-    bounds = [(check.bound, 1.0) for check in evidence.gate.checks if check.metric == metric]
+    bounds = [
+        (check.bound, 1.0)
+        for check in evidence.gate.checks
+        if check.metric == metric and not check.where
+    ]
     bounds += [(other.value, 0.0) for _, other in others if other.value is not None]
     return Headline(
         title=wording.title(metric),

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hgmnet.config import Where
 from hgmnet.drift import DriftReport
 from hgmnet.figure import Figure
 from hgmnet.metrics import higher_is_better
-from pipelines.artifacts import MISSING, CheckResult
+from pipelines.artifacts import MISSING, CheckResult, ClauseResult
 from pipelines.report.evidence import Evidence
 
 HEADLINES = (
@@ -97,32 +98,58 @@ class Verdict:
 
 def verdict(evidence: Evidence) -> Verdict:
     """What came of the gate, in a word and a sentence."""
-    checks, data = evidence.gate.checks, evidence.evaluation.data
-    if evidence.gate.status == "not judged":
+    gate, data = evidence.gate, evidence.evaluation.data
+    if gate.status == "not judged":
         sentence = f"Not judged: the test split was not opened. The figures are on val of {data}."
-        return Verdict("NOT JUDGED", "open", sentence)
-    failing = [check for check in checks if not check.passed]
-    if evidence.gate.status == "passed":
-        noun = "The one check holds" if len(checks) == 1 else f"All {len(checks)} checks hold"
+        beyond = [f" It is {clause}." for clause in map(outside, gate.breached)]
+        return Verdict("NOT JUDGED", "open", sentence + "".join(beyond))
+    failing = [check for check in gate.checks if not check.passed]
+    count = len(gate.checks)
+    if gate.status == "passed":
+        noun = "The one check holds" if count == 1 else f"All {count} checks hold"
         return Verdict("PASSED", "good", f"{noun} on the test split of {data}.")
-    said = "; ".join(broken(check) for check in failing)
-    share = f"{len(failing)} of {len(checks)} checks"
-    return Verdict("REJECTED", "bad", f"{share} failed on the test split of {data}: {said}.")
+    clauses = [outside(clause) for clause in gate.breached]
+    if failing:
+        said = "; ".join(map(broken, failing))
+        clauses.insert(
+            0, f"{len(failing)} of {count} checks failed on the test split of {data}: {said}"
+        )
+    return Verdict("REJECTED", "bad", f"{'; '.join(clauses)}.")
+
+
+def outside(clause: ClauseResult) -> str:
+    """That the model is outside its change plan, as a clause."""
+    return f"outside pccp.yaml, clause {clause.clause}: {clause.reason}"
 
 
 def broken(check: CheckResult) -> str:
     """Why a check failed, as a clause."""
-    if check.value is None:
-        return f"{title(check.metric)} {absent(check)}"
+    if not check.judged:
+        return f"{checked(check)} {absent(check)}"
     side = "below" if higher_is_better(check.metric) else "above"
     end = "" if check.on == "point" else " at its conservative end"
-    return f"{title(check.metric)}{end} is {held(check)}, {side} {limit(check)}"
+    return f"{checked(check)}{end} is {held(check)}, {side} {limit(check)}"
+
+
+def checked(check: CheckResult) -> str:
+    """What a check looks at: a metric, and of which images."""
+    name = title(check.metric)
+    return name if check.where is None else f"{name}, {subgroup(check.where)}"
+
+
+def subgroup(where: Where) -> str:
+    """The images it is about, as `lesion size small`."""
+    return f"{where.column.replace('_', ' ')} {where.value}"
 
 
 def absent(check: CheckResult) -> str:
-    """Why a check has no value."""
+    """Why a check could not be judged."""
     if check.reason == MISSING:
         return "is missing: the model does not tell it"
+    if check.n is None:
+        return f"is missing: {check.reason}"
+    if check.n < check.min_n:
+        return f"rests on {check.n} images, {check.min_n} are needed"
     return "could not be computed"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -22,16 +23,28 @@ from hgmnet.drift import DriftReport, Profile, compare
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Finding, Predictor
+from hgmnet.metrics import BY_SUBGROUP
 from hgmnet.models.spec import PROFILE, Spec
-from pipelines.artifacts import Evaluation, Workspace, read_json, write_json, write_table
+from pipelines.artifacts import (
+    Evaluation,
+    OpeningNumber,
+    Subgroups,
+    Workspace,
+    read_json,
+    write_json,
+    write_table,
+)
 from pipelines.drift import by_column, say
-from pipelines.openings import record_opening
+from pipelines.openings import opening_number, read_openings, record_opening
+from pipelines.subgroups import find_subgroups
 
 _BATCH = 16
 
 
 def run(root: Path, data: Data, evaluate: Evaluate) -> None:
-    """Write per_image.csv, metrics.json, and drift.json of the split whose figures lead.
+    """Write per_image.csv, metrics.json and opening.json; drift.json and subgroups.json.
+
+    The last two are of the split whose figures lead.
 
     Raises:
         InvalidDataError: a picture or group that the model was fitted on stands in the test split.
@@ -44,6 +57,7 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     splits = ["val", "test"] if evaluate.open_test else ["val"]
     if evaluate.open_test:
         record_opening(workspace, predictor.identity, sha, "hgmnet evaluate")
+    write_json(workspace.opening, _opening(workspace, predictor, sha, opened=evaluate.open_test))
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
     write_table(workspace.per_image, columns(data.classes), (look.row for look in found))
@@ -56,6 +70,15 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
         split: figures(table[table["split"] == split], data.classes, draws, seed, model=model)
         for split in splits
     }
+    leads = table[table["split"] == splits[-1]]
+    by_subgroup = partial(
+        figures, classes=data.classes, draws=draws, seed=seed, model=model, only=BY_SUBGROUP
+    )
+    groups = find_subgroups(workspace, leads, by_subgroup)
+    write_json(
+        workspace.subgroups,
+        Subgroups(data=data.name, test_sha=sha, split=splits[-1], groups=groups),
+    )
     plain = baselines(store, splits[-1], data.classes, draws, seed) if model.classifies else {}
     write_json(
         workspace.metrics,
@@ -116,6 +139,15 @@ def looks(raw: Path, finder: Finder, entries: Sequence[Entry]) -> Iterator[Look]
         for entry, image, finding in zip(batch, images, finder.predict(images), strict=True):
             facts = measure(image).model_dump() | say(finding, model)
             yield Look(image_row(entry, finding, _truth(raw, entry), model), facts)
+
+
+def _opening(
+    workspace: Workspace, predictor: Predictor, sha: str, *, opened: bool
+) -> OpeningNumber:
+    number = None
+    if opened:
+        number = opening_number(read_openings(workspace.openings), sha, predictor.identity)
+    return OpeningNumber(test_sha=sha, number=number)
 
 
 def _drift(

@@ -1,84 +1,60 @@
-"""Stage gate: hold the figures against the bounds. A verdict is a result, not a fault."""
+"""Stage gate: hold the figures against the bounds, and the model against its change plan.
 
-from collections.abc import Sequence
+A verdict is a result, not a fault.
+"""
+
 from pathlib import Path
-from typing import Literal
 
-from hgmnet.config import Check, Data, Gate
-from hgmnet.errors import ConfigError
-from hgmnet.figure import Figure
-from hgmnet.metrics import higher_is_better, known
+from hgmnet.config import Data, Gate, Registry
+from hgmnet.drift import DriftReport
+from hgmnet.models.spec import load_operating, load_spec
+from hgmnet.pccp import load_plans
 from pipelines.artifacts import (
-    MISSING,
-    CheckResult,
     Evaluation,
     GateResult,
+    Subgroups,
     Workspace,
     read_json,
     write_json,
 )
+from pipelines.clauses import Candidate, Design, hold
+from pipelines.judging import Figures, judge_check, refuse_unknown, verdict
+from pipelines.lineage import hash_file
 
 
-def run(root: Path, data: Data, gate: Gate) -> None:
+def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:
     """Write reports/gate.json.
 
     Raises:
-        ConfigError: a check names a metric that does not exist.
+        ConfigError: pccp.yaml is absent or damaged, or a check, there or in params.yaml, names a
+            metric or a column that does not exist.
     """
-    workspace = Workspace(root, data.name)
-    write_json(workspace.gate, judge(read_json(workspace.metrics, Evaluation), gate, data.classes))
-
-
-def judge(evaluation: Evaluation, gate: Gate, classes: Sequence[str]) -> GateResult:
-    """Every check against the test figures; without them the verdict is `not judged`.
-
-    A figure that the model does not have (accuracy, of one for segmentation alone) fails its check.
-
-    Raises:
-        ConfigError: a check names a metric that does not exist.
-    """
-    names = known(classes)
-    for check in gate.checks:
-        if check.metric not in names:
-            msg = f"gate.checks: there is no metric `{check.metric}`; there are: {', '.join(names)}"
-            raise ConfigError(msg)
-    results = tuple(_judge(check, evaluation) for check in gate.checks)
-    status: Literal["passed", "failed", "not judged"] = "not judged"
-    if evaluation.test is not None:
-        status = "passed" if all(result.passed for result in results) else "failed"
-    return GateResult(
+    space = Workspace(root, data.name)
+    plans = load_plans(space.change_plan)
+    evaluation = read_json(space.metrics, Evaluation)
+    figures = Figures(evaluation.test, read_json(space.subgroups, Subgroups).groups)
+    refuse_unknown(gate.checks, figures, data.classes, "params.yaml, gate.checks")
+    if plan := plans.plans.get(registry.name):
+        classes = {*data.classes, *plan.fixed.classes}
+        at = f"pccp.yaml, plans.{registry.name}.acceptance"
+        refuse_unknown(plan.acceptance, figures, sorted(classes), at)
+    spec = load_spec(space.model)
+    candidate = Candidate(
+        registry=registry.name,
+        design=Design(spec.data, spec.classes, spec.model, spec.prepare),
+        operating=load_operating(space.model),
+        figures=figures,
+        drift=read_json(space.evaluation_drift, DriftReport),
+    )
+    checks = tuple(judge_check(check, figures) for check in gate.checks)
+    clauses = hold(plans, candidate)
+    result = GateResult(
         data=evaluation.data,
         test_sha=evaluation.test_sha,
-        status=status,
-        checks=results,
+        status=verdict(figures, checks, clauses),
+        checks=checks,
+        registry=registry.name,
+        plan_sha256=hash_file(space.change_plan),
+        plan=clauses,
     )
-
-
-def _judge(check: Check, evaluation: Evaluation) -> CheckResult:
-    higher = higher_is_better(check.metric)
-    value = _value(check, (evaluation.test or {}).get(check.metric), higher=higher)
-    if evaluation.test is None:
-        passed, reason = False, "the test split was not opened"
-    elif check.metric not in evaluation.test:
-        passed, reason = False, MISSING
-    elif value is None:
-        passed, reason = False, f"{check.metric} could not be computed"
-    else:
-        passed = value >= check.bound if higher else value <= check.bound
-        sign = ("≥" if passed else "<") if higher else ("≤" if passed else ">")
-        reason = f"{value:.4g} {sign} {check.bound:g}"
-    return CheckResult(
-        metric=check.metric,
-        on=check.on,
-        bound=check.bound,
-        value=value,
-        passed=passed,
-        reason=reason,
-    )
-
-
-def _value(check: Check, figure: Figure | None, *, higher: bool) -> float | None:
-    """The point, or the end of the interval that counts against the model."""
-    if figure is None or check.on == "point":
-        return figure.value if figure else None
-    return figure.low if higher else figure.high
+    write_json(space.gate, result)

@@ -3,6 +3,7 @@
 It always runs and may run twice: the same model and verdict give the same run and version.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
@@ -12,10 +13,11 @@ from hgmnet.config import Data, Registry
 from hgmnet.errors import RejectedError
 from pipelines import summary
 from pipelines.artifacts import Workspace
-from pipelines.registry import versions
+from pipelines.openings import read_openings
+from pipelines.registry import openings, versions
 from pipelines.registry.decision import Decision, read_decision
 from pipelines.registry.record import record
-from pipelines.registry.store import Store, http_limits, open_store_patiently
+from pipelines.registry.store import Store, http_limits, open_store, open_store_patiently
 
 
 def run(root: Path, data: Data, registry: Registry) -> None:
@@ -26,10 +28,15 @@ def run(root: Path, data: Data, registry: Registry) -> None:
         RejectedError: the gate failed; the run is recorded all the same.
         RuntimeError: the registered version doesn't answer as the model does.
     """
-    decision = read_decision(Workspace(root, data.name))
-    with FileLock(decision.workspace.state / "register.lock"):
+    workspace = Workspace(root, data.name)
+    decision = read_decision(workspace, read_openings(workspace.openings))
+    with FileLock(workspace.state / "register.lock"):
         store = open_store_patiently(root, data.name)
         with http_limits(timeout_s=120, retries=3):
+            appended = openings.forward(
+                open_store(root, openings.name_of(data.name), 120), decision.openings
+            )
+            decision = replace(decision, openings=tuple(appended))
             versions.check_owner(store, registry.name, data.name)
             run_id = record(store, decision)
             model = _act(store, registry.name, decision, run_id)
@@ -55,10 +62,12 @@ def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
     ui = f"mlflow ui --backend-store-uri {quote(store.uri)} --port 5000"
     lines = [
         ("model", model),
-        ("test split", f"opened {decision.openings} time{'s' * (decision.openings != 1)}"),
+        ("test split", summary.opened(decision.opening, decision.opened)),
+        *(("validate again", f"{due.clause}: {due.reason}") for due in decision.due),
         ("report", str(report)),
         ("MLflow run", run_id),
         ("MLflow UI", store.uri if store.uri.startswith("http") else ui),
     ]
-    print(f"\n{summary.figures_table(decision.evaluation, decision.gate)}\n")
+    groups = decision.subgroups.groups
+    print(f"\n{summary.figures_table(decision.evaluation, decision.gate, groups)}\n")
     print(f"{summary.details(lines)}\n", flush=True)

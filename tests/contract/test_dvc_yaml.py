@@ -15,7 +15,7 @@ from tests.imports import PACKAGES, REPOSITORY, modules, reached
 
 DATA = "phantom"
 FILES = ("data/phantom/dvc.yaml", "dvc.yaml")
-STANDING = {f"data/{DATA}/curation.csv"}
+STANDING = {f"data/{DATA}/curation.csv", "pccp.yaml"}
 """What no stage writes: a person does."""
 PARTS = ("model", "evaluation")
 """Folders whose files go by their own names."""

@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkout")
-    for name in ("dvc.yaml", "params.yaml", "requirements.lock"):
+    for name in ("dvc.yaml", "params.yaml", "pccp.yaml", "requirements.lock"):
         shutil.copy(REPOSITORY / name, root)
     (root / "data" / "phantom" / "raw").mkdir(parents=True)
     (root / "data" / "phantom" / "raw" / "image.png").touch()
@@ -121,6 +121,24 @@ def test_unknown_settings_are_named(root, told):
         file.write("colour: blue\n")
     lines, _ = told()
     assert line(lines, "params.yaml").endswith("colour: unknown key")
+
+
+def test_settings_outside_the_change_plan_are_told_before_a_training(root, told):
+    assert "ok    pccp.yaml, plan of hgmnet-phantom" in told()[0]
+    params = root / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("input: grey", "input: rgb"))
+    lines, error = told()
+    assert error.startswith("1 thing must be mended")
+    assert line(lines, "refused by pccp.yaml").endswith(
+        "clause fixed.input.channels: it sees rgb; planned: grey; docs/gate.md"
+    )
+    params.write_text(before.replace("name: hgmnet-phantom", "name: hgmnet-clinic"))
+    lines, _ = told()
+    assert "clause plans: there is no plan for hgmnet-clinic;" in line(lines, "refused by pccp")
+    (root / "pccp.yaml").unlink()
+    lines, _ = told()
+    assert line(lines, "pccp.yaml").startswith("mend")
 
 
 def test_locks_tell_a_killed_process_from_one_at_work(root, told):

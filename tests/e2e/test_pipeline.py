@@ -18,11 +18,21 @@ from hgmnet.data.record import Record
 from hgmnet.drift import DriftReport
 from hgmnet.models.spec import identity, load_spec
 from pipelines.__main__ import main
-from pipelines.artifacts import Evaluation, GateResult, Workspace, read_json, read_rows
+from pipelines.artifacts import (
+    Evaluation,
+    GateResult,
+    OpeningNumber,
+    Subgroups,
+    Workspace,
+    read_json,
+    read_rows,
+)
 from pipelines.openings import openings_count
+from tests.change_plans import write_plans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
+EVERYWHERE = {"on": "point", "where": "all", "min_n": 1}
 
 
 def dvc(root: Path, *words: str) -> tuple[int, str]:
@@ -75,8 +85,9 @@ def made(tmp_path_factory) -> tuple[Workspace, str]:
         model={"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]},
         train={"epochs": 1},
         evaluate={"draws": 100},
-        gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, "on": "point"}]},
+        gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, **EVERYWHERE}]},
     )
+    write_plans(root)
     assert dvc(root, "init", "-q", "--no-scm")[0] == 0
     shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
     status, output = dvc(root, "repro")
@@ -119,6 +130,14 @@ def test_the_first_run_ends_with_a_registered_model_and_a_table(made):
     evaluation = read_json(workspace.metrics, Evaluation)
     assert openings_count(workspace.openings, evaluation.test_sha) == 1
     assert evaluation.test["lesion_dice"].n > 0
+    number = read_json(workspace.opening, OpeningNumber)
+    assert (number.number, number.test_sha) == (1, evaluation.test_sha)
+    subgroups = read_json(workspace.subgroups, Subgroups)
+    assert subgroups.split == "test"
+    labels = [g for g in subgroups.groups if g.column == "label"]
+    assert [g.value for g in labels] == ["benign", "malignant", "normal"]
+    images = sum(g.figures["accuracy"].n for g in labels)
+    assert images == evaluation.test["accuracy"].n
     drift = read_json(workspace.evaluation_drift, DriftReport)
     assert (drift.source, drift.drifted) == ("test split of phantom", ())
     assert drift.images == evaluation.test["accuracy"].n
@@ -142,7 +161,7 @@ def test_nothing_changed_runs_nothing_but_register(workspace):
 
 
 def test_a_gate_that_fails_is_recorded_and_said_and_never_retrains(workspace):
-    change(workspace, gate={"checks": [{"metric": "lesion_dice", "bound": 0.999, "on": "point"}]})
+    change(workspace, gate={"checks": [{"metric": "lesion_dice", "bound": 0.999, **EVERYWHERE}]})
     status, output = dvc(workspace.root, "repro")
     assert status == 255
     assert ran(output) == ["gate", "report", "register"]
@@ -153,10 +172,25 @@ def test_a_gate_that_fails_is_recorded_and_said_and_never_retrains(workspace):
     assert "exited with 3" in lines[said + 1]
     assert versions(workspace) == ({"1"}, {})
 
-    change(workspace, gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, "on": "point"}]})
+    change(workspace, gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, **EVERYWHERE}]})
     status, output = dvc(workspace.root, "repro")
     assert status == 0, output
     assert ran(output) == ["register"]
+    assert versions(workspace) == ({"1"}, {"challenger": "1"})
+
+
+def test_another_plan_reruns_the_gate_alone_and_a_model_outside_it_is_refused(workspace):
+    write_plans(workspace.root, fixed={"classes": ["benign", "malignant"]})
+    status, output = dvc(workspace.root, "repro")
+    assert status == 255
+    assert ran(output) == ["gate", "report", "register"]
+    said = "Rejected, not an error: outside pccp.yaml, clause fixed.classes: it tells benign, "
+    assert any(line.startswith(said) for line in output.splitlines())
+    assert "exited with 3" in output
+    assert versions(workspace) == ({"1"}, {})
+    write_plans(workspace.root)
+    status, output = dvc(workspace.root, "repro")
+    assert (status, ran(output)) == (0, ["register"]), output
     assert versions(workspace) == ({"1"}, {"challenger": "1"})
 
 
@@ -195,7 +229,7 @@ def test_an_unopened_test_split_is_not_judged_and_not_an_error(workspace):
         ({"prepare": {"side": 50}}, "prepare", "50 px is not a multiple of 32"),
         ({"train": {"epoks": 3}}, "train", "train.epoks: unknown key"),
         ({"split": {"seed": 5}}, "split", "hgmnet deal"),
-        ({"gate": {"checks": [{"metric": "dise", "bound": 0, "on": "point"}]}}, "gate", "`dise`"),
+        ({"gate": {"checks": [{"metric": "dise", "bound": 0, **EVERYWHERE}]}}, "gate", "`dise`"),
     ],
 )
 def test_a_mistake_is_one_line_and_loses_nothing(workspace, sections, stage, said):

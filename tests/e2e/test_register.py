@@ -87,7 +87,7 @@ def test_what_is_printed(registered: Workspace):
     assert "phantom, test split: passed" in printed
     assert "Lesion Dice" in printed
     assert f"{NAME} version 1, challenger" in printed
-    assert "opened 1 time\n" in printed
+    assert "opened 1 time so far, not for this model\n" in printed
     assert f"mlflow ui --backend-store-uri '{tracking_uri(registered.root)}'" in printed
 
 
@@ -103,7 +103,7 @@ def test_the_run_has_figures_params_lineage_and_files(workspace: Workspace, tmp_
     gate = hashlib.sha256(workspace.gate.read_bytes()).hexdigest()
     assert run.data.tags["hgmnet.gate_sha256"] == gate
     client(workspace).download_artifacts(run.info.run_id, "", str(tmp_path))
-    for file in ("params.yaml", "dvc.lock", "openings.jsonl"):
+    for file in ("params.yaml", "pccp.yaml", "dvc.lock", "openings.jsonl"):
         assert (tmp_path / file).is_file()
     for path in (workspace.html, workspace.model_card, workspace.per_image, workspace.split_csv):
         assert (tmp_path / path.relative_to(workspace.root)).read_bytes() == path.read_bytes()

@@ -58,6 +58,17 @@ def write(tmp_path: Path, old: str, new: str) -> Path:
             "init_from: {path: x, sha256: abc}",
             r"yaml: train\.init_from\.sha256: [^;]*, got 'abc'$",
         ),
+        (
+            "where: all",
+            "where: {column: Device}",
+            r"yaml: gate\.checks\.0\.where\.value: missing$",
+        ),
+        (
+            "where: all, min_n: 30",
+            "where: {column: Device, value: A}, min_n: 29",
+            r"gate\.checks\.0: min_n: a check of a subgroup needs at least 30 images, got 29$",
+        ),
+        ("where: all, min_n: 30", "where: all", r"gate\.checks\.0\.min_n: missing$"),
     ],
 )
 def test_a_mistake_is_named_by_its_key(tmp_path, old, new, said):

@@ -1,29 +1,32 @@
+"""The gate's judgement, check by check."""
+
 import pytest
 from made_up import figure
 
-from hgmnet.config import Check, Gate
+from hgmnet.config import Check, Where
 from hgmnet.errors import ConfigError
-from pipelines.artifacts import Evaluation, GateResult
-from pipelines.stages import gate as stage
+from hgmnet.figure import Figure
+from pipelines.artifacts import CheckResult, ClauseResult, Subgroup
+from pipelines.judging import Figures, judge_check, refuse_unknown, verdict
+
+CLASSES = ("benign", "malignant", "normal")
 
 
-def judge(of: Evaluation, checks: Gate) -> GateResult:
-    return stage.judge(of, checks, ("benign", "malignant", "normal"))
+def check(metric: str, bound: float, on: str = "point", where="all", min_n: int = 1) -> Check:
+    return Check(metric=metric, bound=bound, on=on, where=where, min_n=min_n)
 
 
-def evaluation(test: dict[str, float | None] | None) -> Evaluation:
-    known = {"lesion_dice": 0.5, "accuracy": 0.5, "normal_fp_rate": 0.5}
-    return Evaluation(
-        data="phantom",
-        test_sha="t",
-        val={name: figure(value) for name, value in known.items()},
-        test=None if test is None else {name: figure(value) for name, value in test.items()},
-        baselines={},
-    )
+def small(column: str = "lesion_size", value: str = "small") -> Where:
+    return Where(column=column, value=value)
 
 
-def gate(*checks: tuple[str, float, str]) -> Gate:
-    return Gate(checks=tuple(Check(metric=m, bound=b, on=on) for m, b, on in checks))
+def figures(test: dict[str, float | None] | None, **small_lesions: Figure) -> Figures:
+    groups = [
+        Subgroup(column="lesion_size", value="large", figures={}),
+        Subgroup(column="lesion_size", value="small", figures=small_lesions),
+    ]
+    known = None if test is None else {name: figure(value) for name, value in test.items()}
+    return Figures(known, groups)
 
 
 @pytest.mark.parametrize(
@@ -42,47 +45,94 @@ def gate(*checks: tuple[str, float, str]) -> Gate:
     ],
 )
 def test_one_check(metric, value, bound, on, passed):
-    result = judge(evaluation({metric: value}), gate((metric, bound, on)))
-    assert result.status == ("passed" if passed else "failed")
-    assert result.checks[0].passed is passed
+    result = judge_check(check(metric, bound, on), figures({metric: value}))
+    assert result.passed is passed
+    assert (result.metric, result.on, result.bound, result.where) == (metric, on, bound, None)
+    assert result.n == 7
 
 
-def test_a_figure_that_is_missing_fails():
-    result = judge(evaluation({}), gate(("accuracy", 0.1, "point")))
-    assert result.status == "failed"
-    assert result.checks[0].reason == "missing"
+@pytest.mark.parametrize(
+    ("asked", "known", "reason"),
+    [
+        (check("accuracy", 0.0), {}, "missing"),
+        (check("accuracy", 0.0), {"accuracy": None}, "accuracy could not be computed"),
+        (check("accuracy", 0.0, min_n=8), {"accuracy": 0.9}, "7 images are too few, 8 are needed"),
+        (check("accuracy", 0.0), None, "the test split was not opened"),
+        (check("accuracy", 0.0, where=small(), min_n=30), None, "the test split was not opened"),
+    ],
+)
+def test_what_can_not_be_judged_fails_whatever_the_bound_and_says_why(asked, known, reason):
+    result = judge_check(asked, figures(known))
+    assert (result.passed, result.reason, result.judged) == (False, reason, False)
 
 
-def test_a_figure_that_the_model_does_not_have_fails_whatever_the_bound():
-    both = evaluation({"lesion_dice": 0.5})
-    both = both.model_copy(update={"val": {"lesion_dice": both.val["lesion_dice"]}})
-    result = judge(both, gate(("lesion_dice", 0.1, "point"), ("accuracy", 0.0, "conservative")))
-    assert result.status == "failed"
-    assert [(check.passed, check.reason) for check in result.checks[1:]] == [(False, "missing")]
-    assert result.checks[0].passed
+def test_a_value_that_is_not_a_number_fails():
+    broken = Figure.model_construct(value=float("nan"), low=0.1, high=0.2, n=9, groups=9)
+    for asked in (check("accuracy", 0.0), check("ece", 1.0)):
+        result = judge_check(asked, Figures({"accuracy": broken, "ece": broken}, ()))
+        assert (result.passed, result.value) == (False, None)
 
 
-def test_a_figure_that_is_there_without_a_value_could_not_be_computed():
-    result = judge(evaluation({"accuracy": None}), gate(("accuracy", 0.1, "point")))
-    assert result.checks[0].reason == "accuracy could not be computed"
+def test_a_subgroup_is_judged_by_its_own_figure_and_its_own_number():
+    enough = Figure(value=0.55, low=0.50, high=0.60, n=30, groups=30)
+    known = figures({"lesion_dice": 0.9}, lesion_dice=enough)
+    asked = check("lesion_dice", 0.55, where=small(), min_n=30)
+    result = judge_check(asked, known)
+    assert (result.passed, result.value, result.n, result.where) == (True, 0.55, 30, small())
+    assert not judge_check(asked.model_copy(update={"bound": 0.56}), known).passed
+    few = enough.model_copy(update={"n": 29})
+    result = judge_check(asked, figures({"lesion_dice": 0.9}, lesion_dice=few))
+    assert (result.passed, result.reason) == (False, "29 images are too few, 30 are needed")
 
 
-def test_every_check_is_listed_not_only_the_first_that_failed():
-    checks = gate(
-        ("lesion_dice", 0.9, "point"), ("accuracy", 0.1, "point"), ("accuracy", 0.9, "point")
-    )
-    result = judge(evaluation({"lesion_dice": 0.5, "accuracy": 0.5}), checks)
-    assert [check.passed for check in result.checks] == [False, True, False]
-    assert result.status == "failed"
+def test_a_subgroup_without_an_image_fails_and_says_which_there_are():
+    asked = check("lesion_dice", 0.0, where=small(value="tiny"), min_n=30)
+    result = judge_check(asked, figures({"lesion_dice": 0.9}))
+    assert result.reason == "no test image has lesion_size `tiny`; there are: large, small"
+    assert not result.passed
+
+
+def result(passed: bool) -> CheckResult:
+    known = {"accuracy": 0.5}
+    return judge_check(check("accuracy", 0.5 if passed else 0.6), figures(known))
+
+
+def clause(status: str) -> ClauseResult:
+    return ClauseResult(clause="fixed.classes", status=status, reason="made up")
+
+
+@pytest.mark.parametrize(
+    ("checks", "plan", "status"),
+    [
+        ([True, True], ["held", "held"], "passed"),
+        ([True, False], ["held", "held"], "failed"),
+        ([False, True], ["held", "held"], "failed"),
+        ([True, True], ["held", "breached"], "failed"),
+        ([True, True], ["due", "held"], "passed"),
+    ],
+)
+def test_all_must_hold_and_a_validation_that_is_due_is_no_breach(checks, plan, status):
+    assert verdict(figures({}), list(map(result, checks)), list(map(clause, plan))) == status
 
 
 def test_without_an_opened_test_split_nothing_is_judged():
-    result = judge(evaluation(None), gate(("lesion_dice", 0.1, "point")))
-    assert result.status == "not judged"
-    assert not result.checks[0].passed
+    assert verdict(figures(None), [result(False)], [clause("breached")]) == "not judged"
 
 
 @pytest.mark.parametrize("name", ["dise", "sensitivity_cyst"])
 def test_an_unknown_metric_is_a_mistake_in_params(name):
-    with pytest.raises(ConfigError, match=rf"there is no metric `{name}`; there are: accuracy"):
-        judge(evaluation(None), gate((name, 0.1, "point")))
+    with pytest.raises(ConfigError, match=rf"^here: there is no metric `{name}`; there are: accu"):
+        refuse_unknown([check(name, 0.1)], figures(None), CLASSES, "here")
+
+
+def test_an_unknown_column_is_a_mistake_in_params():
+    asked = [check("accuracy", 0.1, where=small("lesionsize"), min_n=30)]
+    with pytest.raises(ConfigError, match=r"no column `lesionsize` .* these do: lesion_size "):
+        refuse_unknown(asked, figures({}), CLASSES, "here")
+    refuse_unknown(asked, figures(None), CLASSES, "here")  # val may lack what test has
+
+
+def test_a_metric_that_is_not_told_by_subgroup_is_a_mistake_in_params():
+    asked = [check("ece", 0.1, where=small(), min_n=30)]
+    with pytest.raises(ConfigError, match="`ece` is not told by subgroup; these are: lesion_dice"):
+        refuse_unknown(asked, figures({}), CLASSES, "here")

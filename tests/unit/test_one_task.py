@@ -13,8 +13,8 @@ from pipelines.stages import calibrate, evaluate, gate, report
 
 ALONE = {"coarse": False, "gate": "none"}
 CHECKS = [
-    {"metric": "lesion_dice", "bound": 0.0, "on": "point"},
-    {"metric": "accuracy", "bound": 0.0, "on": "point"},
+    {"metric": "lesion_dice", "bound": 0.0, "on": "point", "where": "all", "min_n": 1},
+    {"metric": "accuracy", "bound": 0.0, "on": "point", "where": "all", "min_n": 1},
 ]
 MASK_WORDS = ("dice", "iou", "normal_fp_rate")
 
@@ -29,7 +29,7 @@ def stages(root, **model):
     params = put_model(space)
     calibrate.run(root, params.data, params.calibrate)
     evaluate.run(root, params.data, params.evaluate)
-    gate.run(root, params.data, params.gate)
+    gate.run(root, params.data, params.gate, params.registry)
     report.run(root, params.data)
     return space
 

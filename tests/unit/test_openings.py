@@ -7,7 +7,7 @@ import pytest
 
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import Workspace
-from pipelines.openings import openings_count, read_openings, record_opening
+from pipelines.openings import opening_number, openings_count, read_openings, record_opening
 
 
 def test_without_a_record_nothing_was_opened(tmp_path: Path):
@@ -21,6 +21,15 @@ def test_counts_only_this_test_split(tmp_path: Path):
     assert openings_count(workspace.openings, "a") == 2
     assert openings_count(workspace.openings, "b") == 1
     assert openings_count(workspace.openings, "c") == 0
+
+
+def test_the_number_is_that_of_the_first_look_at_a_model(tmp_path: Path):
+    workspace = Workspace(tmp_path, "phantom")
+    for model, test_sha in (("m", "a"), ("n", "b"), ("n", "a"), ("m", "a"), ("o", "a")):
+        record_opening(workspace, model, test_sha, "hgmnet evaluate")
+    openings = read_openings(workspace.openings)
+    assert [opening_number(openings, "a", model) for model in "mno"] == [1, 2, 4]
+    assert [opening_number(openings, "b", model) for model in "mno"] == [None, 1, None]
 
 
 def test_an_opening_says_who_when_how_and_of_what(tmp_path: Path):

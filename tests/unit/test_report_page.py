@@ -7,12 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipelines.artifacts import GateResult
 from pipelines.report import wording
 from pipelines.report.gallery import Picture, choose, draw_shelves
 from pipelines.report.model_card import render_model_card
 from pipelines.report.page import render_page
-from tests.made_up import check, drift, evidence
+from tests.made_up import check, drift, evidence, verdict
 
 STATUSES = ("passed", "failed", "not judged")
 
@@ -209,6 +208,6 @@ def test_unknown_figures_get_a_readable_name():
 
 def test_a_single_check_is_told_in_the_singular():
     made = evidence()
-    gate = GateResult(data="phantom", test_sha="t", status="passed", checks=made.gate.checks[:1])
+    gate = verdict("passed", made.gate.checks[:1])
     sentence = wording.verdict(replace(made, gate=gate)).sentence
     assert sentence == "The one check holds on the test split of phantom."

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from hgmnet.config import Where
 from hgmnet.figure import Figure
-from pipelines.artifacts import CheckResult, Evaluation, GateResult
-from pipelines.summary import details, figures_table, rejection
+from pipelines.artifacts import CheckResult, ClauseResult, Evaluation, GateResult, Subgroup
+from pipelines.summary import details, figures_table, opened, rejection
+from tests.made_up import check as made_check
+from tests.made_up import verdict
 
 
 def figure(value: float | None) -> Figure:
@@ -17,14 +20,12 @@ def figure(value: float | None) -> Figure:
 
 def check(metric: str, value: float | None, bound: float, on: str = "point") -> CheckResult:
     passed = value is not None and value >= bound
-    return CheckResult(
-        metric=metric, on=on, bound=bound, value=value, passed=passed, reason="is absent"
-    )
+    return made_check(metric, bound, value, on, passed, reason="is absent")
 
 
 def gate(*checks: CheckResult) -> GateResult:
     status = "passed" if all(c.passed for c in checks) else "failed"
-    return GateResult(data="phantom", test_sha="t", status=status, checks=checks)
+    return verdict(status, checks)
 
 
 def evaluation(**figures: float | None) -> Evaluation:
@@ -56,8 +57,7 @@ def test_without_an_opened_test_split_the_figures_are_those_on_val():
         data="phantom", test_sha="t", val={"accuracy": figure(0.8)}, test=None, baselines={}
     )
     asked = check("accuracy", None, 0.7)
-    verdict = GateResult(data="phantom", test_sha="t", status="not judged", checks=(asked,))
-    table = figures_table(closed, verdict)
+    table = figures_table(closed, verdict("not judged", (asked,)))
     assert table.startswith("phantom, val split: not judged\n")
     assert re.search("0.800 .* not judged", table)
     assert "failed" not in table
@@ -73,13 +73,13 @@ def test_details_are_aligned():
 
 
 def test_a_rejection_names_every_failed_check_and_no_other():
-    verdict = gate(
+    failed = gate(
         check("lesion_dice", 0.61, 0.65),
         check("accuracy", 0.9, 0.8),
         check("auroc_malignant", None, 0.8),
         check("macro_f1", 0.5, 0.6, on="conservative"),
     )
-    assert rejection(verdict, "run1", Path("reports/html/index.html")) == (
+    assert rejection(failed, "run1", Path("reports/html/index.html")) == (
         "Rejected, not an error: lesion Dice 0.610 < 0.65, "
         "AUROC, malignant against the rest could not be computed, "
         "macro F1 (conservative end) 0.500 < 0.60; "
@@ -88,16 +88,12 @@ def test_a_rejection_names_every_failed_check_and_no_other():
 
 
 def test_a_rate_that_is_too_high_is_above_its_bound():
-    failed = CheckResult(
-        metric="served_normal_fp_rate", on="point", bound=0.4, value=0.5, passed=False, reason=""
-    )
+    failed = made_check("served_normal_fp_rate", 0.4, 0.5, passed=False)
     assert "0.500 > 0.40;" in rejection(gate(failed), "run", Path("r"))
 
 
 def test_a_figure_that_the_model_does_not_have_is_told_so():
-    absent = CheckResult(
-        metric="accuracy", on="point", bound=0.4, value=None, passed=False, reason="missing"
-    )
+    absent = made_check("accuracy", 0.4, None, passed=False, n=None, reason="missing")
     said = rejection(gate(absent), "run", Path("r"))
     assert "accuracy is missing: the model does not tell it;" in said
 
@@ -108,3 +104,50 @@ def test_a_figure_that_the_model_does_not_have_is_told_so():
 )
 def test_a_near_miss_is_seen(value: float, bound: float, said: str):
     assert said in rejection(gate(check("lesion_dice", value, bound)), "run", Path("r"))
+
+
+SMALL_LESIONS = Where(column="lesion_size", value="small")
+
+
+def test_a_check_of_a_subgroup_says_so_and_shows_the_subgroups_interval():
+    of = made_check("lesion_dice", 0.5, 0.61, where=SMALL_LESIONS)
+    part = Subgroup(column="lesion_size", value="small", figures={"lesion_dice": figure(0.61)})
+    lines = figures_table(evaluation(lesion_dice=0.8), gate(of), (part,)).splitlines()
+    assert [re.split(r"  +", line) for line in lines[3:]] == [
+        ["Lesion Dice, lesion size small", "0.610", "0.560 to 0.660", "≥ 0.50", "passed"],
+        ["Lesion Dice", "0.800", "0.750 to 0.850", "–", "not asked"],
+    ]
+
+
+def test_a_rejection_tells_too_few_images_from_a_bad_figure():
+    few = made_check(
+        "lesion_dice", 0.5, 0.9, passed=False, where=SMALL_LESIONS, n=12, min_n=30, reason="few"
+    )
+    said = rejection(gate(few), "run", Path("r"))
+    assert "lesion Dice, lesion size small rests on 12 images, 30 are needed;" in said
+
+
+def test_a_rejection_names_the_clause_that_the_model_is_outside_of():
+    clause = ClauseResult(
+        clause="fixed.classes", status="breached", reason="it tells a; planned: b"
+    )
+    held = ClauseResult(clause="fixed.tasks", status="held", reason="it learns joint")
+    outside = verdict("failed", (made_check("accuracy", 0.4, 0.5),), plan=(held, clause))
+    assert rejection(outside, "run1", Path("r")) == (
+        "Rejected, not an error: outside pccp.yaml, clause fixed.classes: it tells a; planned: b; "
+        "recorded as run run1; report at r"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "openings", "said"),
+    [
+        (1, 1, "1st opening of this test split; opened 1 time so far"),
+        (2, 3, "2nd opening of this test split; opened 3 times so far"),
+        (11, 11, "11th opening of this test split; opened 11 times so far"),
+        (23, 30, "23rd opening of this test split; opened 30 times so far"),
+        (None, 0, "opened 0 times so far, not for this model"),
+    ],
+)
+def test_which_opening_it_was_is_said_in_words(number: int | None, openings: int, said: str):
+    assert opened(number, openings) == said
