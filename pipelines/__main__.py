@@ -39,6 +39,7 @@ COMMANDS = {
     "predict": ("predict", "find lesions in images: masks, overlays, and a row for each"),
     "promote": ("promote", "hold the challenger against the champion; the better one serves"),
     "rollback": ("rollback", "let an earlier champion serve again"),
+    "versions": ("versions", "list the registered versions, or delete one"),
     "history": ("history", "list and verify every decision about who served"),
     "flow": ("flow", "run the stages through Prefect"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),

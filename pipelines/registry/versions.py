@@ -83,6 +83,33 @@ def withdraw(store: Store, name: str, decision: Decision, run_id: str) -> str | 
     return number
 
 
+def list_versions(store: Store, name: str) -> dict[ModelVersion, tuple[str, ...]]:
+    """Every version, newest first, with its aliases; empty where there is no such model."""
+    newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
+    held = store.client.get_registered_model(name).aliases if newest else {}
+    return {
+        version: tuple(
+            sorted(a for a, number in held.items() if str(number) == str(version.version))
+        )
+        for version in newest
+    }
+
+
+def delete(store: Store, name: str, number: str) -> None:
+    """Delete a version that nobody points at; MLflow itself would drop its aliases silently.
+
+    Raises:
+        ConfigError: there is no such version, or it has an alias.
+    """
+    held = {str(v.version): aliases for v, aliases in list_versions(store, name).items()}
+    if number not in held:
+        raise ConfigError(f"{name} has no version {number}; there are: {', '.join(held) or 'none'}")
+    if held[number]:
+        msg = f"{name} version {number} is {' and '.join(held[number])}; it can't be deleted"
+        raise ConfigError(msg)
+    store.client.delete_model_version(name, number)
+
+
 def _versions(store: Store, name: str) -> list[ModelVersion]:
     return list(store.client.search_model_versions(f"name = '{name}'"))
 

@@ -84,6 +84,19 @@ def hgmnet(workspace, *words):
     return done.returncode, done.stdout, done.stderr
 
 
+def test_versions_are_listed_and_one_with_an_alias_cannot_be_deleted(workspace):
+    status, said, complaint = hgmnet(workspace, "versions")
+    assert (status, complaint) == (0, "")
+    assert [line.split()[:3] for line in said.splitlines()[3:]] == [
+        [number, "passed", "0.750"] for number in ("3", "2", "1")
+    ]
+    status, _, complaint = hgmnet(workspace, "versions", "--delete", "3")
+    assert status == 2
+    assert "hgmnet-phantom version 3 is challenger; it can't be deleted" in complaint
+    status, _, complaint = hgmnet(workspace, "versions", "--delete", "4")
+    assert "has no version 4; there are: 3, 2, 1" in complaint
+
+
 def test_from_the_first_champion_to_the_way_back(workspace):
     status, said, complaint = hgmnet(workspace, "promote", "--version", "1")
     assert (status, complaint) == (0, "")
@@ -131,6 +144,14 @@ def test_from_the_first_champion_to_the_way_back(workspace):
     status, _, complaint = hgmnet(workspace, "history", "--head", "0" * 64)
     assert status == 4
     assert "written anew, or cut short" in complaint
+
+
+def test_the_champion_predicts(workspace, tmp_path):
+    words = ("predict", "data/phantom/raw", "--out", str(tmp_path), "--version", "1")
+    status, said, complaint = hgmnet(workspace, *words)
+    assert (status, complaint) == (0, "")
+    assert "6 images predicted by hgmnet-phantom version 1" in said
+    assert len(list(tmp_path.glob("*_mask.png"))) == 6
 
 
 def test_another_data_set_is_asked_of_both_versions_anew(workspace):
