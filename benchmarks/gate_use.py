@@ -62,8 +62,7 @@ def coarse_maps(network: HGMNet, spec: Spec, store: Store) -> tuple[Tensor, Floa
     for out in predict(network, spec, store, lambda _: None):
         prob = out.coarse_mask_logits.sigmoid()
         maps.append(prob)
-        for i in range(len(prob)):
-            found.append([_correlation(prob[i], gate[i]) for gate in out.gates])
+        found += [[_correlation(prob[i], gate[i]) for gate in out.gates] for i in range(len(prob))]
     return torch.cat(maps), np.nanmean(np.array(found), axis=0)
 
 
