@@ -15,6 +15,7 @@ from hgmnet.statistics import GroupBootstrap, Mean, Rows
 
 MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")
+UNSURE = ("class_entropy", "mask_disagreement", "uncertainty", "refer")
 
 
 def image_row(
@@ -23,7 +24,9 @@ def image_row(
     """One row of per_image.csv: who the image is, pixel counts at native size, class and probs.
 
     Counts come thrice: of the fine net's mask, `coarse_` of the coarse net's, and `served_` of the
-    mask after minimum area and the consistency rule. What the model does not tell is left out.
+    mask after minimum area and the consistency rules. `decided` and `large` are the class and
+    whether the mask reaches the minimum area, both before those rules. What the model does not tell
+    is left out.
     """
     row: dict[str, str | int | float] = entry.model_dump(exclude={"masks"})
     masks = (finding.raw_mask, finding.coarse_mask, finding.mask)
@@ -33,6 +36,12 @@ def image_row(
         counts = metrics.count_pixels(mask, truth)
         row |= {prefix + name: count for name, count in zip(COUNTS, counts, strict=True)}
     row |= {"predicted": finding.predicted, "decision": finding.decision}
+    row |= {"decided": finding.decided, "large": finding.large}
+    if model.classifies:
+        row["class_entropy"] = round(finding.class_entropy, 6)
+    if model.segments:
+        row["mask_disagreement"] = round(finding.mask_disagreement, 6)
+    row |= {"uncertainty": round(finding.uncertainty, 6), "refer": finding.refer}
     probs = finding.probs if model.classifies else {}
     return row | {f"prob_{name}": round(prob, 6) for name, prob in probs.items()}
 
@@ -41,7 +50,8 @@ def columns(classes: Sequence[str]) -> list[str]:
     """The columns of per_image.csv, in order; a cell is empty where the model tells nothing."""
     known = [name for name in Entry.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
-    return [*known, *counts, "predicted", "decision", *(f"prob_{name}" for name in classes)]
+    said = ["predicted", "decision", "decided", "large", *UNSURE]
+    return [*known, *counts, *said, *(f"prob_{name}" for name in classes)]
 
 
 def figures(

@@ -24,6 +24,7 @@ from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Finding, Predictor
 from hgmnet.models.spec import PROFILE, Spec
 from pipelines.artifacts import Evaluation, Workspace, read_json, write_json, write_table
+from pipelines.certainty import certainty, consistency
 from pipelines.drift import by_column, say
 from pipelines.openings import record_opening
 
@@ -31,7 +32,9 @@ _BATCH = 16
 
 
 def run(root: Path, data: Data, evaluate: Evaluate) -> None:
-    """Write per_image.csv, metrics.json, and drift.json of the split whose figures lead.
+    """Write per_image.csv, metrics.json, and of the split whose figures lead what there is besides.
+
+    That is drift.json, certainty.json and consistency.json.
 
     Raises:
         InvalidDataError: a picture or group that the model was fitted on stands in the test split.
@@ -67,6 +70,10 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
             baselines=plain,
         ),
     )
+    shown = table[table["split"] == splits[-1]]
+    refer_above = predictor.operating.uncertainty.refer_above
+    write_json(workspace.certainty, certainty(shown, data, evaluate, model, refer_above))
+    write_json(workspace.consistency, consistency(shown, data, evaluate, model))
 
 
 class Finder(Protocol):
