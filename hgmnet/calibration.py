@@ -1,42 +1,66 @@
-"""The operating point, from val alone: temperature, minimum area, malignant threshold."""
+"""The operating point, from val alone: temperature, thresholds, minimum area, who is referred."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from hgmnet.config import MALIGNANT, Calibrate, Model
+from hgmnet.config import MALIGNANT, NORMAL, UNCLASSIFIED, Calibrate, Model
 from hgmnet.errors import InvalidDataError
-from hgmnet.inference import Raw, softmax
-from hgmnet.models.spec import Operating
+from hgmnet.inference import Raw, decide, doubt, softmax
+from hgmnet.mask_curve import MASK_THRESHOLD, Curve, mask_curve
+from hgmnet.models.spec import Operating, Uncertainty
+from hgmnet.referral import refer_bound
+from hgmnet.uncertainty import levels, uncertainty
 
-MASK_THRESHOLD = 0.5
 _TEMPERATURES = (0.2, 5.0)
 
 
+@dataclass(frozen=True)
+class Val:
+    """The N val images, and what the network says of them.
+
+    `truth`: (N, S, S) masks. `labels`: class indices, (N,). `shares`: how much of the square each
+    image takes up, (N,) in (0, 1]. `groups`: which they belong to, (N,).
+    """
+
+    raw: Raw
+    truth: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    groups: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The operating point, and the mask's curve behind it; None for a model that tells no mask."""
+
+    operating: Operating
+    curve: Curve | None
+
+
 def calibrate(
-    raw: Raw,
-    masks: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    val: Val,
     *,
     classes: tuple[str, ...],
-    shares: NDArray[np.float64],
     aim: Calibrate,
     model: Model,
     temperature: float | None = None,
-) -> Operating:
+) -> Calibrated:
     """Choose the operating point, as far as the model has one.
 
-    A model for segmentation alone says the same of every image's class: its temperature stays 1,
-    and there is no malignant threshold. One for classification alone has no minimum area (0).
+    First the temperature, then the malignant threshold, then the mask as it is served beside that
+    decision, then who is referred. A model for segmentation alone says the same of every image's
+    class: its temperature stays 1, and there is no malignant threshold. One for classification
+    alone has no minimum area (0). The rule that no mask means normal is off where the model or the
+    classes give it no sense.
 
     Args:
-        raw: what the network says of the N val images.
-        masks: truth, (N, S, S) in {0, 1}.
-        labels: class indices, (N,).
+        val: what it is chosen on.
         classes: their names.
-        shares: how much of the square each image takes up, (N,) in (0, 1].
         aim: what to aim at.
         model: what the network learns.
         temperature: of the class logits; None: the likeliest is looked for.
@@ -44,23 +68,71 @@ def calibrate(
     Raises:
         InvalidDataError: val holds no malignant image, and the model tells classes.
     """
-    threshold = None
+    threshold, decided = None, np.full(len(val.labels), UNCLASSIFIED)
     if not model.classifies:
         temperature = 1.0
     else:
-        temperature = temperature or fit_temperature(raw.class_logits, labels)
+        temperature = temperature or fit_temperature(val.raw.class_logits, val.labels)
+        probs = softmax(val.raw.class_logits / temperature)
         malignant = classes.index(MALIGNANT)
-        score = softmax(raw.class_logits / temperature)[:, malignant]
-        threshold = threshold_for(_some(score[labels == malignant]), aim.malignant_sensitivity)
-    area = minimum_area(raw.mask_prob >= MASK_THRESHOLD, masks > 0, shares)
-    return Operating(
+        positives = _some(probs[val.labels == malignant, malignant])
+        threshold = threshold_for(positives, aim.malignant_sensitivity)
+        decided = np.array([decide(one, classes, threshold) for one in probs])
+    taken = (decided == NORMAL) & aim.normal_means_no_mask
+    curve = _curve(val, taken, aim.normal_fp_price) if model.segments else None
+    sensible = model.segments and model.classifies and NORMAL in classes
+    point = Operating(
         temperature=temperature,
-        mask_threshold=MASK_THRESHOLD,
-        min_area=area if model.segments else 0.0,
+        mask_threshold=curve.chosen.mask_threshold if curve else MASK_THRESHOLD,
+        min_area=curve.chosen.min_area if curve else 0.0,
         malignant_threshold=threshold,
         normal_means_no_mask=aim.normal_means_no_mask,
         mirror=aim.mirror,
+        no_mask_means_normal=aim.no_mask_means_normal and sensible,
+        scales=aim.scales,
     )
+    unsure = _uncertainty(val, point, _errors(val, point, taken, model), aim.refer_share, model)
+    return Calibrated(point.model_copy(update={"uncertainty": unsure}), curve)
+
+
+def _curve(val: Val, taken: NDArray[np.bool_], price: float) -> Curve:
+    return mask_curve(
+        val.raw.mask_prob,
+        val.truth,
+        shares=val.shares,
+        taken=taken,
+        groups=val.groups,
+        price=price,
+    )
+
+
+def _errors(
+    val: Val, point: Operating, taken: NDArray[np.bool_], model: Model
+) -> NDArray[np.float64]:
+    """How wrong each finding is, (N,) in [0, 1], as `hgmnet.certainty.errors`, on the square."""
+    parts: list[NDArray[np.float64]] = []
+    if model.classifies:
+        parts.append((val.raw.class_logits.argmax(axis=1) != val.labels).astype(float))
+    if model.segments:
+        mask = val.raw.mask_prob >= point.mask_threshold
+        small = mask.mean(axis=(1, 2)) / val.shares < point.min_area
+        mask[small | taken] = False
+        both = (mask & val.truth).sum(axis=(1, 2))
+        sizes = mask.sum(axis=(1, 2)) + val.truth.sum(axis=(1, 2))
+        parts.append(1 - np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), 1.0))
+    return np.asarray(np.mean(parts, axis=0))
+
+
+def _uncertainty(
+    val: Val, point: Operating, errors: NDArray[np.float64], share: float, model: Model
+) -> Uncertainty:
+    entropy, disagreeing, _ = doubt(val.raw, point)
+    known = Uncertainty(
+        class_entropy=levels(entropy) if model.classifies else (),
+        mask_disagreement=levels(disagreeing) if model.segments else (),
+    )
+    bound = refer_bound(uncertainty(entropy, disagreeing, known), errors, val.groups, share)
+    return known.model_copy(update={"refer_above": bound})
 
 
 def _some(positives: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,18 +158,6 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
     found = minimize_scalar(nll, bounds=tuple(np.log(_TEMPERATURES)), method="bounded")
     return float(np.exp(found.x))
-
-
-def minimum_area(
-    predicted: NDArray[np.bool_], truth: NDArray[np.bool_], shares: NDArray[np.float64]
-) -> float:
-    """Half of the 2 % quantile of the areas of masks that meet their lesion, as shares of images.
-
-    So specks go, and next to no lesion that was found is lost; 0 where none was found.
-    """
-    met = (predicted & truth).any(axis=(1, 2))
-    areas = predicted[met].mean(axis=(1, 2)) / shares[met]
-    return float(np.quantile(areas, 0.02) / 2) if len(areas) else 0.0
 
 
 def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:

@@ -265,11 +265,25 @@ class Train(Frozen):
 
 
 class Calibrate(Frozen):
-    """What the operating point aims at on val; `mirror`: average with the mirrored image."""
+    """What the operating point aims at on val (docs/operating.md).
+
+    `normal_fp_price`: how much lesion Dice a false lesion on every normal is worth.
+    `normal_means_no_mask`: a decision for normal takes the mask away. `no_mask_means_normal`: where
+    no mask is left, a decision that is not malignant becomes normal. `mirror`: average with the
+    mirrored image. `scales`: magnifications of further views, which tell of uncertainty alone; each
+    is a pass through the network, for every image served too. `refer_share`: of the val images, at
+    most, that are referred to a person; 0: none.
+    """
 
     malignant_sensitivity: Annotated[float, Field(gt=0, lt=1)]
+    normal_fp_price: Annotated[float, Field(ge=0)]
     normal_means_no_mask: bool
+    no_mask_means_normal: bool
     mirror: bool
+    scales: Annotated[
+        tuple[Annotated[float, Field(ge=0.5, le=2)], ...], Field(max_length=8, strict=False)
+    ]
+    refer_share: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Evaluate(Frozen):

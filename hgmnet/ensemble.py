@@ -48,7 +48,7 @@ def look_together(members: Sequence[Predictor], square: Grey) -> Raw:
 
     Returns:
         Mean mask probabilities, and as `class_logits` the logarithms of the mean class
-        probabilities: their softmax is that mean.
+        probabilities: their softmax is that mean. `views` are those of all members.
     """
     said = [(member.look(square), member.operating.temperature) for member in members]
     probs = np.mean([softmax(raw.class_logits / t) for raw, t in said], axis=0)
@@ -56,4 +56,5 @@ def look_together(members: Sequence[Predictor], square: Grey) -> Raw:
         np.mean([raw.mask_prob for raw, _ in said], axis=0),
         np.mean([raw.coarse_mask_prob for raw, _ in said], axis=0),
         np.log(np.clip(probs, 1e-12, None)).astype(np.float32),
+        np.concatenate([raw.views for raw, _ in said], axis=1),
     )

@@ -28,6 +28,7 @@ MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")
 OUTLINES = ("hd95", "nsd")
 LESIONS = ("lesions", "found", "false_lesions", "served_found", "served_false_lesions")
+UNSURE = ("class_entropy", "mask_disagreement", "uncertainty", "refer")
 
 
 def image_row(
@@ -36,13 +37,20 @@ def image_row(
     """One row of per_image.csv: who the image is, what was counted at native size, and the class.
 
     Pixel counts come thrice: of the fine net's mask, `coarse_` of the coarse net's, and `served_`
-    of the mask after minimum area and the consistency rule. `hd95` and `nsd` are of the fine net's
-    mask, where there is a lesion. What the model does not tell is left out.
+    of the mask after minimum area and the consistency rules. `hd95` and `nsd` are of the fine net's
+    mask, where there is a lesion. `decided` and `large` are the class and whether the mask reaches
+    the minimum area, both before those rules. What the model does not tell is left out.
     """
     row: dict[str, str | int | float] = entry.model_dump(exclude={"masks"})
     if model.segments:
         row |= _mask_columns(finding, truth, coarse=model.coarse)
     row |= {"predicted": finding.predicted, "decision": finding.decision}
+    row |= {"decided": finding.decided, "large": finding.large}
+    if model.classifies:
+        row["class_entropy"] = round(finding.class_entropy, 6)
+    if model.segments:
+        row["mask_disagreement"] = round(finding.mask_disagreement, 6)
+    row |= {"uncertainty": round(finding.uncertainty, 6), "refer": finding.refer}
     probs = finding.probs if model.classifies else {}
     return row | {f"prob_{name}": round(prob, 6) for name, prob in probs.items()}
 
@@ -51,8 +59,9 @@ def columns(classes: Sequence[str]) -> list[str]:
     """The columns of per_image.csv, in order; a cell is empty where there is nothing to tell."""
     known = [name for name in Entry.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
+    said = ["predicted", "decision", "decided", "large", *UNSURE]
     probs = [f"prob_{name}" for name in classes]
-    return [*known, *counts, *OUTLINES, *LESIONS, "predicted", "decision", *probs]
+    return [*known, *counts, *OUTLINES, *LESIONS, *said, *probs]
 
 
 def figures(

@@ -14,6 +14,8 @@ from hgmnet.data.resample import Grey, Mask, Prob, fit_image, unfit
 from hgmnet.models.folder import load_model
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Operating, Spec, identity, load_operating
+from hgmnet.uncertainty import class_entropy, disagreement, uncertainty
+from hgmnet.views import unzoom, zoom
 
 Box = tuple[int, int, int, int]
 
@@ -22,22 +24,27 @@ Box = tuple[int, int, int, int]
 class Raw:
     """What the network says of a batch, on the square.
 
-    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32. `class_logits`: (B, C) float32.
+    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32. `class_logits`: (B, C) float32. `views`: the
+    mask probabilities that each view of the image gives, in its place, (B, V, S, S) float16.
     """
 
     mask_prob: Prob
     coarse_mask_prob: Prob
     class_logits: NDArray[np.float32]
+    views: NDArray[np.float16]
 
 
 @dataclass(frozen=True)
 class Finding:
     """What is said of one image of (H, W).
 
-    `probs`: calibrated, by class. `predicted`: the likeliest class. `decision`: the class served,
-    malignant from its threshold on. `raw_mask`, `coarse_mask`: the fine and the coarse net's mask
-    at the mask threshold. `mask`: the mask served, after minimum area and the consistency rule.
-    `lesion_area`: its pixels. `box`: left, top, right, bottom (exclusive), None without a lesion.
+    `probs`: calibrated, by class. `predicted`: the likeliest class. `decided`: malignant from its
+    threshold on, else the likeliest of the others. `decision`: the class served, after the
+    consistency rules. `raw_mask`, `coarse_mask`: the fine and the coarse net's mask at the mask
+    threshold. `large`: the fine net's mask reaches the minimum area. `mask`: the mask served, after
+    minimum area and the consistency rules. `lesion_area`: its pixels. `box`: left, top, right,
+    bottom (exclusive), None without a lesion. `class_entropy`, `mask_disagreement`, `uncertainty`:
+    0 to 1, see `hgmnet.uncertainty`. `refer`: so unsure that a person should look.
 
     A model for segmentation alone leaves every image `unclassified`, its `probs` all equal; one for
     classification alone finds empty masks.
@@ -45,12 +52,18 @@ class Finding:
 
     probs: dict[str, float]
     predicted: str
+    decided: str
     decision: str
     mask: Mask
     raw_mask: Mask
     coarse_mask: Mask
+    large: bool
     lesion_area: int
     box: Box | None
+    class_entropy: float
+    mask_disagreement: float
+    uncertainty: float
+    refer: bool
 
 
 class Predictor:
@@ -89,7 +102,8 @@ class Predictor:
 
     def look(self, square: Grey) -> Raw:
         """What the network says of prepared images, (B, S, S) uint8."""
-        return infer(self.network, self.spec, square, mirror=self.operating.mirror)
+        point = self.operating
+        return infer(self.network, self.spec, square, mirror=point.mirror, scales=point.scales)
 
 
 def stream(
@@ -108,7 +122,9 @@ def stream(
             yield find(raw, i, (height, width), spec, operating)
 
 
-def infer(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Raw:
+def infer(
+    network: HGMNet, spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
+) -> Raw:
     """Run the network over prepared images.
 
     Args:
@@ -116,18 +132,25 @@ def infer(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Raw:
         spec: how it sees an image.
         square: (B, S, S) uint8.
         mirror: average probabilities and class logits with the mirrored image's.
+        scales: magnifications of further views, which change nothing but `views`.
     """
     network.to(memory_format=torch.channels_last)  # nothing to do from the second time on
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec)
     with torch.inference_mode():
         mask, coarse, logits = _forward(network, image)
+        views = [mask]
         if mirror:
             mirrored = _forward(network, image.flip(-1))
-            mask = (mask + mirrored[0].flip(-1)) / 2
+            views.append(mirrored[0].flip(-1))
+            mask = (mask + views[1]) / 2
             coarse = (coarse + mirrored[1].flip(-1)) / 2
             logits = (logits + mirrored[2]) / 2
-    return Raw(mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy())
+        for scale in scales:
+            near = _forward(network, zoom(image, scale))[0].unsqueeze(1)
+            views.append(unzoom(near, scale, elsewhere=mask.unsqueeze(1)).squeeze(1))
+        seen = torch.stack(views, dim=1).half()
+    return Raw(mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy(), seen.cpu().numpy())
 
 
 def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operating) -> Finding:
@@ -141,23 +164,38 @@ def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operat
         operating: the operating point.
     """
     probs = softmax(raw.class_logits[i] / operating.temperature)
-    predicted, decision = UNCLASSIFIED, UNCLASSIFIED
+    predicted, decided = UNCLASSIFIED, UNCLASSIFIED
     if operating.malignant_threshold is not None:
         predicted = spec.classes[int(probs.argmax())]
-        decision = decide(probs, spec.classes, operating.malignant_threshold)
+        decided = decide(probs, spec.classes, operating.malignant_threshold)
     raw_mask = unfit(raw.mask_prob[i], *shape, spec.prepare) >= operating.mask_threshold
     coarse = unfit(raw.coarse_mask_prob[i], *shape, spec.prepare)
-    mask = serve(raw_mask, decision, operating)
+    mask = serve(raw_mask, decided, operating)
+    entropy, disagreeing, unsure = (float(x[0]) for x in doubt(_one(raw, i), operating))
+    bound = operating.uncertainty.refer_above
     return Finding(
         probs=dict(zip(spec.classes, map(float, probs), strict=True)),
         predicted=predicted,
-        decision=decision,
+        decided=decided,
+        decision=settle(decided, mask, spec.classes, operating),
         mask=mask,
         raw_mask=raw_mask,
         coarse_mask=coarse >= operating.mask_threshold,
+        large=_large(raw_mask, operating),
         lesion_area=int(mask.sum()),
         box=_box(mask),
+        class_entropy=entropy,
+        mask_disagreement=disagreeing,
+        uncertainty=unsure,
+        refer=bound is not None and unsure > bound,
     )
+
+
+def doubt(raw: Raw, operating: Operating) -> tuple[NDArray[np.float64], ...]:
+    """Class entropy, mask disagreement and uncertainty of a batch, (B,) each."""
+    entropy = class_entropy(softmax(raw.class_logits / operating.temperature))
+    disagreeing = disagreement(raw.views, raw.mask_prob, operating.mask_threshold)
+    return entropy, disagreeing, uncertainty(entropy, disagreeing, operating.uncertainty)
 
 
 def normalise(square: Tensor, spec: Spec) -> Tensor:
@@ -181,11 +219,32 @@ def decide(probs: NDArray[np.float64], classes: Sequence[str], malignant_thresho
     return classes[max(others, key=lambda i: float(probs[i]))]
 
 
-def serve(raw_mask: Mask, decision: str, operating: Operating) -> Mask:
-    """The mask served: none below the minimum area, none where the decision is normal."""
-    too_small = raw_mask.mean() < operating.min_area
-    taken = decision == NORMAL and operating.normal_means_no_mask
-    return np.zeros_like(raw_mask) if too_small or taken else raw_mask
+def serve(raw_mask: Mask, decided: str, operating: Operating) -> Mask:
+    """The mask served: none below the minimum area, none where the class is normal."""
+    taken = decided == NORMAL and operating.normal_means_no_mask
+    return raw_mask if _large(raw_mask, operating) and not taken else np.zeros_like(raw_mask)
+
+
+def settle(decided: str, mask: Mask, classes: Sequence[str], operating: Operating) -> str:
+    """The decision served: normal where the mask served is empty, if that rule is on.
+
+    A malignant decision stays: a lesion that the mask misses must not pass for healthy. Without a
+    class `normal` nothing changes.
+    """
+    bare = operating.no_mask_means_normal and NORMAL in classes and not mask.any()
+    return NORMAL if bare and decided not in {MALIGNANT, UNCLASSIFIED} else decided
+
+
+def _large(raw_mask: Mask, operating: Operating) -> bool:
+    return bool(raw_mask.mean() >= operating.min_area)
+
+
+def _one(raw: Raw, i: int) -> Raw:
+    """Image i alone."""
+    only = slice(i, i + 1)
+    return Raw(
+        raw.mask_prob[only], raw.coarse_mask_prob[only], raw.class_logits[only], raw.views[only]
+    )
 
 
 def _forward(network: HGMNet, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:

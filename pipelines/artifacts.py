@@ -145,6 +145,11 @@ class Workspace:
         return self.evaluation / "certainty.json"
 
     @property
+    def consistency(self) -> Path:
+        """`Consistency`."""
+        return self.evaluation / "consistency.json"
+
+    @property
     def mask_curve(self) -> Path:
         """`MaskCurve`."""
         return self.reports / "calibration" / "mask_curve.json"
@@ -262,30 +267,55 @@ class Certainty(Frozen):
     """Whether uncertainty tells where the model errs, on the split whose figures lead.
 
     `refer_above`: the bound, chosen on val, above which an image is referred to a person; None
-    where none was worth it. `referred`: share of the images above it.
+    where none was worth it. `referred`: share of the images above it. `risk_areas`: area under the
+    risk-coverage curve (`hgmnet.certainty.risk_area`) of the images ordered by the uncertainty
+    that is served (`uncertainty`), by either part of it, and `at_random`; smaller is better.
     """
 
     data: str
     split: str
     refer_above: float | None
     referred: float
+    risk_areas: dict[str, float]
     points: tuple[CoveragePoint, ...]
 
 
+class Ruled(Frozen):
+    """The figures as served with these consistency rules, on or off."""
+
+    normal_means_no_mask: bool
+    no_mask_means_normal: bool
+    figures: dict[str, Figure]
+
+
+class Consistency(Frozen):
+    """What the consistency rules do, on the split whose figures lead, each on and off."""
+
+    data: str
+    split: str
+    rules: tuple[Ruled, ...]
+
+
 class MaskPoint(Frozen):
-    """On val: what a mask threshold and a minimum area (share of the image) give."""
+    """On val: what a mask threshold and a minimum area (share of the image) give, as served.
+
+    `lesion_dice`, `normal_fp_rate`: None where val has no image with a lesion, or none without.
+    """
 
     mask_threshold: float
     min_area: float
-    lesion_dice: float
-    normal_fp_rate: float
+    lesion_dice: float | None
+    normal_fp_rate: float | None
 
 
 class MaskCurve(Frozen):
-    """The mask operating points looked at on val, and the one chosen."""
+    """The mask operating points looked at on val, the plain one first, and the one chosen.
+
+    For a model that tells no mask there is none.
+    """
 
     points: tuple[MaskPoint, ...]
-    chosen: MaskPoint
+    chosen: MaskPoint | None
 
 
 class OpeningNumber(Frozen):

@@ -52,7 +52,8 @@ class HGMNetModel(PythonModel):
 
         Returns:
             A row an image; left, top, right, bottom are missing where no lesion is found. A model
-            for segmentation alone says `unclassified`, with equal probabilities.
+            for segmentation alone says `unclassified`, with equal probabilities. `uncertainty`: the
+            share of the val images that were surer; `refer`: so unsure that a person should look.
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE, where a row holds no image.
@@ -70,6 +71,8 @@ def signature(classes: Sequence[str]) -> ModelSignature:
         ColSpec("string", "class"),
         ColSpec("string", "decision"),
         *(ColSpec("double", f"prob_{name}") for name in classes),
+        ColSpec("double", "uncertainty"),
+        ColSpec("boolean", "refer"),
         ColSpec("string", "mask_png"),
         ColSpec("long", "lesion_area"),
         *(ColSpec("long", side, required=False) for side in _BOX),
@@ -104,6 +107,8 @@ def _rows(findings: Iterable[Finding]) -> Iterator[dict[str, object]]:
             "class": finding.predicted,
             "decision": finding.decision,
             **{f"prob_{name}": prob for name, prob in finding.probs.items()},
+            "uncertainty": finding.uncertainty,
+            "refer": finding.refer,
             "mask_png": _encode(finding.mask),
             "lesion_area": finding.lesion_area,
             **dict(zip(_BOX, finding.box or (pd.NA,) * 4, strict=True)),

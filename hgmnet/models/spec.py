@@ -54,13 +54,28 @@ class Spec(Frozen):
     seen: Seen
 
 
+class Uncertainty(Frozen):
+    """What an image's uncertainty is held against (`hgmnet.uncertainty`).
+
+    `class_entropy`, `mask_disagreement`: every twentieth of val's values, rising; empty where the
+    model does not tell them. `refer_above`: the uncertainty above which a finding is referred to a
+    person, None where none is.
+    """
+
+    class_entropy: tuple[float, ...] = ()
+    mask_disagreement: tuple[float, ...] = ()
+    refer_above: Fraction | None = None
+
+
 class Operating(Frozen):
     """operating.json: how logits become findings.
 
     `min_area`: a smaller mask, as a share of the image, is dropped. `malignant_threshold`: the
     calibrated probability from which the decision is malignant, None for a model that tells no
-    class. `normal_means_no_mask`: a decision
-    for normal takes the mask away. `mirror`: average with the mirrored image.
+    class. `normal_means_no_mask`: a decision for normal takes the mask away.
+    `no_mask_means_normal`: where no mask is left, a decision that is not malignant becomes normal.
+    `mirror`: average with the mirrored image. `scales`: further views that tell of uncertainty.
+    A file from before the last three were known says none of them, and that is what it does.
     """
 
     temperature: Positive
@@ -69,6 +84,9 @@ class Operating(Frozen):
     malignant_threshold: Fraction | None
     normal_means_no_mask: bool
     mirror: bool
+    no_mask_means_normal: bool = False
+    scales: tuple[Positive, ...] = ()
+    uncertainty: Uncertainty = Uncertainty()
 
 
 def load_spec(folder: Path) -> Spec:

@@ -6,32 +6,35 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hgmnet.calibration import Calibrated, Val
 from hgmnet.calibration import calibrate as choose
 from hgmnet.config import Calibrate, Data, Prepare
 from hgmnet.data.resample import Grey, placed
 from hgmnet.data.store import Entry, Store, open_store
 from hgmnet.drift import Column, Profile, summarise
 from hgmnet.inference import Raw, find, infer
+from hgmnet.mask_curve import Curve
 from hgmnet.metrics import class_indices
 from hgmnet.models.folder import load_model, save_operating
-from hgmnet.models.spec import PROFILE, Operating, Spec
-from pipelines.artifacts import Workspace, write_json
+from hgmnet.models.spec import PROFILE, Spec
+from pipelines.artifacts import MaskCurve, MaskPoint, Workspace, write_json
 from pipelines.drift import by_column, measure_images, say
 
 _BATCH = 32
 
 
 def run(root: Path, data: Data, calibrate: Calibrate) -> None:
-    """Write operating.json and profile.json.
+    """Write operating.json, profile.json and mask_curve.json.
 
     Raises:
         InvalidDataError: val holds no malignant image, or a train image can't be read any more.
     """
     workspace = Workspace(root, data.name)
-    calibrate_model(workspace.model, workspace, calibrate)
+    chosen = calibrate_model(workspace.model, workspace, calibrate)
+    write_json(workspace.mask_curve, _told(chosen.curve))
 
 
-def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> None:
+def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calibrated:
     """Give a model folder its operating.json and profile.json.
 
     The profile holds facts of the train images, and what the model says of the val images: of those
@@ -43,8 +46,13 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> None:
     network, spec = load_model(folder)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     store = open_store(workspace.prepared)
-    raw = predict_val(lambda square: infer(network, spec, square, mirror=aim.mirror), store)
-    operating = operating_point(raw, store, spec, aim)
+
+    def look(square: Grey) -> Raw:
+        return infer(network, spec, square, mirror=aim.mirror, scales=aim.scales)
+
+    raw = predict_val(look, store)
+    chosen = operating_point(raw, store, spec, aim)
+    operating = chosen.operating
     save_operating(folder, operating)
     val, train = _entries(store, "val"), _entries(store, "train")
     findings = (find(raw, i, (e.height, e.width), spec, operating) for i, e in enumerate(val))
@@ -52,6 +60,7 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> None:
     facts = measure_images(workspace.raw / entry.image for entry in train)
     columns = _columns((one.model_dump() for one in facts), train) | _columns(said, val)
     write_json(folder / PROFILE, Profile(data=workspace.data, columns=columns))
+    return chosen
 
 
 def predict_val(look: Callable[[Grey], Raw], store: Store) -> Raw:
@@ -62,12 +71,13 @@ def predict_val(look: Callable[[Grey], Raw], store: Store) -> Raw:
         np.concatenate([part.mask_prob for part in parts]),
         np.concatenate([part.coarse_mask_prob for part in parts]),
         np.concatenate([part.class_logits for part in parts]),
+        np.concatenate([part.views for part in parts]),
     )
 
 
 def operating_point(
     raw: Raw, store: Store, spec: Spec, aim: Calibrate, temperature: float | None = None
-) -> Operating:
+) -> Calibrated:
     """Choose it on val.
 
     Args:
@@ -81,16 +91,21 @@ def operating_point(
         InvalidDataError: val holds no malignant image.
     """
     val = _entries(store, "val")
-    return choose(
+    seen = Val(
         raw,
-        store.masks[store.rows("val")],
-        class_indices([entry.label for entry in val], spec.classes),
-        classes=spec.classes,
+        truth=store.masks[store.rows("val")] > 0,
+        labels=class_indices([entry.label for entry in val], spec.classes),
         shares=np.array([_share(entry, spec.prepare) for entry in val]),
-        aim=aim,
-        model=spec.model,
-        temperature=temperature,
+        groups=[entry.group for entry in val],
     )
+    return choose(seen, classes=spec.classes, aim=aim, model=spec.model, temperature=temperature)
+
+
+def _told(curve: Curve | None) -> MaskCurve:
+    if curve is None:
+        return MaskCurve(points=(), chosen=None)
+    points = tuple(MaskPoint(**vars(point)) for point in curve.points)
+    return MaskCurve(points=points, chosen=MaskPoint(**vars(curve.chosen)))
 
 
 def _entries(store: Store, split: str) -> list[Entry]:

@@ -34,6 +34,7 @@ from pipelines.artifacts import (
     write_json,
     write_table,
 )
+from pipelines.certainty import certainty, consistency
 from pipelines.drift import by_column, say
 from pipelines.openings import opening_number, read_openings, record_opening
 from pipelines.subgroups import find_subgroups
@@ -42,9 +43,9 @@ _BATCH = 16
 
 
 def run(root: Path, data: Data, evaluate: Evaluate) -> None:
-    """Write per_image.csv, metrics.json and opening.json; drift.json and subgroups.json.
+    """Write per_image.csv, metrics.json and opening.json, and what is told of the leading split.
 
-    The last two are of the split whose figures lead.
+    That is drift.json, subgroups.json, certainty.json and consistency.json.
 
     Raises:
         InvalidDataError: a picture or group that the model was fitted on stands in the test split.
@@ -90,6 +91,10 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
             baselines=plain,
         ),
     )
+    shown = table[table["split"] == splits[-1]]
+    refer_above = predictor.operating.uncertainty.refer_above
+    write_json(workspace.certainty, certainty(shown, data, evaluate, model, refer_above))
+    write_json(workspace.consistency, consistency(shown, data, evaluate, model))
 
 
 class Finder(Protocol):

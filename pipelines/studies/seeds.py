@@ -146,8 +146,8 @@ def _evaluate(
 def _ensemble(members: Sequence[Predictor], store: Store, params: Params) -> Ensemble:
     raw = predict_val(lambda square: look_together(members, square), store)
     spec = members[0].spec
-    point = operating_point(raw, store, spec, params.calibrate, temperature=TEMPERATURE)
-    return Ensemble(members, point)
+    chosen = operating_point(raw, store, spec, params.calibrate, temperature=TEMPERATURE)
+    return Ensemble(members, chosen.operating)
 
 
 def _write(

@@ -1,0 +1,156 @@
+"""The mask threshold and the minimum area: what each choice gives on val, and which is taken."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+MASK_THRESHOLD = 0.5
+_THRESHOLDS = (0.5, 0.3, 0.35, 0.4, 0.45, 0.55, 0.6, 0.65, 0.7)
+_AREAS = (0.0, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a mask threshold and a minimum area (share of the image) give, as served.
+
+    `lesion_dice`: mean over the images with a lesion; None where there are none. `normal_fp_rate`:
+    share of the images without one where something is left; None where there are none.
+    """
+
+    mask_threshold: float
+    min_area: float
+    lesion_dice: float | None
+    normal_fp_rate: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points looked at, the plain one first, and the one chosen."""
+
+    points: tuple[Point, ...]
+    chosen: Point
+
+
+def mask_curve(
+    prob: NDArray[np.float32],
+    truth: Bools,
+    *,
+    shares: Floats,
+    taken: Bools,
+    groups: Sequence[str],
+    price: float,
+) -> Curve:
+    """Try thresholds and minimum areas, and choose.
+
+    The plain point is a threshold of 0.5 and `minimum_area`. Another is taken only where lesion
+    Dice less `price` times the normals' false-positive rate is better by more than one standard
+    error of the plain point's lesion Dice (the one-standard-error rule of Breiman et al.,
+    Classification and Regression Trees, 1984, 3.4.3): a hundred images tell no finer.
+
+    Args:
+        prob: of lesion, (N, S, S).
+        truth: (N, S, S).
+        shares: how much of the square each image takes up, (N,) in (0, 1].
+        taken: whose mask a rule takes away, whatever it is, (N,).
+        groups: which the images belong to, (N,).
+        price: in lesion Dice, of a false positive on every normal.
+    """
+    least = minimum_area(prob >= MASK_THRESHOLD, truth, shares)
+    areas = (least, *(area for area in _AREAS if area != least))
+    tried = [_Tried.at(threshold, prob, truth, shares) for threshold in _THRESHOLDS]
+    points = tuple(one.point(area, taken) for one in tried for area in areas)
+    dice = tried[0].dice(least, taken)
+    lesion = tried[0].truth > 0
+    names = [name for name, chosen in zip(groups, lesion, strict=True) if chosen]
+    return Curve(points, choose(points, price, standard_error(dice[lesion], names)))
+
+
+def minimum_area(predicted: Bools, truth: Bools, shares: Floats) -> float:
+    """Half of the 2 % quantile of the areas of masks that meet their lesion, as shares of images.
+
+    So specks go, and next to no lesion that was found is lost; 0 where none was found.
+    """
+    met = (predicted & truth).any(axis=(1, 2))
+    areas = predicted[met].mean(axis=(1, 2)) / shares[met]
+    return float(np.quantile(areas, 0.02) / 2) if len(areas) else 0.0
+
+
+def choose(points: Sequence[Point], price: float, allowance: float) -> Point:
+    """The best point, or the first where the best is not better than it by more than `allowance`.
+
+    A higher price never chooses a point with more false positives.
+    """
+
+    def score(point: Point) -> float:
+        return (point.lesion_dice or 0.0) - price * (point.normal_fp_rate or 0.0)
+
+    def worth(point: Point) -> tuple[float, ...]:
+        from_half = abs(point.mask_threshold - MASK_THRESHOLD)
+        return score(point), -(point.normal_fp_rate or 0.0), -from_half, -point.min_area
+
+    best = max(points, key=worth)
+    return best if score(best) > score(points[0]) + allowance else points[0]
+
+
+def standard_error(values: Floats, groups: Sequence[str]) -> float:
+    """Of the mean of values (N,) that come in groups; infinite for fewer than two groups."""
+    _, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    count = len(set(groups))
+    if count < 2:
+        return inf
+    sums = np.bincount(index, values - values.mean())
+    return sqrt(float((sums**2).sum()) * count / (count - 1)) / len(values)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A threshold's pixels on the square by image: predicted, of the truth, of both; (N,) each.
+
+    `area`: predicted, as a share of the image.
+    """
+
+    threshold: float
+    predicted: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    both: NDArray[np.int64]
+    area: Floats
+
+    @classmethod
+    def at(
+        cls, threshold: float, prob: NDArray[np.float32], truth: Bools, shares: Floats
+    ) -> "_Tried":
+        counts = np.array(list(_counts(threshold, prob, truth)), dtype=np.int64)
+        predicted, real, both = counts.T
+        return cls(threshold, predicted, real, both, predicted / prob[0].size / shares)
+
+    def kept(self, least: float, taken: Bools) -> Bools:
+        return np.asarray((self.predicted > 0) & (self.area >= least) & ~taken)
+
+    def dice(self, least: float, taken: Bools) -> Floats:
+        kept = self.kept(least, taken)
+        sizes = self.predicted * kept + self.truth
+        return np.asarray(2 * self.both * kept / np.maximum(sizes, 1))
+
+    def point(self, least: float, taken: Bools) -> Point:
+        lesion = self.truth > 0
+        dice, false = self.dice(least, taken)[lesion], self.kept(least, taken)[~lesion]
+        return Point(
+            self.threshold,
+            least,
+            float(dice.mean()) if len(dice) else None,
+            float(false.mean()) if len(false) else None,
+        )
+
+
+def _counts(
+    threshold: float, prob: NDArray[np.float32], truth: Bools
+) -> Iterator[tuple[int, int, int]]:
+    for said, real in zip(prob, truth, strict=True):
+        mask = said >= threshold
+        yield int(mask.sum()), int(real.sum()), int((mask & real).sum())
