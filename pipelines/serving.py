@@ -5,9 +5,7 @@ where the version is loaded, with the `hgmnet` package that was packed beside it
 mlflow and hgmnet only.
 """
 
-import base64
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
-from PIL import Image
 
-from hgmnet.data.images import decode_grey
-from hgmnet.data.resample import Grey, Mask
-from hgmnet.errors import InvalidDataError
-from hgmnet.inference import Finding, Predictor
+from hgmnet.answers import BOX, answer
+from hgmnet.inference import Predictor
 
 IMAGE = "image"
 MODEL = "model"
 """The artifact that holds the model folder."""
-_BOX = ("left", "top", "right", "bottom")
+NAME = "registered_model"
+"""The setting that says which registered model the version belongs to."""
 
 
 class HGMNetModel(PythonModel):
@@ -35,6 +31,8 @@ class HGMNetModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model folder that was packed with the version."""
         self.predictor = Predictor.load(Path(context.artifacts[MODEL]))
+        name = (context.model_config or {}).get(NAME, "")
+        self.model = {"model": name, "model_sha256": self.predictor.identity}
 
     def predict(
         self,
@@ -46,80 +44,50 @@ class HGMNetModel(PythonModel):
 
         Args:
             context: unused; `load_context` has read it.
-            model_input: column `image`: the bytes of a PNG or JPEG of any size, or the same as
-                base64 text.
+            model_input: column `image`: the bytes of a PNG, JPEG or DICOM file of any size, or the
+                same as base64 text.
             params: unused.
 
         Returns:
             A row an image; left, top, right, bottom are missing where no lesion is found. A model
             for segmentation alone says `unclassified`, with equal probabilities. `uncertainty`: the
             share of the val images that were surer; `refer`: so unsure that a person should look.
+            A row that holds no image has its `error`, and nothing else.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE, where a row holds no image.
+            MlflowException: INVALID_PARAMETER_VALUE, where there is no row, or none holds an image.
         """
-        images = [_decode(value, f"row {row}") for row, value in enumerate(model_input[IMAGE])]
-        classes = self.predictor.spec.classes
-        rows = list(_rows(self.predictor.stream(images)))
-        columns = [column.name for column in signature(classes).outputs]
-        return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(_BOX, "Int64"))
+        if model_input.empty:
+            msg = f"no row; expected the bytes of an image in column `{IMAGE}`, an image a row"
+            raise MlflowException.invalid_parameter_value(msg)
+        rows = answer(model_input[IMAGE].tolist(), self.predictor, self.model)
+        errors = [str(row["error"]) for row in rows if row["error"]]
+        if errors and len(errors) == len(rows):
+            raise MlflowException.invalid_parameter_value("; ".join(errors))
+        columns = [column.name for column in signature(self.predictor.spec.classes).outputs]
+        whole = dict.fromkeys(("lesion_area", *BOX), "Int64") | {"refer": "boolean"}
+        return pd.DataFrame(rows, columns=columns).astype(whole)
 
 
 def signature(classes: Sequence[str]) -> ModelSignature:
     """What the model takes and gives, for these classes."""
     outputs = [
-        ColSpec("string", "class"),
-        ColSpec("string", "decision"),
-        *(ColSpec("double", f"prob_{name}") for name in classes),
-        ColSpec("double", "uncertainty"),
-        ColSpec("boolean", "refer"),
-        ColSpec("string", "mask_png"),
-        ColSpec("long", "lesion_area"),
-        *(ColSpec("long", side, required=False) for side in _BOX),
+        *_optional("string", "class", "decision"),
+        *_optional("double", *(f"prob_{name}" for name in classes), "uncertainty"),
+        *_optional("boolean", "refer"),
+        *_optional("double", "malignant_threshold"),
+        *_optional("string", "mask_png"),
+        *_optional("long", "lesion_area", *BOX),
+        ColSpec("string", "model"),
+        ColSpec("string", "model_sha256"),
+        ColSpec("string", "error"),
     ]
-    return ModelSignature(Schema([ColSpec("binary", IMAGE)]), Schema(list(outputs)))
+    return ModelSignature(Schema([ColSpec("binary", IMAGE)]), Schema(outputs))
 
 
-def _decode(value: object, name: str) -> Grey:
-    try:
-        return decode_grey(_to_bytes(value, name), name)
-    except InvalidDataError as error:
-        raise MlflowException.invalid_parameter_value(str(error)) from None
-
-
-def _to_bytes(value: object, name: str) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, str):
-        kind = type(value).__name__
-        msg = f"{name} is {kind}; expected the bytes of an image, or the same as base64 text"
-        raise InvalidDataError(msg)
-    try:
-        return base64.b64decode(value, validate=True)
-    except ValueError as error:
-        msg = f"{name} is text but not base64 ({error}); encode the image file's bytes"
-        raise InvalidDataError(msg) from None
-
-
-def _rows(findings: Iterable[Finding]) -> Iterator[dict[str, object]]:
-    for finding in findings:
-        yield {
-            "class": finding.predicted,
-            "decision": finding.decision,
-            **{f"prob_{name}": prob for name, prob in finding.probs.items()},
-            "uncertainty": finding.uncertainty,
-            "refer": finding.refer,
-            "mask_png": _encode(finding.mask),
-            "lesion_area": finding.lesion_area,
-            **dict(zip(_BOX, finding.box or (pd.NA,) * 4, strict=True)),
-        }
-
-
-def _encode(mask: Mask) -> str:
-    """A mask as PNG, 0 and 255, as base64 text."""
-    file = io.BytesIO()
-    Image.fromarray(mask).convert("L").save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode("ascii")
+def _optional(kind: str, *names: str) -> list[ColSpec]:
+    """Columns that a bad image's row lacks."""
+    return [ColSpec(kind, name, required=False) for name in names]
 
 
 set_model(HGMNetModel())

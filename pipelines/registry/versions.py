@@ -28,7 +28,7 @@ _FOLLOWING = (
 )
 """The tags that tell of a version's latest verdict."""
 _REQUIREMENTS = (
-    *("mlflow", "numpy", "pandas", "pillow", "pydantic", "ruamel.yaml", "safetensors"),
+    *("mlflow", "numpy", "pandas", "pillow", "pydantic", "pydicom", "ruamel.yaml", "safetensors"),
     *("segmentation-models-pytorch", "torch", "torchvision"),
 )
 
@@ -121,7 +121,7 @@ def _find(store: Store, name: str, model: str) -> ModelVersion | None:
 
 def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVersion:
     _ensure_model(store, name, decision.gate.data)
-    model_id = _log_model(store, decision, run_id)
+    model_id = _log_model(store, name, decision, run_id)
     with fluent_calls_to(store.uri):  # MLflow looks the logged model up in the default store
         return store.client.create_model_version(
             name,
@@ -146,7 +146,7 @@ def _ensure_model(store: Store, name: str, data: str) -> None:
             raise
 
 
-def _log_model(store: Store, decision: Decision, run_id: str) -> str:
+def _log_model(store: Store, name: str, decision: Decision, run_id: str) -> str:
     """Pack the model folder, serving.py and the hgmnet package; MLflow's id of it."""
     from pipelines import serving
 
@@ -160,6 +160,7 @@ def _log_model(store: Store, decision: Decision, run_id: str) -> str:
             name="hgmnet",
             python_model=serving.__file__,
             artifacts={serving.MODEL: str(decision.workspace.model)},
+            model_config={serving.NAME: name},
             code_paths=[str(CODE)],
             signature=serving.signature(decision.spec.classes),
             pip_requirements=_requirements(),

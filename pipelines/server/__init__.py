@@ -1,0 +1,1 @@
+"""`hgmnet serve`: the champion over HTTP, exchanged without a request being lost."""
