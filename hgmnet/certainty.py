@@ -10,6 +10,7 @@ from hgmnet import metrics
 from hgmnet.config import Model
 from hgmnet.evaluation import figures
 from hgmnet.figure import Figure
+from hgmnet.referral import risk_area
 
 Floats = NDArray[np.float64]
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
@@ -79,16 +80,3 @@ def risk_areas(table: pd.DataFrame, model: Model) -> dict[str, float]:
         if name in table.columns and table[name].notna().all()
     }
     return areas | {AT_RANDOM: float(wrong.mean())}
-
-
-def risk_area(uncertain: Floats, errors: Floats) -> float:
-    """Area under the risk-coverage curve: the mean error of the n surest images, over all n.
-
-    Smaller is better; images ordered at random give the mean error (Geifman, El-Yaniv, NeurIPS
-    2017). Images that are equally sure stand for one another.
-    """
-    order = np.argsort(uncertain, kind="stable")
-    _, start, size = np.unique(uncertain[order], return_index=True, return_counts=True)
-    alike = np.add.reduceat(errors[order], start) / size
-    smooth = np.repeat(alike, size)
-    return float((np.cumsum(smooth) / np.arange(1, len(smooth) + 1)).mean())

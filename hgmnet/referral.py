@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hgmnet.statistics import GroupBootstrap
 
 Floats = NDArray[np.float64]
-_DRAWS = 1000
+_DRAWS = 500
 
 
 def refer_bound(
@@ -17,8 +17,9 @@ def refer_bound(
     """The uncertainty above which an image is referred, or None where that would not be worth it.
 
     It lies midway between two val images, so that at most `share` of them are above. It is worth it
-    where those have the larger errors: where the difference of the mean errors is above 0 at the
-    5 % point of 1,000 bootstrap draws of groups.
+    where uncertainty puts the images in order of their errors: where the risk area lies below the
+    mean error in 95 of 100 bootstrap draws of groups. All images are asked for that, since the few
+    that would be referred are too few to tell.
 
     Args:
         uncertain: of the N val images, in [0, 1].
@@ -29,15 +30,22 @@ def refer_bound(
     count = int(share * len(uncertain) + 1e-9)
     if not 0 < count < len(uncertain):
         return None
+    draws = GroupBootstrap(groups, _DRAWS, seed=0).resamples()
+    gains = [errors[rows].mean() - risk_area(uncertain[rows], errors[rows]) for rows in draws]
+    if np.percentile(gains, 5) <= 0:
+        return None
     falling = np.sort(uncertain)[::-1]
-    bound = float((falling[count - 1] + falling[count]) / 2)
-    referred = uncertain > bound
+    return float((falling[count - 1] + falling[count]) / 2)
 
-    def gap(rows: NDArray[np.int64]) -> float:
-        high, low = errors[rows][referred[rows]], errors[rows][~referred[rows]]
-        return float(high.mean() - low.mean()) if len(high) and len(low) else float("nan")
 
-    gaps = np.array([gap(rows) for rows in GroupBootstrap(groups, _DRAWS, seed=0).resamples()])
-    gaps = gaps[np.isfinite(gaps)]
-    worth = len(gaps) > 0 and np.percentile(gaps, 5) > 0
-    return bound if worth else None
+def risk_area(uncertain: Floats, errors: Floats) -> float:
+    """Area under the risk-coverage curve: the mean error of the n surest images, over all n.
+
+    Smaller is better; images ordered at random give the mean error (Geifman, El-Yaniv, NeurIPS
+    2017). Images that are equally sure stand for one another.
+    """
+    order = np.argsort(uncertain, kind="stable")
+    _, start, size = np.unique(uncertain[order], return_index=True, return_counts=True)
+    alike = np.add.reduceat(errors[order], start) / size
+    smooth = np.repeat(alike, size)
+    return float((np.cumsum(smooth) / np.arange(1, len(smooth) + 1)).mean())

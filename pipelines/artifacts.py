@@ -267,15 +267,19 @@ class Certainty(Frozen):
     """Whether uncertainty tells where the model errs, on the split whose figures lead.
 
     `refer_above`: the bound, chosen on val, above which an image is referred to a person; None
-    where none was worth it. `referred`: share of the images above it. `risk_areas`: area under the
-    risk-coverage curve (`hgmnet.certainty.risk_area`) of the images ordered by the uncertainty
-    that is served (`uncertainty`), by either part of it, and `at_random`; smaller is better.
+    where none was worth it. `referred`: share of the images above it. `referred_error`,
+    `kept_error`: mean error (`hgmnet.certainty.errors`) of those and of the rest. `risk_areas`:
+    area under the risk-coverage curve (`hgmnet.referral.risk_area`) of the images ordered by the
+    uncertainty that is served (`uncertainty`), by either part of it, and `at_random`; smaller is
+    better.
     """
 
     data: str
     split: str
     refer_above: float | None
     referred: float
+    referred_error: float | None
+    kept_error: float | None
     risk_areas: dict[str, float]
     points: tuple[CoveragePoint, ...]
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from hgmnet.certainty import coverage, risk_areas
+from hgmnet.certainty import coverage, errors, risk_areas
 from hgmnet.config import NORMAL, Data, Evaluate, Model
 from hgmnet.consistency import FIGURES, RULES, served
 from hgmnet.evaluation import figures
@@ -14,11 +14,14 @@ def certainty(
 ) -> Certainty:
     """Whether uncertainty tells where the model errs, of one split's rows of per_image.csv."""
     curve = coverage(table, data.classes, evaluate.draws, evaluate.seed, model=model)
+    wrong, referred = errors(table, model), table["refer"].to_numpy(dtype=bool)
     return Certainty(
         data=data.name,
         split=str(table["split"].iloc[0]),
         refer_above=refer_above,
-        referred=float(table["refer"].mean()),
+        referred=float(referred.mean()),
+        referred_error=float(wrong[referred].mean()) if referred.any() else None,
+        kept_error=float(wrong[~referred].mean()) if not referred.all() else None,
         risk_areas=risk_areas(table, model),
         points=tuple(CoveragePoint(share=s, figures=found) for s, found in curve.items()),
     )

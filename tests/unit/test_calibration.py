@@ -2,13 +2,22 @@ import numpy as np
 import pytest
 from small_store import params
 
-from hgmnet.calibration import calibrate, fit_temperature, minimum_area, threshold_for
+from hgmnet.calibration import Val, calibrate, fit_temperature, threshold_for
 from hgmnet.config import Calibrate, Model
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference import Raw, softmax
 
 MODEL = params().model
-AIM = Calibrate(malignant_sensitivity=0.9, normal_means_no_mask=True, mirror=False)
+CLASSES = ("benign", "malignant", "normal")
+AIM = Calibrate(
+    malignant_sensitivity=0.9,
+    normal_fp_price=0.25,
+    normal_means_no_mask=True,
+    no_mask_means_normal=True,
+    mirror=False,
+    scales=(0.9,),
+    refer_share=0.2,
+)
 
 
 def test_the_temperature_that_made_the_labels_is_found_again():
@@ -26,75 +35,111 @@ def test_the_threshold_passes_the_stated_share_of_positives_and_not_one_more():
     assert threshold_for(np.array([0.3]), 0.9) == pytest.approx(0.15)
 
 
-def test_minimum_area_spares_what_met_its_lesion():
-    truth = np.zeros((3, 10, 10), bool)
-    truth[:2, :5, :5] = True
-    said = np.zeros_like(truth)
-    said[0, :4, :5] = True  # 20 px on the lesion
-    said[2, 9, 9] = True  # a speck on a normal
-    assert minimum_area(said, truth, np.ones(3)) == pytest.approx(0.1)
-    assert minimum_area(said, truth, np.full(3, 0.5)) == pytest.approx(0.2)
-    assert minimum_area(np.zeros_like(said), truth, np.ones(3)) == 0
+def val(masks: np.ndarray, labels: list[int], **raw) -> Val:
+    """Images whose masks are found whole and whose classes are all as likely, but for `raw`."""
+    prob = masks.astype(np.float32)
+    logits = np.zeros((len(labels), 3), np.float32)
+    said = {"mask_prob": prob, "class_logits": logits} | raw
+    views = said["mask_prob"][:, None].astype(np.float16)
+    return Val(
+        Raw(coarse_mask_prob=prob, **({"views": views} | said)),
+        truth=masks > 0,
+        labels=np.array(labels),
+        shares=np.ones(len(labels)),
+        groups=[str(i) for i in range(len(labels))],
+    )
+
+
+def learning(**changes) -> Model:
+    return Model.model_validate(MODEL.model_dump() | changes)
 
 
 def test_val_without_malignant_images_is_refused():
-    raw = Raw(
-        np.zeros((2, 4, 4), np.float32),
-        np.zeros((2, 4, 4), np.float32),
-        np.zeros((2, 3), np.float32),
-    )
     with pytest.raises(InvalidDataError, match="no malignant image"):
-        calibrate(
-            raw,
-            np.zeros((2, 4, 4), np.uint8),
-            np.array([0, 2]),
-            classes=("benign", "malignant", "normal"),
-            shares=np.ones(2),
-            aim=AIM,
-            model=MODEL,
-        )
-
-
-def chosen(model: Model, **changes):
-    """Of six images, each lesion found whole; the classes told at random."""
-    masks = np.zeros((6, 10, 10), np.uint8)
-    masks[:4, :5, :5] = 1
-    logits = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-    given = {"mask_prob": masks.astype(np.float32), "class_logits": logits} | changes
-    return calibrate(
-        Raw(coarse_mask_prob=given["mask_prob"], **given),
-        masks,
-        np.array([0, 0, 1, 1, 2, 2]),
-        classes=("benign", "malignant", "normal"),
-        shares=np.ones(6),
-        aim=AIM,
-        model=model,
-    )
-
-
-def test_nothing_is_fitted_on_what_a_model_does_not_learn():
-    segmentation = Model.model_validate(MODEL.model_dump() | {"tasks": "segmentation"})
-    found = chosen(segmentation, class_logits=np.zeros((6, 3), np.float32))
-    assert (found.temperature, found.malignant_threshold) == (1, None)
-    assert found.min_area == pytest.approx(0.125)
-    alone = {"tasks": "classification", "coarse": False, "gate": "none"}
-    classification = Model.model_validate(MODEL.model_dump() | alone)
-    found = chosen(classification, mask_prob=np.full((6, 10, 10), 2e-9, np.float32))
-    assert found.min_area == 0
-    assert found.temperature != 1
-    assert 0 < found.malignant_threshold < 1
+        calibrate(val(np.zeros((2, 4, 4)), [0, 2]), classes=CLASSES, aim=AIM, model=MODEL)
 
 
 def test_segmentation_alone_needs_no_malignant_image():
-    segmentation = Model.model_validate(MODEL.model_dump() | {"tasks": "segmentation"})
-    raw = Raw(*(np.zeros((2, 4, 4), np.float32),) * 2, np.zeros((2, 3), np.float32))
-    found = calibrate(
-        raw,
-        np.zeros((2, 4, 4), np.uint8),
-        np.array([0, 2]),
-        classes=("benign", "malignant", "normal"),
-        shares=np.ones(2),
+    seen = val(np.zeros((2, 4, 4)), [0, 2])
+    found = calibrate(seen, classes=CLASSES, aim=AIM, model=learning(tasks="segmentation"))
+    assert found.operating.malignant_threshold is None
+
+
+def six(**raw) -> Val:
+    """Four lesions of a quarter of the image, each found whole; the classes told at random."""
+    masks = np.zeros((6, 10, 10))
+    masks[:4, :5, :5] = 1
+    logits = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    return val(masks, [0, 0, 1, 1, 2, 2], **({"class_logits": logits} | raw))
+
+
+def test_nothing_is_fitted_on_what_a_model_does_not_learn():
+    seen = six(class_logits=np.zeros((6, 3), np.float32))
+    found = calibrate(seen, classes=CLASSES, aim=AIM, model=learning(tasks="segmentation"))
+    point = found.operating
+    assert (point.temperature, point.malignant_threshold) == (1, None)
+    assert point.min_area == pytest.approx(0.125)
+    assert not point.no_mask_means_normal
+    assert not point.uncertainty.class_entropy
+    assert point.uncertainty.mask_disagreement
+
+    alone = learning(tasks="classification", coarse=False, gate="none")
+    seen = six(mask_prob=np.full((6, 10, 10), 2e-9, np.float32))
+    found = calibrate(seen, classes=CLASSES, aim=AIM, model=alone)
+    point = found.operating
+    assert (point.min_area, point.mask_threshold, found.curve) == (0, 0.5, None)
+    assert point.temperature != 1
+    assert 0 < point.malignant_threshold < 1
+    assert not point.no_mask_means_normal
+    assert point.uncertainty.class_entropy
+    assert not point.uncertainty.mask_disagreement
+
+
+def test_what_was_asked_for_stands_in_the_operating_point():
+    point = calibrate(six(), classes=CLASSES, aim=AIM, model=MODEL).operating
+    assert (point.no_mask_means_normal, point.mirror, point.scales) == (True, False, (0.9,))
+    two = calibrate(
+        val(np.ones((4, 6, 6)), [0, 0, 1, 1]),
+        classes=("benign", "malignant"),
         aim=AIM,
-        model=segmentation,
+        model=MODEL,
+    ).operating
+    assert not two.no_mask_means_normal  # there is no such class
+
+
+def test_the_mask_is_chosen_as_it_is_served_beside_the_decision():
+    """A false lesion on a normal costs nothing where the decision takes it away anyway."""
+    masks = np.zeros((40, 10, 10))
+    masks[:20, :5, :5] = 1
+    prob = masks.astype(np.float32)
+    prob[20:, :8, :8] = 0.6
+    sure = np.eye(3, dtype=np.float32)[[0] * 10 + [1] * 10 + [2] * 20] * 9
+    seen = val(masks, [0] * 10 + [1] * 10 + [2] * 20, mask_prob=prob, class_logits=sure)
+    rule = calibrate(seen, classes=CLASSES, aim=AIM, model=MODEL)
+    assert rule.curve.chosen.normal_fp_rate == 0
+    assert rule.operating.mask_threshold == 0.5
+    aim = AIM.model_copy(update={"normal_means_no_mask": False})
+    bare = calibrate(seen, classes=CLASSES, aim=aim, model=MODEL)
+    assert bare.curve.points[0].normal_fp_rate == 1
+    assert bare.operating.mask_threshold == pytest.approx(0.65)  # nearest to 0.5 of those above 0.6
+
+
+def test_who_is_referred_follows_the_errors():
+    """Of 40 images 20 are unsure and half of those wrong; with nothing wrong nobody is referred."""
+    masks = np.zeros((40, 8, 8))
+    masks[:, :4, :4] = 1
+    logits = np.zeros((40, 3), np.float32)
+    logits[:20, 0] = 9
+    logits[20:, 0] = np.linspace(0.2, 0.5, 20)
+    labels = [0] * 20 + [0, 1] * 10
+    point = calibrate(
+        val(masks, labels, class_logits=logits), classes=CLASSES, aim=AIM, model=MODEL
+    ).operating
+    assert point.uncertainty.refer_above is not None
+    labels = [0] * 20 + [1] * 20
+    logits[20:, 1] = 0.6
+    right = val(masks, labels, class_logits=logits)
+    assert (
+        calibrate(right, classes=CLASSES, aim=AIM, model=MODEL).operating.uncertainty.refer_above
+        is None
     )
-    assert found.malignant_threshold is None

@@ -19,7 +19,7 @@ class Said:
 
     def look(self, square):
         mask = np.full(square.shape, self.mask, np.float32)
-        return Raw(mask, mask / 2, self.logits)
+        return Raw(mask, mask / 2, self.logits, mask[:, None].astype(np.float16))
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,8 @@ def test_probabilities_are_averaged_after_each_members_own_temperature(predictor
     assert softmax(raw.class_logits) == pytest.approx(expected, abs=1e-6)
     assert raw.mask_prob == pytest.approx(np.full((1, 4, 4), 0.45))
     assert raw.coarse_mask_prob == pytest.approx(np.full((1, 4, 4), 0.225))
+    assert raw.views.shape == (1, 2, 4, 4)
+    assert raw.views[0, :, 0, 0] == pytest.approx([0.2, 0.7], abs=1e-3)
 
 
 def test_a_model_with_itself_says_what_it_says_alone(predictor):
@@ -48,4 +50,5 @@ def test_a_model_with_itself_says_what_it_says_alone(predictor):
     for one, two in zip(predictor.predict(images), both.predict(images), strict=True):
         assert two.probs == pytest.approx(one.probs, abs=1e-5)
         assert (one.raw_mask == two.raw_mask).all()
+        assert two.mask_disagreement == pytest.approx(one.mask_disagreement)
     assert both.identity not in {predictor.identity, Ensemble([predictor], point).identity}

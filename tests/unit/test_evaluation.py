@@ -28,12 +28,18 @@ def row(label: str, tp: int, fp: int, fn: int, **changes) -> dict[str, object]:
     finding = Finding(
         probs=probs,
         predicted=str(changes.get("predicted", label)),
+        decided=str(changes.get("decision", label)),
         decision=str(changes.get("decision", label)),
         mask=mask if changes.get("taken") else said,
         raw_mask=said,
         coarse_mask=truth,
+        large=True,
         lesion_area=0,
         box=None,
+        class_entropy=0.25,
+        mask_disagreement=0.125,
+        uncertainty=0.5,
+        refer=False,
     )
     model = changes.get("model", MODEL)
     return image_row(entry(f"{label}{tp}{fp}{fn}", label=label), finding, truth, model)
@@ -140,6 +146,10 @@ def test_a_row_has_no_counts_and_probabilities_that_the_model_does_not_tell():
     classes = row("benign", 1, 0, 0, model=learning(tasks="classification", **ALONE))
     assert not [name for name in classes if name.endswith(("tp", "fp", "fn", "tn"))]
     assert classes["prob_benign"] == 0.8
+    assert ("class_entropy" in masks, "mask_disagreement" in masks) == (False, True)
+    assert ("class_entropy" in classes, "mask_disagreement" in classes) == (True, False)
+    for told in (masks, classes):
+        assert (told["uncertainty"], told["refer"]) == (0.5, False)
 
 
 def test_figures_can_be_had_singly():

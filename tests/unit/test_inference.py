@@ -4,7 +4,7 @@ import torch
 from small_store import CLASSES, params
 
 from hgmnet.errors import ConfigError
-from hgmnet.inference import Predictor, Raw, decide, find, serve
+from hgmnet.inference import Predictor, Raw, decide, find, infer, serve, settle
 from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import (
@@ -16,7 +16,9 @@ from hgmnet.models.spec import (
     Operating,
     Seen,
     Spec,
+    Uncertainty,
     identity,
+    load_operating,
 )
 
 OPERATING_POINT = Operating(
@@ -140,7 +142,74 @@ def test_segmentation_alone_leaves_every_image_unclassified_and_its_mask_served(
     )
     point = OPERATING_POINT.model_copy(update={"temperature": 1.0, "malignant_threshold": None})
     mask = np.full((1, 32, 32), 0.9, np.float32)
-    found = find(Raw(mask, mask, np.zeros((1, 3), np.float32)), 0, (40, 50), spec, point)
+    raw = Raw(mask, mask, np.zeros((1, 3), np.float32), mask[:, None].astype(np.float16))
+    found = find(raw, 0, (40, 50), spec, point)
     assert found.predicted == found.decision == "unclassified"
     assert found.probs == pytest.approx(dict.fromkeys(CLASSES, 1 / 3))
     assert found.lesion_area == 40 * 50
+
+
+def test_an_empty_mask_makes_a_decision_normal_but_never_a_malignant_one():
+    bare, found = np.zeros((4, 4), bool), np.eye(4, dtype=bool)
+    on = OPERATING_POINT.model_copy(update={"no_mask_means_normal": True})
+    assert settle("benign", bare, CLASSES, on) == "normal"
+    assert settle("malignant", bare, CLASSES, on) == "malignant"
+    assert settle("unclassified", bare, CLASSES, on) == "unclassified"
+    assert settle("benign", found, CLASSES, on) == "benign"
+    assert settle("benign", bare, CLASSES, OPERATING_POINT) == "benign"
+    assert settle("benign", bare, CLASSES[:2], on) == "benign"  # there is no such class
+
+
+def test_a_finding_without_a_mask_is_settled_and_says_what_was_decided(folder):
+    predictor = Predictor.load(folder)
+    changes = {"min_area": 1.0, "malignant_threshold": 1.0, "normal_means_no_mask": False}
+    image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    predictor.network.classifier[-1].bias.data[:] = torch.tensor([9.0, 0, 0])
+    for rule, decision in ((False, "benign"), (True, "normal")):
+        on = changes | {"no_mask_means_normal": rule}
+        predictor.operating = OPERATING_POINT.model_copy(update=on)
+        finding = predictor.predict([image])[0]
+        assert (finding.decided, finding.decision, finding.large) == ("benign", decision, False)
+
+
+def test_further_views_change_nothing_but_the_disagreement(folder):
+    predictor = Predictor.load(folder)
+    square = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
+    plain = infer(predictor.network, predictor.spec, square, mirror=True)
+    more = infer(predictor.network, predictor.spec, square, mirror=True, scales=(0.9, 1.1))
+    assert (plain.views.shape, more.views.shape) == ((2, 2, 32, 32), (2, 4, 32, 32))
+    for name in ("mask_prob", "coarse_mask_prob", "class_logits"):
+        assert (getattr(plain, name) == getattr(more, name)).all()
+    assert (plain.views == more.views[:, :2]).all()
+    assert plain.views.astype(np.float32).mean(axis=1) == pytest.approx(plain.mask_prob, abs=1e-3)
+    same = infer(predictor.network, predictor.spec, square, mirror=False, scales=(1.0,))
+    assert same.views[:, 0] == pytest.approx(same.views[:, 1], abs=2e-3)
+
+
+def test_the_mirror_is_a_view_in_its_place(folder):
+    predictor = Predictor.load(folder)
+    square = np.random.default_rng(0).integers(0, 256, (1, 32, 32), dtype=np.uint8)
+    turned = np.ascontiguousarray(square[:, :, ::-1])
+    one = infer(predictor.network, predictor.spec, square, mirror=True).views[0]
+    two = infer(predictor.network, predictor.spec, turned, mirror=True).views[0]
+    assert one[0] == pytest.approx(two[1][:, ::-1], abs=2e-3)
+    assert one[1] == pytest.approx(two[0][:, ::-1], abs=2e-3)
+
+
+def test_a_finding_above_the_bound_is_referred(folder):
+    predictor = Predictor.load(folder)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    plain = predictor.predict([image])[0]
+    assert (plain.uncertainty, plain.refer) == (0, False)  # nothing to hold it against
+    assert 0 < plain.class_entropy <= 1
+    for bound, referred in ((0.9, True), (1.0, False), (None, False)):
+        held = Uncertainty(class_entropy=(0.0, plain.class_entropy / 2), refer_above=bound)
+        predictor.operating = OPERATING_POINT.model_copy(update={"uncertainty": held})
+        finding = predictor.predict([image])[0]
+        assert (finding.uncertainty, finding.refer) == (1, referred)
+
+
+def test_an_operating_point_from_before_is_read_and_does_what_it_did(folder):
+    known = {"no_mask_means_normal", "scales", "uncertainty"}
+    (folder / OPERATING).write_text(OPERATING_POINT.model_dump_json(exclude=known))
+    assert load_operating(folder) == OPERATING_POINT
