@@ -290,6 +290,12 @@ class Gate(Frozen):
     checks: Annotated[tuple[Check, ...], Field(min_length=1, strict=False)]
 
 
+class Report(Frozen):
+    """`images`: show pictures of patients, and maps of them, in the report."""
+
+    images: bool
+
+
 class Registry(Frozen):
     """The MLflow registered model, one a data set; `approval`: a person must approve promotion."""
 
@@ -310,6 +316,7 @@ class Params(Frozen):
     calibrate: Calibrate
     evaluate: Evaluate
     gate: Gate
+    report: Report
     registry: Registry
 
     def section(self, name: str) -> Frozen:
