@@ -348,6 +348,12 @@ class Gate(Frozen):
     checks: Annotated[tuple[Check, ...], Field(min_length=1, strict=False)]
 
 
+class Report(Frozen):
+    """`images`: show pictures of patients, and maps of them, in the report."""
+
+    images: bool
+
+
 class Registry(Frozen):
     """The MLflow registered model, one a data set; `approval`: a person must approve promotion."""
 
@@ -392,6 +398,7 @@ class Params(Frozen):
     calibrate: Calibrate
     evaluate: Evaluate
     gate: Gate
+    report: Report
     registry: Registry
     promotion: Promotion
 

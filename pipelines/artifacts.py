@@ -115,6 +115,16 @@ class Workspace:
         return self.reports / "train" / "metrics.json"
 
     @property
+    def train_run(self) -> Path:
+        """On what the weights were made: `TrainRun`."""
+        return self.reports / "train" / "run.json"
+
+    @property
+    def comparison(self) -> Path:
+        """Two versions side by side, one self-contained page; not a DVC output."""
+        return self.reports / "compare" / "index.html"
+
+    @property
     def evaluation(self) -> Path:
         """per_image.csv, metrics.json and the plot files."""
         return self.reports / "evaluation"
@@ -223,6 +233,24 @@ class ValidationReport(Frozen):
     expectations: int
     failures: tuple[FailedExpectation, ...]
     conflicts: tuple[LabelConflict, ...]
+
+
+class TrainRun(Frozen):
+    """How the weights were made; a fact of that training, which a cached model keeps.
+
+    `seconds`: of the process that ended it; what a killed one did before is not in it. `params`:
+    train's sections, with dotted keys. `packages`: installed versions by name.
+    """
+
+    git_commit: str
+    git_dirty: bool
+    device: str
+    processes: int
+    threads: int
+    seconds: float
+    python: str
+    packages: dict[str, str]
+    params: dict[str, str]
 
 
 class Evaluation(Frozen):

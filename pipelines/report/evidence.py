@@ -7,13 +7,17 @@ from hgmnet.drift import DriftReport
 from hgmnet.figure import Figure
 from hgmnet.models.spec import Operating, Spec
 from pipelines.artifacts import (
+    Certainty,
     Evaluation,
     GateResult,
+    MaskCurve,
+    Subgroups,
     ValidationReport,
     Workspace,
     read_json,
     read_table,
 )
+from pipelines.report.provenance import Provenance, read_if_there, read_provenance
 
 _COUNTS = ("tp", "fp", "fn", "coarse_tp", "coarse_fp", "coarse_fn")
 
@@ -25,7 +29,8 @@ class Case:
     `image`: its path below raw/. `tp`, `fp`, `fn`: pixels of the fine net's mask against the truth,
     at native size; `coarse_*`: of the coarse net's. `served`: pixels of the mask served. `probs`:
     calibrated, by class. Counts of what the model does not tell are 0, and `probs` is empty for one
-    that tells no class.
+    that tells no class. `evidence_*`: the share of the class evidence inside the lesion, and what
+    it would be by chance; None where it was not measured.
     """
 
     image: str
@@ -42,6 +47,8 @@ class Case:
     predicted: str
     decision: str
     probs: dict[str, float]
+    evidence_inside: float | None = None
+    evidence_chance: float | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +73,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that a report tells; `curves` holds a mapping of column to figure an epoch."""
+    """Everything that a report tells; `curves` holds a mapping of column to figure an epoch.
+
+    `subgroups`, `certainty`, `mask_curve`: None where the stage before did not write them.
+    """
 
     validation: ValidationReport
     curves: tuple[Mapping[str, float], ...]
@@ -77,6 +87,10 @@ class Evidence:
     spec: Spec
     operating: Operating
     identity: str
+    provenance: Provenance
+    subgroups: Subgroups | None = None
+    certainty: Certainty | None = None
+    mask_curve: MaskCurve | None = None
 
     @property
     def split(self) -> str:
@@ -110,6 +124,10 @@ def read_evidence(space: Workspace, spec: Spec, operating: Operating, identity: 
         spec=spec,
         operating=operating,
         identity=identity,
+        provenance=read_provenance(space),
+        subgroups=read_if_there(space.subgroups, Subgroups),
+        certainty=read_if_there(space.certainty, Certainty),
+        mask_curve=read_if_there(space.mask_curve, MaskCurve),
     )
 
 
@@ -137,4 +155,10 @@ def _case(row: Mapping[str, str]) -> Case:
         predicted=row["predicted"],
         decision=row["decision"],
         probs=probs,
+        evidence_inside=_number(row.get("evidence_inside")),
+        evidence_chance=_number(row.get("evidence_chance")),
     )
+
+
+def _number(cell: str | None) -> float | None:
+    return float(cell) if cell else None

@@ -1,4 +1,4 @@
-"""Which images a reader should see, and how each is drawn: outlines over the picture, as SVG."""
+"""How the images of a report are drawn: maps and outlines over the picture, as SVG."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,29 +8,20 @@ import numpy as np
 from contourpy import contour_generator
 from PIL import Image
 
-from hgmnet.data.resample import Grey, Mask
+from hgmnet.config import MALIGNANT
+from hgmnet.data.resample import Grey, Mask, Prob
 from pipelines.pictures import data_uri, fit
 from pipelines.report.evidence import Case
-
-EACH = 4
-"""Images in a shelf, at most."""
+from pipelines.report.heat import Layer, heat_uri
+from pipelines.report.shelves import Shelf
 
 SIDE = 400
 """A picture's longer side in the report, in px; a larger one is made smaller."""
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A row of the gallery: `name` says which images, `note` how they were chosen."""
-
-    name: str
-    note: str
-    cases: tuple[Case, ...]
-
-
-@dataclass(frozen=True)
 class Tile:
-    """One image, drawn: `svg` with outlines, and its caption in two parts."""
+    """One image, drawn: `svg` with maps and outlines, if any; and its caption in two parts."""
 
     name: str
     told: str
@@ -39,48 +30,44 @@ class Tile:
 
 @dataclass(frozen=True)
 class DrawnShelf:
-    """A shelf whose images are drawn."""
+    """A shelf whose images are drawn; `layers`: the maps that lie over each of them."""
 
     name: str
     note: str
     tiles: tuple[Tile, ...]
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a tile is drawn from, all (H, W): the image, its truth, the fine net's mask."""
+    """What a tile is drawn from: image, truth and the fine net's mask, all (H, W), and maps.
+
+    A map covers the whole image on a grid of its own, each value in [0, 1].
+    """
 
     image: Grey
     truth: Mask
     predicted: Mask
-
-
-def choose(cases: Sequence[Case]) -> tuple[Shelf, ...]:
-    """Best, middle and worst lesions by Dice, no image twice, and the normals that look worst."""
-    lesions = sorted((c for c in cases if c.dice is not None), key=lambda c: (c.dice, c.image))
-    each = min(EACH, -(-len(lesions) // 3))
-    worst, rest = lesions[:each], lesions[each:]
-    best = rest[max(0, len(rest) - each) :]
-    between = rest[: len(rest) - len(best)]
-    start = max(0, (len(between) - each) // 2)
-    middle = between[start : start + each]
-    normals = [c for c in cases if c.dice is None]
-    false = sorted((c for c in normals if c.fp), key=lambda c: (-c.fp / c.pixels, c.image))
-    of = f"of {len(lesions)} lesions, by Dice"
-    return (
-        Shelf("Best", f"the {len(best)} best {of}", tuple(reversed(best))),
-        Shelf("Median", f"the {len(middle)} around the median {of}", tuple(reversed(middle))),
-        Shelf("Worst", f"the {len(worst)} worst {of}", tuple(worst)),
-        Shelf("Normals with a false lesion", _normals(normals, false), tuple(false[:EACH])),
-    )
+    maps: tuple[tuple[Layer, Prob], ...] = ()
 
 
 def draw_shelves(
     shelves: Sequence[Shelf], pictures: Mapping[str, Picture]
 ) -> tuple[DrawnShelf, ...]:
     """Draw every image of the shelves; `pictures` are looked up by the case's `image`."""
+    drawn = []
+    for shelf in shelves:
+        seen = [pictures[case.image] for case in shelf.cases]
+        tiles = tuple(map(draw, shelf.cases, seen))
+        layers = tuple(layer for layer, _ in seen[0].maps) if seen else ()
+        drawn.append(DrawnShelf(shelf.name, shelf.note, tiles, layers))
+    return tuple(drawn)
+
+
+def list_shelves(shelves: Sequence[Shelf]) -> tuple[DrawnShelf, ...]:
+    """The shelves with captions alone, where patients' pictures must not be shown."""
     return tuple(
-        DrawnShelf(s.name, s.note, tuple(draw(case, pictures[case.image]) for case in s.cases))
+        DrawnShelf(s.name, s.note, tuple(Tile(case.name, _told(case), "") for case in s.cases))
         for s in shelves
     )
 
@@ -99,26 +86,33 @@ def draw(case: Case, picture: Picture) -> Tile:
     svg = (
         f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(alt)}">'
         f'<image width="{size[0]}" height="{size[1]}" href="{data_uri(picture.image, size)}"/>'
-        f"{outlines}</svg>"
+        f"{_layers(picture, size)}{outlines}</svg>"
     )
     return Tile(case.name, told, svg)
 
 
-def _normals(normals: Sequence[Case], false: Sequence[Case]) -> str:
-    if not normals:
-        return "no normal image in this split"
-    kept = sum(case.served > 0 for case in false)
-    return (
-        f"{len(false)} of {len(normals)} normals got a mask from the network, "
-        f"{kept} of them also as served"
+def _layers(picture: Picture, size: tuple[int, int]) -> str:
+    """The maps, stretched over the picture; the page shows one of them or none."""
+    return "".join(
+        f'<image class="layer {layer.key}" width="{size[0]}" height="{size[1]}" '
+        f'preserveAspectRatio="none" href="{heat_uri(values)}"/>'
+        for layer, values in picture.maps
     )
 
 
 def _told(case: Case) -> str:
-    said = f" → {case.decision} ({case.probs[case.decision]:.2f})" if case.probs else ""
+    said = _said(case) if case.probs else ""
     dice = "" if case.dice is None else f", Dice {case.dice:.3f}"
     unserved = ", mask not served" if case.tp + case.fp and not case.served else ""
     return f"{case.label}{said}{dice}{unserved}"
+
+
+def _said(case: Case) -> str:
+    """The decision with its probability; of a wrong one about malignant, malignant's too."""
+    told = f"{case.decision} {case.probs[case.decision]:.2f}"
+    if case.label == MALIGNANT != case.decision:
+        told += f", malignant {case.probs[MALIGNANT]:.2f}"
+    return f" → {told}"
 
 
 def _extent(mask: Mask) -> str:

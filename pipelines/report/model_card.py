@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipelines.report import network, page, wording
+from pipelines.report import claim, network, page, provenance, wording
 from pipelines.report.evidence import Evidence
 from pipelines.templates import templates
 
@@ -21,5 +21,10 @@ def render_model_card(evidence: Evidence) -> str:
             counts=page.class_counts(evidence),
             network=network.summary(evidence.spec),
             lineage=page.lineage(evidence),
+            sides=page.SIDES,
+            likeness=provenance.likeness(evidence.provenance),
+            excluded=provenance.excluded(evidence.provenance),
+            shortcut=wording.shortcut(evidence.figures),
+            claim=claim.items(evidence),
         )
     )

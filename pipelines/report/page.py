@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.figure import Figure
-from pipelines.report import network, plots, wording
+from pipelines.report import network, plots, plots_trust, provenance, wording
+from pipelines.report.breakdown import FEW, breakdown
 from pipelines.report.evidence import Evidence
 from pipelines.report.gallery import DrawnShelf
+from pipelines.report.heat import gradient
 from pipelines.report.svg import strip
 from pipelines.templates import templates
 
@@ -34,6 +36,7 @@ def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
         if metric in evidence.figures and evidence.figures[metric].value is not None
     ]
     classes, model = evidence.spec.classes, evidence.spec.model
+    layers = {layer.key: layer for shelf in shelves for layer in shelf.layers}
     lesions = plots.lesion_plots(evidence.shown, coarse=model.coarse) if model.segments else ()
     return (
         templates(Path(__file__).parent)
@@ -53,7 +56,18 @@ def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
             classes=classes,
             confusion=plots.confusion(evidence.shown, classes),
             shelves=shelves,
+            layers=tuple(layers.values()),
+            pictures=any(tile.svg for shelf in shelves for tile in shelf.tiles),
+            palette=gradient(),
+            evidence_plots=plots_trust.evidence_plots(evidence.shown),
+            coverage=plots_trust.coverage_plots(evidence.certainty),
+            mask_plots=plots_trust.mask_plots(evidence.mask_curve),
+            breakdown=breakdown(evidence.subgroups),
+            few=FEW,
             counts=class_counts(evidence),
+            sides=SIDES,
+            excluded=provenance.excluded(evidence.provenance),
+            likeness=provenance.likeness(evidence.provenance),
             lineage=lineage(evidence),
         )
     )
@@ -81,12 +95,26 @@ def headline(evidence: Evidence, metric: str) -> Headline:
     )
 
 
-def class_counts(evidence: Evidence) -> tuple[tuple[str, int, int, int | None], ...]:
-    """By class: images in the data set, in val, and in test (None where it was not opened)."""
+SIDES = ("train", "val", "test", "excluded")
+
+
+def class_counts(evidence: Evidence) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+    """By class: images in the data set, and on each of `SIDES`, as words.
+
+    Without split.csv train and excluded can't be told, nor test where it was not opened.
+    """
+    sides = evidence.provenance.sides
     dealt = Counter((case.label, case.split) for case in evidence.cases)
     opened = evidence.evaluation.test is not None
+    known = SIDES if sides else (("val", "test") if opened else ("val",))
+
+    def said(label: str, side: str) -> str:
+        if side not in known:
+            return "–"
+        return str(sides.get((label, side), 0) if sides else dealt[label, side])
+
     return tuple(
-        (label, count, dealt[label, "val"], dealt[label, "test"] if opened else None)
+        (label, count, tuple(said(label, side) for side in SIDES))
         for label, count in evidence.validation.per_class.items()
     )
 
@@ -97,6 +125,7 @@ def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
     return (
         ("Data set", evidence.evaluation.data),
         ("Test set (test_sha)", evidence.evaluation.test_sha),
+        *provenance.terms(evidence.provenance),
         ("Model (sha256 of its four files)", evidence.identity),
         ("Training fingerprint", spec.fingerprint),
         *network.shape(spec),
@@ -104,6 +133,7 @@ def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
         ("Epochs", str(len(evidence.curves))),
         ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),
         *_operating(evidence),
+        *provenance.run_terms(evidence.provenance.run),
     )
 
 

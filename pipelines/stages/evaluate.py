@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hgmnet import contamination
+from hgmnet import attribution, contamination
 from hgmnet.baselines import baselines
 from hgmnet.config import Data, Evaluate
 from hgmnet.data.busi import read_mask
@@ -61,15 +61,19 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     write_json(workspace.opening, _opening(workspace, predictor, sha, opened=evaluate.open_test))
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
-    write_table(workspace.per_image, columns(data.classes), (look.row for look in found))
+    shares = attribution.shares(predictor.network, predictor.spec, store, judged)
+    rows = [look.row | _cells(shares[str(look.row["image"])]) for look in found]
+    write_table(workspace.per_image, [*columns(data.classes), *attribution.COLUMNS], rows)
     leading = [look.facts for look in found if look.row["split"] == splits[-1]]
     write_json(workspace.evaluation_drift, _drift(workspace, predictor, leading, splits[-1]))
 
-    table = pd.DataFrame([look.row for look in found])
+    table = pd.DataFrame(rows)
     model, draws, seed = predictor.spec.model, evaluate.draws, evaluate.seed
+    tables = {split: table[table["split"] == split] for split in splits}
     by_split = {
-        split: figures(table[table["split"] == split], data.classes, draws, seed, model=model)
-        for split in splits
+        split: figures(part, data.classes, draws, seed, model=model)
+        | attribution.figures(part, draws, seed)
+        for split, part in tables.items()
     }
     leads = table[table["split"] == splits[-1]]
     by_subgroup = partial(
@@ -169,6 +173,10 @@ def _drift(
         columns=shifts,
         drifted=tuple(shift.column for shift in shifts if shift.drifted),
     )
+
+
+def _cells(share: attribution.Share | None) -> dict[str, float]:
+    return {} if share is None else share.row
 
 
 def _image(raw: Path, entry: Entry) -> Grey:

@@ -5,19 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
-from hgmnet import config
+from hgmnet import attribution, config
 from hgmnet.data.busi import read_mask, scan
 from hgmnet.data.images import decode_grey
-from hgmnet.data.resample import Grey, Mask
+from hgmnet.data.resample import Grey, Mask, Prob, fit_image
 from hgmnet.inference import Predictor
+from hgmnet.maps import cropped, maps
 from pipelines.artifacts import Workspace, write_text
-from pipelines.report.evidence import Case, read_evidence
-from pipelines.report.gallery import DrawnShelf, Picture, choose, draw_shelves
+from pipelines.report import heat
+from pipelines.report.evidence import read_evidence
+from pipelines.report.gallery import DrawnShelf, Picture, draw_shelves, list_shelves
 from pipelines.report.model_card import render_model_card
 from pipelines.report.page import render_page
+from pipelines.report.shelves import Shelf, choose
+
+_BATCH = 16
 
 
-def run(root: Path, data: config.Data) -> None:
+def run(root: Path, data: config.Data, report: config.Report) -> None:
     """Write reports/html/index.html and reports/model_card.md, whatever the gate said.
 
     Raises:
@@ -27,23 +32,50 @@ def run(root: Path, data: config.Data) -> None:
     space = Workspace(root, data.name)
     predictor = Predictor.load(space.model)
     evidence = read_evidence(space, predictor.spec, predictor.operating, predictor.identity)
-    shown = evidence.shown if predictor.spec.model.segments else ()
-    write_text(space.html, render_page(evidence, _gallery(space.raw, predictor, shown)))
+    model = predictor.spec.model
+    shelves = choose(evidence.shown, segments=model.segments, classifies=model.classifies)
+    drawn = _draw(space.raw, predictor, shelves) if report.images else list_shelves(shelves)
+    write_text(space.html, render_page(evidence, drawn))
     write_text(space.model_card, render_model_card(evidence))
 
 
-def _gallery(raw: Path, predictor: Predictor, cases: tuple[Case, ...]) -> tuple[DrawnShelf, ...]:
-    shelves = choose(cases)
-    names = [case.image for shelf in shelves for case in shelf.cases]
-    images = [decode_grey((raw / name).read_bytes(), name) for name in names]
+def _draw(raw: Path, predictor: Predictor, shelves: Sequence[Shelf]) -> tuple[DrawnShelf, ...]:
+    names = list(dict.fromkeys(case.image for shelf in shelves for case in shelf.cases))
     masks = {sample.image: sample.masks for sample in scan(raw)}
-    truths = [
-        _truth([raw / mask for mask in masks[name]], image)
-        for name, image in zip(names, images, strict=True)
+    pictures: dict[str, Picture] = {}
+    for start in range(0, len(names), _BATCH):
+        part = names[start : start + _BATCH]
+        images = [decode_grey((raw / name).read_bytes(), name) for name in part]
+        truths = [
+            _truth([raw / mask for mask in masks[name]], image)
+            for name, image in zip(part, images, strict=True)
+        ]
+        predicted = [finding.raw_mask for finding in predictor.predict(images)]
+        seen = _maps(predictor, images)
+        pictures |= dict(zip(part, map(Picture, images, truths, predicted, seen), strict=True))
+    return draw_shelves(shelves, pictures)
+
+
+def _maps(
+    predictor: Predictor, images: Sequence[Grey]
+) -> list[tuple[tuple[heat.Layer, Prob], ...]]:
+    """What can be laid over each image, of what the model has."""
+    spec, model = predictor.spec, predictor.spec.model
+    square = np.stack([fit_image(image, spec.prepare) for image in images])
+    found: list[tuple[heat.Layer, Prob]] = []
+    if model.segments:
+        seen = maps(predictor.network, spec, square, mirror=predictor.operating.mirror)
+        found.append((heat.PROB, seen.mask_prob))
+        found += [(heat.COARSE, seen.coarse_mask_prob)] if model.coarse else []
+        gates = enumerate(seen.gates, start=1)
+        found += [(heat.gate(scale, gate.shape[-1]), gate) for scale, gate in gates]
+    if model.classifies:
+        moved = attribution.evidence(predictor.network, spec, square)
+        found.append((heat.EVIDENCE, heat.relative(moved)))
+    return [
+        tuple((layer, cropped(values[i], *image.shape, spec)) for layer, values in found)
+        for i, image in enumerate(images)
     ]
-    predicted = (finding.raw_mask for finding in predictor.predict(images))
-    pictures = map(Picture, images, truths, predicted)
-    return draw_shelves(shelves, dict(zip(names, pictures, strict=True)))
 
 
 def _truth(masks: Sequence[Path], image: Grey) -> Mask:

@@ -1,21 +1,30 @@
 """Stage train: train HGM-Net on the prepared images, or go on with a training that was killed."""
 
+import platform
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hgmnet.config import Data, File, Frozen, Model, Prepare, Train
 from hgmnet.data.store import open_store
-from hgmnet.devices import following, is_first
+from hgmnet.devices import following, is_first, plan
 from hgmnet.errors import ConfigError
 from hgmnet.learner import EpochFigures
 from hgmnet.models.folder import save_model
 from hgmnet.training import Trained, fit, quiet_lightning
-from pipelines.artifacts import Workspace, write_json, write_rows
+from pipelines.artifacts import TrainRun, Workspace, write_json, write_rows
 from pipelines.fingerprint import fingerprint
+from pipelines.lineage import read_lineage
 from pipelines.tracking import LiveCurves
+
+PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "lightning", "numpy", "pillow")
+"""Whose versions the weights may depend on."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
         curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}, exclude_none=True))
         print(epoch_line(figures, train.epochs), flush=True)
 
+    began = time.monotonic()
     try:
         done = trained(tell)
     except BaseException as error:
@@ -80,6 +90,7 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
         raise
     write_rows(workspace.curves, EpochFigures, done.curves)
     write_json(workspace.train_metrics, done.curves[-1].model_dump(exclude_none=True))
+    write_json(workspace.train_run, _run(workspace, recipe, time.monotonic() - began))
     curves.finish("FINISHED")
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -148,6 +159,22 @@ def epoch_line(figures: EpochFigures, epochs: int) -> str:
     if figures.val_accuracy is not None:
         line += f", accuracy {figures.val_accuracy:.3f}"
     return line
+
+
+def _run(workspace: Workspace, recipe: Recipe, seconds: float) -> TrainRun:
+    lineage, planned = read_lineage(workspace), plan(recipe.train)
+    settings = {name: part.model_dump(mode="json") for name, part in recipe.sections.items()}
+    return TrainRun(
+        git_commit=lineage.git_commit,
+        git_dirty=lineage.git_dirty,
+        device=torch.cuda.get_device_name() if planned.cuda else f"CPU ({platform.machine()})",
+        processes=planned.processes,
+        threads=torch.get_num_threads(),
+        seconds=round(seconds, 1),
+        python=platform.python_version(),
+        packages={name: version(name) for name in PACKAGES},
+        params={name: str(value) for name, value in _flat(settings)},
+    )
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str | float | bool]]:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report.gallery import Picture, choose, draw_shelves
+from pipelines.report.gallery import Picture, draw_shelves
 from pipelines.report.page import render_page
+from pipelines.report.shelves import choose
 from tests.made_up import evidence
 
 CHROMIUM = shutil.which("chromium")

@@ -1,4 +1,4 @@
-"""Which images are shown, and that outlines lie on the mask's border."""
+"""How images are drawn: outlines on the mask's border, maps below them, captions."""
 
 import base64
 import io
@@ -8,37 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report.gallery import SIDE, Picture, choose, draw, draw_shelves
+from pipelines.report import heat
+from pipelines.report.gallery import SIDE, Picture, draw, draw_shelves, list_shelves
+from pipelines.report.shelves import choose
 from tests.made_up import CASES, case
-
-
-def lesions(count):
-    """Dice rises with the number in the name."""
-    return [case(f"benign/{i:02}.png", tp=i, fn=50 - i) for i in range(count)]
-
-
-def names(shelf):
-    return [int(c.name) for c in shelf.cases]
-
-
-def test_best_median_and_worst_of_many():
-    best, median, worst, _ = choose(lesions(21))
-    assert names(best) == [20, 19, 18, 17]
-    assert names(median) == [11, 10, 9, 8]
-    assert names(worst) == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("count", range(14))
-def test_no_lesion_is_shown_twice_and_few_are_all_shown(count):
-    shown = [name for shelf in choose(lesions(count))[:3] for name in names(shelf)]
-    assert len(shown) == len(set(shown)) == min(count, 12)
-
-
-def test_normals_are_those_with_a_mask_the_largest_first():
-    found = [case("normal/a.png", fp=1), case("normal/b.png", fp=9, served=0)]
-    shelf = choose([*found, case("normal/c.png")])[3]
-    assert [c.name for c in shelf.cases] == ["b", "a"]
-    assert shelf.note == "2 of 3 normals got a mask from the network, 1 of them also as served"
 
 
 def test_outline_runs_along_the_border_of_the_mask():
@@ -81,14 +54,73 @@ def test_caption_and_alternative_text_tell_what_is_seen():
     none = np.zeros((10, 10), dtype=bool)
     picture = Picture(np.zeros((10, 10), np.uint8), none, ~none)
     tile = draw(CASES[5], picture)
-    assert (tile.name, tile.told) == ("normal (1)", "normal → normal (0.80), mask not served")
+    assert (tile.name, tile.told) == ("normal (1)", "normal → normal 0.80, mask not served")
     assert "Truth: no lesion. Prediction: lesion on 100.0 % of the image." in tile.svg
-    assert draw(CASES[1], picture).told == "benign → benign (0.80), Dice 0.800"
+    assert draw(CASES[1], picture).told == "benign → benign 0.80, Dice 0.800"
     assert "image &lt;i&gt;," in draw(CASES[2], picture).svg
 
 
-def test_shelves_are_drawn_in_order():
+def test_a_malignant_lesion_that_is_not_called_so_tells_its_probability_too():
+    probs = {"benign": 0.7, "malignant": 0.25, "normal": 0.05}
+    missed = case("malignant/a.png", tp=1, decision="benign", probs=probs)
     none = np.zeros((10, 10), dtype=bool)
-    picture = Picture(np.zeros((10, 10), np.uint8), none, none)
+    told = draw(missed, Picture(np.zeros((10, 10), np.uint8), none, none)).told
+    assert told == "malignant → benign 0.70, malignant 0.25, Dice 1.000"
+
+
+def test_a_map_is_stretched_over_the_whole_picture_below_the_outlines():
+    mask = np.ones((40, 60), dtype=bool)
+    ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    maps = ((heat.PROB, ramp), (heat.gate(2, 4), ramp))
+    svg = draw(CASES[0], Picture(np.zeros((40, 60), np.uint8), mask, mask, maps)).svg
+    layers = re.findall(r'<image class="layer (\w+)" width="60" height="40"', svg)
+    assert layers == ["prob", "gate2"]
+    assert svg.index("layer prob") < svg.index("layer gate2") < svg.index("outline truth")
+
+
+def test_the_colours_of_a_map_tell_its_values():
+    uri = heat.heat_uri(np.array([[0.0, 0.5, 1.0]], dtype=np.float32))
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")
+    colours = np.frombuffer(heat.palette(), np.uint8).reshape(256, 3)
+    assert [image.getpixel((x, 0)) for x in range(3)] == [tuple(colours[i]) for i in (0, 128, 255)]
+    assert (np.diff(colours.astype(float) @ (0.2126, 0.7152, 0.0722)) > 0).all()
+
+
+def test_a_large_map_is_made_smaller_by_means():
+    halves = np.repeat([[0.0, 1.0]], 256, axis=0).repeat(256, axis=1).astype(np.float32)
+    small = heat.shrunk(halves)
+    assert small.shape == (heat.SIDE // 2, heat.SIDE)
+    assert small.mean() == pytest.approx(0.5)
+
+
+def test_relative_maps_end_at_one_each_and_nothing_stays_nothing():
+    maps = np.zeros((3, 8, 8), np.float32)
+    maps[0, 4, 4], maps[1, 2, 2] = 5, 0.01
+    found = heat.relative(maps)
+    assert found.max(axis=(1, 2)).tolist() == [1, 1, 0]
+    assert found[0].argmax() == 4 * 8 + 4
+
+
+def test_shelves_are_drawn_in_order_with_the_maps_that_lie_over_them():
+    none = np.zeros((10, 10), dtype=bool)
+    maps = ((heat.EVIDENCE, np.zeros((2, 2), np.float32)),)
+    picture = Picture(np.zeros((10, 10), np.uint8), none, none, maps)
     drawn = draw_shelves(choose(CASES[:7]), {c.image: picture for c in CASES})
-    assert [len(shelf.tiles) for shelf in drawn] == [2, 1, 2, 1]
+    assert [len(shelf.tiles) for shelf in drawn] == [2, 1, 2, 1, 0, 0, 0]
+    assert [shelf.layers for shelf in drawn] == [(heat.EVIDENCE,)] * 4 + [()] * 3
+
+
+def test_without_pictures_the_captions_stay():
+    drawn, listed = (
+        draw_shelves(choose(CASES), {c.image: blank() for c in CASES}),
+        list_shelves(choose(CASES)),
+    )
+    assert [[(t.name, t.told) for t in s.tiles] for s in listed] == [
+        [(t.name, t.told) for t in s.tiles] for s in drawn
+    ]
+    assert {t.svg for s in listed for t in s.tiles} == {""}
+
+
+def blank() -> Picture:
+    none = np.zeros((10, 10), dtype=bool)
+    return Picture(np.zeros((10, 10), np.uint8), none, none)

@@ -1,0 +1,83 @@
+"""Maps as colours: a picture to lay over an image, and the words for its kind."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from hgmnet.data.resample import Prob
+
+SIDE = 128
+"""A map's longer side in the report, at most, px; the page stretches it over the picture."""
+
+_STOPS = (
+    *((0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99)),
+    *((212, 72, 66), (245, 125, 21), (250, 193, 39), (252, 255, 164)),
+)
+"""Of matplotlib's inferno: from black over red to pale yellow, each step looking as large."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A kind of map: `key` for the style sheet, `name` for people, `note` says what it shows."""
+
+    key: str
+    name: str
+    note: str
+
+
+PROB = Layer("prob", "Probability", "the fine net’s lesion probability")
+COARSE = Layer("coarse", "Coarse probability", "the coarse net’s, which gates the fine net")
+EVIDENCE = Layer(
+    "evidence",
+    "Class evidence",
+    "how much the class answer moves with each pixel, of the image’s own largest",
+)
+
+
+def gate(scale: int, cells: int) -> Layer:
+    """The gate of one scale (1 is the finest), of so many cells a side."""
+    note = f"what the gate lets through, on {cells} × {cells} cells"
+    return Layer(f"gate{scale}", f"Gate {scale}", note)
+
+
+def heat_uri(values: Prob) -> str:
+    """A map (H, W) in [0, 1] as the address of a PNG within the page."""
+    shades = np.rint(255 * np.clip(shrunk(values), 0, 1)).astype(np.uint8)
+    picture = Image.fromarray(shades, "L").convert("P")
+    picture.putpalette(palette())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def gradient() -> str:
+    """The colours from 0 to 1 as the stops of a CSS gradient."""
+    return ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in _STOPS)
+
+
+def relative(maps: Prob) -> Prob:
+    """Maps (B, H, W) not below 0, each smoothed a little and divided by its own largest value."""
+    smooth = gaussian_filter(maps, sigma=(0, 1, 1))
+    top = smooth.max(axis=(1, 2), keepdims=True)
+    return np.asarray(smooth / np.where(top > 0, top, 1), dtype=np.float32)
+
+
+def shrunk(values: Prob) -> Prob:
+    """A map whose longer side is `SIDE` px at most; means of the cells that become one."""
+    height, width = values.shape
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.BOX))
+
+
+def palette() -> bytes:
+    """256 colours, three bytes each, from 0 to 1."""
+    at = np.linspace(0, 1, 256)
+    stops = np.linspace(0, 1, len(_STOPS))
+    channels = [np.interp(at, stops, shade) for shade in zip(*_STOPS, strict=True)]
+    return np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes()
