@@ -172,5 +172,7 @@ def test_log_odds_do_not_change_with_what_all_logits_share():
     weights[0] = 2
     square = np.full((1, 1, 1), 255, np.uint8)
     one = evidence(Linear(weights, coarse=False), spec(), square)
-    assert evidence(Linear(weights + 5, coarse=False), spec(), square) == pytest.approx(one, rel=1e-4)
+    assert evidence(Linear(weights + 5, coarse=False), spec(), square) == pytest.approx(
+        one, rel=1e-4
+    )
     assert one.item() == pytest.approx(2.0)
