@@ -30,7 +30,10 @@ def refer_bound(
     count = int(share * len(uncertain) + 1e-9)
     if not 0 < count < len(uncertain):
         return None
-    draws = GroupBootstrap(groups, _DRAWS, seed=0).resamples()
+    blocks = GroupBootstrap(groups, _DRAWS, seed=0).weights()
+    draws = (
+        np.flatnonzero(often).repeat(often[often > 0].astype(int)) for w in blocks for often in w
+    )
     gains = [errors[rows].mean() - risk_area(uncertain[rows], errors[rows]) for rows in draws]
     if np.percentile(gains, 5) <= 0:
         return None

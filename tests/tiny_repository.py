@@ -12,7 +12,7 @@ from hgmnet.drift import Profile, summarise
 from hgmnet.figure import Figure
 from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec
+from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty
 from pipelines.artifacts import (
     CheckResult,
     ClauseResult,
@@ -78,6 +78,7 @@ def make_model(workspace: Workspace, seed: int) -> None:
         malignant_threshold=0.4,
         normal_means_no_mask=False,
         mirror=True,
+        uncertainty=Uncertainty(class_entropy=(0.0, 1.0), refer_above=0.1),
     )
     save_operating(workspace.model, operating)
     grey = summarise([80.0, 90.0, 100.0], ["a", "b", "c"])

@@ -71,6 +71,8 @@ def test_it_says_what_the_predictor_says(loaded, images, expected):
         assert [row[f"prob_{c}"] for c in CLASSES] == pytest.approx(list(finding.probs.values()))
         np.testing.assert_array_equal(mask_of(row["mask_png"]), finding.mask * np.uint8(255))
         assert row["lesion_area"] == finding.lesion_area > 0
+        assert row["uncertainty"] == pytest.approx(finding.uncertainty)
+        assert row["refer"] == finding.refer
         assert tuple(row[["left", "top", "right", "bottom"]]) == finding.box
 
 
@@ -117,7 +119,7 @@ def test_over_http(saved, loaded, images, expected):
     good = client.post("/invocations", json={"dataframe_records": [{"image": text}]})
     assert good.status_code == 200
     (row,) = good.json()["predictions"]
-    assert row["decision"] == expected[0].decision
+    assert (row["decision"], row["refer"]) == (expected[0].decision, expected[0].refer)
     assert mask_of(row["mask_png"]).shape == expected[0].mask.shape
 
     broken = base64.b64encode(b"no image").decode()

@@ -8,7 +8,15 @@ from small_repository import make_repository, put_model
 from hgmnet.drift import DriftReport, Profile
 from hgmnet.metrics import known
 from hgmnet.models.spec import PROFILE, load_operating
-from pipelines.artifacts import Evaluation, GateResult, read_json, read_table
+from pipelines.artifacts import (
+    Certainty,
+    Consistency,
+    Evaluation,
+    GateResult,
+    MaskCurve,
+    read_json,
+    read_table,
+)
 from pipelines.stages import calibrate, evaluate, gate, report
 
 ALONE = {"coarse": False, "gate": "none"}
@@ -32,6 +40,35 @@ def stages(root, **model):
     gate.run(root, params.data, params.gate, params.registry)
     report.run(root, params.data)
     return space
+
+
+def check_certainty(space, evaluation: Evaluation, *, masks: bool, classes: bool) -> None:
+    """What is told of certainty, of the mask's curve and of the rules fits the figures."""
+    row = read_table(space.per_image)[0]
+    assert (row["mask_disagreement"] != "", row["class_entropy"] != "") == (masks, classes)
+    assert 0 <= float(row["uncertainty"]) <= 1
+    told = read_json(space.certainty, Certainty)
+    assert told.points[0].figures
+    for name, figure in told.points[0].figures.items():
+        assert figure == evaluation.test[name]
+    assert ("mask_disagreement" in told.risk_areas, "class_entropy" in told.risk_areas) == (
+        masks,
+        classes,
+    )
+    curve = read_json(space.mask_curve, MaskCurve)
+    assert (curve.chosen is not None, len(curve.points) > 0) == (masks, masks)
+    point = load_operating(space.model)
+    if curve.chosen:
+        assert (curve.chosen.mask_threshold, curve.chosen.min_area) == (
+            point.mask_threshold,
+            point.min_area,
+        )
+    rules = read_json(space.consistency, Consistency).rules
+    assert len(rules) == (4 if masks and classes else 0)
+    for rule in rules:
+        on = (rule.normal_means_no_mask, rule.no_mask_means_normal)
+        if on == (point.normal_means_no_mask, point.no_mask_means_normal):
+            assert rule.figures == {name: evaluation.test[name] for name in rule.figures}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +105,7 @@ def test_only_what_is_learnt_is_measured_judged_and_shown(tmp_path, model, masks
     assert (row["tp"] != "") == masks
     assert (row["prob_benign"] != "") == classes
     assert (row["decision"] == "unclassified") != classes
+    check_certainty(space, evaluation, masks=masks, classes=classes)
     columns = set(read_json(space.model / PROFILE, Profile).columns)
     assert ("lesion_area" in columns, "confidence" in columns) == (masks, classes)
     drift = read_json(space.evaluation_drift, DriftReport)
