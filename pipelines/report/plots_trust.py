@@ -67,21 +67,29 @@ def coverage_plots(certainty: Certainty | None) -> tuple[Plot, ...]:
 
 
 def mask_plots(curve: MaskCurve | None) -> tuple[Plot, ...]:
-    """What the mask threshold and the minimum area were chosen from, on val."""
-    if curve is None or not curve.points:
+    """What the mask threshold and the minimum area were chosen from, on val; none without both."""
+    dots = [dot for point in curve.points if (dot := _dot(point))] if curve else []
+    chosen = _dot(curve.chosen) if curve and curve.chosen else None
+    if not dots or chosen is None:
         return ()
     chart = Chart(
         "Mask operating points on val", unit("normals with a false lesion"), unit("lesion Dice")
     )
-    chart.points([(p.normal_fp_rate, p.lesion_dice, _setting(p)) for p in curve.points], "c1")
-    best = curve.chosen
-    chart.points([(best.normal_fp_rate, best.lesion_dice, _setting(best))], "c2")
+    chart.points(dots, "c1")
+    chart.points([chosen], "c2")
     chart.legend("looked at", "c1").legend("chosen", "c2")
     caption = (
-        f"Chosen: {_setting(best)}, with lesion Dice {best.lesion_dice:.3f} and "
-        f"{best.normal_fp_rate:.1%} of normals with a false lesion on val."
+        f"Chosen: {chosen[2]}, with lesion Dice {chosen[1]:.3f} and {chosen[0]:.1%} of normals "
+        "with a false lesion on val, as served."
     )
     return (Plot("Mask operating points on val", chart.svg(), caption),)
+
+
+def _dot(point: MaskPoint) -> tuple[float, float, str] | None:
+    """Where a point lies, and what it is; None where val lacks lesions or normals."""
+    if point.normal_fp_rate is None or point.lesion_dice is None:
+        return None
+    return point.normal_fp_rate, point.lesion_dice, _setting(point)
 
 
 def _setting(point: MaskPoint) -> str:
