@@ -1,11 +1,14 @@
 """Charts of how far answers can be trusted: class evidence, coverage, mask operating points."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipelines.artifacts import Certainty, MaskCurve, MaskPoint
 from pipelines.report.evidence import Case
 from pipelines.report.plots import DOTS, STYLES, Plot
-from pipelines.report.svg import Axis, Chart, unit
+from pipelines.report.svg import Chart, decades, unit
+
+TITLE = "Class evidence inside the lesion"
 
 
 def evidence_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
@@ -17,10 +20,10 @@ def evidence_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
     ]
     if not told:
         return ()
-    ticks = (0.0, 20.0, 40.0, 60.0, 80.0, 100.0)
-    x = Axis("lesion’s share of the image, % (chance)", 0, 100, ticks)
-    chart = Chart("Class evidence inside the lesion", x, Axis("evidence inside, %", 0, 100, ticks))
-    chart.line([(0, 0), (100, 100)], "chance", "chance")
+    known = [share for _, *shares in told for share in shares if share > 0]
+    x = decades("lesion’s share of the image, % (chance)", known)
+    chart = Chart(TITLE, x, replace(x, label="evidence inside, %"))
+    chart.line([(x.low, x.low), (x.high, x.high)], "chance", "chance")
     for label, style in zip(sorted({case.label for case, *_ in told}), DOTS, strict=False):
         dots = [
             (at, inside, f"{case.name}: {inside:.0f} % inside, {at:.0f} % by chance")
@@ -32,7 +35,7 @@ def evidence_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
     caption = (
         f"{len(told)} lesions; in {below} of them no more evidence lies inside than by chance."
     )
-    return (Plot("Class evidence inside the lesion", chart.svg(), caption),)
+    return (Plot(TITLE, chart.svg(), caption),)
 
 
 def coverage_plots(certainty: Certainty | None) -> tuple[Plot, ...]:

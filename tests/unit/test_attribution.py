@@ -40,15 +40,21 @@ def network(of: Spec) -> HGMNet:
 
 
 class Linear(nn.Module):
-    """Class logits that are weighted sums of the pixels; the coarse map is the image itself."""
+    """Class logits that are weighted sums of the pixels, times the coarse map if there is one.
+
+    The map is the pixels' own sigmoid.
+    """
 
     def __init__(self, weights, *, coarse):
         super().__init__()
         self.weights = nn.Parameter(torch.tensor(weights, dtype=torch.float32))
         self.model = spec(coarse=coarse, **({} if coarse else {"gate": "none"})).model
 
-    def forward(self, image, coarse_mask_prob=None):
-        seen = image if coarse_mask_prob is None else image * coarse_mask_prob
+    def forward(self, image):
+        seen = image
+        if self.model.coarse:
+            prob = image.sigmoid()
+            seen = image * (prob.detach() if self.model.detach_coarse else prob)
         logits = torch.einsum("bxhw,chw->bc", seen, self.weights)
         return Prediction(image, image, logits, (), ())
 
@@ -69,8 +75,11 @@ def test_evidence_goes_through_the_coarse_map_though_training_does_not():
     x = (143 / 255 - 0.4) / 0.2
     p = 1 / (1 + np.exp(-x))
     expected = 3 * (p + x * p * (1 - p))  # d(x sigmoid(x)) / dx
-    moved = evidence(Linear(weights, coarse=True), spec(), square)
+    net = Linear(weights, coarse=True)
+    assert net.model.detach_coarse
+    moved = evidence(net, spec(), square)
     assert moved.item() == pytest.approx(expected, rel=1e-4)
+    assert net.model.detach_coarse
 
 
 def test_evidence_of_a_network_agrees_with_differences():
