@@ -56,13 +56,7 @@ def opened(number: int | None, openings: int) -> str:
     by_now = f"opened {openings} time{'s' * (openings != 1)} so far"
     if number is None:
         return f"{by_now}, not for this model"
-    return f"{ordinal(number)} opening of this test split; {by_now}"
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 11th, ..."""
-    teen = number % 100 in {11, 12, 13}
-    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+    return f"{wording.ordinal(number)} opening of this test split; {by_now}"
 
 
 def rejection(gate: GateResult, run_id: str, report: Path) -> str:

@@ -10,10 +10,10 @@ from mlflow.exceptions import MlflowException
 
 import hgmnet
 from hgmnet.errors import ConfigError
-from pipelines import summary
 from pipelines.artifacts import Workspace, read_table
 from pipelines.registry.decision import Decision
 from pipelines.registry.store import Store, fluent_calls_to
+from pipelines.report import wording
 
 CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
 """The version that passed its gates and waits, the one that serves, and the last one that a person
@@ -135,7 +135,7 @@ def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVe
 
 def _description(opening: int | None) -> str | None:
     """What MLflow's page says of the version; a person may change it."""
-    return None if opening is None else f"{summary.ordinal(opening)} opening of this test split"
+    return None if opening is None else f"{wording.ordinal(opening)} opening of this test split"
 
 
 def _ensure_model(store: Store, name: str, data: str) -> None:

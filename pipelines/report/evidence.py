@@ -8,9 +8,11 @@ from hgmnet.figure import Figure
 from hgmnet.models.spec import Operating, Spec
 from pipelines.artifacts import (
     Certainty,
+    Consistency,
     Evaluation,
     GateResult,
     MaskCurve,
+    OpeningNumber,
     Subgroups,
     ValidationReport,
     Workspace,
@@ -75,7 +77,7 @@ class Case:
 class Evidence:
     """Everything that a report tells; `curves` holds a mapping of column to figure an epoch.
 
-    `subgroups`, `certainty`, `mask_curve`: None where the stage before did not write them.
+    `subgroups` and what follows: None where the stage before did not write them.
     """
 
     validation: ValidationReport
@@ -91,6 +93,8 @@ class Evidence:
     subgroups: Subgroups | None = None
     certainty: Certainty | None = None
     mask_curve: MaskCurve | None = None
+    consistency: Consistency | None = None
+    opening: OpeningNumber | None = None
 
     @property
     def split(self) -> str:
@@ -128,6 +132,8 @@ def read_evidence(space: Workspace, spec: Spec, operating: Operating, identity: 
         subgroups=read_if_there(space.subgroups, Subgroups),
         certainty=read_if_there(space.certainty, Certainty),
         mask_curve=read_if_there(space.mask_curve, MaskCurve),
+        consistency=read_if_there(space.consistency, Consistency),
+        opening=read_if_there(space.opening, OpeningNumber),
     )
 
 

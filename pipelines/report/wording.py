@@ -317,3 +317,15 @@ def baselines(evidence: Evidence, metric: str) -> tuple[tuple[str, Figure], ...]
 def paper(evidence: Evidence, metric: str) -> float | None:
     """The published figure, where the data set is the published one."""
     return PAPER.get(metric) if evidence.evaluation.data == "busi" else None
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 11th, ..."""
+    teen = number % 100 in {11, 12, 13}
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def opening(evidence: Evidence) -> str:
+    """Which opening of the test split these figures come from; empty where it was not opened."""
+    number = evidence.opening.number if evidence.opening else None
+    return "" if number is None else f"{ordinal(number)} opening of this test split"
