@@ -62,7 +62,7 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
     shares = attribution.shares(predictor.network, predictor.spec, store, judged)
-    rows = [look.row | _cells(shares[str(look.row["image"])]) for look in found]
+    rows = [{**look.row, **_cells(shares[str(look.row["image"])])} for look in found]
     write_table(workspace.per_image, [*columns(data.classes), *attribution.COLUMNS], rows)
     leading = [look.facts for look in found if look.row["split"] == splits[-1]]
     write_json(workspace.evaluation_drift, _drift(workspace, predictor, leading, splits[-1]))
@@ -95,10 +95,9 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
             baselines=plain,
         ),
     )
-    shown = table[table["split"] == splits[-1]]
     refer_above = predictor.operating.uncertainty.refer_above
-    write_json(workspace.certainty, certainty(shown, data, evaluate, model, refer_above))
-    write_json(workspace.consistency, consistency(shown, data, evaluate, model))
+    write_json(workspace.certainty, certainty(leads, data, evaluate, model, refer_above))
+    write_json(workspace.consistency, consistency(leads, data, evaluate, model))
 
 
 class Finder(Protocol):

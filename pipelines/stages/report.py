@@ -73,7 +73,10 @@ def _maps(
         moved = attribution.evidence(predictor.network, spec, square)
         found.append((heat.EVIDENCE, heat.relative(moved)))
     return [
-        tuple((layer, cropped(values[i], *image.shape, spec)) for layer, values in found)
+        tuple(
+            (layer, cropped(values[i], image.shape[0], image.shape[1], spec))
+            for layer, values in found
+        )
         for i, image in enumerate(images)
     ]
 
