@@ -57,9 +57,9 @@ def main() -> None:
         f"{len(rows)} images in {rows['group'].nunique()} groups, {lesions} of them with a lesion"
     )
     measured = partial(figures, classes=CLASSES, draws=args.draws, seed=0, model=params.model)
-    sets = partial(_sets, rows, measured, args.sets)
-    by_dice = {dice: sets(dice, 0.9) for dice in DICE}
-    by_accuracy = {accuracy: sets(0.8, accuracy) for accuracy in ACCURACY}
+    tables = partial(_tables, rows, args.sets)
+    by_dice = {d: [_overlap(table, measured) for table in tables(d, 0.9)] for d in DICE}
+    by_accuracy = {a: [_classes(table, measured) for table in tables(0.8, a)] for a in ACCURACY}
     for profile in args.profiles:
         checks = load_params(profile).gate.checks
         print(f"\nPassed the gate of profiles/{profile.name}, %:\n")
@@ -71,10 +71,11 @@ def main() -> None:
     print(f"\n{args.sets} test sets a cell, {time.perf_counter() - start:.0f} s")
 
 
-def _sets(rows: pd.DataFrame, measured: Measured, count: int, dice: float, accuracy: float) -> Sets:
-    """The figures of `count` test sets of a model of this quality."""
+def _tables(rows: pd.DataFrame, count: int, dice: float, accuracy: float) -> Iterator[pd.DataFrame]:
+    """Test sets of a model of this quality."""
     generator = np.random.default_rng([round(dice * 10_000), round(accuracy * 10_000)])
-    return [_figures(_table(rows, dice, accuracy, generator), measured) for _ in range(count)]
+    for _ in range(count):
+        yield _table(rows, dice, accuracy, generator)
 
 
 def _table(
@@ -110,19 +111,21 @@ def _dice(uniform: Floats, mean: float) -> Floats:
     return np.where(uniform < MISSED, 0, beta.ppf(share, hit * SPREAD, (1 - hit) * SPREAD))
 
 
-def _figures(table: pd.DataFrame, measured: Measured) -> Figures:
-    few = table[table["label"] != "normal"].iloc[:FEW]
-    part = measured(few, only=("lesion_dice",))
-    names = ("lesion_dice", "accuracy", "sensitivity_malignant")
+def _overlap(table: pd.DataFrame, measured: Measured) -> Figures:
+    only = ("lesion_dice",)
+    part = measured(table[table["label"] != "normal"].iloc[:FEW], only=only)
     subgroup = Subgroup(column=SUBGROUP.column, value=SUBGROUP.value, figures=part)
-    return Figures(measured(table, only=names), (subgroup,))
+    return Figures(measured(table, only=only), (subgroup,))
+
+
+def _classes(table: pd.DataFrame, measured: Measured) -> Figures:
+    return Figures(measured(table, only=("accuracy", "sensitivity_malignant")), ())
 
 
 def _joined(by_dice: Sets, by_accuracy: Sets) -> Sets:
-    """Lesion Dice of the first, the rest of the second: they are drawn independently."""
+    """Masks of the first, classes of the second: they are drawn independently."""
     pairs = zip(by_dice, by_accuracy, strict=True)
-    dice = "lesion_dice"
-    return [Figures({**(b.all or {}), dice: (a.all or {})[dice]}, a.subgroups) for a, b in pairs]
+    return [Figures({**(a.all or {}), **(b.all or {})}, a.subgroups) for a, b in pairs]
 
 
 def _share(checks: Sequence[Check], sets: Sets) -> str:
