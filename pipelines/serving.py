@@ -82,7 +82,7 @@ def signature(classes: Sequence[str]) -> ModelSignature:
         ColSpec("string", "model_sha256"),
         ColSpec("string", "error"),
     ]
-    return ModelSignature(Schema([ColSpec("binary", IMAGE)]), Schema(outputs))
+    return ModelSignature(Schema([ColSpec("binary", IMAGE)]), Schema(list(outputs)))
 
 
 def _optional(kind: str, *names: str) -> list[ColSpec]:
