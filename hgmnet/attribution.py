@@ -139,7 +139,7 @@ def figures(table: pd.DataFrame, draws: int, seed: int) -> dict[str, Figure]:
 
 @contextmanager
 def _undetached(network: HGMNet) -> Iterator[None]:
-    """Let gradients through the coarse map meanwhile; a second pass would cost half again."""
+    """Let gradients through the coarse map meanwhile."""
     before = network.model
     network.model = before.model_copy(update={"detach_coarse": False})
     try:

@@ -21,7 +21,7 @@ from hgmnet.scores import (
     MacroF1,
     brier,
 )
-from hgmnet.statistics import GroupBootstrap, Mean, Ratio, Statistic
+from hgmnet.statistics import GroupBootstrap, Mean, Paired, Ratio, Statistic, paired, whole
 from hgmnet.surfaces import apart
 
 MASKS = ("", "coarse_", "served_")
@@ -84,9 +84,7 @@ def figures(
         only: names of figures; empty: all.
     """
     found: dict[str, Figure] = {}
-    tasks = list(_segmentation(table, coarse=model.coarse)) if model.segments else []
-    tasks += _classification(table, classes) if model.classifies else ()
-    for name, part, proportion, statistic in tasks:
+    for name, part, proportion, statistic in _tasks(table, classes, model):
         if only and name not in only:
             continue
         bootstrap = GroupBootstrap(part["group"].tolist(), draws, seed)
@@ -94,8 +92,46 @@ def figures(
     return found
 
 
+def compare(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    classes: Sequence[str],
+    draws: int,
+    seed: int,
+    *,
+    model: Model,
+) -> dict[str, Paired]:
+    """Every figure of two models on the same images, and its paired difference.
+
+    Figures whose images the models themselves choose (`pixel_precision`), and those that can't be
+    computed for both, are left out.
+
+    Args:
+        before: rows of per_image.csv.
+        after: of the other model, of the same images in the same order.
+        classes: their names.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+        model: what both learn.
+    """
+    tables = (table.reset_index(drop=True) for table in (before, after))
+    both = [_tasks(table, classes, model) for table in tables]
+    found: dict[str, Paired] = {}
+    for (name, part, _, one), (_, others, _, other) in zip(*both, strict=True):
+        n = len(part)
+        comparable = n and part.index.equals(others.index)
+        if comparable and np.isfinite([whole(one, n), whole(other, n)]).all():
+            found[name] = paired(part["group"].astype(str).tolist(), one, other, draws, seed)
+    return found
+
+
 Task = tuple[str, pd.DataFrame, bool, Statistic]
 """A figure's name, the rows it is of, whether it is a proportion, and the statistic."""
+
+
+def _tasks(table: pd.DataFrame, classes: Sequence[str], model: Model) -> list[Task]:
+    tasks = list(_segmentation(table, coarse=model.coarse)) if model.segments else []
+    return tasks + (list(_classification(table, classes)) if model.classifies else [])
 
 
 def _mask_columns(finding: Finding, truth: Mask, *, coarse: bool) -> dict[str, int | float]:

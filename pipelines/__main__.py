@@ -107,7 +107,28 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     for name, does in STAGES.items():
         stage = commands.add_parser(name, help=f"stage: {does}", description=does)
         stage.set_defaults(run=partial(_run_stage, name))
+        if name == "report":
+            _offer_comparison(stage)
     return parser
+
+
+def _offer_comparison(stage: argparse.ArgumentParser) -> None:
+    """`report --compare A B` is a command: it leaves what the stage writes alone."""
+    stage.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="two versions (number, alias, or a folder or file with per_image.csv), side by side: "
+        "writes reports/compare/index.html instead",
+    )
+    stage.set_defaults(run=_report)
+
+
+def _report(root: Path, args: argparse.Namespace) -> None:
+    if args.compare is None:
+        _run_stage("report", root, args)
+    else:
+        importlib.import_module("pipelines.commands.compare").run(root, args)
 
 
 def _run_stage(name: str, root: Path, _: argparse.Namespace) -> None:

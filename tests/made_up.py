@@ -9,10 +9,16 @@ from hgmnet.drift import DriftReport, Shift
 from hgmnet.figure import Figure
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from pipelines.artifacts import (
+    Certainty,
     CheckResult,
+    CoveragePoint,
     Evaluation,
     FailedExpectation,
     GateResult,
+    MaskCurve,
+    MaskPoint,
+    Subgroup,
+    Subgroups,
     TrainRun,
     ValidationReport,
 )
@@ -167,6 +173,36 @@ def provenance(**changes) -> Provenance:
         ),
     }
     return Provenance(**(facts | changes))
+
+
+def subgroups() -> Subgroups:
+    """Small lesions, few and hard; large ones, many and easy."""
+    few = Figure(value=0.5, low=0.3, high=0.7, n=29, groups=20)
+    many = Figure(value=0.9, low=0.85, high=0.95, n=30, groups=30)
+    found = {"small": few, "large": many}
+    groups = tuple(
+        Subgroup(column="lesion_size", value=name, figures={"lesion_dice": one})
+        for name, one in found.items()
+    )
+    return Subgroups(data="phantom", test_sha="7e57" * 16, split="test", groups=groups)
+
+
+def certainty() -> Certainty:
+    """Accuracy falls as less certain images come in."""
+    points = tuple(
+        CoveragePoint(share=share, figures={"accuracy": figure(1.1 - share / 4)})
+        for share in (0.5, 1.0)
+    )
+    return Certainty(data="phantom", split="test", refer_above=0.4, referred=0.125, points=points)
+
+
+def mask_curve() -> MaskCurve:
+    """Two thresholds, the lower one chosen."""
+    low, high = (
+        MaskPoint(mask_threshold=at, min_area=0.005, lesion_dice=0.8, normal_fp_rate=0.9 - at)
+        for at in (0.4, 0.6)
+    )
+    return MaskCurve(points=(low, high), chosen=low)
 
 
 def drift(data: str, *columns: str, beyond: tuple[str, ...] = ()) -> DriftReport:

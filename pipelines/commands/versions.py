@@ -1,16 +1,12 @@
 """`hgmnet versions`: what is registered, what each version reached, and which one serves."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-
-    from pipelines.registry.store import Store
-
-_FIGURES = ("test/lesion_dice", "test/accuracy")
+    from pipelines.registry.versions import Registered
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,19 +31,19 @@ def run(root: Path, args: argparse.Namespace) -> None:
         if args.delete:
             delete(store, name, args.delete)
             print(f"{name} version {args.delete} is deleted; its runs stay.")
-        lines = list(_lines(store, list_versions(store, name)))
+        lines = list(_lines(list_versions(store, name)))
     print(f"{name}\n")
     print("\n".join(lines) if lines else "no version yet; `dvc repro` registers one that passes")
 
 
-def _lines(store: "Store", versions: "dict[ModelVersion, tuple[str, ...]]") -> Iterator[str]:
+def _lines(versions: "Sequence[Registered]") -> Iterator[str]:
     if versions:
         yield "version  gate       lesion Dice  accuracy  commit   aliases"
-    for version, aliases in versions.items():
-        tags = version.tags
-        found = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
-        dice, accuracy = (f"{found[name]:.3f}" if name in found else "–" for name in _FIGURES)
+    for one in versions:
+        dice, accuracy = (
+            "–" if value is None else f"{value:.3f}" for value in (one.lesion_dice, one.accuracy)
+        )
         yield (
-            f"{version.version:>7}  {tags.get('hgmnet.gate', '–'):<11}{dice:>11}{accuracy:>10}  "
-            f"{tags.get('hgmnet.git_commit', '–')[:7]:<9}{', '.join(aliases)}"
+            f"{one.number:>7}  {one.gate:<11}{dice:>11}{accuracy:>10}  {one.commit:<9}"
+            f"{', '.join(one.aliases)}"
         ).rstrip()

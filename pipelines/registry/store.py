@@ -20,6 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from hgmnet.errors import ConfigError
 
 T = TypeVar("T")
+STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
+"""What a store that is down, or half there, raises."""
 SQLITE = "sqlite:///"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _CREATION_S = 60.0

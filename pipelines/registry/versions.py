@@ -1,6 +1,8 @@
 """Registered versions: one a model, verified in a fresh process before an alias points at it."""
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -83,16 +85,36 @@ def withdraw(store: Store, name: str, decision: Decision, run_id: str) -> str | 
     return number
 
 
-def list_versions(store: Store, name: str) -> dict[ModelVersion, tuple[str, ...]]:
-    """Every version, newest first, with its aliases; empty where there is no such model."""
+@dataclass(frozen=True)
+class Registered:
+    """A version as it stands; the figures are those on the test split, None where it has none."""
+
+    number: str
+    gate: str
+    commit: str
+    aliases: tuple[str, ...]
+    lesion_dice: float | None
+    accuracy: float | None
+
+
+def list_versions(store: Store, name: str) -> list[Registered]:
+    """Every version, newest first; none where there is no such model."""
     newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
-    held = store.client.get_registered_model(name).aliases if newest else {}
-    return {
-        version: tuple(
-            sorted(a for a, number in held.items() if str(number) == str(version.version))
-        )
-        for version in newest
-    }
+    aliases = store.client.get_registered_model(name).aliases if newest else {}
+    return [_registered(store, version, aliases) for version in newest]
+
+
+def _registered(store: Store, version: ModelVersion, aliases: Mapping[str, str]) -> Registered:
+    number, tags = str(version.version), version.tags
+    figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
+    return Registered(
+        number=number,
+        gate=tags.get("hgmnet.gate", "–"),
+        commit=tags.get("hgmnet.git_commit", "–")[:7],
+        aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
+        lesion_dice=figures.get("test/lesion_dice"),
+        accuracy=figures.get("test/accuracy"),
+    )
 
 
 def delete(store: Store, name: str, number: str) -> None:
@@ -101,7 +123,7 @@ def delete(store: Store, name: str, number: str) -> None:
     Raises:
         ConfigError: there is no such version, or it has an alias.
     """
-    held = {str(v.version): aliases for v, aliases in list_versions(store, name).items()}
+    held = {version.number: version.aliases for version in list_versions(store, name)}
     if number not in held:
         raise ConfigError(f"{name} has no version {number}; there are: {', '.join(held) or 'none'}")
     if held[number]:

@@ -80,4 +80,4 @@ def palette() -> bytes:
     at = np.linspace(0, 1, 256)
     stops = np.linspace(0, 1, len(_STOPS))
     channels = [np.interp(at, stops, shade) for shade in zip(*_STOPS, strict=True)]
-    return bytes(np.rint(np.stack(channels, axis=1)).astype(np.uint8))
+    return bytes(np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes())

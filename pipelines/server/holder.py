@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from hgmnet.answers import Value
 from hgmnet.errors import HgmnetError
 from hgmnet.inference import Predictor
 from pipelines.registry.champion import standing
 from pipelines.registry.fetch import fetch_model
-from pipelines.registry.store import Store
+from pipelines.registry.store import STORE_ERRORS, Store
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Holder:
                 try:
                     self.served = look() or self.served
                     self.fault = ""
-                except (HgmnetError, MlflowException, SQLAlchemyError, OSError) as error:
+                except (HgmnetError, *STORE_ERRORS) as error:
                     self.fault = str(error).strip().split("\n")[0]
 
         thread = threading.Thread(target=work, daemon=True)

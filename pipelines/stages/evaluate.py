@@ -174,8 +174,8 @@ def _drift(
     )
 
 
-def _cells(share: attribution.Share | None) -> dict[str, float]:
-    return {} if share is None else share.row
+def _cells(share: attribution.Share | None) -> dict[str, str | int | float]:
+    return {} if share is None else dict(share.row)
 
 
 def _image(raw: Path, entry: Entry) -> Grey:

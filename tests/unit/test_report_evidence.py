@@ -2,10 +2,13 @@
 
 import pytest
 
+from hgmnet.data.duplicates import Pair
+from hgmnet.data.split import Row
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import Workspace, write_json, write_table
+from pipelines.artifacts import Workspace, write_json, write_rows, write_table
 from pipelines.report.evidence import read_evidence
-from tests.made_up import evidence
+from pipelines.report.provenance import duration
+from tests.made_up import certainty, evidence, mask_curve, subgroups
 
 ROW = {
     "image": "benign/benign (1).png",
@@ -61,6 +64,54 @@ def test_the_leading_split_is_test_where_it_was_opened():
     made, closed = evidence(), evidence(status="not judged")
     assert (made.split, len(made.shown), made.figures) == ("test", 7, made.evaluation.test)
     assert (closed.split, len(closed.shown), closed.figures) == ("val", 1, closed.evaluation.val)
+
+
+def test_evidence_of_an_image_is_read_where_it_was_measured(workspace):
+    (case,) = read(workspace).cases
+    assert (case.evidence_inside, case.evidence_chance) == (None, None)
+    told = {"evidence_inside": 0.4, "evidence_chance": 0.05}
+    write_table(workspace.per_image, [*ROW, *told], [ROW | told])
+    (case,) = read(workspace).cases
+    assert (case.evidence_inside, case.evidence_chance) == (0.4, 0.05)
+
+
+def test_what_is_not_there_is_none_and_what_is_damaged_an_error(workspace):
+    bare = read(workspace)
+    assert (bare.subgroups, bare.certainty, bare.mask_curve) == (None, None, None)
+    assert bare.provenance.copies is bare.provenance.lock_id is bare.provenance.run is None
+    write_json(workspace.subgroups, subgroups())
+    write_json(workspace.certainty, certainty())
+    write_json(workspace.mask_curve, mask_curve())
+    told = read(workspace)
+    assert told.subgroups == subgroups()
+    assert told.certainty == certainty()
+    assert told.mask_curve == mask_curve()
+    workspace.certainty.write_text("{}")
+    with pytest.raises(InvalidDataError, match=r"certainty\.json is no Certainty"):
+        read(workspace)
+
+
+def test_provenance_counts_pairs_groups_and_sides(workspace):
+    pairs = [
+        Pair(first="a", second="b", kind=kind, score=0, agreement=1, transform="identity")
+        for kind in ("copy", "scene", "scene")
+    ]
+    write_rows(workspace.pairs, Pair, pairs)
+    sides = [("g", "train"), ("g", "train"), ("h", "test"), ("h", "excluded"), ("i", "val")]
+    rows = [
+        Row(pixel_sha256=str(i), name="n", label="benign", group=g, status=s, reason="why")
+        for i, (g, s) in enumerate(sides)
+    ]
+    write_rows(workspace.split_csv, Row, rows)
+    found = read(workspace).provenance
+    assert (found.copies, found.scenes, found.groups, found.grouped) == (1, 2, 2, 4)
+    assert found.sides["benign", "train"] == 2
+    assert found.excluded == {"why": 1}
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(84.2, "84 s"), (241.3, "4 min"), (20_000, "5.6 h")])
+def test_a_duration_is_in_the_unit_that_one_would_say(seconds, said):
+    assert duration(seconds) == said
 
 
 @pytest.mark.parametrize("name", ["validation", "metrics", "gate", "per_image", "curves"])

@@ -3,16 +3,29 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipelines.report import wording
-from pipelines.report.gallery import Picture, draw_shelves
+from hgmnet.figure import Figure
+from pipelines.artifacts import LabelConflict
+from pipelines.report import claim, heat, wording
+from pipelines.report.gallery import Picture, draw_shelves, list_shelves
 from pipelines.report.model_card import render_model_card
 from pipelines.report.page import render_page
 from pipelines.report.shelves import choose
-from tests.made_up import check, drift, evidence, verdict
+from tests.made_up import (
+    certainty,
+    check,
+    drift,
+    evidence,
+    figure,
+    mask_curve,
+    provenance,
+    subgroups,
+    verdict,
+)
 
 STATUSES = ("passed", "failed", "not judged")
 
@@ -179,6 +192,153 @@ def test_the_limits_and_the_lineage_are_in_both():
         for part in (*wording.LIMITS, made.identity, made.spec.fingerprint, "7e57" * 16):
             assert part in told
         assert "a reconstruction from the abstract" in told
+
+
+def test_files_that_are_not_there_leave_their_sections_out_with_a_line():
+    text = Text(page(evidence())).text
+    for said in (
+        "Left out: reports/evaluation/subgroups.json is not there.",
+        "Coverage is left out: reports/evaluation/certainty.json is not there.",
+        "operating points are left out: reports/calibration/mask_curve.json is not there.",
+        "The shortcut check is left out",
+    ):
+        assert said in text
+    bare = evidence(provenance=provenance(run=None, copies=None, sides={}, lock_id=None))
+    told = Text(page(bare))
+    assert told.open == []
+    assert "Training run not available: reports/train/run.json is not there" in told.text
+    assert "Split lock not available" in told.text
+    assert "Likeness" not in told.text
+
+
+def test_sections_of_files_that_are_there():
+    made = evidence(subgroups=subgroups(), certainty=certainty(), mask_curve=mask_curve())
+    html = page(made)
+    text = Text(html).text
+    assert "is left out: reports" not in text
+    assert "Left out: reports" not in text
+    assert "By lesion size" in text
+    row = re.search(r'<th scope="row">small</th>(.*?)</tr>', html, re.DOTALL)[1]
+    assert "0.500" in row
+    assert "n &lt; 30" in row
+    row = re.search(r'<th scope="row">large</th>(.*?)</tr>', html, re.DOTALL)[1]
+    assert "0.900" in row
+    assert "n &lt; 30" not in row
+    assert "referred: 12.5%" in text
+    assert "Chosen: threshold 0.400, minimum area 0.5 %" in text
+
+
+def test_the_shortcut_check_stands_with_its_interval_and_what_it_can_not_say():
+    told = {
+        "evidence_inside": figure(0.4),
+        "evidence_chance": figure(0.1),
+        "evidence_above_chance": figure(0.3),
+    }
+    made = evidence()
+    shown = replace(made, evaluation=made.evaluation.model_copy(update={"test": told}))
+    sentence = (
+        "Class evidence inside the lesion: 40.0 % on average (34.0 % to 45.0 %) against 10.0 %"
+    )
+    for text in (Text(page(shown)).text, render_model_card(shown)):
+        assert sentence in text
+        assert "more than chance" in text
+        assert "does not say that it is read rightly" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.1, 0.3, "more than chance"),
+        (-0.1, 0.2, "not told apart from chance"),
+        (-0.3, -0.1, "less than chance"),
+    ],
+)
+def test_the_shortcut_is_judged_by_the_interval_of_the_difference(low, high, said):
+    above = Figure(value=(low + high) / 2, low=low, high=high, n=9, groups=8)
+    share = figure(0.2)
+    told = {"evidence_inside": share, "evidence_chance": share, "evidence_above_chance": above}
+    assert f": {said} (" in wording.shortcut(told)
+    assert wording.shortcut({}) is None
+
+
+def test_data_and_lineage_tell_counts_copies_exclusions_and_the_training():
+    html = page(evidence())
+    text = Text(html).text
+    row = re.search(r'<th scope="row">benign</th><td class="num">20</td>(.*?)</tr>', html)[1]
+    assert re.findall(r">([^<>]+)</td>", row) == ["24", "6", "8", "2"]
+    for said in (
+        "3 pairs of copies and 5 pairs of frames of one scene",
+        "9 images in 4 groups",
+        "2 images: label conflict <1>",
+        "No copies with contradictory labels were found.",
+        "c0ffee" * 6 + "c0ff, with uncommitted changes",
+        "CPU (x86_64), 2 threads",
+        "Training took 4 min",
+        "torch 2.15.0",
+        "5e11" * 16,
+        "da7a" * 16,
+    ):
+        assert said in text
+    assert "label conflict &lt;1&gt;" in html
+
+
+def test_label_conflicts_are_named():
+    conflict = LabelConflict(labels={"benign/a.png": "benign", "m/<b>.png": "malignant"}, links=())
+    made = evidence()
+    with_it = made.validation.model_copy(update={"conflicts": (conflict,)})
+    html = page(replace(made, validation=with_it))
+    assert "Copies with contradictory labels, 1 group:" in html
+    assert "benign/a.png (benign), m/&lt;b&gt;.png (malignant)" in html
+
+
+def test_without_pictures_the_page_holds_none_and_the_captions():
+    made = evidence()
+    html = render_page(made, list_shelves(choose(made.shown)))
+    assert "report.images: false" in html
+    assert "data:image" not in html
+    assert "<image" not in html
+    assert 'type="radio"' not in html
+    assert "benign (1)" in html
+
+
+def test_every_layer_has_a_labelled_radio_button_a_note_and_a_rule():
+    css = (Path(wording.__file__).parent / "report.css").read_text(encoding="utf-8")
+    layers = (heat.PROB, heat.COARSE, *(heat.gate(i, 2) for i in range(1, 6)), heat.EVIDENCE)
+    for layer in layers:
+        assert f"#gallery:has(#layer-{layer.key}:checked) .{layer.key}" in css
+    ramp = np.zeros((2, 2), np.float32)
+    none = np.zeros((30, 40), dtype=bool)
+    maps = tuple((layer, ramp) for layer in layers)
+    picture = Picture(np.zeros((30, 40), np.uint8), none, none, maps)
+    made = evidence()
+    shelves = draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
+    html = render_page(made, shelves)
+    for layer in layers:
+        assert f'<input type="radio" name="layer" id="layer-{layer.key}">' in html
+        assert f'<label for="layer-{layer.key}">{layer.name}</label>' in html
+        assert f"{layer.name}: {layer.note}." in html
+    assert Text(html).open == []
+
+
+def test_published_figures_stand_on_busi_alone_each_as_not_comparable():
+    html = page(evidence(data="busi"))
+    for row in wording.PUBLISHED:
+        assert f"{row.figures}</td><td>{row.protocol}; not comparable</td>" in html
+    assert "Published on BUSI" not in page(evidence())
+
+
+def test_claim_has_all_items_filled_from_the_run_or_not_available():
+    card = render_model_card(evidence())
+    rows = re.findall(r"^\| (\d+) \| (.+) \| (.+) \|$", card.split("## CLAIM")[1], re.MULTILINE)
+    assert [int(n) for n, *_ in rows] == list(range(1, 43))
+    told = {int(n): answer for n, _, answer in rows}
+    assert told[42] == told[40] == "not available"
+    assert told[7] == "generated by this repository"
+    assert "torch 2.15.0" in told[23]
+    assert told[35].startswith("val and test")
+    bare = evidence(data="busi", provenance=provenance(run=None, sides={}, lock_id=None))
+    said = {i.number: i.answer for i in claim.items(bare)}
+    assert {said[n] for n in (10, 16, 20, 23, 26, 33)} == {"not available"}
 
 
 def test_the_card_is_whole_tables():

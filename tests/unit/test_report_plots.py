@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from pipelines.report import plots
-from tests.made_up import CASES, CLASSES, case
+from pipelines.artifacts import CoveragePoint
+from pipelines.report import plots, plots_trust
+from tests.made_up import CASES, CLASSES, case, certainty, figure
 
 TEST = [c for c in CASES if c.split == "test"]
 
@@ -53,6 +54,25 @@ def test_lesion_plots_leave_images_without_lesion_out_and_count_the_missed():
     assert sizes.caption == "5 lesions, 1 of them missed altogether (Dice 0)."
     assert "fine net 0.800" in spread.caption
     assert plots.lesion_plots([case("normal/a.png", fp=3)], coarse=True) == ()
+
+
+def test_evidence_is_drawn_against_chance_and_those_not_above_it_counted():
+    told = [
+        case(f"benign/{i}.png", tp=9, evidence_inside=inside, evidence_chance=0.1)
+        for i, inside in enumerate((0.5, 0.1, 0.05))
+    ]
+    (plot,) = plots_trust.evidence_plots([*told, case("normal/n.png")])
+    assert plot.caption.startswith("3 lesions; in 2 of them no more evidence")
+    assert "benign/" not in plot.svg
+    assert "0: 50 % inside, 10 % by chance" in plot.svg
+    assert plots_trust.evidence_plots([case("normal/n.png")]) == ()
+
+
+def test_coverage_without_a_known_figure_is_not_drawn():
+    point = CoveragePoint(share=1.0, figures={"ece": figure(0.1)})
+    odd = certainty().model_copy(update={"points": (point,)})
+    assert plots_trust.coverage_plots(odd) == plots_trust.coverage_plots(None) == ()
+    assert plots_trust.mask_plots(None) == ()
 
 
 def test_without_a_coarse_net_its_dice_is_not_drawn():
