@@ -38,7 +38,7 @@ def stages(root, **model):
     calibrate.run(root, params.data, params.calibrate)
     evaluate.run(root, params.data, params.evaluate)
     gate.run(root, params.data, params.gate, params.registry)
-    report.run(root, params.data)
+    report.run(root, params.data, params.report)
     return space
 
 
