@@ -11,17 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from hgmnet.data.resample import Grey, Mask, Prob, fit_mask
 from hgmnet.data.store import Entry, Store
-from hgmnet.figure import Figure
 from hgmnet.inference import normalise
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Spec
-from hgmnet.statistics import GroupBootstrap, Mean
 
 COLUMNS = ("evidence_inside", "evidence_chance")
 """Columns of per_image.csv; empty where the truth is empty or the model tells no class."""
@@ -113,28 +110,6 @@ def shares(
             frame = fit_mask(np.ones((entry.height, entry.width), np.bool_), spec.prepare)
             found[entry.image] = share(one, lesion, frame)
     return found
-
-
-def figures(table: pd.DataFrame, draws: int, seed: int) -> dict[str, Figure]:
-    """The mean shares of the images in `table` that have them, with 95 % intervals.
-
-    `evidence_above_chance`: the mean difference, paired by image; none above 0 is a warning.
-
-    Args:
-        table: rows of per_image.csv, of one split.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
-    """
-    if not set(COLUMNS) <= set(table.columns):
-        return {}
-    told = table.dropna(subset=list(COLUMNS))
-    if told.empty:
-        return {}
-    inside, chance = (told[name].to_numpy(dtype=float) for name in COLUMNS)
-    bootstrap = GroupBootstrap(told["group"].tolist(), draws, seed)
-    values = dict(zip(COLUMNS, (inside, chance), strict=True))
-    values["evidence_above_chance"] = inside - chance
-    return {name: bootstrap.figure(Mean(v), proportion=False) for name, v in values.items()}
 
 
 @contextmanager

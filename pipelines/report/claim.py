@@ -77,7 +77,10 @@ ASKED = (
 
 
 def _told(evidence: Evidence) -> Iterator[tuple[int, str]]:
-    yield 1, "deep learning: convolutional networks for segmentation and classification"
+    yield (
+        1,
+        "deep learning, convolutional networks: " + dict(network.shape(evidence.spec))["Learns"],
+    )
     yield 2, f"{wording.verdict(evidence).word}: see the head of this card"
     yield 3, "see Intended use; no clinical role"
     yield from _about_data(evidence)
@@ -143,7 +146,8 @@ def _about_evaluation(evidence: Evidence) -> Iterator[tuple[int, str]]:
         )
         yield 30, f"figures by {', '.join(columns)}: see the report"
     shortcut = wording.shortcut(evidence.figures)
-    yield 31, "gate and probability maps in the report" + (f". {shortcut}" if shortcut else "")
+    maps = "maps of probability, gates and class evidence in the report"
+    yield 31, f"{maps}. {shortcut}" if shortcut else maps
     yield 32, "none in this run"
     partitions = "val and test" if evidence.evaluation.test else "val alone: test was not opened"
     yield 35, f"{partitions}; train is not evaluated"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hgmnet import attribution, contamination
+from hgmnet import attribution, contamination, shortcut
 from hgmnet.baselines import baselines
 from hgmnet.config import Data, Evaluate
 from hgmnet.data.busi import read_mask
@@ -72,7 +72,7 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     tables = {split: table[table["split"] == split] for split in splits}
     by_split = {
         split: figures(part, data.classes, draws, seed, model=model)
-        | attribution.figures(part, draws, seed)
+        | shortcut.figures(part, draws, seed)
         for split, part in tables.items()
     }
     leads = table[table["split"] == splits[-1]]

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.comparison.page import render
+from pipelines.report import heat
 from pipelines.report.gallery import Picture, draw_shelves
 from pipelines.report.page import render_page
 from pipelines.report.shelves import choose
-from tests.made_up import evidence
+from tests.made_up import certainty, evidence, mask_curve, subgroups
+from tests.unit.test_compare import compared, rows, worse
 
 CHROMIUM = shutil.which("chromium")
 QUIET = (
@@ -23,6 +26,12 @@ QUIET = (
     *("--disable-background-networking", "--disable-component-update"),
 )
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+WIDER = (
+    "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > "
+    "innerWidth + 1 && getComputedStyle(e).clipPath === 'none' && !e.closest('thead')"
+    ").map(e => e.outerHTML.slice(0, 80))"
+)
+"""What is wider than the window."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,8 +59,12 @@ def page(request, tmp_path):
     mask = np.zeros((300, 500), dtype=bool)
     mask[80:200, 150:350] = True
     grey = rng.integers(0, 256, mask.shape, dtype=np.uint8)
-    made = evidence(data="busi", status=request.param)
-    picture = Picture(grey, mask, np.roll(mask, 40, 1))
+    told = {"subgroups": subgroups(), "certainty": certainty(), "mask_curve": mask_curve()}
+    made = evidence(data="busi", status=request.param, **told)
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    gates = (heat.gate(scale, 8) for scale in range(1, 6))
+    maps = tuple((layer, ramp) for layer in (heat.PROB, heat.COARSE, *gates, heat.EVIDENCE))
+    picture = Picture(grey, mask, np.roll(mask, 40, 1), maps)
     shelves = draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
     path = tmp_path / "index.html"
     path.write_text(render_page(made, shelves), encoding="utf-8")
@@ -74,12 +87,7 @@ def test_a_complaint_would_be_seen(page, browse):
 @pytest.mark.parametrize("width", [320, 400, 900, 1280])
 def test_nothing_is_wider_than_the_window(page, browse, width):
     """In a frame, since a headless window is never narrower than 500 px."""
-    wide = (
-        "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > "
-        "innerWidth + 1 && getComputedStyle(e).clipPath === 'none' && !e.closest('thead')"
-        ").map(e => e.outerHTML.slice(0, 80))"
-    )
-    measured = f"[innerWidth, document.documentElement.scrollWidth, {wide}]"
+    measured = f"[innerWidth, document.documentElement.scrollWidth, {WIDER}]"
     found = framed(page, browse, width, measured)
     assert found.startswith(f"[{width},{width},[]]"), found
 
@@ -92,6 +100,54 @@ def test_the_switch_hides_the_outlines(page, browse):
     assert count > 0
     found = framed(page, browse, 800, f"[{shown}, {toggle}, {shown}, {toggle}, {shown}]")
     assert found == f"[{count},null,0,null,{count}]"
+
+
+@pytest.mark.parametrize("key", ["prob", "gate2", "evidence"])
+def test_a_map_is_laid_over_every_picture_and_taken_away(page, browse, key):
+    html = page.read_text(encoding="utf-8")
+    count = html.count('class="layer prob"')
+    assert count > 0
+    seen = "[...document.querySelectorAll('.layer')].filter(e => e.getClientRects().length)"
+    kinds = f"[...new Set({seen}.map(e => e.classList[1]))].join() + {seen}.length"
+    note = "[...document.querySelectorAll('.for')].filter(e => e.getClientRects().length)"
+    notes = f"{note}.map(e => e.classList[1]).join()"
+    press = "document.querySelector('label[for=layer-{}]').click()"
+    asked = f"[{kinds}, {press.format(key)}, {kinds}, {notes}, {press.format('none')}, {kinds}]"
+    found = framed(page, browse, 800, asked)
+    assert found == f'["0",null,"{key}{count}","{key}",null,"0"]'
+
+
+def test_every_control_can_be_reached_by_keyboard(page, browse):
+    """None is hidden from focus, and each has a name."""
+    controls = "[...document.querySelectorAll('input, summary, a')]"
+    unseen = "e.tabIndex < 0 || e.disabled || getComputedStyle(e).visibility === 'hidden'"
+    nameless = "e.tagName === 'INPUT' && !e.labels.length"
+    found = framed(page, browse, 800, f"{controls}.filter(e => {unseen} || {nameless}).length")
+    assert found == "0"
+
+
+def test_every_link_leads_somewhere(page, browse):
+    links = "[...document.querySelectorAll('a')].map(e => e.getAttribute('href'))"
+    lost = f"{links}.filter(a => !document.querySelector(a))"
+    assert framed(page, browse, 800, f"[{links}.length > 5, {lost}]") == "[true,[]]"
+
+
+def test_it_prints_on_a_few_pages_with_everything_on_them(page, browse, tmp_path):
+    """Letters lie compressed in a PDF, so what is printed is counted by its pages."""
+    pdf = tmp_path / "report.pdf"
+    browse(page, "--no-pdf-header-footer", f"--print-to-pdf={pdf}")
+    pages = len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes()))
+    assert 3 <= pages <= 12
+
+
+def test_the_comparison_loads_without_a_complaint_and_fits(browse, tmp_path):
+    path = tmp_path / "compare.html"
+    html = render(compared(rows(), worse()), ("reports/a", "version 12"), "phantom")
+    path.write_text(html, encoding="utf-8")
+    _, log = browse(path, "--dump-dom", "--enable-logging=stderr", "--log-level=0")
+    assert [line for line in log.splitlines() if "CONSOLE" in line] == []
+    for width in (400, 1280):
+        assert framed(path, browse, width, f"[innerWidth, {WIDER}]") == f"[{width},[]]"
 
 
 def test_the_switch_can_be_reached_by_keyboard(page, browse):

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from small_store import CLASSES, SIZE, params, small_store
 from torch import nn
 
-from hgmnet.attribution import COLUMNS, evidence, figures, share, shares
+from hgmnet.attribution import COLUMNS, evidence, share, shares
 from hgmnet.config import Prepare
 from hgmnet.models.hgmnet import HGMNet, Prediction
 from hgmnet.models.spec import FORMAT, Seen, Spec
+from hgmnet.shortcut import figures
 
 
 def spec(**model) -> Spec:

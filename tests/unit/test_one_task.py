@@ -1,10 +1,12 @@
 """Models that learn masks alone or classes alone, through the stages from calibrate to report."""
 
 import re
+import shutil
 
 import pytest
 from small_repository import make_repository, put_model
 
+from hgmnet.config import load_params
 from hgmnet.drift import DriftReport, Profile
 from hgmnet.metrics import known
 from hgmnet.models.spec import PROFILE, load_operating
@@ -112,9 +114,22 @@ def test_only_what_is_learnt_is_measured_judged_and_shown(tmp_path, model, masks
     assert {shift.column for shift in drift.columns} == columns
 
     html, card = space.html.read_text(), space.model_card.read_text()
-    assert ('id="classes"' in html, 'id="gallery"' in html) == (classes, masks)
+    assert ('id="classes"' in html, 'id="outlines"' in html) == (classes, masks)
+    assert ('id="layer-prob"' in html, 'id="layer-evidence"' in html) == (masks, classes)
+    assert (row["evidence_inside"] != "") == ("evidence_inside" in evaluation.val) == classes
     for text in (html, card):
         assert ("Temperature" in text, "Mask threshold" in text) == (classes, masks)
         assert not re.search(r"\bNone\b(?!\.<)|\bnan\b", text)
     if not (masks and classes):
         assert "is missing: the model does not tell it" in html
+
+
+def test_a_report_without_pictures_reads_none(tmp_path):
+    space = stages(tmp_path)
+    params = load_params(tmp_path / "params.yaml")
+    assert "data:image/jpeg" in space.html.read_text()
+    shutil.rmtree(space.raw)
+    report.run(tmp_path, params.data, params.report.model_copy(update={"images": False}))
+    html = space.html.read_text()
+    assert "data:image" not in html
+    assert "report.images: false" in html
