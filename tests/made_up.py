@@ -193,7 +193,16 @@ def certainty() -> Certainty:
         CoveragePoint(share=share, figures={"accuracy": figure(1.1 - share / 4)})
         for share in (0.5, 1.0)
     )
-    return Certainty(data="phantom", split="test", refer_above=0.4, referred=0.125, points=points)
+    return Certainty(
+        data="phantom",
+        split="test",
+        refer_above=0.4,
+        referred=0.125,
+        referred_error=0.3,
+        kept_error=0.1,
+        risk_areas={"uncertainty": 0.05, "at_random": 0.1},
+        points=points,
+    )
 
 
 def mask_curve() -> MaskCurve:

@@ -26,7 +26,7 @@ CHECKS = [
     {"metric": "lesion_dice", "bound": 0.0, "on": "point", "where": "all", "min_n": 1},
     {"metric": "accuracy", "bound": 0.0, "on": "point", "where": "all", "min_n": 1},
 ]
-MASK_WORDS = ("dice", "iou", "normal_fp_rate")
+MASK_WORDS = ("lesion", "dice", "normal_fp", "pixel", "hd95", "nsd", "area")
 
 
 def is_of_masks(figure: str) -> bool:
