@@ -12,6 +12,8 @@ from hgmnet.data.duplicates import Pair
 from hgmnet.data.split import Lock, Row
 from pipelines.artifacts import TrainRun, Workspace, read_json, read_rows
 
+UNKNOWN = "unknown"
+"""The commit, where git could not say."""
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -84,10 +86,11 @@ def run_terms(run: TrainRun | None) -> tuple[tuple[str, str], ...]:
     """How the weights were made, as terms and values."""
     if run is None:
         return (("Training run", "not available: reports/train/run.json is not there"),)
-    dirty = ", with uncommitted changes" if run.git_dirty else ""
+    known = run.git_commit != UNKNOWN
+    dirty = ", with uncommitted changes" if known and run.git_dirty else ""
     several = "" if run.processes == 1 else f", {run.processes} processes"
     return (
-        ("Trained at commit", f"{run.git_commit}{dirty}"),
+        ("Trained at commit", f"{run.git_commit}{dirty}" if known else "not available"),
         ("Trained on", f"{run.device}{several}, {run.threads} threads"),
         ("Training took", duration(run.seconds)),
         ("Python", run.python),

@@ -3,6 +3,7 @@
 import random
 import shutil
 import signal
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from trained import Trained, killed, same, train, weights
 
 from hgmnet.checkpoints import LAST, PREVIOUS
 from hgmnet.training import quiet_lightning
+from pipelines.artifacts import TrainRun, Workspace, read_json
 from pipelines.stages import train as stages_train
 
 pytestmark = [
@@ -100,6 +102,20 @@ def stage(root: Path, **changes) -> None:
 def test_what_is_unchanged_goes_on(interrupted, capsys):
     stage(interrupted)
     assert first_epoch(capsys) == 2
+
+
+def test_a_training_tells_on_what_it_was_made(interrupted):
+    space = Workspace(interrupted, "phantom")
+    assert not space.train_run.exists()
+    stage(interrupted)
+    run = read_json(space.train_run, TrainRun)
+    assert run.git_commit == "unknown"
+    assert run.device.startswith("CPU")
+    assert run.processes == 1
+    assert 0 < run.seconds < 600
+    assert run.packages["torch"].startswith(version("torch"))
+    assert run.params["train.epochs"] == "2"
+    assert run.params["model.encoder"] == "tu-test_resnet"
 
 
 def test_changed_params_start_afresh(interrupted, capsys):
