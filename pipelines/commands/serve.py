@@ -36,7 +36,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
     try:
         taken = socket.create_server((args.host, args.port))
     except OSError as error:
-        why = error.strerror or str(error)
+        why = (error.strerror or str(error)).partition(" (")[0]
         raise ConfigError(f"{args.host}:{args.port}: {why}; take another: --port N") from None
     with taken:
         holder = _holder(root, args)

@@ -15,7 +15,7 @@ from pipelines.artifacts import Workspace, write_rows, write_table
 from pipelines.stages import register
 from tests.tiny_repository import judge, make_model, make_repository
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 TEST = 40
 
 

@@ -50,6 +50,7 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_same_over_http(
     server: str,
     tmp_path: Path,

@@ -13,7 +13,7 @@ from hgmnet.config import Phantom
 from hgmnet.data import phantom
 from pipelines.artifacts import Workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["ingest", "validate", "split", "prepare"]
 

@@ -113,7 +113,7 @@ def bomb() -> bytes:
         (("/invocations", {"json": {"instances": [{"picture": ""}]}}), 400, "got: picture"),
         (("/invocations", {"json": {"inputs": ["x"] * 257}}), 413, "at most 256"),
         (("/invocations", {"json": {"images": []}}), 422, "images"),
-        (("/invocations", {"content": b"{"}), 422, "JSON"),
+        (("/invocations", {"content": b"{"}), 422, "body"),
     ],
 )
 def test_what_is_wrong_is_told_and_the_server_lives_on(client, images, wrong, status, told):

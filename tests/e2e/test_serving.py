@@ -16,6 +16,7 @@ from PIL import Image
 
 from hgmnet.data.images import decode_grey
 from hgmnet.inference import Predictor
+from hgmnet.models.spec import identity, load_operating
 from pipelines import serving
 from tests.tiny_repository import make_repository
 
@@ -84,8 +85,10 @@ def test_base64_text_is_the_same_as_bytes(loaded, images):
     )
 
 
-def test_no_images_no_rows(loaded):
-    assert loaded.predict(pd.DataFrame({"image": pd.Series([], dtype=object)})).empty
+def test_no_row_is_told(loaded):
+    with pytest.raises(MlflowException, match="no row; expected the bytes") as raised:
+        loaded.predict(pd.DataFrame({"image": pd.Series([], dtype=object)}))
+    assert raised.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
 def test_without_a_lesion_there_is_no_box(workspace, images):
@@ -108,9 +111,22 @@ def test_without_a_lesion_there_is_no_box(workspace, images):
     ],
 )
 def test_what_is_no_image_is_named(loaded, images, value, said):
-    with pytest.raises(MlflowException, match=said) as raised:
-        loaded.predict(pd.DataFrame({"image": pd.Series([images[0], value], dtype=object)}))
+    """A row with its error among good ones; where there is no good one the request is refused."""
+    values = pd.Series([images[0], value, images[1]], dtype=object)
+    answer = loaded.predict(pd.DataFrame({"image": values}))
+    assert answer["error"].ne("").tolist() == [False, True, False]
+    assert said in answer["error"][1]
+    assert answer["decision"].isna().tolist() == [False, True, False]
+    alone = pd.DataFrame({"image": pd.Series([value], dtype=object)})
+    with pytest.raises(MlflowException, match=said.replace("row 1", "row 0")) as raised:
+        loaded.predict(alone)
     assert raised.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_it_says_who_answers(loaded, images, expected, workspace):
+    row = loaded.predict(pd.DataFrame({"image": images[:1]})).iloc[0]
+    assert row["model_sha256"] == identity(workspace.model)
+    assert row["malignant_threshold"] == load_operating(workspace.model).malignant_threshold
 
 
 def test_over_http(saved, loaded, images, expected):
