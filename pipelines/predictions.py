@@ -115,6 +115,8 @@ def describe(finding: Finding, pixel_mm: float) -> dict[str, Any]:
         "decision": finding.decision,
         "class": finding.predicted,
         **{f"prob_{name}": round(prob, 6) for name, prob in finding.probs.items()},
+        "uncertainty": round(finding.uncertainty, 6),
+        "refer": finding.refer,
         "lesion_area_px": finding.lesion_area,
         "lesion_area_mm2": area,
         **dict(zip(BOX, finding.box or ("",) * 4, strict=True)),
@@ -137,8 +139,8 @@ def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, An
 
 def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
     probs = [f"prob_{name}" for name in predictor.spec.classes]
-    area = ("lesion_area_px", "lesion_area_mm2")
-    return ["file", "decision", "class", *probs, *area, *BOX, "seconds", *model, "error"]
+    said = (*probs, "uncertainty", "refer", "lesion_area_px", "lesion_area_mm2", *BOX)
+    return ["file", "decision", "class", *said, "seconds", *model, "error"]
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -36,7 +36,8 @@ def run(root: Path, args: argparse.Namespace) -> None:
         raise InvalidDataError(f"the history of {name} is broken: {fault}")
     end = "" if args.head else "; its end is not verified, which takes --head HASH, noted elsewhere"
     print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
-    print(f"{len(now.links)} decisions, every link holds{end}.")
+    count = len(now.links)
+    print(f"{count} decision{'s' * (count != 1)}, every link holds{end}.")
 
 
 def _lines(links: "tuple[Link, ...]") -> Iterator[str]:

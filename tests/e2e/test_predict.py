@@ -54,6 +54,7 @@ def test_a_row_and_two_pictures_an_image(workspace, predictor, tmp_path):
         assert float(row["prob_benign"]) == pytest.approx(finding.probs["benign"], abs=1e-6)
         assert (row["model"], row["malignant_threshold"], row["error"]) == ("made up", "0.4", "")
         assert row["lesion_area_mm2"] == ""
+        assert (row["refer"], line["refer"]) == (str(finding.refer).lower(), finding.refer)
 
 
 def test_dicom_is_read_and_its_spacing_gives_an_area(workspace, predictor, tmp_path):

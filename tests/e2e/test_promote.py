@@ -110,7 +110,7 @@ def test_from_the_first_champion_to_the_way_back(workspace):
     assert "40 images in 20 groups: sees a true gain of 0.0" in said
     _, said, _ = hgmnet(workspace, "history")
     assert "champion: version 1." in said
-    assert "1 decisions" in said
+    assert "1 decision, every link holds" in said
 
     status, said, complaint = hgmnet(workspace, "promote", "--version", "2")
     assert (status, complaint) == (0, "")
