@@ -14,6 +14,7 @@ from hgmnet.config import load_params
 from hgmnet.errors import ConfigError
 from hgmnet.pccp import load_plans
 from pipelines.health import Finding
+from pipelines.processes import alive
 
 SERVER_TIMEOUT = 3.0
 """Seconds that a tracking server has to answer."""
@@ -123,7 +124,7 @@ def locks(rwlock: Path) -> Iterator[Finding]:
     holders = [*lock.get("write", {}).values()]
     holders += [info for infos in lock.get("read", {}).values() for info in infos]
     for pid, command in sorted({(info["pid"], info["cmd"]) for info in holders}):
-        if _alive(pid):
+        if alive(pid):
             says = f"`{command}` (PID {pid}) is at work here"
             yield Finding("note", f"{says}; if that process is no dvc: rm {rwlock}")
         else:
@@ -140,13 +141,3 @@ def _silence(server: str) -> str:
         return str(error) if error.code >= 500 else ""
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError
+from pipelines.processes import alive
 from pipelines.registry.store import Store
 
 STALE_S = 300.0
@@ -105,17 +106,7 @@ def _gone(holder: dict[str, str]) -> bool:
     since = datetime.fromisoformat(holder[_SINCE])
     if (datetime.now(UTC) - since).total_seconds() > STALE_S:
         return True
-    return holder[_HOST] == socket.gethostname() and not _alive(int(holder[_PID]))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return holder[_HOST] == socket.gethostname() and not alive(int(holder[_PID]))
 
 
 def _holder(tags: dict[str, str]) -> str:

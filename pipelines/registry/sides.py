@@ -4,20 +4,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from hgmnet import metrics
-from hgmnet.data.busi import read_mask
-from hgmnet.data.resample import Mask
 from hgmnet.data.store import Entry
+from hgmnet.data.truth import read_truth
 from hgmnet.errors import ConfigError
 from pipelines.registry.elsewhere import Answer, predict_elsewhere
+from pipelines.registry.evaluated import fetch_rows
 from pipelines.registry.store import Store
 
 _BLOCK = 500  # images a process: their masks are in memory at once
-_PER_IMAGE = "reports/evaluation/per_image.csv"
 
 
 def read_version(store: Store, name: str, number: str) -> ModelVersion:
@@ -34,9 +32,8 @@ def read_version(store: Store, name: str, number: str) -> ModelVersion:
 
 def recorded_rows(store: Store, version: ModelVersion) -> pd.DataFrame:
     """The rows of per_image.csv on the test split, as they were logged when it was judged."""
-    run_id = version.tags["hgmnet.decision_run"]
     with TemporaryDirectory() as folder:
-        path = store.client.download_artifacts(run_id, _PER_IMAGE, folder)
+        _, path = fetch_rows(store, version.name, str(version.version), Path(folder))
         rows = pd.read_csv(path, keep_default_na=False, dtype={"group": str})
     test = rows[rows["split"] == "test"]
     return test.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
@@ -69,7 +66,7 @@ def _rows(
     raw: Path, entries: Sequence[Entry], answers: Sequence[Answer]
 ) -> Iterator[dict[str, object]]:
     for entry, answer in zip(entries, answers, strict=True):
-        tp, fp, fn, _ = metrics.count_pixels(answer.mask, _truth(raw, entry))
+        tp, fp, fn, _ = metrics.count_pixels(answer.mask, read_truth(raw, entry))
         yield {
             "image": entry.image,
             "pixel_sha256": entry.pixel_sha256,
@@ -81,9 +78,3 @@ def _rows(
             "served_fp": fp,
             "served_fn": fn,
         }
-
-
-def _truth(raw: Path, entry: Entry) -> Mask:
-    if not entry.masks:
-        return np.zeros((entry.height, entry.width), dtype=np.bool_)
-    return read_mask([raw / name for name in entry.masks.split("|")])

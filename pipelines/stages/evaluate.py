@@ -6,19 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import pandas as pd
 import torch
 
 from hgmnet import attribution, contamination, shortcut
 from hgmnet.baselines import baselines
 from hgmnet.config import Data, Evaluate
-from hgmnet.data.busi import read_mask
 from hgmnet.data.images import decode_grey
 from hgmnet.data.profile import measure
-from hgmnet.data.resample import Grey, Mask
+from hgmnet.data.resample import Grey
 from hgmnet.data.split import test_sha
 from hgmnet.data.store import Entry, open_store
+from hgmnet.data.truth import read_truth
 from hgmnet.drift import DriftReport, Profile, compare
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import columns, figures, image_row
@@ -146,7 +145,7 @@ def looks(raw: Path, finder: Finder, entries: Sequence[Entry]) -> Iterator[Look]
         images = [_image(raw, entry) for entry in batch]
         for entry, image, finding in zip(batch, images, finder.predict(images), strict=True):
             facts = measure(image).model_dump() | say(finding, model)
-            yield Look(image_row(entry, finding, _truth(raw, entry), model), facts)
+            yield Look(image_row(entry, finding, read_truth(raw, entry), model), facts)
 
 
 def _opening(
@@ -180,9 +179,3 @@ def _cells(share: attribution.Share | None) -> dict[str, str | int | float]:
 
 def _image(raw: Path, entry: Entry) -> Grey:
     return decode_grey((raw / entry.image).read_bytes(), entry.image)
-
-
-def _truth(raw: Path, entry: Entry) -> Mask:
-    if not entry.masks:
-        return np.zeros((entry.height, entry.width), dtype=np.bool_)
-    return read_mask([raw / name for name in entry.masks.split("|")])
