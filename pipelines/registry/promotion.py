@@ -1,20 +1,26 @@
 """Promotion: hold the challenger against champion and anchor, and let the rule say who serves."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from hgmnet.config import load_params
 from hgmnet.errors import ConfigError
-from hgmnet.promotion import ORDER, Verdict
-from pipelines.openings import user
+from hgmnet.models.spec import identity
+from pipelines.artifacts import Workspace
+from pipelines.lineage import hash_file
 from pipelines.registry.bouts import Bout, Comparer
-from pipelines.registry.champion import Resolve, Standing
+from pipelines.registry.champion import Resolve, Standing, decide, insist, standing
+from pipelines.registry.history import Link
+from pipelines.registry.ruling import Request, resolve
 from pipelines.registry.sides import read_version
+from pipelines.registry.store import open_store_patiently
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the comparisons came to."""
+    """What the comparisons came to; `now`: what stood when they were made."""
 
+    now: Standing
     bouts: tuple[Bout, ...]
     resolve: Resolve
 
@@ -23,25 +29,101 @@ class Outcome:
         """Whether another version serves from now on."""
         return self.resolve.action == "promoted"
 
+    @property
+    def open(self) -> bool:
+        """Whether it is kept only since a person must decide."""
+        return not self.promoted and self.resolve.verdict not in {"", "worse"}
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked for: which version (None: the challenger), and whether a person answers for it.
+    @property
+    def refused(self) -> str:
+        """Why the version does not serve; empty where it does."""
+        if self.promoted or not self.resolve.verdict:
+            return ""
+        return f"version {self.resolve.version} does not serve: {self.resolve.reason}"
 
-    `approved`: they do, and say why in `reason`.
+    def declined(self, by: str, reason: str) -> "Outcome":
+        """The same, where a person has looked and said no."""
+        kept = f"{by} did not approve: {reason}"
+        return replace(self, resolve=replace(self.resolve, reason=kept))
+
+
+def open_comparer(root: Path, data: str | None) -> Comparer:
+    """What compares the versions of a repository's registered model.
+
+    Args:
+        root: the repository.
+        data: a data set to compare on; None for the test split.
+
+    Raises:
+        ConfigError: params.yaml is wrong, or the tracking store can't be reached.
     """
+    params = load_params(root / "params.yaml")
+    store = open_store_patiently(root, params.data.name)
+    return Comparer(store, params, Workspace(root, params.data.name), data)
 
-    version: str | None
-    approved: bool
-    reason: str
+
+def promote(comparer: Comparer, request: Request) -> tuple[Outcome, Link]:
+    """Compare, decide by the rule, write it down and move the aliases.
+
+    Where another version becomes champion meanwhile it is compared with that one.
+
+    Raises:
+        ConfigError, InvalidDataError: as `consider` and `settle`.
+    """
+    found: list[Outcome] = []
+
+    def attempt() -> Link:
+        now = standing(comparer.store, comparer.params.registry.name)
+        found.append(consider(comparer, now, request))
+        return settle(comparer, found[-1])
+
+    link = insist(attempt)
+    return found[-1], link
+
+
+def newcomer(comparer: Comparer) -> str:
+    """The version of the model on disk, if it is challenger and was not held against this champion.
+
+    So a run that found nothing new does not ask the same question every night. Empty: there is
+    none.
+    """
+    now = standing(comparer.store, comparer.params.registry.name)
+    if not now.challenger:
+        return ""
+    tags = read_version(comparer.store, comparer.params.registry.name, now.challenger).tags
+    if tags.get("hgmnet.model") != identity(comparer.workspace.model):
+        return ""
+    entries = [link.entry for link in now.links if link.entry]
+    asked = {(entry.version, entry.champion_before) for entry in entries}
+    return "" if (now.challenger, now.champion) in asked else now.challenger
+
+
+def settle(comparer: Comparer, outcome: Outcome) -> Link:
+    """Write a decision down and move the aliases.
+
+    Raises:
+        ChangedError: another version became champion meanwhile; nothing was written.
+        ConfigError: the history is broken, or somebody else holds the lock.
+    """
+    name = comparer.params.registry.name
+    return decide(comparer.store, name, outcome.now.champion, outcome.resolve)
+
+
+def approve(comparer: Comparer, outcome: Outcome, request: Request) -> Outcome:
+    """The outcome of the same comparisons, where a person answers for it."""
+    by_person = comparer.params.registry.approval
+    made = resolve(
+        outcome.bouts, outcome.resolve.version, outcome.now, request, by_person=by_person
+    )
+    return replace(outcome, resolve=made)
 
 
 def consider(comparer: Comparer, now: Standing, request: Request) -> Outcome:
     """Compare, and decide by the rule; nothing is moved.
 
     Raises:
-        ConfigError: there is no such version, it did not pass its gate, or the images that it was
-            judged on are not here.
+        ConfigError: there is no such version, it did not pass its gate or was held to another
+            change plan, or the images that it was judged on are not here.
         InvalidDataError: the models have seen all the images.
     """
     registry = comparer.params.registry
@@ -49,73 +131,29 @@ def consider(comparer: Comparer, now: Standing, request: Request) -> Outcome:
     if not number:
         msg = f"{registry.name} has no challenger; `dvc repro` makes one, or say --version N"
         raise ConfigError(msg)
-    gate = read_version(comparer.store, registry.name, number).tags.get("hgmnet.gate")
-    if gate != "passed":
-        msg = f"{registry.name} version {number}: its gate says {gate}; only one that passed serves"
-        raise ConfigError(msg)
+    _refuse_unfit(comparer, number)
     if number == now.champion:
-        return Outcome((), Resolve("kept", number, number, now.anchor, "it serves already"))
+        return Outcome(now, (), Resolve("kept", number, number, now.anchor, "it serves already"))
     others = {now.anchor: "anchor", now.champion: "champion"}  # one that is both is the champion
     bouts = tuple(
         comparer.bout(number, against, other)
         for other, against in reversed(others.items())
         if other not in {"", number}
     )
-    return Outcome(bouts, resolve(bouts, number, now, request, by_person=registry.approval))
+    return Outcome(now, bouts, resolve(bouts, number, now, request, by_person=registry.approval))
 
 
-def resolve(
-    bouts: Sequence[Bout], number: str, now: Standing, request: Request, *, by_person: bool
-) -> Resolve:
-    """Apply the rule to the verdicts.
-
-    A challenger that is better than the champion, and not worse than the anchor, is promoted by
-    itself, unless a person must approve (`by_person`). One that is worse than either is kept from
-    serving, whoever approves. The rest is a person's decision, whose version is the anchor then.
-    """
-    verdicts = [bout.comparison.verdict for bout in bouts]
-    least = min(verdicts, key=ORDER.index, default="better")
-    said = _said(bouts)
-    clear = (not bouts or verdicts[0] == "better") and least in {"better", "not worse"}
-    if least == "worse":
-        why = ""
-    elif clear and not by_person:
-        why = request.reason or said
-    else:
-        why = request.reason if request.approved else ""
-    if not why:
-        kept = said if least == "worse" else f"{said}; a person must decide: --approve --reason ..."
-        return Resolve(
-            "kept", number, now.champion, now.anchor, kept, least, evidence=evidence(bouts)
+def _refuse_unfit(comparer: Comparer, number: str) -> None:
+    name = comparer.params.registry.name
+    tags = read_version(comparer.store, name, number).tags
+    gate = tags.get("hgmnet.gate")
+    if gate != "passed":
+        msg = f"{name} version {number}: its gate says {gate}; only one that passed serves"
+        raise ConfigError(msg)
+    if tags.get("hgmnet.pccp_sha256") != hash_file(comparer.workspace.change_plan):
+        msg = (
+            f"{name} version {number} was held to another change plan than pccp.yaml says now; at "
+            f"commit {tags.get('hgmnet.git_commit', 'none')[:7]} with this pccp.yaml `dvc repro` "
+            "judges it anew"
         )
-    anchor = number if request.approved else now.anchor
-    who = user() if request.approved else ""
-    return Resolve("promoted", number, number, anchor, why, least, who, evidence(bouts))
-
-
-def evidence(bouts: Iterable[Bout]) -> tuple[tuple[str, str], ...]:
-    """The figures behind a decision, short enough to be kept with it."""
-    return tuple(
-        (
-            f"{bout.against} {bout.version}: {name}",
-            f"{figure.difference:+.4f} [{figure.lower:+.4f}, {figure.upper:+.4f}] n={figure.n}",
-        )
-        for bout in bouts
-        for name, figure in bout.comparison.figures.items()
-    )
-
-
-def _said(bouts: Sequence[Bout]) -> str:
-    if not bouts:
-        return "it passed its gate, and none served before"
-    return " and ".join(
-        f"{_WORDS[bout.comparison.verdict]} {bout.against} {bout.version}" for bout in bouts
-    )
-
-
-_WORDS: dict[Verdict, str] = {
-    "better": "better than",
-    "not worse": "not worse than",
-    "worse": "worse than",
-    "undecided": "undecided against",
-}
+        raise ConfigError(msg)

@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -22,13 +22,27 @@ from pipelines.registry.champion import (
 )
 from pipelines.registry.lock import locked
 from pipelines.registry.store import Store, open_store
+from tests.servers import mlflow_server, postgresql
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
-    return open_store(tmp_path_factory.mktemp("repository"), "phantom", 5)
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
+)
+def store(request, tmp_path_factory) -> Iterator[Store]:
+    """A local database; and MLflow's server over HTTP, with PostgreSQL behind it."""
+    folder = tmp_path_factory.mktemp("repository")
+    if request.param == "sqlite":
+        yield open_store(folder, "phantom", 5)
+        return
+    with (
+        postgresql(folder / "postgresql") as database,
+        mlflow_server(folder, database) as url,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("MLFLOW_TRACKING_URI", url)
+        yield open_store(folder, "phantom", 60)
 
 
 @pytest.fixture
@@ -37,7 +51,7 @@ def name(store, request) -> str:
     name = f"hgmnet-{request.node.name.replace('[', '-').replace(']', '')}"
     store.client.create_registered_model(name)
     for _ in range(3):
-        store.client.create_model_version(name, source="/nowhere")
+        store.client.create_model_version(name, source="s3://nowhere/model")
     return name
 
 
@@ -183,18 +197,18 @@ from pipelines.registry.champion import Resolve, decide, insist, standing
 from pipelines.registry.store import open_store
 
 root, name, version = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-store = open_store(root, "phantom", 5)
+store = open_store(root, "phantom", 60)
 sys.stdin.readline()
 insist(lambda: decide(store, name, standing(store, name).champion,
                       Resolve("promoted", version, version, version, "at once")), times=9)
 """
 
 
-def test_two_processes_at_once_leave_one_champion_and_two_links(store, name):
-    root = Path(store.uri.removeprefix("sqlite:///")).parent
-    words = [sys.executable, "-c", SCRIPT, str(root), name]
+def test_two_processes_at_once_leave_one_champion_and_two_links(store, name, tmp_path):
+    words = [sys.executable, "-c", SCRIPT, str(tmp_path), name]
+    where = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
     both = [
-        subprocess.Popen([*words, version], stdin=subprocess.PIPE, text=True)
+        subprocess.Popen([*words, version], stdin=subprocess.PIPE, text=True, env=where)
         for version in ("1", "2")
     ]
     with ThreadPoolExecutor(2) as pool:

@@ -1,11 +1,5 @@
 """Register against a tracking server, which keeps the artifacts itself."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,40 +7,14 @@ import pytest
 
 from hgmnet.config import load_params
 from pipelines.stages import register
+from tests.servers import mlflow_server
 from tests.tiny_repository import make_repository
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    places = ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "files"]
-    process = subprocess.Popen(
-        [*command, *places],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait_for(port: int, process: subprocess.Popen) -> None:
-    for _ in range(600):
-        assert process.poll() is None
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail("the server did not answer within two minutes")
+    with mlflow_server(tmp_path) as url:
+        yield url
 
 
 @pytest.mark.slow

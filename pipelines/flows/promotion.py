@@ -1,0 +1,143 @@
+"""The flow `promotion`: what `hgmnet promote` does, with a pause where a person must decide."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from prefect.settings import PREFECT_UI_URL
+from prefect.states import Completed
+from pydantic import Field
+
+from hgmnet.errors import HgmnetError, RejectedError
+from pipelines.flows.outcome import renewed, state_of
+from pipelines.registry.bouts import Comparer
+from pipelines.registry.champion import standing
+from pipelines.registry.promotion import Outcome, approve, consider, open_comparer, settle
+from pipelines.registry.ruling import Request
+from pipelines.registry.store import http_limits
+from pipelines.registry.telling import tell
+
+CHANGED = "hgmnet.champion.changed"
+"""The event that tells that another version serves."""
+_POLL_S = 2
+Compared = tuple[Comparer, Outcome]
+
+
+class Approval(RunInput):
+    """What a person says in Prefect's form; who and why are kept in the history."""
+
+    approve: bool = Field(default=False, description="let the version serve")
+    by: str = Field(min_length=2, description="who answers for it")
+    reason: str = Field(min_length=3, description="why")
+
+
+@flow
+def promotion(
+    root: Path,
+    version: str | None = None,
+    data: str | None = None,
+    approval_hours: float = 72.0,
+) -> State[Any]:
+    """Hold a challenger against the champion, and let the better one serve.
+
+    Where a person must decide, the run pauses and Prefect's page shows a form: approve or not, who,
+    and why. Nobody's answer in time leaves everything as it is.
+
+    Args:
+        root: the repository root.
+        version: instead of the challenger.
+        data: compare on this data set, all of it, not on the test split.
+        approval_hours: how long to wait for a person; 0: not at all.
+
+    Returns:
+        Completed where the version serves; `Rejected`, which is of the type Completed, where it
+        does not; else Failed, with its reason.
+    """
+    compared = compare(root, version, data, return_state=True)
+    if not compared.is_completed():
+        return renewed(compared)
+    comparer, outcome = compared.result()
+    if outcome.open and approval_hours > 0:
+        outcome = _asked(comparer, outcome, approval_hours)
+    decided = decide(comparer, outcome, return_state=True)
+    return renewed(decided) if not decided.is_completed() else _ended(comparer, outcome)
+
+
+@task(cache_policy=NO_CACHE)
+def compare(root: Path, version: str | None, data: str | None) -> Compared | State[Any]:
+    """Compare, and show both with their differences; nothing is moved."""
+    try:
+        comparer = open_comparer(root, data)
+        name = comparer.params.registry.name
+        with http_limits(timeout_s=120, retries=3):
+            outcome = consider(comparer, standing(comparer.store, name), Request(version))
+    except HgmnetError as error:
+        return state_of(error)
+    told = "\n".join(tell(name, outcome))
+    get_run_logger().info("%s", told)
+    _show(name, told)
+    return comparer, outcome
+
+
+@task(cache_policy=NO_CACHE)
+def decide(comparer: Comparer, outcome: Outcome) -> State[Any] | None:
+    """Write the decision down, and move the aliases where another version serves from now on."""
+    try:
+        with http_limits(timeout_s=120, retries=3):
+            link = settle(comparer, outcome)
+    except HgmnetError as error:
+        return state_of(error)
+    get_run_logger().info("History: decision %d, head %s", link.number, link.hash)
+    if outcome.promoted:
+        emit_event(
+            CHANGED,
+            resource={"prefect.resource.id": f"hgmnet.model.{comparer.params.registry.name}"},
+            payload={
+                "version": outcome.resolve.version,
+                "before": outcome.now.champion,
+                "head": link.hash,
+            },
+        )
+    return None
+
+
+def _asked(comparer: Comparer, outcome: Outcome, hours: float) -> Outcome:
+    """The outcome once a person has spoken, or the time is over."""
+    asked = Approval.with_initial_data(
+        description=f"```\n{chr(10).join(tell(comparer.params.registry.name, outcome))}\n```"
+    )
+    get_run_logger().info("A person must decide, at %s", _page())
+    try:
+        said = pause_flow_run(asked, timeout=max(1, round(hours * 3600)), poll_interval=_POLL_S)
+    except FlowPauseTimeout:
+        get_run_logger().info("Nobody has decided within %g hours", hours)
+        return outcome
+    if said.approve:
+        return approve(comparer, outcome, Request(approved=True, reason=said.reason, by=said.by))
+    return outcome.declined(said.by, said.reason)
+
+
+def _ended(comparer: Comparer, outcome: Outcome) -> State[Any]:
+    name = comparer.params.registry.name
+    if outcome.refused:
+        return state_of(RejectedError(f"{name} {outcome.refused}"))
+    return Completed(message=f"{name} version {outcome.resolve.version}: {outcome.resolve.reason}")
+
+
+def _page() -> str:
+    """Where this run is seen."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    return f"{PREFECT_UI_URL.value()}/runs/flow-run/{run.id if run else ''}"
+
+
+def _show(name: str, told: str) -> None:
+    create_markdown_artifact(f"```\n{told}\n```", key=f"promotion-{name}".lower())

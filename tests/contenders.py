@@ -1,0 +1,66 @@
+"""A repository with three registered versions, and a data set that none of them has seen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hgmnet.config import load_params
+from hgmnet.data import manifest
+from hgmnet.data.record import Record
+from pipelines.artifacts import Workspace, write_rows, write_table
+from pipelines.stages import register
+from tests.tiny_repository import judge, make_model, make_repository
+
+TEST = 40
+
+
+def make_contenders(root: Path) -> Workspace:
+    """Version 1 finds half of each lesion, version 2 most of it, version 3 is like version 2."""
+    workspace = make_repository(root)
+    (workspace.root / "dvc.yaml").touch()
+    for seed, dice in enumerate((0.5, 0.8, 0.8)):
+        make_model(workspace, seed)
+        rows = list(per_image(workspace, dice, seed))
+        write_table(workspace.per_image, tuple(rows[0]), rows)
+        judge(workspace, "passed")
+        params = load_params(workspace.root / "params.yaml")
+        register.run(workspace.root, params.data, params.registry)
+    make_other(Workspace(workspace.root, "other"))
+    return workspace
+
+
+def per_image(workspace: Workspace, dice: float, seed: int) -> Iterator[dict[str, object]]:
+    """Rows of the test split, and one of val that would spoil everything."""
+    rng = np.random.default_rng(seed)
+    images = sorted(path.relative_to(workspace.raw) for path in workspace.raw.rglob("*.png"))
+    for i in range(TEST + 1):
+        tp = round(100 * dice + rng.integers(-5, 6))
+        yield {
+            "image": images[i % len(images)].as_posix(),
+            "pixel_sha256": f"{i:064x}",
+            "group": f"g{i // 2 + 100}",
+            "label": "malignant" if i % 2 else "benign",
+            "split": "test" if i < TEST else "val",
+            "predicted": "malignant" if i % 2 else "benign",
+            "decision": "malignant",
+            "served_tp": tp,
+            "served_fp": 100 - tp,
+            "served_fn": 100 - tp,
+        }
+
+
+def make_other(space: Workspace) -> None:
+    """Images from elsewhere, each with a mask, and their manifest."""
+    rng = np.random.default_rng(1)
+    for i in range(6):
+        label = ("benign", "malignant")[i % 2]
+        path = space.raw / label / f"{label} ({i}).png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50), dtype=np.uint8)).save(path)
+        mask = np.zeros((40, 50), dtype=bool)
+        mask[10:30, 10 + i : 40] = True
+        Image.fromarray(mask).save(path.with_name(f"{path.stem}_mask.png"))
+    records = (one.model_copy(update={"group": one.image}) for one in manifest.build(space.raw))
+    write_rows(space.manifest, Record, records)

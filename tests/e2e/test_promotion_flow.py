@@ -1,0 +1,158 @@
+"""`hgmnet flow promotion` with a real Prefect server, real versions, and a person who answers."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from mlflow import MlflowClient
+
+from pipelines.artifacts import Workspace
+from pipelines.flows import server
+from tests.contenders import make_contenders
+
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Version 1 serves; 2 is better, 3 as good as 2."""
+    return make_contenders(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    root = tmp_path_factory.mktemp("server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(root / "home"))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        with server.running(root) as found:
+            yield found
+
+
+def start(root: Path, url: str, *words: str) -> subprocess.Popen[str]:
+    kept = {key: os.environ[key] for key in os.environ if not key.startswith("PREFECT")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines", "flow", "promotion", *words],
+        cwd=root,
+        env=kept | {"PREFECT_API_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def promotion(root: Path, url: str, *words: str) -> tuple[int, str]:
+    process = start(root, url, *words)
+    output, _ = process.communicate(timeout=250)
+    return process.returncode, output
+
+
+def ask(url: str, path: str, body: dict[str, Any]) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = Request(f"{url}{path}", json.dumps(body).encode(), headers)  # noqa: S310 - our own
+    with urlopen(request) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def last_run(url: str) -> dict[str, Any]:
+    return ask(url, "/flow_runs/filter", {"limit": 1, "sort": "START_TIME_DESC"})[0]
+
+
+def paused_run(url: str) -> str:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        runs = ask(url, "/flow_runs/filter", {"limit": 1, "sort": "START_TIME_DESC"})
+        if runs and runs[0]["state"]["type"] == "PAUSED":
+            return str(runs[0]["id"])
+        time.sleep(0.5)
+    pytest.fail("no run paused")
+
+
+def champion(workspace: Workspace) -> str | None:
+    client = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
+    held = client.get_registered_model("hgmnet-phantom").aliases.get("champion")
+    return None if held is None else str(held)
+
+
+def changes(url: str) -> list[dict[str, Any]]:
+    """The payloads of the events that say that another version serves."""
+    wanted = {"event": {"name": ["hgmnet.champion.changed"]}}
+    return [event["payload"] for event in ask(url, "/events/filter", {"filter": wanted})["events"]]
+
+
+def test_from_the_first_champion_to_a_persons_word(workspace: Workspace, url: str) -> None:
+    status, output = promotion(workspace.root, url, "--version", "1")
+    assert status == 0, output
+    assert champion(workspace) == "1"
+    assert last_run(url)["state"]["name"] == "Completed"
+
+    status, output = promotion(workspace.root, url, "--version", "2")
+    assert status == 0, output
+    assert "better than champion 1" in output
+    assert champion(workspace) == "2"
+    assert {(c["before"], c["version"]) for c in changes(url)} == {("", "1"), ("1", "2")}
+
+    status, output = promotion(workspace.root, url, "--approval-hours", "0")
+    assert status == 3, output
+    assert "version 3 does not serve" in output.splitlines()[-1]
+    assert "not worse than champion 2; a person must decide" in output.splitlines()[-1]
+    assert last_run(url)["state"]["name"] == "Rejected"
+
+    status, output = promotion(workspace.root, url, "--approval-hours", "0.0006")
+    assert status == 3, output
+    assert "Nobody has decided" in output
+
+    said = {"approve": False, "by": "A. Critic", "reason": "no gain"}
+    assert answered(workspace, url, said)[0] == 3
+    assert champion(workspace) == "2"
+
+    said = {"approve": True, "by": "B. Signer", "reason": "as good, on a newer release"}
+    status, output = answered(workspace, url, said)
+    assert status == 0, output
+    assert champion(workspace) == "3"
+    told = history(workspace)
+    assert "A. Critic did not approve: no gain" in told
+    assert "as good, on a newer release" in told
+    assert "approved by B. Signer" in told
+    assert "every link holds" in told
+
+
+def answered(workspace: Workspace, url: str, said: dict[str, Any]) -> tuple[int, str]:
+    """Let version 3 be compared, and give this answer in the form."""
+    process = start(workspace.root, url, "--version", "3")
+    run = paused_run(url)
+    refused = ask(url, f"/flow_runs/{run}/resume", {"run_input": {"approve": True, "by": "x"}})
+    assert refused["status"] == "REJECT"  # the form wants a name and a reason
+    assert ask(url, f"/flow_runs/{run}/resume", {"run_input": said})["status"] == "ACCEPT"
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def history(workspace: Workspace) -> str:
+    command = [sys.executable, "-m", "pipelines", "history"]
+    kept = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        command, cwd=workspace.root, env=kept, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_another_change_plan_than_the_version_was_held_to_is_refused(
+    workspace: Workspace, url: str
+) -> None:
+    before = workspace.change_plan.read_bytes()
+    workspace.change_plan.write_bytes(before + b"# widened\n")
+    try:
+        status, output = promotion(workspace.root, url, "--version", "1")
+    finally:
+        workspace.change_plan.write_bytes(before)
+    assert status == 2, output
+    assert "version 1 was held to another change plan than pccp.yaml says now" in output
+    assert last_run(url)["state"]["name"] == "Configuration"

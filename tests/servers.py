@@ -1,0 +1,97 @@
+"""Real servers for a test, MLflow's and PostgreSQL: loopback, free ports, ended afterwards."""
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_STARTUP_S = 180
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def mlflow_server(folder: Path, backend: str = "sqlite:///server.db") -> Iterator[str]:
+    """MLflow's server, its artifacts in <folder>/files; its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    places = ["--backend-store-uri", backend, "--artifacts-destination", "files"]
+    with _running([*command, *places], folder, port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """PostgreSQL with an empty database; its address for SQLAlchemy, by the driver pg8000."""
+    programs = _programs()
+    owner = "nobody" if os.geteuid() == 0 else getpass.getuser()  # it refuses to run as root
+    user = owner if os.geteuid() == 0 else None
+    data = folder / "data"
+    folder.mkdir(parents=True)
+    if user:
+        shutil.chown(folder, user)
+        for above in folder.parents[:3]:
+            above.chmod(above.stat().st_mode | 0o011)  # pytest's folders are their maker's alone
+    subprocess.run(
+        [programs / "initdb", "-D", data, "-U", "hgmnet", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        user=user,
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    port = free_port()
+    command = [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+    with _running([*map(str, command), "-F"], folder, port, user):
+        yield f"postgresql+pg8000://hgmnet@127.0.0.1:{port}/postgres"
+
+
+def _programs() -> Path:
+    """Where initdb and postgres are; Debian keeps them off the PATH."""
+    found = [Path(p).resolve().parent for p in (shutil.which("initdb"),) if p]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    for folder in found:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    pytest.skip("PostgreSQL's initdb and postgres are not installed here")
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], folder: Path, port: int, user: str | None = None
+) -> Iterator[None]:
+    with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, start_new_session=True, user=user
+        )
+        try:
+            _wait_for(port, process)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _STARTUP_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended at once"
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"no answer at port {port} within {_STARTUP_S} s")
