@@ -451,11 +451,12 @@ def load_settings(path: Path, kind: type[T], absent: str) -> T:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        msg = f"{path}: " + "; ".join(_problems(error))
+        msg = f"{path}: " + "; ".join(problems(error))
         raise ConfigError(msg) from None
 
 
-def _problems(error: ValidationError) -> Iterator[str]:
+def problems(error: ValidationError) -> Iterator[str]:
+    """What is wrong with settings, a key each, in words."""
     for problem in error.errors(include_url=False):
         parts = (str(part) for part in problem["loc"] if part not in {_WORD, _FILE, _SUBGROUP})
         key = ".".join(parts) or "the file"

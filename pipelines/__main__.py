@@ -53,9 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     args = _parser(words).parse_args(words)
     from hgmnet.errors import HgmnetError, RejectedError
+    from pipelines.overrides import restore
 
     try:
-        args.run(find_root(), args)
+        root = find_root()
+        restore(root)
+        args.run(root, args)
     except RejectedError as error:
         print(error, file=sys.stderr)
         return error.exit_status

@@ -1,5 +1,6 @@
 """Runs one DVC stage as a process group of its own, its output line by line."""
 
+import configparser
 import os
 import re
 import subprocess
@@ -18,7 +19,7 @@ LAST_LINES = 40
 _KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
 
 
-def run(root: Path, target: str, on_line: Callable[[str], None]) -> None:
+def run(root: Path, target: str, on_line: Callable[[str], None], *, force: bool = False) -> None:
     """Run `dvc repro --single-item <target>`: DVC decides whether there is anything to do.
 
     Nothing of it is left running when this returns, raises, or is interrupted, nor when this
@@ -28,6 +29,7 @@ def run(root: Path, target: str, on_line: Callable[[str], None]) -> None:
         root: the repository root.
         target: a stage of dvc.yaml, a dvc.yaml or a .dvc file.
         on_line: called with each line that DVC and the stage print, as it comes.
+        force: run it even if nothing has changed.
 
     Raises:
         ConfigError: the stage ended with status 2.
@@ -35,7 +37,27 @@ def run(root: Path, target: str, on_line: Callable[[str], None]) -> None:
         InvalidDataError: the stage ended with status 4.
         HgmnetError: it failed in any other way; the message shows the last lines.
     """
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", target]
+    _call(root, ["repro", "--single-item", *(["--force"] if force else []), target], on_line)
+
+
+def pull(root: Path, target: str, on_line: Callable[[str], None]) -> None:
+    """Run `dvc pull <target>`: fetch what is not here from DVC's remote.
+
+    Raises:
+        HgmnetError: it failed; the message shows the last lines.
+    """
+    _call(root, ["pull", target], on_line)
+
+
+def has_remote(root: Path) -> bool:
+    """Whether DVC's settings name a default remote."""
+    settings = configparser.ConfigParser()
+    settings.read([root / ".dvc" / name for name in ("config", "config.local")], encoding="utf-8")
+    return settings.has_option("core", "remote")
+
+
+def _call(root: Path, words: Sequence[str], on_line: Callable[[str], None]) -> None:
+    command = [sys.executable, "-m", "dvc", *words]
     last: deque[str] = deque(maxlen=LAST_LINES)
     with supervised(command, cwd=root, env=_environment(), output=subprocess.PIPE) as process:
         for line in _lines(cast("IO[bytes]", process.stdout)):
@@ -43,7 +65,7 @@ def run(root: Path, target: str, on_line: Callable[[str], None]) -> None:
             on_line(line)
         status = process.wait()
     if status:
-        raise _failure(target, list(last))
+        raise _failure(words, list(last))
 
 
 def source_target(root: Path, name: str) -> str:
@@ -76,7 +98,7 @@ def _lines(output: IO[bytes]) -> Iterator[str]:
             yield text.rpartition("\r")[2]
 
 
-def _failure(target: str, last: Sequence[str]) -> HgmnetError:
+def _failure(words: Sequence[str], last: Sequence[str]) -> HgmnetError:
     """The stage's own error, by the status that DVC reports and what the stage said before it."""
     output = "\n".join(last)
     found = re.findall(r"^ERROR: .* exited with (\d+)$", output, re.MULTILINE)
@@ -86,4 +108,4 @@ def _failure(target: str, last: Sequence[str]) -> HgmnetError:
     )
     if said:
         return kind(said[1])
-    return kind(f"`dvc repro -s {target}` failed; its last lines:\n{output}")
+    return kind(f"`dvc {' '.join(words)}` failed; its last lines:\n{output}")

@@ -2,27 +2,84 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Take the flow's name."""
-    parser.add_argument("name", choices=["training"], help="training: every stage, then register")
+    """Take the flow's name and its parameters."""
+    flows = parser.add_subparsers(dest="name", metavar="flow", required=True)
+    training = flows.add_parser("training", help="every stage, then register")
+    training.add_argument("--profile", metavar="NAME", help="one of profiles/, for this run alone")
+    training.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        action="extend",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="other settings for this run alone: --set train.epochs=3",
+    )
+    training.add_argument(
+        "--force", dest="force_stage", metavar="STAGE", help="run it even if nothing has changed"
+    )
+    training.add_argument(
+        "--promote", action="store_true", help="then hold a new challenger against the champion"
+    )
+    promotion = flows.add_parser("promotion", help="hold the challenger against the champion")
+    promotion.add_argument("--version", metavar="N", help="instead of the challenger")
+    promotion.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
+    for flow, hours in ((training, 0.0), (promotion, 72.0)):
+        flow.add_argument(
+            "--approval-hours",
+            type=float,
+            default=hours,
+            metavar="H",
+            help=f"how long to wait where a person must decide ({hours:g})",
+        )
 
 
-def run(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
+def run(root: Path, args: argparse.Namespace) -> None:
     """Run the flow to its end.
 
     Raises:
-        RejectedError: the model did not pass its gate.
+        RejectedError: the model did not pass its gate, or does not serve.
         InvalidDataError: the data did not pass validation.
         ConfigError: a setting is wrong, the data set is not here, or no server starts.
         HgmnetError: it failed in any other way.
     """
     from pipelines.flows import server
 
+    parameters = {k: v for k, v in vars(args).items() if k not in {"name", "run"}}
+    if "overrides" in parameters:
+        parameters["overrides"] = dict(map(_change, parameters["overrides"]))
     with server.running(root) as url:
         from pipelines.flows.outcome import check
-        from pipelines.flows.training import training
 
         print(f"Prefect server: {url.removesuffix('/api')}", flush=True)
-        check(training(root, return_state=True))
+        check(_flow(args.name)(root, **parameters, return_state=True))
+
+
+def _change(word: str) -> tuple[str, Any]:
+    """`train.epochs=3` as key and value; the value as params.yaml would have it.
+
+    Raises:
+        ConfigError: there is no `=` in it, or the value is not YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from hgmnet.errors import ConfigError
+
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {word}: expected key=value, as train.epochs=3")
+    try:
+        return key, YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise ConfigError(f"--set {word}: {value} is not YAML") from None
+
+
+def _flow(name: str) -> Any:
+    import importlib
+
+    return getattr(importlib.import_module(f"pipelines.flows.{name}"), name)

@@ -27,6 +27,9 @@ def state_of(error: HgmnetError) -> State[Any]:
 
 def renewed(state: State[Any]) -> State[Any]:
     """A task's state for its flow to end in (Prefect makes a task's own into a nameless one)."""
+    raised = None if state.is_completed() else state.result(raise_on_failure=False)
+    if isinstance(raised, HgmnetError):
+        return state_of(raised)
     return State(type=state.type, name=state.name, message=state.message)
 
 

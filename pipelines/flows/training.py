@@ -1,24 +1,30 @@
 """The flow `training`: the stages of dvc.yaml one after the other, then the registry.
 
-DVC decides whether a stage runs, Prefect when. So nothing is cached here, nothing is retried, and
-DVC's graph is not mirrored: each task asks DVC for one stage, in dvc.yaml's order, and the data
-itself comes first (`-s` doesn't look behind a stage). Tasks are called, not submitted: a submitted
-one hangs on SIGTERM.
+DVC decides whether a stage runs, Prefect when. So nothing is cached here, only what goes over a
+network is retried, and DVC's graph is not mirrored: each task asks DVC for one stage, in dvc.yaml's
+order, and the data itself comes first (`-s` doesn't look behind a stage). Tasks are called, not
+submitted: a submitted one hangs on SIGTERM.
 """
 
+import io
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.tasks import exponential_backoff
 
 from hgmnet.config import load_params
-from hgmnet.errors import HgmnetError
+from hgmnet.errors import HgmnetError, RejectedError
 from pipelines import dvc_stage
+from pipelines.flows import showing
 from pipelines.flows.outcome import renewed, state_of
+from pipelines.flows.promotion import promotion
+from pipelines.overrides import alone, overridden
 
-STAGES = (
+Stage = Literal[
     "ingest",
     "validate",
     "split",
@@ -28,51 +34,125 @@ STAGES = (
     "evaluate",
     "gate",
     "report",
-)
+]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 """What is asked of DVC after the data; `register` follows without it."""
+_BACKOFF_S = 10
 
 
-@flow
-def training(root: Path) -> State[Any]:
-    """Bring the model of a repository up to date with its data and params.yaml, and register it.
+@flow(flow_run_name=showing.run_name)
+def training(
+    root: Path,
+    *,
+    profile: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    force_stage: Stage | None = None,
+    promote: bool = False,
+    approval_hours: float = 0.0,
+) -> State[Any]:
+    """Bring the model of a repository up to date with its data and settings, and register it.
 
     Args:
         root: the repository root.
+        profile: take the settings of profiles/<profile>.yaml, for this run alone.
+        overrides: other values for this run alone, by dotted key: {"train.epochs": 3}.
+        force_stage: run this stage, and what depends on what it makes anew, even if nothing has
+            changed.
+        promote: then hold the challenger against the champion, unless that was done before.
+        approval_hours: how long to wait where a person must decide; 0: not at all, `hgmnet promote
+            --approve` can do it later.
 
     Returns:
         Completed, or the state that `pipelines.flows.outcome.state_of` names: a rejected model
-        ends in `Rejected`, which is of the type Completed.
+        ends in `Rejected`, which is of the type Completed, and so does one that does not serve.
     """
     try:
-        params = load_params(root / "params.yaml")
-        source = dvc_stage.source_target(root, params.data.name)
+        with alone(root, "a training flow"), overridden(root, profile, overrides or {}):
+            state = _stages(root, force_stage)
+            if promote and state.is_completed() and state.name == "Completed":
+                version = newcomer(root)
+                if version:
+                    state = promotion(root, version, None, approval_hours, return_state=True)
+            return renewed(state)
     except HgmnetError as error:
         return state_of(error)
-    for target in (source, *STAGES):
-        state = stage(root, target, return_state=True)
+
+
+def _stages(root: Path, forced: Stage | None) -> State[Any]:
+    source = dvc_stage.source_target(root, load_params(root / "params.yaml").data.name)
+    if dvc_stage.has_remote(root) and source.endswith(".dvc"):
+        state = pull(root, source, return_state=True)
         if not state.is_completed():
-            return renewed(state)
-    return renewed(register(root, return_state=True))
+            return state
+    for target in (source, *STAGES):
+        state = stage(root, target, force=target == forced, return_state=True)
+        if not state.is_completed():
+            return state
+    return register(root, return_state=True)
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=exponential_backoff(_BACKOFF_S),
+      retry_jitter_factor=0.5)  # fmt: skip
+def pull(root: Path, target: str) -> None:
+    """Fetch the images from DVC's remote where they are not here."""
+    dvc_stage.pull(root, target, get_run_logger().info)
 
 
 @task(task_run_name="{target}", cache_policy=NO_CACHE)
-def stage(root: Path, target: str) -> State[Any] | None:
+def stage(root: Path, target: str, force: bool = False) -> State[Any] | None:
     """Ask DVC for one stage; what it prints goes to the log, line by line."""
+    log, look = get_run_logger().info, showing.progress("training-progress")
+
+    def on_line(line: str) -> None:
+        log("%s", line)
+        if target == "train":
+            look(line)
+
     try:
-        dvc_stage.run(root, target, get_run_logger().info)
+        dvc_stage.run(root, target, on_line, force=force)
     except HgmnetError as error:
         return state_of(error)
     return None
 
 
-@task(task_run_name="register", cache_policy=NO_CACHE, log_prints=True)
+@task(
+    task_run_name="register",
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=exponential_backoff(_BACKOFF_S),
+    retry_jitter_factor=0.5,
+)
 def register(root: Path) -> State[Any] | None:
-    """Record the run in MLflow, and register the model if its gate passed."""
+    """Record the run in MLflow, and register the model if its gate passed.
+
+    A server that does not answer is asked again later; nothing is trained for that.
+    """
+    from pipelines.registry.store import StoreDownError, telling_of_faults
     from pipelines.stages.register import run
 
+    told = io.StringIO()
     try:
         params = load_params(root / "params.yaml")
-        run(root, params.data, params.registry)
+        with redirect_stdout(told), telling_of_faults(root):
+            run(root, params.data, params.registry)
+    except StoreDownError:
+        raise
     except HgmnetError as error:
+        if isinstance(error, RejectedError):
+            _show(params.data.name, told.getvalue())
         return state_of(error)
+    _show(params.data.name, told.getvalue())
     return None
+
+
+@task(cache_policy=NO_CACHE)
+def newcomer(root: Path) -> str:
+    """The version of the model on disk, if it waits for its first comparison with the champion."""
+    from pipelines.registry import promotion as rule
+
+    return rule.newcomer(rule.open_comparer(root, None))
+
+
+def _show(data: str, told: str) -> None:
+    get_run_logger().info("%s", told.strip())
+    showing.page(f"result-{data}", told)

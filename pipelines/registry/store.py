@@ -28,6 +28,10 @@ _CREATION_S = 60.0
 """For a local database; a new one takes seconds on an idle machine."""
 
 
+class StoreDownError(ConfigError):
+    """The tracking store does not answer, or answers with an error of its own; later it may."""
+
+
 @dataclass(frozen=True)
 class Store:
     """An open tracking store: the client, its address and a data set's experiment."""
@@ -79,7 +83,7 @@ def open_store_patiently(root: Path, data: str) -> Store:
     """`open_store`, tried four times with growing pauses, under a minute in all.
 
     Raises:
-        ConfigError: the store can't be reached.
+        StoreDownError: the store can't be reached.
     """
     for pause in (1, 2, 4, 0):
         try:
@@ -89,11 +93,27 @@ def open_store_patiently(root: Path, data: str) -> Store:
         if tracking_uri(root).startswith(SQLITE):
             break
         time.sleep(pause)
-    msg = (
+    raise _down(root, reason)
+
+
+@contextmanager
+def telling_of_faults(root: Path) -> Iterator[None]:
+    """Turn what a store in trouble raises into one line that says how to go on.
+
+    Raises:
+        StoreDownError: it did, or broke off.
+    """
+    try:
+        yield
+    except (TimeoutError, MlflowException, SQLAlchemyError) as error:
+        raise _down(root, str(error).strip().split("\n")[0]) from error
+
+
+def _down(root: Path, reason: str) -> StoreDownError:
+    return StoreDownError(
         f"MLflow at {tracking_uri(root)} can't be used ({reason}); everything is on disk, "
         "run `dvc repro register` when it is back"
     )
-    raise ConfigError(msg)
 
 
 @contextmanager

@@ -60,13 +60,15 @@ def _act(store: Store, name: str, decision: Decision, run_id: str) -> str:
 def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
     report = decision.workspace.html.relative_to(decision.workspace.root)
     ui = f"mlflow ui --backend-store-uri {quote(store.uri)} --port 5000"
+    if store.uri.startswith("http"):
+        ui = f"{store.uri}/#/experiments/{store.experiment_id}/runs/{run_id}"
     lines = [
         ("model", model),
         ("test split", summary.opened(decision.opening, decision.opened)),
         *(("validate again", f"{due.clause}: {due.reason}") for due in decision.due),
         ("report", str(report)),
         ("MLflow run", run_id),
-        ("MLflow UI", store.uri if store.uri.startswith("http") else ui),
+        ("MLflow UI", ui),
     ]
     groups = decision.subgroups.groups
     print(f"\n{summary.figures_table(decision.evaluation, decision.gate, groups)}\n")

@@ -64,9 +64,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield found
 
 
-def start(root: Path, **env: str) -> subprocess.Popen[str]:
+def start(root: Path, *words: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines", "flow", "training"],
+        [sys.executable, "-m", "pipelines", "flow", "training", *words],
         cwd=root,
         env={key: os.environ[key] for key in os.environ if not key.startswith("PREFECT")} | env,
         stdout=subprocess.PIPE,
@@ -75,9 +75,9 @@ def start(root: Path, **env: str) -> subprocess.Popen[str]:
     )
 
 
-def run(root: Path, **env: str) -> tuple[int, str]:
+def run(root: Path, *words: str, **env: str) -> tuple[int, str]:
     """The exit status and all that was printed."""
-    process = start(root, **env)
+    process = start(root, *words, **env)
     output, _ = process.communicate(timeout=250)
     return process.returncode, output
 
@@ -126,6 +126,19 @@ def test_every_stage_runs_in_order_and_the_model_is_registered(
     assert client.get_registered_model("hgmnet-phantom").aliases.keys() == {"challenger"}
     assert last_run(url) == ("COMPLETED", "Completed")
     assert "Task run 'train' - > echo train >> ran" in output
+
+
+def test_a_new_challenger_is_asked_about_once(workspace: Workspace, url: str) -> None:
+    """`--promote`: none serves, so the one that passed does; the next run has nothing to ask."""
+    for status, output in (run(workspace.root, "--promote", PREFECT_API_URL=url) for _ in range(2)):
+        assert status == 0, output
+    client = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
+    assert client.get_registered_model("hgmnet-phantom").aliases.keys() == {"champion"}
+    decided = client.search_runs(
+        [client.get_experiment_by_name("hgmnet-phantom").experiment_id],
+        "tags.`hgmnet.kind` = 'promotion'",
+    )
+    assert len(decided) == 1
 
 
 def test_a_rejection_is_a_result_with_a_name_of_its_own(workspace: Workspace, url: str) -> None:
