@@ -42,7 +42,8 @@ COMMANDS = {
     "rollback": ("rollback", "let an earlier champion serve again"),
     "versions": ("versions", "list the registered versions, or delete one"),
     "history": ("history", "list and verify every decision about who served"),
-    "flow": ("flow", "run the stages through Prefect"),
+    "flow": ("flow", "run a Prefect flow here and now: training, promotion, monitoring"),
+    "up": ("up", "start servers, deployments and a worker; Ctrl-C ends all of it"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),
 }
 """The other commands: the file under `pipelines/commands/`, and what it does."""

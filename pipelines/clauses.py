@@ -11,6 +11,8 @@ from hgmnet.pccp import ChangePlan, ChangePlans, Span, Thresholds
 from pipelines.artifacts import CheckResult, ClauseResult
 from pipelines.judging import UNOPENED, Figures, judge_check
 
+_DAYS_A_MONTH = 365.2425 / 12
+
 
 @dataclass(frozen=True)
 class Design:
@@ -37,7 +39,7 @@ def hold(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
     """Every clause of the plan that the model's name has; without a plan it is outside.
 
     `revalidate.openings_above`, `.months` and `.new_values_in` need what is known only later: the
-    record in MLflow, the day, and new images.
+    record in MLflow, the day (`hgmnet flow monitoring` asks), and new images.
     """
     plan = plans.plans.get(candidate.registry)
     known = hold_design(plans, candidate.registry, candidate.design)
@@ -48,7 +50,7 @@ def hold(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
         *known,
         *_thresholds(plan.allowed.thresholds, candidate.operating, model),
         *(_criterion(judge_check(check, candidate.figures)) for check in plan.acceptance),
-        _drifted(plan, candidate.drift),
+        drift_due(plan, candidate.drift),
     )
 
 
@@ -70,6 +72,32 @@ def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
         clause="revalidate.openings_above",
         status="due" if due else "held",
         reason=f"the test split was opened {openings} times, {'above' if due else 'up to'} {most}",
+    )
+
+
+def drift_due(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
+    """Whether new images differ so much from the training images that figures may not hold."""
+    share = len(drift.drifted) / len(drift.columns) if drift.columns else 0.0
+    most = plan.revalidate.drifted_share_above
+    due = share > most
+    return ClauseResult(
+        clause="revalidate.drifted_share_above",
+        status="due" if due else "held",
+        reason=(
+            f"the {drift.source} differs from the training images in {len(drift.drifted)} of "
+            f"{len(drift.columns)} facts, {share:.0%} {'>' if due else '≤'} {most:.0%}"
+        ),
+    )
+
+
+def age_due(plan: ChangePlan, days: float) -> ClauseResult:
+    """Whether the version was made so long ago that it must be validated again."""
+    most, months = plan.revalidate.months, days / _DAYS_A_MONTH
+    due = months > most
+    return ClauseResult(
+        clause="revalidate.months",
+        status="due" if due else "held",
+        reason=f"the version is {months:.1f} months old, {'above' if due else 'up to'} {most}",
     )
 
 
@@ -116,20 +144,6 @@ def _criterion(check: CheckResult) -> ClauseResult:
         clause=f"acceptance.{check.metric}",
         status=status,
         reason=f"{check.metric}{of}, on the {check.on}: {check.reason}",
-    )
-
-
-def _drifted(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
-    share = len(drift.drifted) / len(drift.columns) if drift.columns else 0.0
-    most = plan.revalidate.drifted_share_above
-    due = share > most
-    return ClauseResult(
-        clause="revalidate.drifted_share_above",
-        status="due" if due else "held",
-        reason=(
-            f"the {drift.source} differs from the training images in {len(drift.drifted)} of "
-            f"{len(drift.columns)} facts, {share:.0%} {'>' if due else '≤'} {most:.0%}"
-        ),
     )
 
 

@@ -28,6 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     promotion = flows.add_parser("promotion", help="hold the challenger against the champion")
     promotion.add_argument("--version", metavar="N", help="instead of the challenger")
     promotion.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
+    monitoring = flows.add_parser(
+        "monitoring", help="hold recent images against what the champion was made from"
+    )
+    monitoring.add_argument("folder", type=Path, help="recent images, in folders or not")
+    monitoring.add_argument("--version", metavar="N", help="instead of the champion")
     for flow, hours in ((training, 0.0), (promotion, 72.0)):
         flow.add_argument(
             "--approval-hours",

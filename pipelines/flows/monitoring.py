@@ -1,0 +1,92 @@
+"""The flow `monitoring`: are recent images still like those that the champion was made from?"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.states import Completed
+
+from hgmnet.config import load_params
+from hgmnet.errors import HgmnetError
+from hgmnet.pccp import load_plans
+from pipelines.artifacts import ClauseResult
+from pipelines.clauses import age_due, drift_due
+from pipelines.flows import showing
+from pipelines.flows.outcome import renewed, state_of
+
+DRIFTED, REVALIDATE = "hgmnet.data.drifted", "hgmnet.model.revalidate"
+"""The events: recent images differ; the change plan asks for a new validation."""
+_DAY_MS = 86_400_000
+
+
+@flow
+def monitoring(root: Path, folder: Path, version: str | None = None) -> State[Any]:
+    """Hold a folder of recent images against what the champion was made from.
+
+    Each image is measured, and the champion asked; reports/drift.json and Great Expectations' pages
+    say what differs. The event `hgmnet.data.drifted` can start a training, and
+    `hgmnet.model.revalidate` tells that the change plan asks for a new validation.
+
+    Args:
+        root: the repository root.
+        folder: recent images, in folders or not.
+        version: instead of the champion.
+
+    Returns:
+        Completed, named `Drifted` where the images differ; else Failed, with its reason.
+    """
+    done = profile(root, folder, version, return_state=True)
+    if not done.is_completed():
+        return renewed(done)
+    drifted, due = done.result()
+    params = load_params(root / "params.yaml")
+    if drifted:
+        _tell(
+            DRIFTED,
+            f"hgmnet.data.{params.data.name}",
+            {"columns": list(drifted), "folder": str(folder)},
+        )
+    for clause in due:
+        get_run_logger().warning("%s: %s", clause.clause, clause.reason)
+        said = {"clause": clause.clause, "reason": clause.reason}
+        _tell(REVALIDATE, f"hgmnet.model.{params.registry.name}", said)
+    if drifted:
+        return Completed(name="Drifted", message=f"drifted in {', '.join(drifted)}")
+    return Completed(message="no drift")
+
+
+@task(cache_policy=NO_CACHE)
+def profile(
+    root: Path, folder: Path, version: str | None
+) -> tuple[tuple[str, ...], tuple[ClauseResult, ...]] | State[Any]:
+    """The columns that drifted, and the clauses of the change plan that are due."""
+    from pipelines.drift_report import profile_folder, tell
+    from pipelines.registry.fetch import fetch_model
+    from pipelines.registry.sides import read_version
+    from pipelines.registry.store import open_store_patiently
+
+    try:
+        params = load_params(root / "params.yaml")
+        name = params.registry.name
+        store = open_store_patiently(root, params.data.name)
+        model, number = fetch_model(store, name, version, root / ".hgmnet" / "versions")
+        report = profile_folder(root, folder, model)
+        plan = load_plans(root / "pccp.yaml").plans.get(name)
+        made = read_version(store, name, number).creation_timestamp
+    except HgmnetError as error:
+        return state_of(error)
+    days = (time.time() * 1000 - made) / _DAY_MS
+    asked = (drift_due(plan, report), age_due(plan, days)) if plan else ()
+    due = tuple(clause for clause in asked if clause.status == "due")
+    lines = [f"{name} version {number}", "", *tell(report), *(c.reason for c in due)]
+    get_run_logger().info("%s", "\n".join(lines))
+    showing.page(f"monitoring-{params.data.name}", "\n".join(lines))
+    return report.drifted, due
+
+
+def _tell(event: str, resource: str, payload: dict[str, Any]) -> None:
+    emit_event(event, resource={"prefect.resource.id": resource}, payload=payload)
