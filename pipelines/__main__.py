@@ -41,6 +41,7 @@ COMMANDS = {
     "promote": ("promote", "hold the challenger against the champion; the better one serves"),
     "rollback": ("rollback", "let an earlier champion serve again"),
     "versions": ("versions", "list the registered versions, or delete one"),
+    "lineage": ("lineage", "what a version was made from, and the commands that bring it back"),
     "history": ("history", "list and verify every decision about who served"),
     "flow": ("flow", "run a Prefect flow here and now: training, promotion, monitoring"),
     "up": ("up", "start servers, deployments and a worker; Ctrl-C ends all of it"),

@@ -38,6 +38,11 @@ def read_lineage(workspace: Workspace) -> Lineage:
     )
 
 
+def origin(root: Path) -> str:
+    """Where the repository was cloned from; itself where git names nothing."""
+    return _git(root, "remote", "get-url", "origin") or str(root)
+
+
 def hash_file(path: Path) -> str:
     """The sha256 of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -33,6 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     monitoring.add_argument("folder", type=Path, help="recent images, in folders or not")
     monitoring.add_argument("--version", metavar="N", help="instead of the champion")
+    watch = flows.add_parser("data_watch", help="take changed images in, and train if it matters")
+    watch.add_argument("source", type=Path, help="the whole data set: a folder, zip or table")
+    watch.add_argument(
+        "--no-train", action="store_false", dest="train", help="only say what is new"
+    )
+    watch.add_argument("--no-promote", action="store_false", dest="promote", help="train alone")
     for flow, hours in ((training, 0.0), (promotion, 72.0)):
         flow.add_argument(
             "--approval-hours",
@@ -61,7 +67,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
         from pipelines.flows.outcome import check
 
         print(f"Prefect server: {url.removesuffix('/api')}", flush=True)
-        check(_flow(args.name)(root, **parameters, return_state=True))
+        check(_flow(args.name)(root=root, **parameters, return_state=True))
 
 
 def _change(word: str) -> tuple[str, Any]:

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +21,8 @@ from pipelines.flows.outcome import renewed, state_of
 DRIFTED, REVALIDATE = "hgmnet.data.drifted", "hgmnet.model.revalidate"
 """The events: recent images differ; the change plan asks for a new validation."""
 _DAY_MS = 86_400_000
+Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
+"""The columns that drifted, and the clauses of the change plan that are due."""
 
 
 @flow
@@ -42,7 +44,7 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> State[An
     done = profile(root, folder, version, return_state=True)
     if not done.is_completed():
         return renewed(done)
-    drifted, due = done.result()
+    drifted, due = cast("Found", done.result())
     params = load_params(root / "params.yaml")
     if drifted:
         _tell(
@@ -60,9 +62,7 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> State[An
 
 
 @task(cache_policy=NO_CACHE)
-def profile(
-    root: Path, folder: Path, version: str | None
-) -> tuple[tuple[str, ...], tuple[ClauseResult, ...]] | State[Any]:
+def profile(root: Path, folder: Path, version: str | None) -> Found | State[Any]:
     """The columns that drifted, and the clauses of the change plan that are due."""
     from pipelines.drift_report import profile_folder, tell
     from pipelines.registry.fetch import fetch_model

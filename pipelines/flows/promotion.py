@@ -1,7 +1,7 @@
 """The flow `promotion`: what `hgmnet promote` does, with a pause where a person must decide."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -28,7 +28,6 @@ from pipelines.registry.telling import tell
 CHANGED = "hgmnet.champion.changed"
 """The event that tells that another version serves."""
 _POLL_S = 2
-Compared = tuple[Comparer, Outcome]
 
 
 class Approval(RunInput):
@@ -64,7 +63,7 @@ def promotion(
     compared = compare(root, version, data, return_state=True)
     if not compared.is_completed():
         return renewed(compared)
-    comparer, outcome = compared.result()
+    comparer, outcome = cast("tuple[Comparer, Outcome]", compared.result())
     if outcome.open and approval_hours > 0:
         outcome = _asked(comparer, outcome, approval_hours)
     decided = decide(comparer, outcome, return_state=True)
@@ -72,7 +71,9 @@ def promotion(
 
 
 @task(cache_policy=NO_CACHE)
-def compare(root: Path, version: str | None, data: str | None) -> Compared | State[Any]:
+def compare(
+    root: Path, version: str | None, data: str | None
+) -> tuple[Comparer, Outcome] | State[Any]:
     """Compare, and show both with their differences; nothing is moved."""
     try:
         comparer = open_comparer(root, data)

@@ -81,9 +81,9 @@ def training(
 def _stages(root: Path, forced: Stage | None) -> State[Any]:
     source = dvc_stage.source_target(root, load_params(root / "params.yaml").data.name)
     if dvc_stage.has_remote(root) and source.endswith(".dvc"):
-        state = pull(root, source, return_state=True)
-        if not state.is_completed():
-            return state
+        pulled = pull(root, source, return_state=True)
+        if not pulled.is_completed():
+            return pulled
     for target in (source, *STAGES):
         state = stage(root, target, force=target == forced, return_state=True)
         if not state.is_completed():

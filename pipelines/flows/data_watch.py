@@ -1,0 +1,137 @@
+"""The flow `data_watch`: has the source of a data set changed, and does it matter?"""
+
+import hashlib
+import io
+from argparse import Namespace
+from contextlib import redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from hgmnet.config import load_params
+from hgmnet.data.record import Record
+from hgmnet.errors import HgmnetError
+from pipelines.artifacts import Workspace, read_rows, write_text
+from pipelines.flows import showing
+from pipelines.flows.outcome import renewed, state_of
+from pipelines.flows.training import stage, training
+from pipelines.overrides import alone
+
+
+@flow
+def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = True) -> State[Any]:
+    """Take a source's images in where they have changed, check them, and train where it matters.
+
+    The source is the whole data set as `hgmnet import` reads it: a folder that grows, or an export
+    that is written anew. What is broken in it is told, and the images that are here stay.
+
+    Args:
+        root: the repository root.
+        source: a folder, zip or table.
+        train: start the flow `training` where images or labels are new, changed or gone.
+        promote: and let it hold the new challenger against the champion.
+
+    Returns:
+        Completed, named `Unchanged` where nothing that matters has changed; or as `training`.
+    """
+    try:
+        space = Workspace(root, load_params(root / "params.yaml").data.name)
+        mark, memo = _mark(source), space.state / "watch" / f"{space.data}.sha256"
+        if memo.exists() and memo.read_text(encoding="utf-8") == mark:
+            return Completed(name="Unchanged", message=f"{source} is as it was")
+        with alone(root, "a data_watch flow"):
+            before = _images(space)
+            for state in _taken_in(space, source):
+                if not state.is_completed():
+                    return renewed(state)
+            told = compare(space, before)
+        write_text(memo, mark)
+    except HgmnetError as error:
+        return state_of(error)
+    if not told:
+        return Completed(name="Unchanged", message="the same images with the same labels and masks")
+    if not train:
+        return Completed(message=told)
+    return renewed(training(root, promote=promote, return_state=True))
+
+
+def _taken_in(space: Workspace, source: Path) -> Any:
+    """The states of one task after the other."""
+    yield bring(space.root, space.data, source, return_state=True)
+    for target in ("ingest", "validate"):
+        yield stage(space.root, target, return_state=True)
+
+
+@task(cache_policy=NO_CACHE)
+def bring(root: Path, data: str, source: Path) -> State[Any] | None:
+    """Import, in place of the images that are here."""
+    from pipelines.commands import import_data
+
+    told = io.StringIO()
+    words = Namespace(name=data, source=str(source), format="auto", sha256=None, replace=True)
+    try:
+        with redirect_stdout(told):
+            import_data.run(root, words)
+    except HgmnetError as error:
+        return state_of(error)
+    get_run_logger().info("%s", told.getvalue().strip())
+    return None
+
+
+@task(cache_policy=NO_CACHE)
+def compare(space: Workspace, before: dict[str, tuple[str, ...]]) -> str:
+    """What is new, changed and gone, and whether the new ones differ; empty if nothing is."""
+    after = _images(space)
+    new = [pixels for pixels in after if pixels not in before]
+    gone = sum(pixels not in after for pixels in before)
+    changed = sum(after[p][1:] != before[p][1:] for p in after if p in before)
+    if not new and not gone and not changed:
+        return ""
+    told = f"{len(new)} images are new, {changed} have another label or mask, {gone} are gone"
+    lines = [told, *_drift(space, [after[pixels][0] for pixels in new])]
+    get_run_logger().info("%s", "\n".join(lines))
+    showing.page(f"data-{space.data}", "\n".join(lines))
+    return told
+
+
+def _images(space: Workspace) -> dict[str, tuple[str, ...]]:
+    """Of each image, by its pixels: its name, and what makes it another case if it changes."""
+    if not space.manifest.exists():
+        return {}
+    return {
+        one.pixel_sha256: (one.image, one.label, str(one.mask_pixels), str(one.excluded))
+        for one in read_rows(space.manifest, Record)
+        if not one.error
+    }
+
+
+def _drift(space: Workspace, names: list[str]) -> list[str]:
+    """Whether new images are like those that the model on disk was made from."""
+    from hgmnet.models.spec import PROFILE
+    from pipelines.drift_report import profile_folder, tell
+
+    if not names or not (space.model / PROFILE).exists():
+        return []
+    with TemporaryDirectory() as folder:
+        for number, name in enumerate(names):
+            link = Path(folder) / f"{number}{Path(name).suffix}"
+            link.symlink_to((space.raw / name).resolve())
+        return ["", *tell(profile_folder(space.root, Path(folder), space.model))]
+
+
+def _mark(source: Path) -> str:
+    """Of names, sizes and times; what is read only where that has changed."""
+    files = sorted(source.rglob("*")) if source.is_dir() else [source]
+    digest = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            stat = file.stat()
+            digest.update(
+                f"{file.relative_to(source)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode()
+            )
+    return digest.hexdigest()
