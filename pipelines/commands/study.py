@@ -1,7 +1,13 @@
 """`hgmnet study`: questions about a model that take many trainings, and change nothing."""
 
 import argparse
+import importlib
 from pathlib import Path
+
+CELLS = {
+    "crossval": "judge every image of train and val once, by a model that never saw it",
+}
+"""The studies made of cells; each is `pipelines/studies/<name>.py`, with a `design`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -12,15 +18,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     seeds.add_argument(
         "--n", type=int, default=3, help="how many, from train.seed on; 3 unless told"
     )
+    for name, said in CELLS.items():
+        _size(studies.add_parser(name, help=said, description=said))
+
+
+def _size(study: argparse.ArgumentParser) -> None:
+    study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
+    study.add_argument("--seeds", type=int, help="trainings a fold, from train.seed on; 1")
+    study.add_argument(
+        "--all", action="store_true", help="the test split takes part too: an opening"
+    )
+    study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
+    study.add_argument(
+        "--drop-models", action="store_true", help="keep each model's rows alone, to save disk"
+    )
+    study.add_argument(
+        "--smoke", action="store_true", help="a few images, 2 folds, 1 epoch: see that it runs"
+    )
 
 
 def run(root: Path, args: argparse.Namespace) -> None:
     """Run the study to its end, or go on with one that was killed.
 
     Raises:
-        HgmnetError: as `pipelines.studies.seeds.run` does.
+        HgmnetError: as `pipelines.studies.engine.carry_out` and `pipelines.studies.seeds.run` do.
     """
     from hgmnet.config import load_params
-    from pipelines.studies import seeds
 
-    seeds.run(root, load_params(root / "params.yaml"), args.n)
+    params = load_params(root / "params.yaml")
+    if args.study == "seeds":
+        from pipelines.studies import seeds
+
+        seeds.run(root, params, args.n)
+        return
+    from pipelines.studies.design import Size
+    from pipelines.studies.engine import carry_out
+
+    folds = args.folds if args.folds is not None else 2 if args.smoke else 5
+    size = Size(
+        folds=folds,
+        seeds=1 if args.seeds is None else args.seeds,
+        everything=args.all,
+        smoke=args.smoke,
+    )
+    declare = importlib.import_module(f"pipelines.studies.{args.study}").design
+    keep, only_say = not args.drop_models, args.dry_run
+    carry_out(root, params, declare, size, keep=keep, only_say=only_say)
