@@ -2,10 +2,14 @@
 
 import argparse
 import importlib
+from functools import partial
 from pathlib import Path
 
 CELLS = {
     "crossval": "judge every image of train and val once, by a model that never saw it",
+    "leakage": "the same recipe on a naive random split and on the grouped one",
+    "ablation": "take each part of the model away, on the same folds and seeds",
+    "curve": "figures over 10, 25, 50, 75 and 100 % of the training groups",
 }
 """The studies made of cells; each is `pipelines/studies/<name>.py`, with a `design`."""
 
@@ -19,7 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--n", type=int, default=3, help="how many, from train.seed on; 3 unless told"
     )
     for name, said in CELLS.items():
-        _size(studies.add_parser(name, help=said, description=said))
+        study = studies.add_parser(name, help=said, description=said)
+        _size(study)
+        if name == "ablation":
+            study.add_argument("--only", nargs="+", default=[], help="variants beside the full one")
 
 
 def _size(study: argparse.ArgumentParser) -> None:
@@ -62,5 +69,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
         smoke=args.smoke,
     )
     declare = importlib.import_module(f"pipelines.studies.{args.study}").design
+    if args.study == "ablation":
+        declare = partial(declare, only=args.only)
     keep, only_say = not args.drop_models, args.dry_run
     carry_out(root, params, declare, size, keep=keep, only_say=only_say)
