@@ -39,7 +39,7 @@ def deal_folds(
         raise ConfigError(f"{folds} folds need as many images of every class; there are {scarce}")
     kind = StratifiedGroupKFold if grouped else StratifiedKFold
     dealer = kind(folds, shuffle=True, random_state=seed)
-    for fold, (_, held) in enumerate(dealer.split(rows, labels, groups)):
+    for fold, (_, held) in enumerate(dealer.split(rows, labels, groups if grouped else None)):
         dealt[rows[held]] = fold
     return dealt
 

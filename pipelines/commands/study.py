@@ -4,6 +4,10 @@ import argparse
 import importlib
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hgmnet.config import Params
 
 CELLS = {
     "crossval": "judge every image of train and val once, by a model that never saw it",
@@ -27,6 +31,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         _size(study)
         if name == "ablation":
             study.add_argument("--only", nargs="+", default=[], help="variants beside the full one")
+
+    said = "a trained model on a data set that it has not seen"
+    external = studies.add_parser("external", help=said, description=said)
+    external.add_argument("--model", required=True, help="a version's number, or a model folder")
+    external.add_argument("--data", required=True, help="an imported data set's name")
+    external.add_argument(
+        "--map", nargs="+", default=[], metavar="THEIRS=OURS", help="classes that differ in name"
+    )
+    external.add_argument(
+        "--recalibrate",
+        type=float,
+        metavar="SHARE",
+        help="choose the operating point anew on this share of it, and report the rest apart",
+    )
+    external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
 
 
 def _size(study: argparse.ArgumentParser) -> None:
@@ -58,6 +77,9 @@ def run(root: Path, args: argparse.Namespace) -> None:
 
         seeds.run(root, params, args.n)
         return
+    if args.study == "external":
+        _external(root, params, args)
+        return
     from pipelines.studies.design import Size
     from pipelines.studies.engine import carry_out
 
@@ -73,3 +95,39 @@ def run(root: Path, args: argparse.Namespace) -> None:
         declare = partial(declare, only=args.only)
     keep, only_say = not args.drop_models, args.dry_run
     carry_out(root, params, declare, size, keep=keep, only_say=only_say)
+
+
+def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
+    import torch
+
+    from hgmnet.errors import ConfigError
+    from hgmnet.inference import Predictor
+    from pipelines.studies import external
+
+    if strange := [word for word in args.map if word.count("=") != 1]:
+        raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
+    folder, name = _model(root, params, args.model)
+    asked = external.Asked(
+        predictor=Predictor.load(folder, "cuda" if torch.cuda.is_available() else "cpu"),
+        name=name,
+        folder=folder,
+        data=args.data,
+        mapping=dict(word.split("=") for word in args.map),
+        recalibrate=args.recalibrate,
+        smoke=args.smoke,
+    )
+    external.run(root, params, asked)
+
+
+def _model(root: Path, params: "Params", word: str) -> tuple[Path, str]:
+    """The model folder that a word names, and how to call it."""
+    if not word.isdigit():
+        return Path(word), word
+    from pipelines.registry.fetch import fetch_model
+    from pipelines.registry.store import http_limits, open_store_patiently
+
+    with http_limits(timeout_s=60, retries=2):
+        store = open_store_patiently(root, params.data.name)
+        cache = root / ".hgmnet" / "versions"
+        folder, number = fetch_model(store, params.registry.name, word, cache)
+    return folder, f"{params.registry.name} version {number}"

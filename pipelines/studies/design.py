@@ -94,8 +94,9 @@ class Study:
 
     @property
     def folder(self) -> str:
-        """Below reports/studies/; a smoke run never takes the place of a real one."""
-        return f"{self.name}-smoke" if self.size.smoke else self.name
+        """Below reports/studies/; a smoke run, or one with test, takes no other one's place."""
+        smoke, everything = "-smoke" * self.size.smoke, "-all" * self.size.everything
+        return f"{self.name}{smoke}{everything}"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,13 @@ class CellLine(Made):
 
 
 def publish(
-    study: Study, rows: pd.DataFrame, made: Sequence[Made], bench: Bench, folder: Path
+    study: Study,
+    rows: pd.DataFrame,
+    made: Sequence[Made],
+    bench: Bench,
+    folder: Path,
+    *,
+    told: str | None = None,
 ) -> list[Line]:
     """Write everything; the lines of the table.
 
@@ -37,10 +43,11 @@ def publish(
         made: how each cell came about, in order.
         bench: the images.
         folder: where to write.
+        told: what it is of, in words; None: folds, seeds and network.
     """
     params = study.cells[0].params
     found, folds = lines(study, rows, params.evaluate), fold_lines(study, rows)
-    told = setting(study, bench)
+    told = told or setting(study, bench)
     names = [*KEY, *columns(params.data.classes)]
     write_table(folder / "per_image.csv", names, _records(rows))
     write_rows(folder / "table.csv", Line, found)
