@@ -21,7 +21,7 @@ from pipelines.studies import fitting
 from pipelines.studies.cell import Bench, Cell
 from pipelines.studies.design import Size, Study
 from pipelines.studies.forecast import Forecast, forecast
-from pipelines.studies.pace import span
+from pipelines.studies.pace import counted, span
 from pipelines.studies.progress import Progress
 from pipelines.studies.publish import publish
 from pipelines.studies.ready import prepared
@@ -68,10 +68,11 @@ def announcement(study: Study, costs: Forecast, data: str) -> str:
     """How much there is to do, and what it costs on this machine."""
     cells, size = len(study.cells), study.size
     left = cells - costs.finished
-    what = f"study {study.name} on {data}: {cells} cells ({size.folds} folds, seeds: {size.seeds})"
+    seeds = counted(size.seeds, "seed")
+    what = f"study {study.name} on {data}: {cells} cells ({size.folds} folds, {seeds})"
     if not left:
         return f"{what}, all finished before"
-    cost = f"{costs.trainings} trainings, about {span(costs.total)}"
+    cost = f"{counted(costs.trainings, 'training')}, about {span(costs.total)}"
     room = f"{costs.memory:.1f} GiB of memory and {costs.disk:.2f} GiB of disk"
     return f"{what}, {costs.finished} finished before; {left} to do: {cost}, {room}"
 
@@ -98,10 +99,12 @@ def _compute(
     bench: Bench, study: Study, costs: Forecast, runs: StudyRuns, *, keep: bool
 ) -> pd.DataFrame:
     progress, tables = Progress(costs.seconds), []
+    standing = {bench.model_folder(cell) for cell in study.cells if fitting.fitted(bench, cell)}
     for index, cell in enumerate(study.cells):
         there = fitting.judged(bench, cell)
         progress.start(index)
-        made = fitting.compute(bench, cell, _teller(cell, progress), keep=_keeps(study, cell, keep))
+        stays = keep or bench.model_folder(cell) in standing or _shared(bench, study, index)
+        made = fitting.compute(bench, cell, _teller(cell, progress), keep=stays)
         table = fitting.read(bench, cell)
         tables.append(table)
         metrics = {
@@ -123,14 +126,10 @@ def _teller(cell: Cell, progress: Progress) -> Callable[[EpochFigures], None]:
     return tell
 
 
-def _keeps(study: Study, cell: Cell, keep: bool) -> bool:
-    """Whether the model stays for now: another cell of this study may ask it with another map."""
-    same = [
-        c
-        for c in study.cells
-        if (c.sides, c.seed, c.params) == (cell.sides, cell.seed, cell.params)
-    ]
-    return keep or same[-1] is not cell
+def _shared(bench: Bench, study: Study, index: int) -> bool:
+    """Whether a later cell of this study asks the same model, with another map."""
+    mine = bench.model_folder(study.cells[index])
+    return any(bench.model_folder(cell) == mine for cell in study.cells[index + 1 :])
 
 
 def _open_test(bench: Bench, study: Study) -> None:

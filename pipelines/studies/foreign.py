@@ -16,6 +16,7 @@ from hgmnet.folds import deal_folds
 from hgmnet.models.spec import Spec
 from pipelines.artifacts import Workspace
 from pipelines.registry.bouts import all_entries
+from pipelines.studies.pace import counted
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def said(found: Foreign, data: str) -> str:
         if found.missing
         else ""
     )
-    seen = f" {found.seen} images of {data} were left out: the model had seen them."
+    count = counted(found.seen, "image")
+    seen = f" Left out, since the model had seen them: {count} of {data}."
     return f"Classes: {pairs}; {told}.{missing}{seen if found.seen else ''}"
 
 

@@ -12,6 +12,7 @@ from pipelines.studies import tables
 from pipelines.studies.cell import Bench
 from pipelines.studies.design import Study
 from pipelines.studies.fitting import KEY, Made
+from pipelines.studies.pace import counted
 from pipelines.studies.page import render
 from pipelines.studies.summary import FoldLine, Line, fold_lines, lines
 
@@ -69,16 +70,13 @@ def setting(study: Study, bench: Bench) -> str:
     groups = len({entry.group for entry in there})
     splits = "train, val and test" if size.everything else "train and val"
     model, train = cell.params.model, cell.params.train
-    seeds, epochs = _counted(size.seeds, "seed"), _counted(train.epochs, "epoch")
+    seeds, epochs = counted(size.seeds, "seed"), counted(train.epochs, "epoch")
     return (
-        f"{cell.params.data.name}, {splits}: {len(there)} images in {groups} groups, "
+        f"{cell.params.data.name}, {splits}: {counted(len(there), 'image')} in "
+        f"{counted(groups, 'group')}, "
         f"{size.folds} folds, {seeds}. {model.encoder}, {_start(model)}, gate {model.gate}, "
         f"{cell.params.prepare.side} px, {epochs}."
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _start(model: Model) -> str:

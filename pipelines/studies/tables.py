@@ -6,10 +6,8 @@ from pipelines.report import wording
 from pipelines.studies.design import SHORT, Study
 from pipelines.studies.summary import ALL, Line
 
-LEGEND = (
-    "In brackets the 95 % interval by a bootstrap that draws groups of images. ± is the standard "
-    "deviation over folds."
-)
+LEGEND = "In brackets the 95 % interval by a bootstrap that draws groups of images."
+SPREAD = " ± is the standard deviation over folds."
 DIFFERENCE = (
     "Differences are minus {reference}, paired by image. Of all the intervals one in twenty leaves "
     "0 out by chance alone; nothing is corrected for that."
@@ -65,9 +63,10 @@ def signed(number: float | None) -> str:
 
 def legend(study: Study) -> str:
     """What the numbers are."""
+    told = LEGEND + SPREAD * (len({cell.fold for cell in study.cells}) > 1)
     if study.reference is None:
-        return LEGEND
-    return f"{LEGEND} {DIFFERENCE.format(reference=study.variants[study.reference])}"
+        return told
+    return f"{told} {DIFFERENCE.format(reference=study.variants[study.reference])}"
 
 
 def markdown(study: Study, found: Sequence[Line], setting: str) -> str:

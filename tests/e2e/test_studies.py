@@ -1,5 +1,7 @@
 """The studies at their smoke size: killed and gone on with, the same to the last digit."""
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -65,6 +67,14 @@ def finished(killed) -> tuple[Workspace, str]:
     return killed[0], run(killed[0], *COMMAND)
 
 
+def here(space: Workspace, *words: str) -> str:
+    """A study in this process, so that what is imported is not imported again."""
+    printed = io.StringIO()
+    with contextlib.chdir(space.root), contextlib.redirect_stdout(printed):
+        assert main([*words]) == 0
+    return printed.getvalue()
+
+
 def run(space: Workspace, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", *words],
@@ -94,7 +104,7 @@ def rows_of(space: Workspace, name: str) -> pd.DataFrame:
 
 def test_a_finished_fold_is_not_trained_again(killed, finished):
     (space, said), before = finished, killed[1]
-    assert "2 cells (2 folds, seeds: 1), 1 finished before; 1 to do: 1 trainings, about" in said
+    assert "2 cells (2 folds, 1 seed), 1 finished before; 1 to do: 1 training, about" in said
     assert "1/2 full, fold 1, seed 0: there already" in said
     assert "fold 1, seed 0, epoch" not in said
     assert len(before) == 1
@@ -141,7 +151,7 @@ def test_the_table_is_what_its_rows_say(finished):
 
 def test_two_runs_give_the_same_files_to_the_last_digit(finished, tmp_path):
     other = make(tmp_path / "other")
-    run(other, *COMMAND)
+    here(other, *COMMAND)
     for name in SAME:
         one, two = (folder(space, "crossval-smoke") / name for space in (finished[0], other))
         assert one.read_bytes() == two.read_bytes(), name
@@ -165,8 +175,8 @@ def test_mlflow_has_a_parent_and_a_child_a_cell_once(finished):
 
 def test_the_ablation_is_paired_on_the_same_folds_and_trains_the_full_model_no_more(finished):
     space = finished[0]
-    said = run(space, "study", "ablation", "--smoke", "--drop-models")
-    assert "8 cells (2 folds, seeds: 1), 2 finished before; 6 to do: 4 trainings" in said
+    said = here(space, "study", "ablation", "--smoke", "--drop-models")
+    assert "8 cells (2 folds, 1 seed), 2 finished before; 6 to do: 4 trainings" in said
     rows = rows_of(space, "ablation-smoke").sort_values(["variant", "image"])
     names = ["full", "gate-none", "map-truth", "unet"]
     images = [list(part["image"]) for _, part in rows.groupby("variant")]
@@ -181,7 +191,7 @@ def test_the_ablation_is_paired_on_the_same_folds_and_trains_the_full_model_no_m
         assert gain["difference_low"] <= gain["difference"] <= gain["difference_high"]
     assert pd.isna(accuracy.loc["full", "difference"])
     assert len(models(space)) == 2  # the full model's: what was trained for this study is dropped
-    assert "there already" in run(space, "study", "crossval", "--smoke")
+    assert "there already" in here(space, "study", "crossval", "--smoke")
     assert (
         (folder(space, "ablation-smoke") / "forest_accuracy.svg").read_text().startswith("<svg x")
     )
@@ -190,7 +200,7 @@ def test_the_ablation_is_paired_on_the_same_folds_and_trains_the_full_model_no_m
 
 def test_the_leak_is_told_of_those_that_can_leak_and_of_those_that_can_not(finished):
     space = finished[0]
-    said = run(space, "study", "leakage", "--smoke")
+    said = here(space, "study", "leakage", "--smoke")
     table = pd.read_csv(folder(space, "leakage-smoke") / "table.csv")
     parts = table[table["metric"] == "accuracy"].groupby("part")["images"].first()
     some, alone = parts["images with others of their group"], parts["images alone in their group"]
@@ -205,7 +215,7 @@ def test_the_leak_is_told_of_those_that_can_leak_and_of_those_that_can_not(finis
 
 def test_the_curve_grows_by_training_images_alone(finished):
     space = finished[0]
-    run(space, "study", "curve", "--smoke")
+    here(space, "study", "curve", "--smoke")
     cells = pd.read_csv(folder(space, "curve-smoke") / "cells.csv").set_index(["variant", "fold"])
     for fold in (1, 2):
         half, whole = cells.loc[("50 %", fold)], cells.loc[("100 %", fold)]
@@ -217,7 +227,7 @@ def test_the_curve_grows_by_training_images_alone(finished):
 def test_all_takes_the_test_split_in_and_is_an_opening(finished):
     space = finished[0]
     assert read_openings(space.openings) == []
-    said = run(space, *COMMAND, "--all")
+    said = here(space, *COMMAND, "--all")
     (opening,) = read_openings(space.openings)
     assert opening.command == "hgmnet study crossval --all"
     index = pd.read_csv(space.prepared / "index.csv")
