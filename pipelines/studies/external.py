@@ -131,7 +131,8 @@ class _Case:
             cells=tuple(Cell(name, 0, seed, self.params, tuple(sides)) for name in variants),
             variants={name: TITLES[name] for name in variants},
             reference=SERVED if anew else None,
-            notes=(said(self.found, asked.data), calm, *NOTES),
+            notes=NOTES,
+            facts=(said(self.found, asked.data), calm),
             size=Size(folds=2, seeds=1, everything=False, smoke=asked.smoke),
             parts=tuple(_parts(self.space, rows[rows["variant"] == SERVED])),
         )

@@ -8,7 +8,7 @@ from pipelines.report.svg import Axis, linear
 
 WIDTH = 360
 _LEFT, _RIGHT, _TOP, _ROW, _BOTTOM = 12, 12, 8, 36, 44
-_LETTER = 6.2  # px, about
+_LETTER = 7  # px, about
 
 STYLE = (
     ".chart{font:12px sans-serif}.chart text{fill:#55626f}.chart .strong{fill:#16202b}"
@@ -25,7 +25,7 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Row:
-    """A figure with its interval, and how it is written out."""
+    """A figure with its interval; `said`: both in words, told when the dot is pointed at."""
 
     label: str
     value: float
@@ -73,12 +73,13 @@ def _frame(axis: Axis, height: int) -> str:
 
 def _row(axis: Axis, index: int, row: Row) -> str:
     top = _TOP + _ROW * index
-    room = int((WIDTH - _LEFT - _RIGHT) / _LETTER) - len(row.said) - 2
+    short = row.said.partition(" (")[0]
+    room = int((WIDTH - _LEFT - _RIGHT) / _LETTER) - len(short) - 2
     label = row.label if len(row.label) <= room else f"{row.label[: room - 1].rstrip()}…"
     low, high, at, y = _x(axis, row.low), _x(axis, row.high), _x(axis, row.value), top + 25
     return (
         f'<text class="strong" x="{_LEFT}" y="{top + 13}">{escape(label)}</text>'
-        f'<text class="end" x="{WIDTH - _RIGHT}" y="{top + 13}">{escape(row.said)}</text>'
+        f'<text class="end" x="{WIDTH - _RIGHT}" y="{top + 13}">{escape(short)}</text>'
         f'<path class="line s1" d="M{low} {y}H{high}"/>'
         f'<circle class="dot c1" cx="{at}" cy="{y}" r="4">'
         f"<title>{escape(f'{row.label}: {row.said}')}</title></circle>"

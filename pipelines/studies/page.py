@@ -69,7 +69,8 @@ def _rows(study: Study, found: Sequence[Line], metric: str) -> list[Row]:
             continue
         label = study.variants[line.variant]
         label = label if line.part == ALL or not study.parts else line.part
-        rows.append(Row(label, line.difference, low, high, tables.gain(line)))
+        said = tables.gain(line)
+        rows.append(Row(label, line.difference, low, high, said))
     return rows
 
 

@@ -49,9 +49,9 @@ def value(line: Line | None) -> str:
 
 
 def gain(line: Line | None) -> str:
-    """A difference with its interval; nothing for the reference itself."""
+    """A difference with its interval; a dash where there is none, and for the reference itself."""
     if line is None or line.difference is None:
-        return ""
+        return "–"
     low, high = signed(line.difference_low), signed(line.difference_high)
     return f"{signed(line.difference)} ({low} to {high})"
 
@@ -77,7 +77,7 @@ def markdown(study: Study, found: Sequence[Line], setting: str) -> str:
         f"# {study.title}",
         f"{study.question} {setting}",
         "\n".join(f"| {' | '.join(row)} |" for row in table),
-        legend(study),
+        " ".join((legend(study), *study.facts)),
         "\n".join(f"- {note}" for note in study.notes),
     ]
     return "\n\n".join(parts) + "\n"
