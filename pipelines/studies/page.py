@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.report import wording
 from pipelines.report.plots import Plot
-from pipelines.report.svg import Chart, linear
+from pipelines.report.svg import Axis, Chart, linear, unit
 from pipelines.studies import tables
 from pipelines.studies.design import Study
 from pipelines.studies.forest import Row, forest, standalone
@@ -83,9 +83,9 @@ def _forest(study: Study, rows: Sequence[Row], metric: str) -> Plot:
 def _folds(folds: Sequence[FoldLine], metric: str) -> Plot:
     known = [line for line in folds if line.metric == metric and line.value is not None]
     name = wording.title(metric)
-    x = linear("fold", [1.0, float(max(line.fold for line in folds))])
-    y = linear(name, [line.value or 0.0 for line in known] or [0.0, 1.0])
-    chart = Chart(f"{name} by fold", x, y)
+    count = max(line.fold for line in folds)
+    x = Axis("fold", 0.5, count + 0.5, tuple(float(fold + 1) for fold in range(count)))
+    chart = Chart(f"{name} by fold", x, unit(""))
     for i, seed in enumerate(sorted({line.seed for line in known})):
         style = _DOTS[i % len(_DOTS)]
         mine = [line for line in known if line.seed == seed]
@@ -104,7 +104,7 @@ def _curve(study: Study, found: Sequence[Line], metric: str) -> Plot:
     name = wording.title(metric)
     ends = [end for line in lines for end in (line.low, line.high, line.value) if end is not None]
     x = linear("images trained on", [0.0, *(study.steps[line.variant] for line in lines)])
-    chart = Chart(f"{name} by training images", x, linear(name, ends))
+    chart = Chart(f"{name} by training images", x, linear("", ends))
     for line in lines:
         at = study.steps[line.variant]
         if line.low is not None and line.high is not None:

@@ -198,6 +198,7 @@ def test_the_ablation_is_paired_on_the_same_folds_and_trains_the_full_model_no_m
     assert r"\toprule" in (folder(space, "ablation-smoke") / "table.tex").read_text()
 
 
+@pytest.mark.long
 def test_the_leak_is_told_of_those_that_can_leak_and_of_those_that_can_not(finished):
     space = finished[0]
     said = here(space, "study", "leakage", "--smoke")
@@ -213,6 +214,7 @@ def test_the_leak_is_told_of_those_that_can_leak_and_of_those_that_can_not(finis
     assert "images were judged by a model that had an image of their group" in said
 
 
+@pytest.mark.long
 def test_the_curve_grows_by_training_images_alone(finished):
     space = finished[0]
     here(space, "study", "curve", "--smoke")
@@ -224,6 +226,7 @@ def test_the_curve_grows_by_training_images_alone(finished):
     assert "curve_accuracy" in {p.stem for p in folder(space, "curve-smoke").glob("*.svg")}
 
 
+@pytest.mark.long
 def test_all_takes_the_test_split_in_and_is_an_opening(finished):
     space = finished[0]
     assert read_openings(space.openings) == []
