@@ -84,7 +84,7 @@ def figures(
         only: names of figures; empty: all.
     """
     found: dict[str, Figure] = {}
-    for name, part, proportion, statistic in _tasks(table, classes, model):
+    for name, part, proportion, statistic in tasks(table, classes, model):
         if only and name not in only:
             continue
         bootstrap = GroupBootstrap(part["group"].tolist(), draws, seed)
@@ -115,7 +115,7 @@ def compare(
         model: what both learn.
     """
     tables = (table.reset_index(drop=True) for table in (before, after))
-    both = [_tasks(table, classes, model) for table in tables]
+    both = [tasks(table, classes, model) for table in tables]
     found: dict[str, Paired] = {}
     for (name, part, _, one), (_, others, _, other) in zip(*both, strict=True):
         n = len(part)
@@ -129,9 +129,10 @@ Task = tuple[str, pd.DataFrame, bool, Statistic]
 """A figure's name, the rows it is of, whether it is a proportion, and the statistic."""
 
 
-def _tasks(table: pd.DataFrame, classes: Sequence[str], model: Model) -> list[Task]:
-    tasks = list(_segmentation(table, coarse=model.coarse)) if model.segments else []
-    return tasks + (list(_classification(table, classes)) if model.classifies else [])
+def tasks(table: pd.DataFrame, classes: Sequence[str], model: Model) -> list[Task]:
+    """Every figure of the images in `table` (rows of per_image.csv), not yet computed."""
+    found = list(_segmentation(table, coarse=model.coarse)) if model.segments else []
+    return found + (list(_classification(table, classes)) if model.classifies else [])
 
 
 def _mask_columns(finding: Finding, truth: Mask, *, coarse: bool) -> dict[str, int | float]:

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from hgmnet.data.store import Entry, Store
 from hgmnet.errors import ConfigError
 
 
-def deal_folds(entries: Sequence[Entry], folds: int, seed: int) -> NDArray[np.int64]:
+def deal_folds(
+    entries: Sequence[Entry], folds: int, seed: int, *, grouped: bool = True
+) -> NDArray[np.int64]:
     """Deal images into folds: a group stays whole, each class is spread evenly.
 
     The test split takes no part.
@@ -19,6 +21,7 @@ def deal_folds(entries: Sequence[Entry], folds: int, seed: int) -> NDArray[np.in
         entries: N images.
         folds: how many.
         seed: of the deal.
+        grouped: False deals image by image, as one must not: to measure what that flatters.
 
     Returns:
         (N,) the fold of each image, -1 for those of the test split.
@@ -34,8 +37,9 @@ def deal_folds(entries: Sequence[Entry], folds: int, seed: int) -> NDArray[np.in
     if counts.min() < folds:
         scarce = f"{counts.min()} images of {names[counts.argmin()]}"
         raise ConfigError(f"{folds} folds need as many images of every class; there are {scarce}")
-    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for fold, (_, held) in enumerate(dealer.split(rows, labels, groups)):
+    kind = StratifiedGroupKFold if grouped else StratifiedKFold
+    dealer = kind(folds, shuffle=True, random_state=seed)
+    for fold, (_, held) in enumerate(dealer.split(rows, labels, groups if grouped else None)):
         dealt[rows[held]] = fold
     return dealt
 

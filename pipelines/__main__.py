@@ -35,7 +35,7 @@ COMMANDS = {
     "data": ("data", "compare a folder of images with those a model was made from"),
     "deal": ("deal", "deal the split anew, with a reason that is kept"),
     "plan": ("plan", "propose image side, batch, epochs and precision for this machine"),
-    "study": ("study", "train the settings with several seeds, and tell how far figures spread"),
+    "study": ("study", "cross-validation, ablation, leakage, learning curve, external set, seeds"),
     "predict": ("predict", "find lesions in images: masks, overlays, and a row for each"),
     "serve": ("serve", "answer over HTTP by the champion; a new one takes over by itself"),
     "promote": ("promote", "hold the challenger against the champion; the better one serves"),

@@ -27,7 +27,7 @@ def find_subgroups(
     Raises:
         InvalidDataError: the manifest lacks an image of the table, or images.csv is damaged.
     """
-    by_image = _facts(workspace)
+    by_image = facts_of(workspace)
     strange = [image for image in table["image"] if image not in by_image]
     if strange:
         msg = f"{workspace.manifest} has no row for {strange[0]}; remake both: dvc repro prepare"
@@ -35,7 +35,8 @@ def find_subgroups(
     return tuple(_measured(part, measure) for part in parts(table, by_image))
 
 
-def _facts(workspace: Workspace) -> dict[str, dict[str, str]]:
+def facts_of(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """What is known of every image by column: `hgmnet.subgroups.facts`."""
     records = read_rows(workspace.manifest, Record)
     told = sidecar.read(workspace.raw, (record.image for record in records))
     columns = next((entry.further for entry in told.values()), {})

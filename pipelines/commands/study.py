@@ -1,7 +1,21 @@
 """`hgmnet study`: questions about a model that take many trainings, and change nothing."""
 
 import argparse
+import importlib
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hgmnet.config import Params
+
+CELLS = {
+    "crossval": "judge every image of train and val once, by a model that never saw it",
+    "leakage": "the same recipe on a naive random split and on the grouped one",
+    "ablation": "take each part of the model away, on the same folds and seeds",
+    "curve": "figures over 10, 25, 50, 75 and 100 % of the training groups",
+}
+"""The studies made of cells; each is `pipelines/studies/<name>.py`, with a `design`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -12,15 +26,108 @@ def configure(parser: argparse.ArgumentParser) -> None:
     seeds.add_argument(
         "--n", type=int, default=3, help="how many, from train.seed on; 3 unless told"
     )
+    for name, said in CELLS.items():
+        study = studies.add_parser(name, help=said, description=said)
+        _size(study)
+        if name == "ablation":
+            study.add_argument("--only", nargs="+", default=[], help="variants beside the full one")
+
+    said = "a trained model on a data set that it has not seen"
+    external = studies.add_parser("external", help=said, description=said)
+    external.add_argument("--model", required=True, help="a version's number, or a model folder")
+    external.add_argument("--data", required=True, help="an imported data set's name")
+    external.add_argument(
+        "--map", nargs="+", default=[], metavar="THEIRS=OURS", help="classes that differ in name"
+    )
+    external.add_argument(
+        "--recalibrate",
+        type=float,
+        metavar="SHARE",
+        help="choose the operating point anew on this share of it, and report the rest apart",
+    )
+    external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
+
+
+def _size(study: argparse.ArgumentParser) -> None:
+    study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
+    study.add_argument("--seeds", type=int, help="trainings a fold, from train.seed on; 1")
+    study.add_argument(
+        "--all", action="store_true", help="the test split takes part too: an opening"
+    )
+    study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
+    study.add_argument(
+        "--drop-models", action="store_true", help="keep each model's rows alone, to save disk"
+    )
+    study.add_argument(
+        "--smoke", action="store_true", help="a few images, 2 folds, 1 epoch: see that it runs"
+    )
 
 
 def run(root: Path, args: argparse.Namespace) -> None:
     """Run the study to its end, or go on with one that was killed.
 
     Raises:
-        HgmnetError: as `pipelines.studies.seeds.run` does.
+        HgmnetError: as `pipelines.studies.engine.carry_out` and `pipelines.studies.seeds.run` do.
     """
     from hgmnet.config import load_params
-    from pipelines.studies import seeds
 
-    seeds.run(root, load_params(root / "params.yaml"), args.n)
+    params = load_params(root / "params.yaml")
+    if args.study == "seeds":
+        from pipelines.studies import seeds
+
+        seeds.run(root, params, args.n)
+        return
+    if args.study == "external":
+        _external(root, params, args)
+        return
+    from pipelines.studies.design import Size
+    from pipelines.studies.engine import carry_out
+
+    folds = args.folds if args.folds is not None else 2 if args.smoke else 5
+    size = Size(
+        folds=folds,
+        seeds=1 if args.seeds is None else args.seeds,
+        everything=args.all,
+        smoke=args.smoke,
+    )
+    declare = importlib.import_module(f"pipelines.studies.{args.study}").design
+    if args.study == "ablation":
+        declare = partial(declare, only=args.only)
+    keep, only_say = not args.drop_models, args.dry_run
+    carry_out(root, params, declare, size, keep=keep, only_say=only_say)
+
+
+def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
+    import torch
+
+    from hgmnet.errors import ConfigError
+    from hgmnet.inference import Predictor
+    from pipelines.studies import external
+
+    if strange := [word for word in args.map if word.count("=") != 1]:
+        raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
+    folder, name = _model(root, params, args.model)
+    asked = external.Asked(
+        predictor=Predictor.load(folder, "cuda" if torch.cuda.is_available() else "cpu"),
+        name=name,
+        folder=folder,
+        data=args.data,
+        mapping=dict(word.split("=") for word in args.map),
+        recalibrate=args.recalibrate,
+        smoke=args.smoke,
+    )
+    external.run(root, params, asked)
+
+
+def _model(root: Path, params: "Params", word: str) -> tuple[Path, str]:
+    """The model folder that a word names, and how to call it."""
+    if not word.isdigit():
+        return Path(word), word
+    from pipelines.registry.fetch import fetch_model
+    from pipelines.registry.store import http_limits, open_store_patiently
+
+    with http_limits(timeout_s=60, retries=2):
+        store = open_store_patiently(root, params.data.name)
+        cache = root / ".hgmnet" / "versions"
+        folder, number = fetch_model(store, params.registry.name, word, cache)
+    return folder, f"{params.registry.name} version {number}"

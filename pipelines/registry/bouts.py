@@ -73,7 +73,7 @@ class Comparer:
 
     def _on_data(self, other: str, challenger: str) -> Tables:
         space = Workspace(self.workspace.root, self._data)
-        entries = _all_entries(space)
+        entries = all_entries(space)
         return (
             asked_rows(self.store, self._name, other, space.raw, entries),
             asked_rows(self.store, self._name, challenger, space.raw, entries),
@@ -119,7 +119,12 @@ def _test_entries(workspace: Workspace, sha: str) -> list[Entry]:
     return entries
 
 
-def _all_entries(space: Workspace) -> list[Entry]:
+def all_entries(space: Workspace) -> list[Entry]:
+    """Every image of a data set that was read and not excluded, as if on the test side.
+
+    Raises:
+        ConfigError: it was not read yet.
+    """
     if not space.manifest.exists():
         msg = (
             f"{space.manifest} is missing; `hgmnet import {space.data} ...`, then with "

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from hgmnet.config import Params
 from hgmnet.data.split import test_sha
-from hgmnet.data.store import Store, open_store
+from hgmnet.data.store import Store
 from hgmnet.ensemble import TEMPERATURE, Ensemble, look_together
 from hgmnet.errors import ConfigError
 from hgmnet.evaluation import columns
@@ -25,8 +25,9 @@ from pipelines.artifacts import Workspace, write_rows, write_table, write_text
 from pipelines.openings import record_opening
 from pipelines.stages.calibrate import calibrate_model, operating_point, predict_val
 from pipelines.stages.evaluate import Finder, looks, refuse_seen
-from pipelines.stages.train import Recipe, epoch_line, fit_into, refuse_own
+from pipelines.stages.train import Recipe, epoch_line, fit_into
 from pipelines.studies.pace import Pace
+from pipelines.studies.ready import prepared
 from pipelines.studies.seed_table import ENSEMBLE, Cell, cells, lines
 
 
@@ -43,9 +44,7 @@ def run(root: Path, params: Params, n: int) -> None:
     if n < 2:
         raise ConfigError(f"--n {n}: a spread needs 2 seeds or more")
     workspace = Workspace(root, params.data.name)
-    refuse_own(workspace, params.train)
-    store = open_store(workspace.prepared)
-    _check_side(store, params, workspace)
+    store = prepared(workspace, params)
     home = workspace.state / "studies" / "seeds"
     home.mkdir(parents=True, exist_ok=True)
     try:
@@ -164,15 +163,6 @@ def _write(
 
 def _reports(workspace: Workspace) -> Path:
     return workspace.reports / "studies" / "seeds"
-
-
-def _check_side(store: Store, params: Params, workspace: Workspace) -> None:
-    side = store.images.shape[1]
-    if side != params.prepare.side:
-        raise ConfigError(
-            f"{workspace.prepared} holds images of {side} px, params.yaml says "
-            f"prepare.side: {params.prepare.side}; run `dvc repro prepare`"
-        )
 
 
 def _say(line: str | None) -> None:

@@ -1,0 +1,82 @@
+"""How much a naive random split flatters: the same recipe on the same images, dealt both ways."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hgmnet.config import Params
+from hgmnet.data.store import Entry, Store
+from hgmnet.nested import JUDGED, OUT, Sides
+from pipelines.studies.cell import Cell
+from pipelines.studies.design import Dealt, Part, Size, Study, deal, seeds, sized
+
+GROUPED, NAIVE = "grouped", "naive"
+SOME, ALONE = "images with others of their group", "images alone in their group"
+NOTES = (
+    (
+        "The leak is what likeness can find: copies and frames of one scene. Images of one patient "
+        "that do not look alike leak too, where patients are not named, on both sides of this "
+        "comparison; the true leak is at least this one."
+    ),
+    (
+        "Images alone in their group can't leak: their difference shows what another deal alone "
+        "changes, and is what the others’ difference should be read against."
+    ),
+    (
+        "The size of a leak belongs to a data set, a network and a length of training: one that "
+        "remembers more gains more from it."
+    ),
+)
+
+
+def design(store: Store, params: Params, size: Size) -> Study:
+    """A cell a way of dealing, fold and seed.
+
+    Raises:
+        ConfigError: a class has fewer images than there are folds.
+    """
+    params = sized(params, size)
+    ways = {
+        GROUPED: deal(store, params, size),
+        NAIVE: deal(store, params, size, grouped=False),
+    }
+    cells = tuple(
+        Cell(way, fold, seed, params, dealt.sides(fold), leaky=not dealt.grouped)
+        for seed in seeds(params, size)
+        for fold in range(size.folds)
+        for way, dealt in ways.items()
+    )
+    return Study(
+        name="leakage",
+        title="What a naive split flatters",
+        question="How much better does the same model look where copies are not kept together?",
+        cells=cells,
+        variants={GROUPED: "groups kept whole", NAIVE: "dealt image by image"},
+        reference=GROUPED,
+        notes=NOTES,
+        facts=(_leaked(ways[NAIVE], size.folds),),
+        size=size,
+        parts=tuple(_parts(ways[GROUPED])),
+    )
+
+
+def leaked(entries: Sequence[Entry], sides: Sides) -> int:
+    """How many of the judged images have another of their group in train or val."""
+    seen = {e.group for e, side in zip(entries, sides, strict=True) if side not in {JUDGED, OUT}}
+    return sum(e.group in seen for e, side in zip(entries, sides, strict=True) if side == JUDGED)
+
+
+def _leaked(naive: Dealt, folds: int) -> str:
+    count = sum(leaked(naive.entries, naive.sides(fold)) for fold in range(folds))
+    total = sum(fold >= 0 for fold in naive.folds)
+    return (
+        f"Dealt image by image, {count} of {total} images were judged by a model that had an image "
+        "of their group in its training or validation part; dealt by groups, none."
+    )
+
+
+def _parts(grouped: Dealt) -> list[Part]:
+    there = [e for e, fold in zip(grouped.entries, grouped.folds, strict=True) if fold >= 0]
+    sizes = Counter(entry.group for entry in there)
+    some = frozenset(entry.image for entry in there if sizes[entry.group] > 1)
+    alone = frozenset(entry.image for entry in there) - some
+    return [Part(name, images) for name, images in ((SOME, some), (ALONE, alone)) if images]
