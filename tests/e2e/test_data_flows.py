@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from ruamel.yaml import YAML
 
 from hgmnet.config import Phantom
 from hgmnet.data import phantom
+from hgmnet.drift import Profile, summarise
+from hgmnet.models.spec import PROFILE
 from pipelines.__main__ import STAGES
-from pipelines.artifacts import Workspace
+from pipelines.artifacts import Workspace, write_json
 from pipelines.flows import server
 from tests.tiny_repository import make_repository
 
@@ -102,12 +105,12 @@ def watch(clinic: tuple[Path, Path], url: str, *words: str) -> tuple[int, str, s
     return status, output, outer[0]["state"]["name"]
 
 
-def test_a_source_that_grows(clinic: tuple[Path, Path], url: str) -> None:
+def test_a_source_that_grows(clinic: tuple[Path, Path], url: str, tmp_path: Path) -> None:
     status, output, state = watch(clinic, url)
     assert (status, state) == (0, "Unchanged"), output
     assert not (clinic[0] / "ran").exists()
 
-    draw(clinic[1], 13)
+    shutil.copytree(draw(tmp_path / "more", 13), clinic[1], dirs_exist_ok=True)
     status, output, state = watch(clinic, url, "--no-train")
     assert (status, state) == (0, "Completed"), output
     assert "3 images are new, 0 have another label or mask, 0 are gone" in output
@@ -136,7 +139,10 @@ def test_images_that_are_not_alike(
     url: str, tmp_path_factory: pytest.TempPathFactory, busi: Path
 ) -> None:
     """BUSI against a model of made-up images; the champion's profile is of no image of it."""
-    root = make_repository(tmp_path_factory.mktemp("monitoring") / "here").root
+    space = make_repository(tmp_path_factory.mktemp("monitoring") / "here")
+    root, dark = space.root, [5 + i / 100 for i in range(200)]
+    reference = summarise(dark, [str(i) for i in range(200)])
+    write_json(space.model / PROFILE, Profile(data="phantom", columns={"brightness": reference}))
     (root / "dvc.yaml").touch()
     assert run(root, "pipelines", "register")[0] == 0
     words = ("pipelines", "flow", "monitoring", str(busi / "normal"), "--version", "1")
