@@ -20,13 +20,14 @@ _QUIET = (
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
 )
 _KEYS = {
-    "ArrowDown": 40,
-    "ArrowRight": 39,
-    "ArrowUp": 38,
-    "Delete": 46,
     "Tab": 9,
-    "End": 35,
     " ": 32,
+    "End": 35,
+    "Home": 36,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "Delete": 46,
 }
 _PATIENCE_S = 60
 

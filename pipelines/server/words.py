@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hgmnet.config import MALIGNANT, UNCLASSIFIED, Frozen
+from hgmnet.config import MALIGNANT, UNCLASSIFIED, Frozen, Model
 from hgmnet.data.resample import Mask
 from hgmnet.inference import Finding, Predictor
 from hgmnet.metrics import count_pixels, dice
@@ -60,18 +60,15 @@ def bars(finding: Finding, predictor: Predictor) -> tuple[Bar, ...]:
 
 
 def facts(
-    finding: Finding, opened: Opened, truth: Mask | None, seconds: float
+    finding: Finding, opened: Opened, learnt: Model, truth: Mask | None, seconds: float
 ) -> tuple[tuple[str, str], ...]:
-    """Terms and values."""
+    """Terms and values, of what the model learnt; `truth` is that of a synthetic image."""
     height, width = opened.grey.shape
     sides = f"{width} × {height} px"
     known = f"{sides}, {opened.pixel_mm:.3g} mm a pixel" if opened.pixel_mm else sides
     return (
-        ("Lesion area", _area(finding, opened.pixel_mm)),
-        *([("Box", _box(finding.box))] if finding.box else []),
-        *_truth(finding.mask, truth),
-        ("Entropy of the class", f"{finding.class_entropy:.3f}"),
-        ("Disagreement of masks", f"{finding.mask_disagreement:.3f}"),
+        *(_of_the_mask(finding, opened.pixel_mm, truth) if learnt.segments else ()),
+        *([("Class entropy", f"{finding.class_entropy:.3f}")] if learnt.classifies else []),
         ("Image", known),
         ("Took", f"{seconds:.2f} s, maps included"),
     )
@@ -108,11 +105,12 @@ def _notes(finding: Finding, predictor: Predictor, sample: Sample | None) -> Ite
         )
     if finding.decision != finding.decided:
         yield f"The decision is {finding.decision} because no lesion is left in the mask."
-    if finding.decision == MALIGNANT and not finding.mask.any():
+    segments = predictor.spec.model.segments
+    if finding.decision == MALIGNANT and segments and not finding.mask.any():
         yield "The decision is malignant though no lesion is outlined."
     if finding.raw_mask.any() and not finding.mask.any():
         yield _why_unserved(finding, predictor.operating)
-    if not predictor.spec.model.segments:
+    if not segments:
         yield "This model tells the class alone and draws no mask."
 
 
@@ -131,6 +129,18 @@ def _why_unserved(finding: Finding, operating: Operating) -> str:
     return f"A mask on {share} of the image was left out, since the decision is normal."
 
 
+def _of_the_mask(
+    finding: Finding, pixel_mm: float, truth: Mask | None
+) -> Iterator[tuple[str, str]]:
+    yield "Lesion area", _area(finding, pixel_mm)
+    if finding.box:
+        yield "Box", _box(finding.box)
+    if truth is not None and truth.any():
+        tp, fp, fn, _ = (np.array(n) for n in count_pixels(finding.mask, truth))
+        yield "Dice with the true mask", f"{float(dice(tp, fp, fn)):.3f}"
+    yield "Mask disagreement", f"{finding.mask_disagreement:.3f}"
+
+
 def _area(finding: Finding, pixel_mm: float) -> str:
     if not finding.lesion_area:
         return "no lesion outlined"
@@ -141,13 +151,6 @@ def _area(finding: Finding, pixel_mm: float) -> str:
 def _box(box: tuple[int, int, int, int]) -> str:
     left, top, right, bottom = box
     return f"{right - left} × {bottom - top} px, from ({left}, {top})"
-
-
-def _truth(mask: Mask, truth: Mask | None) -> Iterator[tuple[str, str]]:
-    """How well the mask fits a synthetic image's lesion, if it has one."""
-    if truth is not None and truth.any():
-        tp, fp, fn, _ = (np.array(n) for n in count_pixels(mask, truth))
-        yield "Dice with the true mask", f"{float(dice(tp, fp, fn)):.3f}"
 
 
 def _share(mask: Mask) -> str:
