@@ -16,7 +16,14 @@ from websockets.sync.client import ClientConnection, connect
 
 CHROMIUM = shutil.which("chromium")
 _QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--hide-scrollbars",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-sync",
+    ),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
 )
 _KEYS = {
