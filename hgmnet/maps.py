@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hgmnet.data.resample import Grey, Prob, placed, unfit
@@ -43,6 +44,19 @@ def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
             found = [(a + b.flip(-1)) / 2 for a, b in zip(found, mirrored, strict=True)]
     mask, coarse, *gates = (one.float().squeeze(1).cpu().numpy() for one in found)
     return Maps(mask, coarse, tuple(gates))
+
+
+def spread(views: NDArray[np.float16]) -> Prob:
+    """How far the views of an image differ at each pixel: their largest value minus their least.
+
+    Args:
+        views: mask probabilities by view, (B, V, S, S), as `hgmnet.inference.Raw` has them.
+
+    Returns:
+        (B, S, S) in [0, 1]; 0 where there is one view alone.
+    """
+    seen = views.astype(np.float32)
+    return np.asarray(seen.max(axis=1) - seen.min(axis=1))
 
 
 def cropped(square: Prob, height: int, width: int, spec: Spec) -> Prob:

@@ -38,6 +38,7 @@ COMMANDS = {
     "study": ("study", "cross-validation, ablation, leakage, learning curve, external set, seeds"),
     "predict": ("predict", "find lesions in images: masks, overlays, and a row for each"),
     "serve": ("serve", "answer over HTTP by the champion; a new one takes over by itself"),
+    "demo": ("demo", "open a page to look at images with the model, on this machine"),
     "promote": ("promote", "hold the challenger against the champion; the better one serves"),
     "rollback": ("rollback", "let an earlier champion serve again"),
     "versions": ("versions", "list the registered versions, or delete one"),

@@ -2,10 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pipelines.server.holder import Holder
 
 _GRACE_S = 30
 
@@ -26,20 +22,13 @@ def run(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: the port is taken, or there is no such model.
     """
-    import socket
-
     import uvicorn
 
-    from hgmnet.errors import ConfigError
     from pipelines.server.app import build_app
+    from pipelines.server.start import listen, load
 
-    try:
-        taken = socket.create_server((args.host, args.port))
-    except OSError as error:
-        why = (error.strerror or str(error)).partition(" (")[0]
-        raise ConfigError(f"{args.host}:{args.port}: {why}; take another: --port N") from None
-    with taken:
-        holder = _holder(root, args)
+    with listen(args.host, args.port) as taken:
+        holder = load(root, args).holder
         said = holder.served.said
         version = f" version {said['version']}" if said["version"] else ""
         address = f"http://{args.host}:{taken.getsockname()[1]}"
@@ -50,20 +39,3 @@ def run(root: Path, args: argparse.Namespace) -> None:
         )
         uvicorn.Server(config).run(sockets=[taken])
         holder.stop()
-
-
-def _holder(root: Path, args: argparse.Namespace) -> "Holder":
-    from pipelines.server.holder import Holder, champion, load_folder, newer
-
-    if args.model is not None:
-        return Holder(load_folder(args.model))
-    from hgmnet.config import load_params
-    from pipelines.registry.store import open_store_patiently
-
-    params = load_params(root / "params.yaml")
-    name, cache = params.registry.name, root / ".hgmnet" / "versions"
-    store = open_store_patiently(root, params.data.name)
-    holder = Holder(champion(store, name, cache, args.version))
-    if args.version is None:
-        holder.watch(lambda: newer(store, name, cache, holder), args.seconds)
-    return holder

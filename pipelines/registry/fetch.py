@@ -1,5 +1,6 @@
 """A registered version's model folder, on this machine."""
 
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,7 +9,9 @@ import mlflow
 from hgmnet.errors import ConfigError
 from hgmnet.models.spec import SPEC, Spec, load_spec
 from pipelines.registry.champion import standing
-from pipelines.registry.store import Store, fluent_calls_to
+from pipelines.registry.store import STORE_ERRORS, Store, fluent_calls_to
+
+_CARD = "reports/model_card.md"
 
 
 def fetch_model(store: Store, name: str, number: str | None, cache: Path) -> tuple[Path, str]:
@@ -39,6 +42,15 @@ def version_spec(store: Store, name: str, number: str) -> Spec:
     """What a version's model says of itself: what it was fitted on, above all."""
     with TemporaryDirectory() as part:
         return load_spec(_download(store, name, number, f"/{SPEC}", Path(part)).parent)
+
+
+def read_card(store: Store, name: str, number: str) -> str:
+    """A version's model card in Markdown, as its run holds it; empty where it holds none."""
+    with TemporaryDirectory() as part, suppress(*STORE_ERRORS):
+        run = store.client.get_model_version(name, number).run_id or ""
+        path = store.client.download_artifacts(run, _CARD, part)
+        return Path(path).read_text(encoding="utf-8")
+    return ""
 
 
 def _download(store: Store, name: str, number: str, inside: str, into: Path) -> Path:

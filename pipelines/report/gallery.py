@@ -79,7 +79,7 @@ def draw(case: Case, picture: Picture) -> Tile:
     truth, predicted = _extent(picture.truth), _extent(picture.predicted)
     alt = f"Ultrasound image {case.name}, {told}. Truth: {truth}. Prediction: {predicted}."
     outlines = "".join(
-        f'<path class="outline {kind}" d="{_outline(mask, size)}"/>'
+        f'<path class="outline {kind}" d="{outline(mask, size)}"/>'
         for kind, mask in (("truth", picture.truth), ("predicted", picture.predicted))
         if mask.any()
     )
@@ -89,6 +89,19 @@ def draw(case: Case, picture: Picture) -> Tile:
         f"{_layers(picture, size)}{outlines}</svg>"
     )
     return Tile(case.name, told, svg)
+
+
+def outline(mask: Mask, size: tuple[int, int]) -> str:
+    """The border of a mask (H, W) as an SVG path, in px of a picture drawn at `size`.
+
+    Args:
+        mask: not empty.
+        size: width and height, px.
+    """
+    small = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
+    padded = np.pad(np.asarray(small), 1)
+    loops = contour_generator(z=padded).lines(padded.max() / 2)  # half, however small the mask
+    return "".join(_loop(np.asarray(loop) - 0.5) for loop in loops)
 
 
 def _layers(picture: Picture, size: tuple[int, int]) -> str:
@@ -117,14 +130,6 @@ def _said(case: Case) -> str:
 
 def _extent(mask: Mask) -> str:
     return f"lesion on {100 * mask.mean():.1f} % of the image" if mask.any() else "no lesion"
-
-
-def _outline(mask: Mask, size: tuple[int, int]) -> str:
-    """The border of a mask that is not empty as an SVG path, in px of the drawn picture."""
-    small = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
-    padded = np.pad(np.asarray(small), 1)
-    loops = contour_generator(z=padded).lines(padded.max() / 2)  # half, however small the mask
-    return "".join(_loop(np.asarray(loop) - 0.5) for loop in loops)
 
 
 def _loop(points: np.ndarray) -> str:

@@ -1,1 +1,1 @@
-"""`hgmnet serve`: the champion over HTTP, exchanged without a request being lost."""
+"""`hgmnet serve` and `hgmnet demo`: the champion over HTTP, for programs and for people."""

@@ -62,9 +62,7 @@ class Endpoints:
 
     async def predict(self, request: Request) -> Row:
         """Answer one image, the body's bytes: PNG, JPEG or DICOM."""
-        data = await request.body()
-        if not data:
-            raise HTTPException(400, "the body is empty; expected an image: curl --data-binary @f")
+        data = await read_body(request)
         rows = await run_in_threadpool(self._look, [data])
         _refuse_if_all_bad(rows)
         return rows[0]
@@ -79,7 +77,7 @@ def build_app(holder: Holder) -> FastAPI:
     """The application; its own documentation is at /docs."""
     app = FastAPI(title="HGM-Net", description="Research use only; not a medical device.")
     at = Endpoints(holder)
-    app.middleware("http")(_hold_to_size)
+    app.middleware("http")(hold_to_size)
     for path in ("/health", "/ping"):
         app.get(path)(at.health)
     app.post("/invocations")(at.invocations)
@@ -87,14 +85,32 @@ def build_app(holder: Holder) -> FastAPI:
     return app
 
 
-async def _hold_to_size(
+async def hold_to_size(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
+    """Refuse a body that says it is too large, before it is read."""
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BYTES:
         msg = f"the body has {length} bytes; at most {MAX_BYTES} are read"
         return JSONResponse({"detail": msg}, status_code=413)
     return await call_next(request)
+
+
+async def read_body(request: Request) -> bytes:
+    """The body's bytes.
+
+    Raises:
+        HTTPException: 413, it turns out larger than `MAX_BYTES`, whatever it said; 400, it is
+            empty.
+    """
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_BYTES:
+            raise HTTPException(413, f"the body is too large; at most {MAX_BYTES} bytes are read")
+    if not data:
+        raise HTTPException(400, "the body is empty; expected an image: curl --data-binary @f")
+    return bytes(data)
 
 
 def _refuse_if_all_bad(rows: Sequence[Row]) -> None:

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hgmnet import attribution, config
+from hgmnet import config
 from hgmnet.data.busi import read_mask, scan
 from hgmnet.data.images import decode_grey
-from hgmnet.data.resample import Grey, Mask, Prob, fit_image
+from hgmnet.data.resample import Grey, Mask
 from hgmnet.inference import Predictor
-from hgmnet.maps import cropped, maps
 from pipelines.artifacts import Workspace, write_text
-from pipelines.report import heat
 from pipelines.report.evidence import read_evidence
 from pipelines.report.gallery import DrawnShelf, Picture, draw_shelves, list_shelves
+from pipelines.report.layers import layers
 from pipelines.report.model_card import render_model_card
 from pipelines.report.page import render_page
 from pipelines.report.shelves import Shelf, choose
@@ -51,34 +50,9 @@ def _draw(raw: Path, predictor: Predictor, shelves: Sequence[Shelf]) -> tuple[Dr
             for name, image in zip(part, images, strict=True)
         ]
         predicted = [finding.raw_mask for finding in predictor.predict(images)]
-        seen = _maps(predictor, images)
+        seen = layers(predictor, images)
         pictures |= dict(zip(part, map(Picture, images, truths, predicted, seen), strict=True))
     return draw_shelves(shelves, pictures)
-
-
-def _maps(
-    predictor: Predictor, images: Sequence[Grey]
-) -> list[tuple[tuple[heat.Layer, Prob], ...]]:
-    """What can be laid over each image, of what the model has."""
-    spec, model = predictor.spec, predictor.spec.model
-    square = np.stack([fit_image(image, spec.prepare) for image in images])
-    found: list[tuple[heat.Layer, Prob]] = []
-    if model.segments:
-        seen = maps(predictor.network, spec, square, mirror=predictor.operating.mirror)
-        found.append((heat.PROB, seen.mask_prob))
-        found += [(heat.COARSE, seen.coarse_mask_prob)] if model.coarse else []
-        gates = enumerate(seen.gates, start=1)
-        found += [(heat.gate(scale, gate.shape[-1]), gate) for scale, gate in gates]
-    if model.classifies:
-        moved = attribution.evidence(predictor.network, spec, square)
-        found.append((heat.EVIDENCE, heat.relative(moved)))
-    return [
-        tuple(
-            (layer, cropped(values[i], image.shape[0], image.shape[1], spec))
-            for layer, values in found
-        )
-        for i, image in enumerate(images)
-    ]
 
 
 def _truth(masks: Sequence[Path], image: Grey) -> Mask:

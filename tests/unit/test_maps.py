@@ -7,7 +7,7 @@ from small_store import SIZE
 
 from hgmnet.config import Prepare
 from hgmnet.inference import infer
-from hgmnet.maps import cropped, maps
+from hgmnet.maps import cropped, maps, spread
 from tests.unit.test_attribution import network, spec
 
 
@@ -56,3 +56,11 @@ def test_a_stretched_map_is_kept_whole():
     found = cropped(gate, 77, 30, of)
     assert found.shape == (SIZE, SIZE)
     assert (found[0, 0], found[-1, -1]) == (0, 3)
+
+
+def test_the_spread_of_views_is_their_largest_value_less_their_least():
+    views = np.zeros((2, 3, 2, 2), np.float16)
+    views[0, :, 0, 1] = 0.25, 1.0, 0.5
+    views[1] = 0.5  # all alike
+    assert spread(views).tolist() == [[[0, 0.75], [0, 0]], [[0, 0], [0, 0]]]
+    assert not spread(views[:, :1]).any()
