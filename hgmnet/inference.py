@@ -293,9 +293,9 @@ def _at_once(
     """What the network says of each input of the same size, in one pass."""
     import torch
 
-    mask, coarse, logits = (
-        out.chunk(len(inputs)) for out in _forward(network, torch.cat(list(inputs)))
-    )
+    count = len(inputs)
+    told = _forward(network, torch.cat(list(inputs)))
+    mask, coarse, logits = (part.reshape(count, -1, *part.shape[1:]).unbind() for part in told)
     return list(zip(mask, coarse, logits, strict=True))
 
 

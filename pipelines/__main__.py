@@ -37,6 +37,7 @@ COMMANDS = {
     "plan": ("plan", "propose image side, batch, epochs and precision for this machine"),
     "study": ("study", "train the settings with several seeds, and tell how far figures spread"),
     "predict": ("predict", "find lesions in images: masks, overlays, and a row for each"),
+    "export": ("export", "write a model as one ONNX file, checked against the model"),
     "serve": ("serve", "answer over HTTP by the champion; a new one takes over by itself"),
     "promote": ("promote", "hold the challenger against the champion; the better one serves"),
     "rollback": ("rollback", "let an earlier champion serve again"),
