@@ -3,7 +3,7 @@
 The same untrained network on the same random grey images of BUSI's size, in turn in one process,
 from the bytes of a PNG to findings or a mask at native size, for one image and for a batch:
 
-    plain     as a user would write it: two smp U-Nets of that encoder, eager, image by image
+    plain     as a user would write it: two smp U-Nets of that size, eager, image by image
     torch     the Predictor
     compiled  the Predictor with its network under torch.compile (--compile)
     fp32      `hgmnet export`, by ONNX Runtime
@@ -152,9 +152,10 @@ def works(ours: Predictor, finders: dict[str, Finder], images: list[bytes]) -> d
 def plain(ours: Predictor, images: list[bytes]) -> Work:
     """Two U-Nets in a row, the second sees the image and the first one's map."""
     torch.manual_seed(0)
-    encoder, side = ours.spec.model.encoder, ours.spec.prepare.side
-    coarse = smp.Unet(encoder, encoder_weights=None, in_channels=1).eval().to(DEVICE)
-    fine = smp.Unet(encoder, encoder_weights=None, in_channels=2).eval().to(DEVICE)
+    model, side = ours.spec.model, ours.spec.prepare.side
+    kind = {"encoder_weights": None, "decoder_channels": model.decoder_channels}
+    coarse = smp.Unet(model.encoder, in_channels=1, **kind).eval().to(DEVICE)
+    fine = smp.Unet(model.encoder, in_channels=2, **kind).eval().to(DEVICE)
 
     def both(square: torch.Tensor) -> torch.Tensor:
         return fine(torch.cat([square, coarse(square).sigmoid()], dim=1)).sigmoid()
