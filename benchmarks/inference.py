@@ -1,19 +1,27 @@
 """How fast a finding is: `python benchmarks/inference.py [--profile busi-cpu] [--seconds 60]`.
 
-The same untrained network on the same random grey images of BUSI's size, in turn in one process:
+The same untrained network on the same random grey images of BUSI's size, in turn in one process,
+from the bytes of a PNG to findings or a mask at native size, for one image and for a batch:
 
-    ours     the Predictor: from grey images of any size to findings at native size
-    plain    as a user would write it: resize, forward in float32, resize back, image by image
-    ceiling  the forward pass alone, of a batch that lies on the device
+    plain     as a user would write it: two smp U-Nets of that size, eager, image by image
+    torch     the Predictor
+    compiled  the Predictor with its network under torch.compile (--compile)
+    fp32      `hgmnet export`, by ONNX Runtime
+    int8      `hgmnet export --int8`, by ONNX Runtime; ranges found on random images
+    forward   the network's forward pass alone, of a batch that lies on the device
 
-With the mirrored image (`calibrate.mirror`) ours and the ceiling pass the network twice.
+With the mirrored image (`calibrate.mirror`) each passes its network twice an image.
 """
 
 import argparse
 import copy
+import io
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import segmentation_models_pytorch as smp
 import torch
 from measuring import (
     DEVICE,
@@ -29,46 +37,57 @@ from measuring import (
 from PIL import Image
 
 from hgmnet.config import Params, load_params
-from hgmnet.data.resample import Grey
-from hgmnet.inference import Predictor
+from hgmnet.data.images import decode_grey
+from hgmnet.export import export_onnx, quantise
+from hgmnet.exported import Exported
+from hgmnet.inference import Finder, Predictor
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Operating
 from hgmnet.training import MEAN, STD
 
 HEIGHT, WIDTH = 470, 560
+Work = Callable[[], object]
 
 
 def main() -> None:
     """Measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="busi" if DEVICE.type == "cuda" else "busi-cpu")
+    parser.add_argument("--encoder", help="else the profile's")
     parser.add_argument("--side", type=int, help="px; else the profile's")
     parser.add_argument("--batch", type=int, default=16, help="images of the batch")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--no-mirror", action="store_true", help="the network passes once")
+    parser.add_argument("--compile", action="store_true", help="torch.compile too: minutes more")
     words = parser.parse_args()
-    params = load_params(ROOT / "profiles" / f"{words.profile}.yaml")
-    side = words.side or params.prepare.side
-    params = params.model_copy(
-        update={
-            "model": params.model.model_copy(update={"encoder_weights": "none"}),
-            "prepare": params.prepare.model_copy(update={"side": side}),
-        }
-    )
+    params = settings(words)
     ours = predictor(params, mirror=not words.no_mirror)
-    generator = np.random.default_rng(0)
     print(head_line())
     print(
-        f"{params.model.encoder}, {side} px, {HEIGHT} × {WIDTH} images, "
+        f"{params.model.encoder}, {params.prepare.side} px, {HEIGHT} × {WIDTH} images, "
         f"mirror {ours.operating.mirror}."
     )
-    print(
-        "\n| images | | median, ms | p95, ms | images/s | ours / this |\n|---|---|---|---|---|---|"
-    )
+    finders: dict[str, Finder] = {"torch": ours}
+    if words.compile:
+        finders["compiled"] = compiled(ours)
+    with tempfile.TemporaryDirectory() as folder:
+        finders |= exported(ours, Path(folder))
+    print("\n| images | | median, ms | p95, ms | CPU, ms | images/s | plain / this | by CPU time |")
+    print("|---|---|---|---|---|---|---|---|")
+    generator = np.random.default_rng(0)
     for count in (1, words.batch):
-        images = [generator.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8) for _ in range(count)]
-        rows(in_turn(works(ours, images), words.seconds / 2), count)
+        images = [png(generator) for _ in range(count)]
+        rows(in_turn(works(ours, finders, images), words.seconds / 2), count)
     print(f"\nPeak memory of the process: {peak_memory() / 2**30:.2f} GiB.")
+
+
+def settings(words: argparse.Namespace) -> Params:
+    """The profile's, as the words change it."""
+    params = load_params(ROOT / "profiles" / f"{words.profile}.yaml")
+    encoder, side = words.encoder or params.model.encoder, words.side or params.prepare.side
+    model = params.model.model_copy(update={"encoder": encoder, "encoder_weights": "none"})
+    prepare = params.prepare.model_copy(update={"side": side})
+    return params.model_copy(update={"model": model, "prepare": prepare})
 
 
 def predictor(params: Params, *, mirror: bool) -> Predictor:
@@ -88,43 +107,84 @@ def predictor(params: Params, *, mirror: bool) -> Predictor:
     return Predictor(network, spec, operating, "untrained")
 
 
-def works(ours: Predictor, images: list[Grey]) -> dict[str, Callable[[], object]]:
-    """The three, on these images."""
+def compiled(ours: Predictor) -> Predictor:
+    """The same, its forward pass compiled for batches of any size."""
+    network = copy.deepcopy(ours.network)
+    network.compile(dynamic=True)
+    return Predictor(network, ours.spec, ours.operating, "compiled")
+
+
+def exported(ours: Predictor, folder: Path) -> dict[str, Finder]:
+    """As ONNX Runtime runs it, in both precisions."""
+    on_cpu = Predictor(copy.deepcopy(ours.network).cpu(), ours.spec, ours.operating, "exported")
     side = ours.spec.prepare.side
-    written = copy.deepcopy(ours.network).to(memory_format=torch.contiguous_format)
-    batch = torch.randn(len(images), 1, side, side, device=DEVICE)
-    passes = 2 if ours.operating.mirror else 1
+    squares = np.random.default_rng(0).integers(0, 256, (32, side, side), dtype=np.uint8)
+    fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
+    export_onnx(on_cpu, fp32)
+    quantise(on_cpu, fp32, squares, int8)
+    return {"fp32": Exported.load(fp32), "int8": Exported.load(int8)}
+
+
+def png(generator: np.random.Generator) -> bytes:
+    """A random image, encoded."""
+    file = io.BytesIO()
+    grey = generator.integers(0, 256, (HEIGHT // 8, WIDTH // 8), dtype=np.uint8)
+    Image.fromarray(grey).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(file, "PNG")
+    return file.getvalue()
+
+
+def works(ours: Predictor, finders: dict[str, Finder], images: list[bytes]) -> dict[str, Work]:
+    """The contestants, on these images."""
+    side, passes = ours.spec.prepare.side, 2 if ours.operating.mirror else 1
+    batch = torch.randn(passes * len(images), 1, side, side, device=DEVICE)
 
     @torch.inference_mode()
-    def ceiling() -> None:
-        for _ in range(passes):
-            ours.network(batch)
+    def forward() -> None:
+        ours.network(batch)
+
+    def finding(finder: Finder) -> Work:
+        return lambda: finder.predict([decode_grey(data, "") for data in images], len(images))
+
+    ways = {name: finding(finder) for name, finder in finders.items()}
+    return {"plain": plain(ours, images), **ways, "forward": forward}
+
+
+def plain(ours: Predictor, images: list[bytes]) -> Work:
+    """Two U-Nets in a row, the second sees the image and the first one's map."""
+    torch.manual_seed(0)
+    model, side = ours.spec.model, ours.spec.prepare.side
+    kind = {"encoder_weights": None, "decoder_channels": model.decoder_channels}
+    coarse = smp.Unet(model.encoder, in_channels=1, **kind).eval().to(DEVICE)
+    fine = smp.Unet(model.encoder, in_channels=2, **kind).eval().to(DEVICE)
+
+    def both(square: torch.Tensor) -> torch.Tensor:
+        return fine(torch.cat([square, coarse(square).sigmoid()], dim=1)).sigmoid()
 
     @torch.inference_mode()
-    def plain() -> None:
-        for image in images:
-            small = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
-            square = (torch.from_numpy(np.array(small)).float() / 255 - MEAN) / STD
-            square = square[None, None].to(DEVICE)
-            outs = [written(square)]
-            if passes == 2:
-                outs.append(written(square.flip(-1)))
-            probs = [out.mask_logits.sigmoid() for out in outs]
-            mask = probs[0] if passes == 1 else (probs[0] + probs[1].flip(-1)) / 2
-            full = torch.nn.functional.interpolate(mask, image.shape, mode="bilinear")
+    def work() -> None:
+        for data in images:
+            grey = Image.open(io.BytesIO(data)).convert("L")
+            small = np.array(grey.resize((side, side), Image.Resampling.BILINEAR))
+            square = ((torch.from_numpy(small).float() / 255 - MEAN) / STD)[None, None].to(DEVICE)
+            mask = both(square)
+            if ours.operating.mirror:
+                mask = (mask + both(square.flip(-1)).flip(-1)) / 2
+            full = torch.nn.functional.interpolate(mask, grey.size[::-1], mode="bilinear")
             (full > 0.5).cpu().numpy()
-            sum(out.class_logits.softmax(-1) for out in outs).cpu().numpy()
 
-    return {"ours": lambda: ours.predict(images, len(images)), "plain": plain, "ceiling": ceiling}
+    return work
 
 
 def rows(clocks: dict[str, Clock], count: int) -> None:
     """A row a contestant."""
+    first = clocks["plain"]
     for name, clock in clocks.items():
         second, late = median(clock.wall), float(np.quantile(clock.wall, 0.95))
         print(
-            f"| {count} | {name} | {second * 1e3:.1f} | {late * 1e3:.1f} | {count / second:.1f} | "
-            f"{ratio(clocks['ours'].wall, clock.wall)} |"
+            f"| {count} | {name} | {second * 1e3:.1f} | {late * 1e3:.1f} | "
+            f"{median(clock.cpu) * 1e3:.1f} | {count / second:.1f} | "
+            f"{ratio(clock.wall, first.wall)} | {ratio(clock.cpu, first.cpu)} |",
+            flush=True,
         )
 
 

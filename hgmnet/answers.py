@@ -10,14 +10,14 @@ from hgmnet.data.images import decode_grey
 from hgmnet.data.resample import Grey, Mask
 from hgmnet.data.sources import dicom
 from hgmnet.errors import HgmnetError, InvalidDataError
-from hgmnet.inference import Finding, Predictor
+from hgmnet.inference import Finder, Finding
 
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
 
 
 def answer(
-    values: Sequence[object], predictor: Predictor, model: Mapping[str, Value]
+    values: Sequence[object], predictor: Finder, model: Mapping[str, Value]
 ) -> list[dict[str, Value]]:
     """Find in each image; the columns are those of `columns`.
 
@@ -73,7 +73,7 @@ def _to_bytes(value: object, name: str) -> bytes:
         raise InvalidDataError(msg) from None
 
 
-def _said(finding: Finding, predictor: Predictor) -> dict[str, Value]:
+def _said(finding: Finding, predictor: Finder) -> dict[str, Value]:
     return {
         "class": finding.predicted,
         "decision": finding.decision,

@@ -3,21 +3,24 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from hgmnet.config import MALIGNANT, NORMAL, UNCLASSIFIED
 from hgmnet.data.resample import Grey, Mask, Prob, fit_image, unfit
-from hgmnet.models.folder import load_model
-from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Operating, Spec, identity, load_operating
 from hgmnet.uncertainty import class_entropy, disagreement, uncertainty
-from hgmnet.views import unzoom, zoom
+
+if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs none
+    from torch import Tensor
+
+    from hgmnet.models.hgmnet import HGMNet
 
 Box = tuple[int, int, int, int]
+_TOGETHER = 16
+"""Squares that pass the network at once; the views of few images do, which is faster."""
 
 
 @dataclass(frozen=True)
@@ -66,31 +69,17 @@ class Finding:
     refer: bool
 
 
-class Predictor:
-    """A model folder, loaded.
+class Finder:
+    """Something that looks at squares, and what makes findings of it: a model, however it runs."""
 
-    Example:
-        predictor = Predictor.load(Path("models/hgmnet"))
-        finding = predictor.predict([decode_grey(path.read_bytes(), path.name)])[0]
-    """
-
-    def __init__(self, network: HGMNet, spec: Spec, operating: Operating, sha256: str) -> None:
-        """Take a network in evaluation mode, on its device."""
-        self.network = network
+    def __init__(
+        self, look: Callable[[Grey], Raw], spec: Spec, operating: Operating, sha256: str
+    ) -> None:
+        """Take what tells of prepared images, (B, S, S) uint8; its model is known by `sha256`."""
+        self.look = look
         self.spec = spec
         self.operating = operating
         self.identity = sha256
-
-    @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> "Predictor":
-        """Load a model folder.
-
-        Raises:
-            ConfigError: a file of it is absent, damaged, or of another version.
-        """
-        network, spec = load_model(folder)
-        operating = load_operating(folder)
-        return cls(network.to(device), spec, operating, identity(folder))
 
     def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Finding]:
         """Find in each image, grey (H, W) uint8 of any size."""
@@ -100,8 +89,34 @@ class Predictor:
         """As `predict`, but no more than a batch of findings is in memory at a time."""
         return stream(self.look, self.spec, self.operating, images, batch_size)
 
-    def look(self, square: Grey) -> Raw:
-        """What the network says of prepared images, (B, S, S) uint8."""
+
+class Predictor(Finder):
+    """A model folder, loaded; torch runs it.
+
+    Example:
+        predictor = Predictor.load(Path("models/hgmnet"))
+        finding = predictor.predict([decode_grey(path.read_bytes(), path.name)])[0]
+    """
+
+    def __init__(self, network: "HGMNet", spec: Spec, operating: Operating, sha256: str) -> None:
+        """Take a network in evaluation mode, on its device."""
+        super().__init__(self._look, spec, operating, sha256)
+        self.network = network
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> "Predictor":
+        """Load a model folder.
+
+        Raises:
+            ConfigError: a file of it is absent, damaged, or of another version.
+        """
+        from hgmnet.models.folder import load_model
+
+        network, spec = load_model(folder)
+        operating = load_operating(folder)
+        return cls(network.to(device), spec, operating, identity(folder))
+
+    def _look(self, square: Grey) -> Raw:
         point = self.operating
         return infer(self.network, self.spec, square, mirror=point.mirror, scales=point.scales)
 
@@ -123,7 +138,7 @@ def stream(
 
 
 def infer(
-    network: HGMNet, spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
+    network: "HGMNet", spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
 ) -> Raw:
     """Run the network over prepared images.
 
@@ -134,23 +149,48 @@ def infer(
         mirror: average probabilities and class logits with the mirrored image's.
         scales: magnifications of further views, which change nothing but `views`.
     """
+    import torch
+
     network.to(memory_format=torch.channels_last)  # nothing to do from the second time on
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec)
+    few = len(square) * (1 + mirror) <= _TOGETHER
     with torch.inference_mode():
-        mask, coarse, logits = _forward(network, image)
-        views = [mask]
-        if mirror:
-            mirrored = _forward(network, image.flip(-1))
-            views.append(mirrored[0].flip(-1))
-            mask = (mask + views[1]) / 2
-            coarse = (coarse + mirrored[1].flip(-1)) / 2
-            logits = (logits + mirrored[2]) / 2
-        for scale in scales:
-            near = _forward(network, zoom(image, scale))[0].unsqueeze(1)
-            views.append(unzoom(near, scale, elsewhere=mask.unsqueeze(1)).squeeze(1))
-        seen = torch.stack(views, dim=1).half()
+        mask, coarse, logits, views = see(network, image, mirror=mirror, scales=scales, few=few)
+        seen = views.half()
     return Raw(mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy(), seen.cpu().numpy())
+
+
+def see(
+    network: "HGMNet", image: "Tensor", *, mirror: bool, scales: Sequence[float], few: bool
+) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
+    """What the network says of images and their views, as the fields of `Raw` (`views` float32).
+
+    Args:
+        network: in evaluation mode.
+        image: (B, 1, S, S), normalised.
+        mirror: as of `infer`.
+        scales: as of `infer`.
+        few: the mirrored images pass the network together with the images.
+    """
+    import torch
+
+    from hgmnet.views import unzoom, zoom
+
+    inputs = (image, image.flip(-1)) if mirror else (image,)
+    passes = _at_once(network, inputs) if few else [_forward(network, one) for one in inputs]
+    mask, coarse, logits = passes[0]
+    views = [mask]
+    if mirror:
+        mirrored = passes[1]
+        views.append(mirrored[0].flip(-1))
+        mask = (mask + views[1]) / 2
+        coarse = (coarse + mirrored[1].flip(-1)) / 2
+        logits = (logits + mirrored[2]) / 2
+    for scale in scales:
+        near = _forward(network, zoom(image, scale))[0].unsqueeze(1)
+        views.append(unzoom(near, scale, elsewhere=mask.unsqueeze(1)).squeeze(1))
+    return mask, coarse, logits, torch.stack(views, dim=1)
 
 
 def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operating) -> Finding:
@@ -198,7 +238,7 @@ def doubt(raw: Raw, operating: Operating) -> tuple[NDArray[np.float64], ...]:
     return entropy, disagreeing, uncertainty(entropy, disagreeing, operating.uncertainty)
 
 
-def normalise(square: Tensor, spec: Spec) -> Tensor:
+def normalise(square: "Tensor", spec: Spec) -> "Tensor":
     """Prepared grey images (B, S, S) uint8 as the network's input (B, 1, S, S) float32."""
     return (square.unsqueeze(1).float() / 255 - spec.mean) / spec.std
 
@@ -247,7 +287,19 @@ def _one(raw: Raw, i: int) -> Raw:
     )
 
 
-def _forward(network: HGMNet, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _at_once(
+    network: "HGMNet", inputs: "Sequence[Tensor]"
+) -> "list[tuple[Tensor, Tensor, Tensor]]":
+    """What the network says of each input of the same size, in one pass."""
+    import torch
+
+    count = len(inputs)
+    told = _forward(network, torch.cat(list(inputs)))
+    mask, coarse, logits = (part.reshape(count, -1, *part.shape[1:]).unbind() for part in told)
+    return list(zip(mask, coarse, logits, strict=True))
+
+
+def _forward(network: "HGMNet", image: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
     out = network(image)
     return (
         out.mask_logits.float().sigmoid().squeeze(1),

@@ -35,5 +35,5 @@ def unzoom(view: Tensor, factor: float, elsewhere: Tensor) -> Tensor:
 def _grid(image: Tensor, stretch: float) -> Tensor:
     """Where each pixel looks, (B, S, S, 2), in coordinates that run from -1 to 1 over the image."""
     theta = torch.tensor([[stretch, 0, 0], [0, stretch, 0]], device=image.device, dtype=image.dtype)
-    size = list(image.shape)
-    return functional.affine_grid(theta.expand(size[0], 2, 3), size, align_corners=False)
+    one = functional.affine_grid(theta[None], [1, *image.shape[1:]], align_corners=False)
+    return one.expand(image.shape[0], -1, -1, -1)  # by torch.export's leave: any number of images

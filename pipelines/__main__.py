@@ -37,6 +37,7 @@ COMMANDS = {
     "plan": ("plan", "propose image side, batch, epochs and precision for this machine"),
     "study": ("study", "cross-validation, ablation, leakage, learning curve, external set, seeds"),
     "predict": ("predict", "find lesions in images: masks, overlays, and a row for each"),
+    "export": ("export", "write a model as one ONNX file, checked against the model"),
     "serve": ("serve", "answer over HTTP by the champion; a new one takes over by itself"),
     "demo": ("demo", "open a page to look at images with the model, on this machine"),
     "promote": ("promote", "hold the challenger against the champion; the better one serves"),

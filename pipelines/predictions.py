@@ -16,7 +16,7 @@ from hgmnet.data.images import SUFFIXES, Grey, decode_grey
 from hgmnet.data.resample import Mask
 from hgmnet.data.sources import dicom
 from hgmnet.errors import ConfigError, HgmnetError
-from hgmnet.inference import Finding, Predictor
+from hgmnet.inference import Finder, Finding
 from pipelines.artifacts import write_table, write_text
 
 BOX = ("left", "top", "right", "bottom")
@@ -65,7 +65,7 @@ def find_files(words: Sequence[str]) -> list[Path]:
 
 
 def predict_files(
-    files: Sequence[Path], predictor: Predictor, model: Mapping[str, str], out: Path
+    files: Sequence[Path], predictor: Finder, model: Mapping[str, str], out: Path
 ) -> Summary:
     """Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
@@ -123,7 +123,7 @@ def describe(finding: Finding, pixel_mm: float) -> dict[str, Any]:
     }
 
 
-def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, Any]:
+def _one(file: Path, name: str, predictor: Finder, out: Path) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         opened = open_image(file.read_bytes(), file.name)
@@ -137,7 +137,7 @@ def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, An
     return {"file": str(file), **said, "seconds": seconds, "error": ""}
 
 
-def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
+def _columns(predictor: Finder, model: Iterable[str]) -> list[str]:
     probs = [f"prob_{name}" for name in predictor.spec.classes]
     said = (*probs, "uncertainty", "refer", "lesion_area_px", "lesion_area_mm2", *BOX)
     return ["file", "decision", "class", *said, "seconds", *model, "error"]

@@ -4,10 +4,13 @@
 `profile.json` by calibration.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch.overrides import TorchFunctionMode
 
 from hgmnet.errors import ConfigError
 from hgmnet.models.hgmnet import HGMNet
@@ -35,7 +38,8 @@ def load_model(folder: Path) -> tuple[HGMNet, Spec]:
     """
     spec = load_spec(folder)
     bare = spec.model.model_copy(update={"encoder_weights": "none"})
-    network = HGMNet(bare, len(spec.classes))
+    with _WithoutStart():
+        network = HGMNet(bare, len(spec.classes))
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except FileNotFoundError:
@@ -44,6 +48,27 @@ def load_model(folder: Path) -> tuple[HGMNet, Spec]:
         first = str(error).splitlines()[0]
         raise ConfigError(f"{folder / WEIGHTS} does not fit {SPEC} beside it: {first}") from None
     return network.eval(), spec
+
+
+class _WithoutStart(TorchFunctionMode):
+    """Leaves parameters as memory had them: drawing what is overwritten takes longer than loading.
+
+    `load_state_dict` misses none of them. After Lightning's `init_module(empty_init=True)`.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Pass over what draws into a tensor: `torch.nn.init`, `normal_` and `uniform_`."""
+        named = kwargs or {}
+        of_init = getattr(func, "__module__", None) == "torch.nn.init"
+        if of_init or getattr(func, "__name__", "") in {"normal_", "uniform_"}:
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -17,6 +17,8 @@ ONLY = {
         "pipelines.expectations_pixels",
     ),
     "mlflow": ("pipelines.registry", "pipelines.serving", "pipelines.tracking"),
+    "onnx": ("hgmnet.export",),
+    "onnxruntime": ("hgmnet.export", "hgmnet.exported", "hgmnet.read_onnx"),
     "prefect": ("pipelines.flows",),
     "pipelines": ("pipelines",),
     "pipelines.flows": ("pipelines.flows", "pipelines.commands.flow"),
@@ -49,6 +51,11 @@ def test_a_package_is_imported_only_where_it_may_be(package: str) -> None:
 @pytest.mark.parametrize("package", ["great_expectations", "mlflow", "prefect", "pipelines.flows"])
 def test_the_search_finds_the_imports_that_are_there(package: str) -> None:
     assert any(_uses(imported(file), package) for file in modules().values())
+
+
+def test_the_reader_of_an_exported_file_needs_three_packages() -> None:
+    roots = {name.partition(".")[0] for name in imported(modules()["hgmnet.read_onnx"])}
+    assert roots - set(sys.stdlib_module_names) == {"numpy", "onnxruntime", "PIL"}
 
 
 @pytest.mark.parametrize("start", ["hgmnet.training", "hgmnet.inference"])

@@ -1,0 +1,85 @@
+"""Find lesions with an exported HGM-Net: needs onnxruntime, numpy and pillow, nothing else.
+
+    python read_onnx.py model.onnx scan.png [more.png ...]
+
+prints a line of JSON an image and writes <name>_mask.png beside where it is run. It shows all that
+an answer takes; copy from it what you need. For research; not a medical device.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+
+def find(session: Any, grey: Any) -> tuple[dict[str, Any], Any]:
+    """What the model says of a grey image (H, W) uint8; and the lesion's mask, (H, W) bool."""
+    known = session.get_modelmeta().custom_metadata_map
+    spec, point = json.loads(known["spec"]), json.loads(known["operating"])
+    square, inside = fit(grey, spec["prepare"])
+    outputs = ["mask_prob", "class_logits"]
+    mask_prob, logits = session.run(outputs, {"square": square[None]})
+    probs = softmax(logits[0] / point["temperature"])
+    height, width = grey.shape
+    small = Image.fromarray(np.ascontiguousarray(mask_prob[0][inside]))
+    prob = small.resize((width, height), Image.Resampling.BILINEAR)
+    mask = np.asarray(prob) >= point["mask_threshold"]
+    decision = decide(probs, spec["classes"], point["malignant_threshold"])
+    if mask.mean() < point["min_area"] or (decision == "normal" and point["normal_means_no_mask"]):
+        mask = np.zeros_like(mask)
+    empty = point["no_mask_means_normal"] and "normal" in spec["classes"] and not mask.any()
+    if empty and decision not in ("malignant", "unclassified"):
+        decision = "normal"
+    said = dict(zip(spec["classes"], map(float, probs), strict=True))
+    return {"decision": decision, "probs": said, "lesion_area": int(mask.sum())}, mask
+
+
+def fit(grey: Any, prepare: Any) -> tuple[Any, Any]:
+    """The square that the network sees, (S, S) uint8, and which part of it the image takes up."""
+    side = prepare["side"]
+    rows = columns = side
+    if prepare["fit"] != "stretch":  # a letterbox: the longer side fills the square
+        scale = side / max(grey.shape)
+        rows, columns = (max(1, round(length * scale)) for length in grey.shape)
+    top, left = (side - rows) // 2, (side - columns) // 2
+    inside = (slice(top, top + rows), slice(left, left + columns))
+    square = np.zeros((side, side), np.uint8)
+    small = Image.fromarray(grey).resize((columns, rows), Image.Resampling.BILINEAR)
+    square[inside] = np.asarray(small)
+    return square, inside
+
+
+def softmax(logits: Any) -> Any:
+    """Probabilities."""
+    exponent = np.exp(logits.astype(np.float64) - logits.max())
+    return exponent / exponent.sum()
+
+
+def decide(probs: Any, classes: list[str], threshold: float | None) -> str:
+    """Malignant from the threshold on, else the likeliest of the others."""
+    if threshold is None:
+        return "unclassified"  # a model for segmentation alone
+    malignant = classes.index("malignant")
+    if probs[malignant] >= threshold:
+        return "malignant"
+    others = [i for i in range(len(classes)) if i != malignant]
+    return classes[max(others, key=lambda i: float(probs[i]))]
+
+
+def main(model: str, *images: str) -> None:
+    """Print what is found in each image, and write its mask."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    for image in images:
+        with Image.open(image) as opened:  # colour becomes grey; no transparency, no 16 bits
+            grey = np.asarray(opened.convert("RGB").convert("L"))
+        said, mask = find(session, grey)
+        Image.fromarray(mask).convert("L").save(f"{Path(image).stem}_mask.png")
+        print(json.dumps({"image": image, **said}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
