@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+from scipy.ndimage import binary_erosion
 
 from hgmnet.config import Phantom
 from hgmnet.data import phantom
@@ -118,7 +120,9 @@ def test_a_source_that_grows(clinic: tuple[Path, Path], url: str, tmp_path: Path
     assert watch(clinic, url)[::2] == (0, "Unchanged")
 
     mask = clinic[1] / "benign" / "benign (3)_mask.png"
-    Image.new("L", Image.open(mask).size, 255).save(mask)
+    with Image.open(mask) as image:
+        smaller = binary_erosion(np.asarray(image) > 0, iterations=2)
+    Image.fromarray(smaller).save(mask)
     status, output, _ = watch(clinic, url)
     assert "0 images are new, 1 have another label or mask, 0 are gone" in output
     assert (clinic[0] / "ran").read_text().split()[:2] == ["split", "prepare"]
