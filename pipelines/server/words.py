@@ -122,11 +122,12 @@ def _of_a_sample(sample: Sample, data: str) -> Iterator[str]:
 
 
 def _why_unserved(finding: Finding, operating: Operating) -> str:
-    share = _share(finding.raw_mask)
+    raw = finding.raw_mask
+    found = f"A mask of {int(raw.sum()):,} px was left out"
     if not finding.large:
-        least = f"{100 * operating.min_area:.2f} %"
-        return f"A mask on {share} of the image was left out: lesions below {least} are."
-    return f"A mask on {share} of the image was left out, since the decision is normal."
+        least = round(operating.min_area * raw.size)
+        return f"{found}: below {least:,} px, {100 * operating.min_area:.2f} % of the image."
+    return f"{found}, since the decision is normal."
 
 
 def _of_the_mask(

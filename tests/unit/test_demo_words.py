@@ -115,7 +115,7 @@ def test_a_model_is_told_of_by_what_it_learnt():
     [
         ({"decided": "malignant", "decision": "malignant"}, "likeliest class is benign"),
         ({"decision": "normal", "mask": NONE, "raw_mask": NONE}, "no lesion is left"),
-        ({"mask": NONE, "large": False}, "lesions below 2.00 %"),
+        ({"mask": NONE, "large": False}, "A mask of 20 px was left out: below 4 px, 2.00 %"),
         ({"decided": "normal", "decision": "normal", "mask": NONE}, "since the decision is normal"),
         (
             {"predicted": "malignant", "decided": "malignant", "decision": "malignant"}
