@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hgmnet.data.resample import Grey
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.exported import INPUT, OUTPUTS, describe, lacking
 from hgmnet.inference import Finder, Predictor, normalise, see
 
@@ -33,6 +33,7 @@ def export_onnx(predictor: Predictor, file: Path) -> None:
 
     Raises:
         ConfigError: onnx, onnxscript or onnxruntime is not installed.
+        HgmnetError: torch has fixed the size of the batch, which it does where code asks for it.
     """
     _check_installed()
     import onnx
@@ -49,6 +50,9 @@ def export_onnx(predictor: Predictor, file: Path) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     model: Any = program.model_proto if program else None
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        msg = "torch could not export this model for batches of any size; nothing was written"
+        raise HgmnetError(msg)
     onnx.helper.set_model_props(model, describe(predictor, "fp32"))
     file.write_bytes(model.SerializeToString())
 

@@ -122,7 +122,7 @@ class HGMNet(nn.Module):
 
     def _classify(self, features: Sequence[Tensor], prob: Tensor) -> Tensor:
         if self.classifier is None:
-            return prob.new_zeros(len(prob), self.classes)
+            return prob.new_zeros(prob.shape[0], self.classes)  # len() would fix B in an export
         seen = features[-self.model.class_scales :]
         logits: Tensor = self.classifier(torch.cat([lesion_pool(f, prob) for f in seen], dim=1))
         return logits
