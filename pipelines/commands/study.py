@@ -13,7 +13,7 @@ CELLS = {
     "crossval": "judge every image of train and val once, by a model that never saw it",
     "leakage": "the same recipe on a naive random split and on the grouped one",
     "ablation": "take each part of the model away, on the same folds and seeds",
-    "curve": "figures over 10, 25, 50, 75 and 100 % of the training groups",
+    "curve": "figures over a tenth, a quarter, half, three quarters and all of the training groups",
 }
 """The studies made of cells; each is `pipelines/studies/<name>.py`, with a `design`."""
 
