@@ -1,6 +1,5 @@
-"""Real servers for a test, MLflow's and PostgreSQL: loopback, free ports, ended afterwards."""
+"""Real servers for a test, MLflow's, Prefect's and PostgreSQL: on loopback, ended afterwards."""
 
-import getpass
 import os
 import shutil
 import signal
@@ -11,8 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+
+from pipelines.flows import server as prefect
 
 _STARTUP_S = 180
 
@@ -35,28 +37,35 @@ def mlflow_server(folder: Path, backend: str = "sqlite:///server.db") -> Iterato
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
+def prefect_server(root: Path) -> Iterator[str]:
+    """A Prefect server that is there already; the address of its API."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(root / "home"))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        with prefect.running(root) as found:
+            yield found
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
     """PostgreSQL with an empty database; its address for SQLAlchemy, by the driver pg8000."""
     programs = _programs()
-    owner = "nobody" if os.geteuid() == 0 else getpass.getuser()  # it refuses to run as root
-    user = owner if os.geteuid() == 0 else None
-    data = folder / "data"
-    folder.mkdir(parents=True)
-    if user:
-        shutil.chown(folder, user)
-        for above in folder.parents[:3]:
-            above.chmod(above.stat().st_mode | 0o011)  # pytest's folders are their maker's alone
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "hgmnet", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        user=user,
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    port = free_port()
-    command = [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
-    with _running([*map(str, command), "-F"], folder, port, user):
-        yield f"postgresql+pg8000://hgmnet@127.0.0.1:{port}/postgres"
+    user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
+    with TemporaryDirectory(prefix="pg-") as name:  # pytest's folders are their maker's alone
+        folder, data = Path(name), Path(name) / "data"
+        if user:
+            shutil.chown(folder, user)
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "hgmnet", "-A", "trust", "-E", "UTF8", "-N"],
+            user=user,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        port = free_port()
+        at = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+        with _running([str(programs / "postgres"), *at], folder, port, user):
+            yield f"postgresql+pg8000://hgmnet@127.0.0.1:{port}/postgres"
 
 
 def _programs() -> Path:

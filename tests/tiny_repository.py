@@ -1,5 +1,7 @@
 """A repository as the stages before `register` leave it: six images and an untrained network."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from hgmnet.figure import Figure
 from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty
+from pipelines.__main__ import STAGES
 from pipelines.artifacts import (
     CheckResult,
     ClauseResult,
@@ -52,6 +55,21 @@ def make_repository(root: Path) -> Workspace:
     judge(workspace, "passed")
     for path in (workspace.html, workspace.model_card, workspace.curves, workspace.split_csv):
         write_text(path, "made up\n")
+    return workspace
+
+
+def make_talking_repository(root: Path) -> Workspace:
+    """It with DVC, whose stages only write their names down in `ran`."""
+    workspace = make_repository(root)
+    (root / "dvc.lock").unlink()
+    command = [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]
+    subprocess.run(command, cwd=root, check=True)
+    phantom, *stages = list(STAGES)[:-1]
+    source = workspace.folder / "dvc.yaml"
+    source.write_text(f"stages:\n  {phantom}:\n    wdir: ../..\n    cmd: 'echo {phantom} >> ran'\n")
+    (root / "dvc.yaml").write_text(
+        "stages:\n" + "".join(f"  {stage}:\n    cmd: 'echo {stage} >> ran'\n" for stage in stages)
+    )
     return workspace
 
 

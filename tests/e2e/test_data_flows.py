@@ -22,7 +22,7 @@ from hgmnet.drift import Profile, summarise
 from hgmnet.models.spec import PROFILE
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace, write_json
-from pipelines.flows import server
+from tests.servers import prefect_server
 from tests.tiny_repository import make_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
@@ -31,12 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(root / "home"))
-        patch.delenv("PREFECT_API_URL", raising=False)
-        with server.running(root) as found:
-            yield found
+    with prefect_server(tmp_path_factory.mktemp("server")) as found:
+        yield found
 
 
 def run(root: Path, *words: str, **env: str) -> tuple[int, str]:

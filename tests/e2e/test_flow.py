@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace
-from pipelines.flows import server
-from tests.tiny_repository import judge, make_repository
+from tests.servers import prefect_server
+from tests.tiny_repository import judge, make_talking_repository
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 pytestmark = pytest.mark.slow
@@ -26,18 +26,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A repository up to `register`, its gate passed; each stage only writes its name down."""
-    workspace = make_repository(tmp_path_factory.mktemp("flow") / "repository")
-    root = workspace.root
-    (root / "dvc.lock").unlink()
-    command = [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]
-    subprocess.run(command, cwd=root, check=True)
-    phantom, *stages = list(STAGES)[:-1]
-    source = workspace.folder / "dvc.yaml"
-    source.write_text(f"stages:\n  {phantom}:\n    wdir: ../..\n    cmd: 'echo {phantom} >> ran'\n")
-    (root / "dvc.yaml").write_text(
-        "stages:\n" + "".join(f"  {stage}:\n    cmd: 'echo {stage} >> ran'\n" for stage in stages)
-    )
-    return workspace
+    return make_talking_repository(tmp_path_factory.mktemp("flow") / "repository")
 
 
 @pytest.fixture
@@ -56,12 +45,8 @@ def workspace(made: Workspace) -> Iterator[Workspace]:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server that is there already."""
-    root = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(root / "home"))
-        patch.delenv("PREFECT_API_URL", raising=False)
-        with server.running(root) as found:
-            yield found
+    with prefect_server(tmp_path_factory.mktemp("server")) as found:
+        yield found
 
 
 def start(root: Path, *words: str, **env: str) -> subprocess.Popen[str]:

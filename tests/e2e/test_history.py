@@ -37,7 +37,7 @@ def store(request, tmp_path_factory) -> Iterator[Store]:
         yield open_store(folder, "phantom", 5)
         return
     with (
-        postgresql(folder / "postgresql") as database,
+        postgresql() as database,
         mlflow_server(folder, database) as url,
         pytest.MonkeyPatch.context() as patch,
     ):

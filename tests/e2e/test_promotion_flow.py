@@ -14,8 +14,8 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.artifacts import Workspace
-from pipelines.flows import server
 from tests.contenders import make_contenders
+from tests.servers import prefect_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -28,12 +28,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(root / "home"))
-        patch.delenv("PREFECT_API_URL", raising=False)
-        with server.running(root) as found:
-            yield found
+    with prefect_server(tmp_path_factory.mktemp("server")) as found:
+        yield found
 
 
 def start(root: Path, url: str, *words: str) -> subprocess.Popen[str]:

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace
 from tests.servers import free_port
-from tests.tiny_repository import make_repository
+from tests.tiny_repository import make_talking_repository
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,17 +75,8 @@ class Up:
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A repository up to `register`, whose stages only write their names down."""
-    workspace = make_repository(tmp_path_factory.mktemp("up") / "repository")
+    workspace = make_talking_repository(tmp_path_factory.mktemp("up") / "repository")
     root = workspace.root
-    (root / "dvc.lock").unlink()
-    init = [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]
-    subprocess.run(init, cwd=root, check=True)
-    phantom, *stages = list(STAGES)[:-1]
-    source = workspace.folder / "dvc.yaml"
-    source.write_text(f"stages:\n  {phantom}:\n    wdir: ../..\n    cmd: 'echo {phantom} >> ran'\n")
-    (root / "dvc.yaml").write_text(
-        "stages:\n" + "".join(f"  {stage}:\n    cmd: 'echo {stage} >> ran'\n" for stage in stages)
-    )
     for name in ("pipelines", "hgmnet"):
         (root / name).symlink_to(REPOSITORY / name)
     shutil.copy(REPOSITORY / "prefect.yaml", root)
