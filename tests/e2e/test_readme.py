@@ -87,6 +87,13 @@ def test_predicting_files(workspace: Workspace, scans: Path) -> None:
     assert len(list((workspace.root / "found").glob("*_mask.png"))) == len(rows)
 
 
+def test_exporting(workspace: Workspace) -> None:
+    (block,) = blocks("hgmnet export ")
+    said = shell(workspace.root, block)
+    assert "prob" in said or "benign" in said
+    assert (workspace.root / "model.onnx").stat().st_size > 1_000_000
+
+
 def test_serving(workspace: Workspace) -> None:
     (block,) = blocks("hgmnet serve ")
     serve, curl = block.replace("8080", str(port := free_port())).splitlines()
