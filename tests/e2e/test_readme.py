@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from hgmnet.data.images import decode_grey
 from pipelines.artifacts import Workspace
@@ -73,7 +74,7 @@ def test_the_five_lines_of_python(workspace: Workspace) -> None:
     examples = [*blocks("mlflow.pyfunc.load_model", "python"), *blocks("Predictor.load", "python")]
     assert len(examples) == 2
     table, line = (shell(workspace.root, f"python - <<'END'\n{e}END") for e in examples)
-    assert "prob_malignant" in table or "decision" in table
+    assert "[1 rows x 17 columns]" in table
     assert line.split()[0] in {"benign", "malignant", "normal"}
 
 
@@ -122,10 +123,14 @@ def test_serving(workspace: Workspace) -> None:
 def test_who_serves(workspace: Workspace) -> None:
     """Last: it moves the champion."""
     (block,) = blocks("hgmnet promote --dry-run")
+    client = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
     said = {line.partition("#")[0].strip(): "" for line in block.splitlines()}
     for line in said:
+        if "--approve" in line:  # what is written beside the line before, as its alternative
+            client.set_registered_model_alias("hgmnet-phantom", "challenger", "2")
         said[line] = shell(workspace.root, line)
     assert "champion" in said["hgmnet versions"]
     assert "version 3 serves from now on" in said["hgmnet promote"]
-    assert "version 1 serves again, after version 3" in said['hgmnet rollback --reason "..."']
+    assert "version 2 serves from now on" in said['hgmnet promote --approve --reason "..."']
+    assert "version 3 serves again, after version 2" in said['hgmnet rollback --reason "..."']
     assert "every link holds" in said["hgmnet history"]

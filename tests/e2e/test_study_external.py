@@ -35,6 +35,9 @@ def repository(tmp_path_factory) -> Workspace:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(space.root)
         assert main(["calibrate"]) == 0
+    operating = space.model / "operating.json"  # no value that a new fit could hit upon
+    point = json.loads(operating.read_text()) | {"temperature": 2.0}
+    operating.write_text(json.dumps(point))
     spec = space.model / "model.json"
     known = json.loads(spec.read_text())
     known["seen"]["train"] = [SEEN]
