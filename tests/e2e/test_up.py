@@ -162,7 +162,11 @@ def scheduled(up: Up, deployment: str) -> str:
         if runs := up.ask("/flow_runs/filter", wanted):
             return str(runs[0]["id"])
         time.sleep(0.5)
-    pytest.fail("no scheduled run has begun")
+    runs = up.ask("/flow_runs/filter", {})
+    log = (up.workspace.state / "up" / "worker.log").read_text()
+    pytest.fail(
+        f"none has begun: {[(r['state']['name'], r['state']['message']) for r in runs]}\n{log}"
+    )
 
 
 def under_way(up: Up, deployment: str) -> list[Any]:
