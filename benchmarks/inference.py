@@ -32,7 +32,6 @@ from measuring import (
     median,
     peak_memory,
     ratio,
-    untrained_spec,
 )
 from PIL import Image
 
@@ -44,6 +43,7 @@ from hgmnet.inference import Finder, Predictor
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Operating
 from hgmnet.training import MEAN, STD
+from pipelines.studies.forecast import untrained_spec
 
 HEIGHT, WIDTH = 470, 560
 Work = Callable[[], object]

@@ -15,10 +15,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hgmnet.config import Params
 from hgmnet.data.store import Entry, Store
-from hgmnet.models.spec import FORMAT, Seen, Spec
-from hgmnet.training import MEAN, STD
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -148,20 +145,3 @@ def _cpu() -> str:
     except OSError:
         return platform.processor()
     return next((s.split(":")[1].strip() for s in text.splitlines() if "model name" in s), "CPU")
-
-
-def untrained_spec(params: Params) -> Spec:
-    """What a model of these settings says of itself that has seen nothing."""
-    return Spec(
-        format=FORMAT,
-        model=params.model,
-        prepare=params.prepare,
-        classes=params.data.classes,
-        mean=MEAN,
-        std=STD,
-        data=params.data.name,
-        seed=0,
-        fingerprint="",
-        parent=None,
-        seen=Seen(train=(), val=(), groups=(), parent=()),
-    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import DEVICE, ROOT, entry, head_line, peak_memory, untrained_spec
+from measuring import DEVICE, ROOT, entry, head_line, peak_memory
 from numpy.lib.format import open_memmap
 
 from hgmnet.config import load_params
@@ -21,6 +21,7 @@ from hgmnet.data.store import Store
 from hgmnet.learner import Learner
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.training import build_trainer, quiet_lightning
+from pipelines.studies.forecast import untrained_spec
 
 DRAWN = 512
 

@@ -32,7 +32,6 @@ from measuring import (
     random_store,
     ratio,
     step_flops,
-    untrained_spec,
 )
 from numpy.typing import NDArray
 from torch import Tensor
@@ -47,6 +46,7 @@ from hgmnet.learner import Learner
 from hgmnet.losses import joint_loss
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.training import MEAN, STD, build_trainer, quiet_lightning
+from pipelines.studies.forecast import untrained_spec
 
 IMAGES, ENDLESS, PREFETCH = 512, 1_000, 2
 WARM = 10 if DEVICE.type == "cuda" else 1

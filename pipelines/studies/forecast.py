@@ -10,7 +10,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 import torch
 
-from hgmnet.config import Model, Params
+from hgmnet.config import Params
 from hgmnet.data.store import Entry
 from hgmnet.data.truth import read_truth
 from hgmnet.evaluation import image_row
@@ -123,7 +123,7 @@ def _look(bench: Bench, network: HGMNet, params: Params) -> tuple[float, float]:
     """Seconds an image to pass through the network, and to be counted at its own size."""
     rows = np.linspace(0, len(bench.store.entries) - 1, _IMAGES).astype(int)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    spec, squares = _spec(params), bench.store.images[rows]
+    spec, squares = untrained_spec(params), bench.store.images[rows]
     infer(network, spec, squares[:1], mirror=False)
     start = time.perf_counter()
     raw = infer(network, spec, squares, mirror=False)
@@ -156,11 +156,11 @@ _PLAIN = Operating(
 )
 
 
-def _spec(params: Params) -> Spec:
-    model: Model = params.model
+def untrained_spec(params: Params) -> Spec:
+    """What a model of these settings says of itself that has seen nothing."""
     return Spec(
         format=FORMAT,
-        model=model,
+        model=params.model,
         prepare=params.prepare,
         classes=params.data.classes,
         mean=MEAN,

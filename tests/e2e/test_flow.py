@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace
+from tests.processes import working_below
 from tests.servers import prefect_server
 from tests.tiny_repository import judge, make_talking_repository
 
@@ -87,18 +88,6 @@ def gone_within(seconds: float, folder: Path) -> bool:
     while working_below(folder) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not working_below(folder)
-
-
-def working_below(folder: Path) -> list[int]:
-    """The living processes whose current folder is this or lies below."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if Path(entry, "cwd").readlink().is_relative_to(folder):
-                found.append(int(entry.name))
-        except OSError:  # gone, a zombie, or not ours
-            continue
-    return found
 
 
 def test_every_stage_runs_in_order_and_the_model_is_registered(

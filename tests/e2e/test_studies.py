@@ -17,6 +17,7 @@ from pipelines.__main__ import main
 from pipelines.artifacts import Workspace
 from pipelines.openings import read_openings
 from pipelines.registry.store import open_store
+from tests.processes import command
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,16 +77,7 @@ def here(space: Workspace, *words: str) -> str:
 
 
 def run(space: Workspace, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines", *words],
-        cwd=space.root,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return command(space.root, *words)
 
 
 def models(space: Workspace) -> dict[str, float]:

@@ -15,6 +15,7 @@ from hgmnet.models.spec import load_spec
 from pipelines.__main__ import main
 from pipelines.artifacts import Workspace
 from pipelines.openings import read_openings
+from tests.processes import command
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,16 +58,7 @@ def finished(killed, tmp_path_factory) -> tuple[Workspace, str]:
 
 
 def study(root: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines", *(words or COMMAND)],
-        cwd=root,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return command(root, *(words or COMMAND))
 
 
 def weights(space: Workspace) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace
+from tests.processes import working_below
 from tests.servers import free_port
 from tests.tiny_repository import make_talking_repository
 
@@ -99,18 +100,6 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     finally:
         process.kill()
         process.wait()
-
-
-def below(folder: Path) -> list[int]:
-    """The living processes whose current folder is this or lies below."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if Path(entry, "cwd").readlink().is_relative_to(folder):
-                found.append(int(entry.name))
-        except OSError:  # gone, a zombie, or not ours
-            continue
-    return found
 
 
 def test_what_is_up_and_what_is_deployed(up: Up) -> None:
@@ -203,7 +192,7 @@ def test_a_second_run_waits_and_a_cancelled_one_leaves_nothing(up: Up) -> None:
 
 
 def sleeping(root: Path) -> list[int]:
-    return [pid for pid in below(root) if b"sleep\x00600" in cmdline(pid)]
+    return [pid for pid in working_below(root) if b"sleep\x00600" in cmdline(pid)]
 
 
 def cmdline(pid: int) -> bytes:
@@ -235,9 +224,9 @@ def test_a_second_one_and_a_taken_port_are_refused_in_a_line(up: Up, tmp_path: P
 
 
 def test_ctrl_c_ends_all_of_it(up: Up) -> None:
-    assert len(below(up.workspace.root)) > 4
+    assert len(working_below(up.workspace.root)) > 4
     up.process.send_signal(signal.SIGINT)
     output, _ = up.process.communicate(timeout=120)
     assert up.process.returncode == 130, output
     assert "Traceback" not in output
-    wait_until(lambda: not below(up.workspace.root))
+    wait_until(lambda: not working_below(up.workspace.root))
