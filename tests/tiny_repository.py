@@ -59,7 +59,7 @@ def make_repository(root: Path) -> Workspace:
 
 
 def make_talking_repository(root: Path) -> Workspace:
-    """It with DVC, whose stages only write their names down in `ran`."""
+    """It with DVC, whose stages only write their names down in `ran`; `train` tells of an epoch."""
     workspace = make_repository(root)
     (root / "dvc.lock").unlink()
     command = [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]
@@ -67,8 +67,10 @@ def make_talking_repository(root: Path) -> Workspace:
     phantom, *stages = list(STAGES)[:-1]
     source = workspace.folder / "dvc.yaml"
     source.write_text(f"stages:\n  {phantom}:\n    wdir: ../..\n    cmd: 'echo {phantom} >> ran'\n")
+    told = {"train": "; echo epoch 1/2: loss 1.5"}
+    commands = {stage: f"echo {stage} >> ran{told.get(stage, '')}" for stage in stages}
     (root / "dvc.yaml").write_text(
-        "stages:\n" + "".join(f"  {stage}:\n    cmd: 'echo {stage} >> ran'\n" for stage in stages)
+        "stages:\n" + "".join(f"  {name}:\n    cmd: '{cmd}'\n" for name, cmd in commands.items())
     )
     return workspace
 

@@ -37,7 +37,8 @@ def run(root: Path, args: argparse.Namespace) -> None:
     predictor, model = _load(root, args, len(files))
     summary = predict_files(files, predictor, model, args.out)
     who = f"{model['model']} ({model['backend']})"
-    print(f"{summary.predicted} images predicted by {who}: {args.out}/predictions.csv")
+    images = "1 image" if summary.predicted == 1 else f"{summary.predicted} images"
+    print(f"{images} predicted by {who}: {args.out}/predictions.csv")
     print("For research; not a medical device.")
     if summary.failed:
         msg = f"{summary.failed} of {len(files)} files could not be read; predictions.csv says why"

@@ -16,7 +16,7 @@ from prefect.artifacts import (
 )
 from prefect.runtime import flow_run
 
-_EPOCH = re.compile(r"^> ?epoch (\d+)/(\d+): (.*)$|^epoch (\d+)/(\d+): (.*)$")
+_EPOCH = re.compile(r"epoch (\d+)/(\d+): (.*)")
 
 
 def run_name() -> str:
@@ -36,7 +36,7 @@ def progress(key: str) -> Callable[[str], None]:
         found = _EPOCH.match(line.strip())
         if not found:
             return
-        done, all_of_them, said = (part for part in found.groups() if part is not None)
+        done, all_of_them, said = found.groups()
         share = 100 * int(done) / int(all_of_them)
         text = f"epoch {done} of {all_of_them}: {said}"
         if artifact:

@@ -135,7 +135,9 @@ def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
     name = up.ask(f"/flow_runs/{run}", method="GET")["name"]
     assert name == "phantom, params.yaml"
     artifacts = up.ask("/artifacts/filter", {})
-    (result,) = [a for a in artifacts if a["key"] == "result-phantom"]
+    result = next(a for a in artifacts if a["key"] == "result-phantom")
+    (epoch,) = {(a["data"], a["description"]) for a in artifacts if a["type"] == "progress"}
+    assert epoch == (50, "epoch 1 of 2: loss 1.5")
     assert "Lesion Dice" in result["data"]
     assert f"{up.mlflow}/#/experiments/" in result["data"]
 
