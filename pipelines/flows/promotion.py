@@ -2,18 +2,20 @@
 
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
-from prefect.states import Completed
+from prefect.states import Completed, Running
 from pydantic import Field
 
 from hgmnet.errors import HgmnetError, RejectedError
@@ -119,6 +121,7 @@ def _asked(comparer: Comparer, outcome: Outcome, hours: float) -> Outcome:
     try:
         said = pause_flow_run(asked, timeout=max(1, round(hours * 3600)), poll_interval=_POLL_S)
     except FlowPauseTimeout:
+        _go_on()
         get_run_logger().info("Nobody has decided within %g hours", hours)
         return outcome
     if said.approve:
@@ -135,9 +138,13 @@ def _ended(comparer: Comparer, outcome: Outcome) -> State[Any]:
 
 def _page() -> str:
     """Where this run is seen."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    return f"{PREFECT_UI_URL.value()}/runs/flow-run/{run.id if run else ''}"
+    return f"{PREFECT_UI_URL.value()}/runs/flow-run/{flow_run.id}"
+
+
+def _go_on() -> None:
+    """Have the run running again: from a pause whose time is over Prefect lets it only fail."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(flow_run.id), Running(), force=True)
 
 
 def _show(name: str, told: str) -> None:
