@@ -23,7 +23,7 @@ check: $(VENV)/.installed
 
 # The newest versions that pyproject.toml allows, for every platform, with hashes, without addresses.
 lock:
-	uv pip compile pyproject.toml --extra dev --extra onnx --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra onnx --extra dask --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -o requirements.lock
 
 $(VENV)/.installed: requirements.lock pyproject.toml

@@ -385,6 +385,31 @@ class Promotion(Frozen):
         return self
 
 
+Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+
+
+class Flow(Frozen):
+    """How the flows run.
+
+    `timeout_minutes`: what a stage may take, by its name, `default` for those not named, before it
+    is ended. `notify`: Prefect's notification blocks to tell, as `slack-webhook/ops`; what is
+    secret in them stays there.
+    """
+
+    timeout_minutes: dict[str, Positive]
+    notify: Annotated[tuple[Block, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _rest(self) -> Self:
+        if "default" not in self.timeout_minutes:
+            raise ValueError("timeout_minutes: default is missing")
+        return self
+
+    def limit_s(self, stage: str) -> float:
+        """Seconds that a stage may take."""
+        return 60 * self.timeout_minutes.get(stage, self.timeout_minutes["default"])
+
+
 class Params(Frozen):
     """The whole of params.yaml, a field a section."""
 
@@ -401,6 +426,7 @@ class Params(Frozen):
     report: Report
     registry: Registry
     promotion: Promotion
+    flow: Flow
 
     def section(self, name: str) -> Frozen:
         """The section that params.yaml calls `name`.

@@ -44,9 +44,11 @@ COMMANDS = {
     "rollback": ("rollback", "let an earlier champion serve again"),
     "versions": ("versions", "list the registered versions, or delete one"),
     "lineage": ("lineage", "what a version was made from, and the commands that bring it back"),
+    "publish": ("publish", "push a version's data, and commit and tag what brings it back"),
     "history": ("history", "list and verify every decision about who served"),
-    "flow": ("flow", "run a Prefect flow here and now: training, promotion, monitoring"),
+    "flow": ("flow", "run a Prefect flow here and now: training, promotion, ..."),
     "up": ("up", "start servers, deployments and a worker; Ctrl-C ends all of it"),
+    "clean": ("clean", "list what may go, and remove it when told"),
     "doctor": ("doctor", "check this machine and this checkout, and say what to do"),
 }
 """The other commands: the file under `pipelines/commands/`, and what it does."""

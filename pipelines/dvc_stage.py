@@ -5,8 +5,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -19,7 +21,14 @@ LAST_LINES = 40
 _KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
 
 
-def run(root: Path, target: str, on_line: Callable[[str], None], *, force: bool = False) -> None:
+def run(
+    root: Path,
+    target: str,
+    on_line: Callable[[str], None],
+    *,
+    force: bool = False,
+    limit_s: float | None = None,
+) -> None:
     """Run `dvc repro --single-item <target>`: DVC decides whether there is anything to do.
 
     Nothing of it is left running when this returns, raises, or is interrupted, nor when this
@@ -30,23 +39,37 @@ def run(root: Path, target: str, on_line: Callable[[str], None], *, force: bool 
         target: a stage of dvc.yaml, a dvc.yaml or a .dvc file.
         on_line: called with each line that DVC and the stage print, as it comes.
         force: run it even if nothing has changed.
+        limit_s: seconds after which it is ended.
 
     Raises:
         ConfigError: the stage ended with status 2.
         RejectedError: the stage ended with status 3.
         InvalidDataError: the stage ended with status 4.
-        HgmnetError: it failed in any other way; the message shows the last lines.
+        HgmnetError: it failed in any other way; the message shows the last lines. Or its time was
+            over.
     """
-    _call(root, ["repro", "--single-item", *(["--force"] if force else []), target], on_line)
+    forced = ["--force"] if force else []
+    _call(root, ["repro", "--single-item", *forced, target], on_line, limit_s)
 
 
-def pull(root: Path, target: str, on_line: Callable[[str], None]) -> None:
+def pull(
+    root: Path, target: str, on_line: Callable[[str], None], *, limit_s: float | None = None
+) -> None:
     """Run `dvc pull <target>`: fetch what is not here from DVC's remote.
 
     Raises:
-        HgmnetError: it failed; the message shows the last lines.
+        HgmnetError: it failed; the message shows the last lines. Or its time was over.
     """
-    _call(root, ["pull", target], on_line)
+    _call(root, ["pull", target], on_line, limit_s)
+
+
+def push(root: Path, on_line: Callable[[str], None], *, limit_s: float | None = None) -> None:
+    """Run `dvc push`: have in DVC's remote what this workspace is made of.
+
+    Raises:
+        HgmnetError: it failed; the message shows the last lines. Or its time was over.
+    """
+    _call(root, ["push"], on_line, limit_s)
 
 
 def has_remote(root: Path) -> bool:
@@ -56,16 +79,47 @@ def has_remote(root: Path) -> bool:
     return settings.has_option("core", "remote")
 
 
-def _call(root: Path, words: Sequence[str], on_line: Callable[[str], None]) -> None:
+def _call(
+    root: Path, words: Sequence[str], on_line: Callable[[str], None], limit_s: float | None
+) -> None:
     command = [sys.executable, "-m", "dvc", *words]
     last: deque[str] = deque(maxlen=LAST_LINES)
-    with supervised(command, cwd=root, env=_environment(), output=subprocess.PIPE) as process:
+    with (
+        supervised(command, cwd=root, env=_environment(), output=subprocess.PIPE) as process,
+        _ended_after(limit_s, process) as late,
+    ):
         for line in _lines(cast("IO[bytes]", process.stdout)):
             last.append(line)
             on_line(line)
         status = process.wait()
+    if late.is_set():
+        raise HgmnetError(
+            f"`dvc {' '.join(words)}` was ended after {(limit_s or 0) / 60:g} minutes "
+            "(params.yaml: flow.timeout_minutes); what it had done is kept, and a training goes on "
+            "from its last epoch in the next run"
+        )
     if status:
         raise _failure(words, list(last))
+
+
+@contextmanager
+def _ended_after(
+    seconds: float | None, process: "subprocess.Popen[bytes]"
+) -> Iterator[threading.Event]:
+    """Within this block a supervisor is told to end its group after a time; the event tells so."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        cast("IO[bytes]", process.stdin).close()
+
+    timer = threading.Timer(min(seconds or 0.0, threading.TIMEOUT_MAX), end)
+    if seconds is not None:
+        timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def source_target(root: Path, name: str) -> str:

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 from filelock import FileLock, Timeout
 
 from hgmnet.errors import ConfigError, HgmnetError
+from pipelines.addresses import shown
 from pipelines.supervisor import supervised
 
 POOL = "hgmnet"
@@ -88,9 +89,11 @@ class Services:
             app = ["--factory", "prefect.server.api.server:create_app"]
             self._serve("prefect", ["uvicorn", *app, "--host", "127.0.0.1"], port, "/api/health")
         elif not _answers(f"{url}/health"):
-            raise ConfigError(f"PREFECT_API_URL: {url} does not answer; start it, or unset it")
+            raise ConfigError(
+                f"PREFECT_API_URL: {shown(url)} does not answer; start it, or unset it"
+            )
         self._env["PREFECT_API_URL"] = url
-        print(f"Prefect  {url.removesuffix('/api')}", flush=True)
+        print(f"Prefect  {shown(url.removesuffix('/api'))}", flush=True)
 
     def start_mlflow(self, port: int) -> None:
         """MLflow's server over the database of this checkout, unless MLFLOW_TRACKING_URI names one.
@@ -108,7 +111,7 @@ class Services:
             self._serve("mlflow", words, port, "/health")
             uri = f"http://127.0.0.1:{port}"
         self._env["MLFLOW_TRACKING_URI"] = uri
-        print(f"MLflow   {uri}", flush=True)
+        print(f"MLflow   {shown(uri)}", flush=True)
 
     def deploy(self) -> None:
         """Have the work pool and the deployments of prefect.yaml as they are written there.

@@ -23,6 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--force", dest="force_stage", metavar="STAGE", help="run it even if nothing has changed"
     )
     training.add_argument(
+        "--publish", action="store_true", help="then push, commit and tag it (`hgmnet publish`)"
+    )
+    training.add_argument(
         "--promote", action="store_true", help="then hold a new challenger against the champion"
     )
     promotion = flows.add_parser("promotion", help="hold the challenger against the champion")
@@ -39,6 +42,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-train", action="store_false", dest="train", help="only say what is new"
     )
     watch.add_argument("--no-promote", action="store_false", dest="promote", help="train alone")
+    batch = flows.add_parser("batch_predict", help="a folder or table of images, exactly once each")
+    batch.add_argument(
+        "source", type=Path, help="a folder, or a CSV or Parquet with a column image"
+    )
+    batch.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="may hold earlier ones"
+    )
+    batch.add_argument("--version", metavar="N", help="instead of the champion")
+    batch.add_argument("--part", type=int, default=256, metavar="N", help="images a task (256)")
+    study = flows.add_parser("crossval", help="`hgmnet study crossval`, folds side by side")
+    study.add_argument("--folds", type=int, default=5, help="5")
+    study.add_argument("--seeds", type=int, default=1, help="trainings a fold; 1")
+    study.add_argument("--smoke", action="store_true", help="a few images, 1 epoch")
+    for flow in (batch, study):
+        flow.add_argument("--workers", type=int, default=1, metavar="N", help="processes here (1)")
+        flow.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, instead of them")
     for flow, hours in ((training, 0.0), (promotion, 72.0)):
         flow.add_argument(
             "--approval-hours",

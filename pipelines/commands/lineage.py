@@ -20,6 +20,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
     """
     from hgmnet.config import load_params
     from hgmnet.errors import ConfigError
+    from pipelines.addresses import shown
     from pipelines.registry.champion import standing
     from pipelines.registry.sides import read_version
     from pipelines.registry.store import http_limits, open_store_patiently
@@ -34,7 +35,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
         tags = dict(read_version(store, name, number).tags)
     print(f"{name} version {number}\n")
     print("\n".join(_facts(tags)))
-    print("\n".join(["", *_way_back(root, store.uri, tags)]))
+    print("\n".join(["", *_way_back(root, shown(store.uri), tags)]))
 
 
 def _facts(tags: Mapping[str, str]) -> Iterator[str]:
@@ -63,6 +64,7 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Commands for a shell; the run holds params.yaml, dvc.lock, split and evidence in place."""
     from shlex import quote
 
+    from pipelines.addresses import shown
     from pipelines.lineage import origin
 
     commit = tags.get("hgmnet.git_commit", UNKNOWN)
@@ -72,7 +74,7 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
         yield "The tree had changes that no commit holds: its code comes back without them."
     yield "To have its workspace again, images and weights out of DVC's remote:\n"
     folder = f"version-{tags.get('hgmnet.model', UNKNOWN)[:8]}"
-    yield f"git clone {quote(origin(root))} {folder} && cd {folder}"
+    yield f"git clone {quote(shown(origin(root)))} {folder} && cd {folder}"
     if commit != UNKNOWN:
         yield f"git checkout -q {commit}"
     run = tags.get("hgmnet.decision_run", UNKNOWN)

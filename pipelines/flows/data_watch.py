@@ -10,21 +10,20 @@ from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from hgmnet.config import load_params
 from hgmnet.data.record import Record
 from hgmnet.errors import HgmnetError
 from pipelines.artifacts import Workspace, read_rows, write_text
-from pipelines.flows import showing
-from pipelines.flows.outcome import renewed, state_of
+from pipelines.flows import notify, showing
+from pipelines.flows.outcome import AnyState, renewed, state_of
 from pipelines.flows.training import stage, training
 from pipelines.overrides import alone
 
 
-@flow
-def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = True) -> State[Any]:
+@flow(**notify.HOOKS)
+def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = True) -> AnyState:
     """Take a source's images in where they have changed, check them, and train where it matters.
 
     The source is the whole data set as `hgmnet import` reads it: a folder that grows, or an export
@@ -68,7 +67,7 @@ def _taken_in(space: Workspace, source: Path) -> Any:
 
 
 @task(cache_policy=NO_CACHE)
-def bring(root: Path, data: str, source: Path) -> State[Any] | None:
+def bring(root: Path, data: str, source: Path) -> AnyState | None:
     """Import, in place of the images that are here."""
     from pipelines.commands import import_data
 

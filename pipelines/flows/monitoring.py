@@ -6,7 +6,6 @@ from typing import Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
@@ -15,8 +14,8 @@ from hgmnet.errors import HgmnetError
 from hgmnet.pccp import load_plans
 from pipelines.artifacts import ClauseResult
 from pipelines.clauses import age_due, drift_due
-from pipelines.flows import showing
-from pipelines.flows.outcome import renewed, state_of
+from pipelines.flows import notify, showing
+from pipelines.flows.outcome import AnyState, renewed, state_of
 
 DRIFTED, REVALIDATE = "hgmnet.data.drifted", "hgmnet.model.revalidate"
 """The events: recent images differ; the change plan asks for a new validation."""
@@ -25,8 +24,8 @@ Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 """The columns that drifted, and the clauses of the change plan that are due."""
 
 
-@flow
-def monitoring(root: Path, folder: Path, version: str | None = None) -> State[Any]:
+@flow(**notify.HOOKS)
+def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState:
     """Hold a folder of recent images against what the champion was made from.
 
     Each image is measured, and the champion asked; reports/drift.json and Great Expectations' pages
@@ -62,7 +61,7 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> State[An
 
 
 @task(cache_policy=NO_CACHE)
-def profile(root: Path, folder: Path, version: str | None) -> Found | State[Any]:
+def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     """The columns that drifted, and the clauses of the change plan that are due."""
     from pipelines.drift_report import profile_folder, tell
     from pipelines.registry.fetch import fetch_model

@@ -4,12 +4,17 @@ A rejection is a result: its state is of the type Completed. Everything else tha
 the type Failed, named so that an automation can tell bad data from a bad setting.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
+
+if TYPE_CHECKING:
+    AnyState = State[Any]
+else:  # pydantic makes a class of `State[Any]` that another process can't unpickle
+    AnyState = State
 
 _KINDS: dict[str, type[HgmnetError]] = {
     "Configuration": ConfigError,
@@ -18,14 +23,14 @@ _KINDS: dict[str, type[HgmnetError]] = {
 }
 
 
-def state_of(error: HgmnetError) -> State[Any]:
+def state_of(error: HgmnetError) -> AnyState:
     """The state that an error ends a task or a flow in: its kind is the name."""
     names = {kind: name for name, kind in _KINDS.items()}
     create = Completed if isinstance(error, RejectedError) else Failed
     return create(name=names.get(type(error), "Failed"), message=str(error))
 
 
-def renewed(state: State[Any]) -> State[Any]:
+def renewed(state: AnyState) -> AnyState:
     """A task's state for its flow to end in (Prefect makes a task's own into a nameless one)."""
     raised = None if state.is_completed() else state.result(raise_on_failure=False)
     if isinstance(raised, HgmnetError):
@@ -33,7 +38,7 @@ def renewed(state: State[Any]) -> State[Any]:
     return State(type=state.type, name=state.name, message=state.message)
 
 
-def check(state: State[Any]) -> None:
+def check(state: AnyState) -> None:
     """Do nothing if the state is plain success.
 
     Raises:

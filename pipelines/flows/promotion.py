@@ -1,14 +1,13 @@
 """The flow `promotion`: what `hgmnet promote` does, with a pause where a person must decide."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
@@ -19,7 +18,8 @@ from prefect.states import Completed, Running
 from pydantic import Field
 
 from hgmnet.errors import HgmnetError, RejectedError
-from pipelines.flows.outcome import renewed, state_of
+from pipelines.flows import notify
+from pipelines.flows.outcome import AnyState, renewed, state_of
 from pipelines.registry.bouts import Comparer
 from pipelines.registry.champion import standing
 from pipelines.registry.promotion import Outcome, approve, consider, open_comparer, settle
@@ -40,13 +40,13 @@ class Approval(RunInput):
     reason: str = Field(min_length=3, description="why")
 
 
-@flow
+@flow(**notify.HOOKS)
 def promotion(
     root: Path,
     version: str | None = None,
     data: str | None = None,
     approval_hours: float = 72.0,
-) -> State[Any]:
+) -> AnyState:
     """Hold a challenger against the champion, and let the better one serve.
 
     Where a person must decide, the run pauses and Prefect's page shows a form: approve or not, who,
@@ -75,7 +75,7 @@ def promotion(
 @task(cache_policy=NO_CACHE)
 def compare(
     root: Path, version: str | None, data: str | None
-) -> tuple[Comparer, Outcome] | State[Any]:
+) -> tuple[Comparer, Outcome] | AnyState:
     """Compare, and show both with their differences; nothing is moved."""
     try:
         comparer = open_comparer(root, data)
@@ -91,7 +91,7 @@ def compare(
 
 
 @task(cache_policy=NO_CACHE)
-def decide(comparer: Comparer, outcome: Outcome) -> State[Any] | None:
+def decide(comparer: Comparer, outcome: Outcome) -> AnyState | None:
     """Write the decision down, and move the aliases where another version serves from now on."""
     try:
         with http_limits(timeout_s=120, retries=3):
@@ -109,6 +109,9 @@ def decide(comparer: Comparer, outcome: Outcome) -> State[Any] | None:
                 "head": link.hash,
             },
         )
+        name, version = comparer.params.registry.name, outcome.resolve.version
+        told = f"{outcome.resolve.reason}\nHistory: decision {link.number}, head {link.hash}"
+        notify.tell(comparer.workspace.root, f"{name} version {version} serves from now on", told)
     return None
 
 
@@ -118,6 +121,9 @@ def _asked(comparer: Comparer, outcome: Outcome, hours: float) -> Outcome:
         description=f"```\n{chr(10).join(tell(comparer.params.registry.name, outcome))}\n```"
     )
     get_run_logger().info("A person must decide, at %s", _page())
+    name, version = comparer.params.registry.name, outcome.resolve.version
+    told = f"{outcome.resolve.reason}\n{_page()}"
+    notify.tell(comparer.workspace.root, f"{name} version {version} waits for a person", told)
     try:
         said = pause_flow_run(asked, timeout=max(1, round(hours * 3600)), poll_interval=_POLL_S)
     except FlowPauseTimeout:
@@ -129,7 +135,7 @@ def _asked(comparer: Comparer, outcome: Outcome, hours: float) -> Outcome:
     return outcome.declined(said.by, said.reason)
 
 
-def _ended(comparer: Comparer, outcome: Outcome) -> State[Any]:
+def _ended(comparer: Comparer, outcome: Outcome) -> AnyState:
     name = comparer.params.registry.name
     if outcome.refused:
         return state_of(RejectedError(f"{name} {outcome.refused}"))

@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from filelock import FileLock, Timeout
 
 from hgmnet.errors import ConfigError, HgmnetError
+from pipelines.addresses import shown
 from pipelines.supervisor import supervised
 
 STARTUP_SECONDS = 180.0
@@ -42,7 +43,9 @@ def running(root: Path) -> Iterator[str]:
     named = os.environ.get("PREFECT_API_URL")
     found = named if named and _answers(named) else None
     if named and not found:
-        print(f"PREFECT_API_URL: {named} does not answer; starting a server", file=sys.stderr)
+        print(
+            f"PREFECT_API_URL: {shown(named)} does not answer; starting a server", file=sys.stderr
+        )
     with nullcontext(found) if found else _own(root) as url:
         try:
             yield url

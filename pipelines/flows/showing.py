@@ -30,21 +30,28 @@ def run_name() -> str:
 
 def progress(key: str) -> Callable[[str], None]:
     """Something to call with each line of a training: an artifact follows its epochs."""
-    artifact: list[Any] = []
+    show = share(key)
 
     def look(line: str) -> None:
-        found = _EPOCH.match(line.strip())
-        if not found:
-            return
-        done, all_of_them, said = found.groups()
-        share = 100 * int(done) / int(all_of_them)
-        text = f"epoch {done} of {all_of_them}: {said}"
-        if artifact:
-            _quietly(lambda: update_progress_artifact(artifact[0], share, text))
-        else:
-            _quietly(lambda: artifact.append(create_progress_artifact(share, key, text)))
+        if found := _EPOCH.match(line.strip()):
+            done, all_of_them, said = found.groups()
+            show(int(done), int(all_of_them), f"epoch {done} of {all_of_them}: {said}")
 
     return look
+
+
+def share(key: str) -> Callable[[int, int, str], None]:
+    """Something to call with how many are done, of how many, and what to say: a progress bar."""
+    artifact: list[Any] = []
+
+    def show(done: int, whole: int, text: str) -> None:
+        percent = 100 * done / whole
+        if artifact:
+            _quietly(lambda: update_progress_artifact(artifact[0], percent, text))
+        else:
+            _quietly(lambda: artifact.append(create_progress_artifact(percent, key, text)))
+
+    return show
 
 
 def page(key: str, text: str) -> None:

@@ -13,14 +13,13 @@ from typing import Any, Literal, get_args
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
 from prefect.tasks import exponential_backoff
 
 from hgmnet.config import load_params
-from hgmnet.errors import HgmnetError, RejectedError
+from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from pipelines import dvc_stage
-from pipelines.flows import showing
-from pipelines.flows.outcome import renewed, state_of
+from pipelines.flows import notify, showing
+from pipelines.flows.outcome import AnyState, renewed, state_of
 from pipelines.flows.promotion import promotion
 from pipelines.overrides import alone, overridden
 
@@ -37,19 +36,25 @@ Stage = Literal[
 ]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """What is asked of DVC after the data; `register` follows without it."""
-_BACKOFF_S = 10
+_RETRIED: Any = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(10),
+    "retry_jitter_factor": 0.5,
+}
+"""What goes over a network is tried again after 10, 20 and 40 s, or somewhat more."""
 
 
-@flow(flow_run_name=showing.run_name)
+@flow(flow_run_name=showing.run_name, **notify.HOOKS)
 def training(
     root: Path,
     *,
     profile: str | None = None,
     overrides: dict[str, Any] | None = None,
     force_stage: Stage | None = None,
+    publish: bool = False,
     promote: bool = False,
     approval_hours: float = 0.0,
-) -> State[Any]:
+) -> AnyState:
     """Bring the model of a repository up to date with its data and settings, and register it.
 
     Args:
@@ -58,6 +63,8 @@ def training(
         overrides: other values for this run alone, by dotted key: {"train.epochs": 3}.
         force_stage: run this stage, and what depends on what it makes anew, even if nothing has
             changed.
+        publish: then push images and weights to DVC's remote, commit dvc.lock and split on a branch
+            of their own, and tag it (`hgmnet publish` does it later).
         promote: then hold the challenger against the champion, unless that was done before.
         approval_hours: how long to wait where a person must decide; 0: not at all, `hgmnet promote
             --approve` can do it later.
@@ -69,7 +76,9 @@ def training(
     try:
         with alone(root, "a training flow"), overridden(root, profile, overrides or {}):
             state = _stages(root, force_stage)
-            if promote and state.is_completed() and state.name == "Completed":
+            if publish and _went_well(state):
+                state = publish_(root, return_state=True)
+            if promote and _went_well(state):
                 version = newcomer(root)
                 if version:
                     state = promotion(root, version, None, approval_hours, return_state=True)
@@ -78,7 +87,11 @@ def training(
         return state_of(error)
 
 
-def _stages(root: Path, forced: Stage | None) -> State[Any]:
+def _went_well(state: AnyState) -> bool:
+    return state.is_completed() and state.name == "Completed"
+
+
+def _stages(root: Path, forced: Stage | None) -> AnyState:
     source = dvc_stage.source_target(root, load_params(root / "params.yaml").data.name)
     if dvc_stage.has_remote(root) and source.endswith(".dvc"):
         pulled = pull(root, source, return_state=True)
@@ -91,15 +104,15 @@ def _stages(root: Path, forced: Stage | None) -> State[Any]:
     return register(root, return_state=True)
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=exponential_backoff(_BACKOFF_S),
-      retry_jitter_factor=0.5)  # fmt: skip
+@task(cache_policy=NO_CACHE, **_RETRIED)
 def pull(root: Path, target: str) -> None:
     """Fetch the images from DVC's remote where they are not here."""
-    dvc_stage.pull(root, target, get_run_logger().info)
+    limit_s = load_params(root / "params.yaml").flow.limit_s("pull")
+    dvc_stage.pull(root, target, get_run_logger().info, limit_s=limit_s)
 
 
 @task(task_run_name="{target}", cache_policy=NO_CACHE)
-def stage(root: Path, target: str, force: bool = False) -> State[Any] | None:
+def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
     """Ask DVC for one stage; what it prints goes to the log, line by line."""
     log, look = get_run_logger().info, showing.progress("training-progress")
 
@@ -109,7 +122,8 @@ def stage(root: Path, target: str, force: bool = False) -> State[Any] | None:
             look(line)
 
     try:
-        dvc_stage.run(root, target, on_line, force=force)
+        limit_s = load_params(root / "params.yaml").flow.limit_s(target)
+        dvc_stage.run(root, target, on_line, force=force, limit_s=limit_s)
     except HgmnetError as error:
         return state_of(error)
     return None
@@ -118,11 +132,9 @@ def stage(root: Path, target: str, force: bool = False) -> State[Any] | None:
 @task(
     task_run_name="register",
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=exponential_backoff(_BACKOFF_S),
-    retry_jitter_factor=0.5,
+    **_RETRIED,
 )
-def register(root: Path) -> State[Any] | None:
+def register(root: Path) -> AnyState | None:
     """Record the run in MLflow, and register the model if its gate passed.
 
     A server that does not answer is asked again later; nothing is trained for that.
@@ -142,6 +154,24 @@ def register(root: Path) -> State[Any] | None:
             _show(params.data.name, told.getvalue())
         return state_of(error)
     _show(params.data.name, told.getvalue())
+    return None
+
+
+@task(task_run_name="publish", cache_policy=NO_CACHE, **_RETRIED)
+def publish_(root: Path) -> AnyState | None:
+    """Push images and weights, commit dvc.lock and split on a branch of their own, and tag it."""
+    from pipelines.publishing import publish
+    from pipelines.registry.store import StoreDownError
+
+    log = get_run_logger().info
+    try:
+        limit_s = load_params(root / "params.yaml").flow.limit_s("publish")
+        done = publish(root, log, limit_s=limit_s)
+    except StoreDownError:
+        raise
+    except ConfigError as error:
+        return state_of(error)
+    log("Published: %s, commit %s on %s", done.tag, done.commit[:7], done.branch)
     return None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from hgmnet.config import load_params
 from hgmnet.errors import ConfigError
 from hgmnet.pccp import load_plans
+from pipelines.addresses import shown
 from pipelines.health import Finding
 from pipelines.processes import alive
 
@@ -27,6 +28,7 @@ def findings(root: Path) -> Iterator[Finding]:
     yield from settings(root)
     yield from change_plan(root)
     yield tracking(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlflow.db")
+    yield prefect(os.environ.get("PREFECT_API_URL"))
     yield from locks(root / ".dvc" / "tmp" / "rwlock")
 
 
@@ -101,15 +103,26 @@ def change_plan(root: Path) -> Iterator[Finding]:
 
 def tracking(uri: str) -> Finding:
     """Where MLflow keeps its records; a server is asked whether it is there."""
-    shown = re.sub(r"//[^/@]*@", "//", uri)  # without name and password
     scheme, separator, _ = uri.partition("://")
     if not separator or scheme == "file":
-        says = f"MLflow can't keep records in {shown}"
+        says = f"MLflow can't keep records in {shown(uri)}"
         return Finding("mend", f"{says}; set MLFLOW_TRACKING_URI to sqlite:///... or a server")
-    if scheme in {"http", "https"} and (why := _silence(shown)):
-        says = f"MLflow at {shown} does not answer ({why})"
+    if scheme in {"http", "https"} and (why := _silence(shown(uri))):
+        says = f"MLflow at {shown(uri)} does not answer ({why})"
         return Finding("mend", f"{says}; start it, or unset MLFLOW_TRACKING_URI")
-    return Finding("ok", f"MLflow at {shown}")
+    return Finding("ok", f"MLflow at {shown(uri)}")
+
+
+def prefect(api: str | None) -> Finding:
+    """Where flows are recorded; a server is asked whether it is there."""
+    if not api:
+        return Finding(
+            "ok", "Prefect: a flow starts a server of its own, `hgmnet up` one that stays"
+        )
+    if why := _silence(api):
+        says = f"Prefect at {shown(api)} does not answer ({why})"
+        return Finding("mend", f"{says}; start it, or unset PREFECT_API_URL")
+    return Finding("ok", f"Prefect at {shown(api)}")
 
 
 def locks(rwlock: Path) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Literal
 from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError
+from pipelines.addresses import shown
 from pipelines.openings import user
 from pipelines.registry.history import (
     FIRST,
@@ -71,7 +72,7 @@ def standing(store: Store, name: str) -> Standing:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        msg = f"{name} has no version at {store.uri}; `dvc repro` registers one that passes"
+        msg = f"{name} has no version at {shown(store.uri)}; `dvc repro` registers one that passes"
         raise ConfigError(msg) from None
     held = {alias: str(version) for alias, version in aliases.items()}
     champion, challenger, anchor = (held.get(a, "") for a in (CHAMPION, CHALLENGER, ANCHOR))

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hgmnet.errors import ConfigError
+from pipelines.addresses import shown
 
 T = TypeVar("T")
 STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
@@ -51,7 +52,7 @@ def tracking_uri(root: Path) -> str:
     if uri.startswith(SQLITE):
         return SQLITE + str((root / uri.removeprefix(SQLITE)).resolve())
     if "://" not in uri or uri.startswith("file:"):
-        msg = f"MLFLOW_TRACKING_URI={uri}: expected http://host:port or sqlite:////<path>/mlflow.db"
+        msg = f"MLFLOW_TRACKING_URI={shown(uri)}: expected http://host:port or sqlite:////<path>/mlflow.db"
         raise ConfigError(msg)
     return uri
 
@@ -110,8 +111,9 @@ def telling_of_faults(root: Path) -> Iterator[None]:
 
 
 def _down(root: Path, reason: str) -> StoreDownError:
+    where, why = shown(tracking_uri(root)), shown(reason)
     return StoreDownError(
-        f"MLflow at {tracking_uri(root)} can't be used ({reason}); everything is on disk, "
+        f"MLflow at {where} can't be used ({why}); everything is on disk, "
         "run `dvc repro register` when it is back"
     )
 
@@ -195,7 +197,7 @@ def _open(root: Path, uri: str, experiment: str) -> Store:
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
         msg = (
             f"the experiment {experiment} was deleted in MLflow; restore it: "
-            f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {found.experiment_id}"
+            f"MLFLOW_TRACKING_URI={shown(uri)} mlflow experiments restore -x {found.experiment_id}"
         )
         raise ConfigError(msg)
     return Store(client, uri, found.experiment_id)

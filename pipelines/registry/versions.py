@@ -132,6 +132,12 @@ def delete(store: Store, name: str, number: str) -> None:
     store.client.delete_model_version(name, number)
 
 
+def number_of(store: Store, name: str, model: str) -> str | None:
+    """The version that a model is, by its identity; None if it is not registered."""
+    found = _find(store, name, model)
+    return str(found.version) if found else None
+
+
 def _versions(store: Store, name: str) -> list[ModelVersion]:
     return list(store.client.search_model_versions(f"name = '{name}'"))
 

@@ -12,6 +12,7 @@ from filelock import FileLock
 from hgmnet.config import Data, Registry
 from hgmnet.errors import RejectedError
 from pipelines import summary
+from pipelines.addresses import shown
 from pipelines.artifacts import Workspace
 from pipelines.openings import read_openings
 from pipelines.registry import openings, versions
@@ -59,9 +60,10 @@ def _act(store: Store, name: str, decision: Decision, run_id: str) -> str:
 
 def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
     report = decision.workspace.html.relative_to(decision.workspace.root)
-    ui = f"mlflow ui --backend-store-uri {quote(store.uri)} --port 5000"
+    at = shown(store.uri)
+    ui = f"mlflow ui --backend-store-uri {quote(at)} --port 5000"
     if store.uri.startswith("http"):
-        ui = f"{store.uri}/#/experiments/{store.experiment_id}/runs/{run_id}"
+        ui = f"{at}/#/experiments/{store.experiment_id}/runs/{run_id}"
     lines = [
         ("model", model),
         ("test split", summary.opened(decision.opening, decision.opened)),

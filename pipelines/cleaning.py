@@ -1,0 +1,69 @@
+"""What may go from a checkout's own disk, and what must stay.
+
+Never anything that a registered version needs: those live in MLflow and in DVC's cache, which only
+get advice.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_DAY_S = 86_400
+_AGAIN = {
+    "versions": "models of the registry, copied here; copied again when wanted",
+    "onnx": "exports; made again when wanted",
+    "likeness": "what makes the search for copies faster; made again with the next ingest",
+}
+
+
+@dataclass(frozen=True)
+class Litter:
+    """A file or folder that may go: what it is, its bytes and its age."""
+
+    path: Path
+    what: str
+    size: int
+    days: float
+
+
+def litter(root: Path, *, older_than: float, studies: bool) -> list[Litter]:
+    """What may go, the largest first.
+
+    Args:
+        root: the repository.
+        older_than: days since anything in it was last written.
+        studies: the trainings of studies too, which take hours to make again.
+    """
+    found = [one for one in _candidates(root, studies) if one.days >= older_than]
+    return sorted(found, key=lambda one: -one.size)
+
+
+def remove(one: Litter) -> None:
+    """Delete it."""
+    if one.path.is_dir():
+        shutil.rmtree(one.path)
+    else:
+        one.path.unlink(missing_ok=True)
+
+
+def _candidates(root: Path, studies: bool) -> Iterator[Litter]:
+    state = root / ".hgmnet"
+    for folder in sorted((state / "checkpoints").glob("*")):
+        yield _litter(folder, "checkpoints of a training that nobody finished")
+    for name, what in _AGAIN.items():
+        if (state / name).exists():
+            yield _litter(state / name, what)
+    if studies and (state / "studies").exists():
+        yield _litter(state / "studies", "models and rows of studies; trained again when asked for")
+    for top in ("data", "models", "reports"):
+        for part in sorted((root / top).rglob("*.part")):
+            yield _litter(part, "half a file, of a process that was killed")
+
+
+def _litter(path: Path, what: str) -> Litter:
+    stats = [file.stat() for file in (path, *path.rglob("*")) if not file.is_symlink()]
+    newest = max(stat.st_mtime for stat in stats)
+    size = sum(stat.st_size for stat in stats)
+    return Litter(path, what, size, max(0.0, (time.time() - newest) / _DAY_S))

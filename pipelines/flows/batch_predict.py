@@ -1,0 +1,113 @@
+"""The flow `batch_predict`: a folder or table of images through the champion, exactly once each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from filelock import FileLock, Timeout
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from hgmnet.config import load_params
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
+from pipelines.batch import TABLE, Asked, Job, asked_for, join, left, predict_part
+from pipelines.flows import notify, showing
+from pipelines.flows.outcome import AnyState, renewed, state_of
+from pipelines.flows.spreading import spread
+
+
+@flow(**notify.HOOKS)
+def batch_predict(
+    root: Path,
+    source: Path,
+    out: Path,
+    *,
+    version: str | None = None,
+    part: int = 256,
+    workers: int = 1,
+    dask: str | None = None,
+) -> AnyState:
+    """Ask the champion about a folder or a table of images: predictions.parquet and masks.
+
+    Each image is asked about once: a run that was killed goes on where it was, and one over a
+    folder that has grown takes the new images alone. Another model asks about all again.
+
+    Args:
+        root: the repository root.
+        source: a folder, or a CSV or Parquet table with a column `image`.
+        out: where predictions.parquet and masks/ go, and earlier ones may be.
+        version: instead of the champion.
+        part: images a task.
+        workers: processes of this machine.
+        dask: the address of a Dask scheduler, whose workers see the same folders; instead of them.
+
+    Returns:
+        Completed; `Invalid data`, of the type Failed, where some images could not be read and the
+        others were predicted; else Failed, with its reason.
+    """
+    try:
+        asked = asked_for(source)
+        opened = open_job(root, out, version, len(asked), return_state=True)
+        if not opened.is_completed():
+            return renewed(opened)
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / ".lock", timeout=0):
+            return _carried_out(cast("Job", opened.result()), asked, part, workers, dask)
+    except Timeout:
+        return state_of(ConfigError(f"another run writes to {out}; wait for its end"))
+    except HgmnetError as error:
+        return state_of(error)
+
+
+def _carried_out(
+    job: Job, asked: Sequence[Asked], size: int, workers: int, dask: str | None
+) -> AnyState:
+    todo, log = left(job, asked), get_run_logger().info
+    parts = [todo[start : start + size] for start in range(0, len(todo), size)]
+    log("%d images, %d of them new: %d parts", len(asked), len(todo), len(parts))
+    look = showing.share("batch-progress")
+    for done, state in enumerate(spread(predict, [(job, p) for p in parts], workers, dask), 1):
+        if not state.is_completed():
+            return renewed(state)
+        look(done, len(parts), f"{min(done * size, len(todo))} of {len(todo)} images")
+    rows = join(job, asked)
+    told = f"{len(todo)} images predicted by {job.called[0]}, {len(asked) - len(todo)} were there"
+    _show(told, rows["decision"].value_counts().to_dict(), job.out)
+    if failed := int(rows["error"].notna().sum()):
+        why = f"{failed} of {len(asked)} images could not be read; {job.out / TABLE} says why"
+        return state_of(InvalidDataError(why))
+    return Completed(message=f"{told}: {job.out / TABLE}")
+
+
+@task(cache_policy=NO_CACHE)
+def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | AnyState:
+    """Have the model here, and loaded once, so that what is wrong with it is told at once."""
+    from pipelines import backends
+    from pipelines.registry.fetch import fetch_model
+    from pipelines.registry.store import http_limits, open_store_patiently
+
+    try:
+        params = load_params(root / "params.yaml")
+        name = params.registry.name
+        with http_limits(timeout_s=60, retries=2):
+            store = open_store_patiently(root, params.data.name)
+            model, number = fetch_model(store, name, version, root / ".hgmnet" / "versions")
+        finder, backend = backends.load(root, model, "auto", images)
+    except HgmnetError as error:
+        return state_of(error)
+    kind: backends.Wanted = "torch" if backend.startswith("torch") else "onnx"
+    called = f"{name} version {number}", backend
+    return Job(root, model, finder.identity, kind, called, out.absolute())
+
+
+@task(task_run_name="{asked[0].name} and on", cache_policy=NO_CACHE)
+def predict(job: Job, asked: Sequence[Asked]) -> int:
+    """Write the masks and rows of some images; how many could not be read."""
+    return predict_part(job, asked)
+
+
+def _show(told: str, decisions: dict[Any, int], out: Path) -> None:
+    lines = [told, "", *(f"{name:<12}{count:>8}" for name, count in decisions.items()), str(out)]
+    get_run_logger().info("%s", "\n".join(lines))
+    showing.page("batch-predict", "\n".join(lines))
