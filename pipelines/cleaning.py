@@ -65,5 +65,5 @@ def _candidates(root: Path, studies: bool) -> Iterator[Litter]:
 def _litter(path: Path, what: str) -> Litter:
     stats = [file.stat() for file in (path, *path.rglob("*")) if not file.is_symlink()]
     newest = max(stat.st_mtime for stat in stats)
-    size = sum(stat.st_size for stat in stats)
+    size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
     return Litter(path, what, size, max(0.0, (time.time() - newest) / _DAY_S))

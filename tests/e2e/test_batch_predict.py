@@ -1,10 +1,12 @@
 """`hgmnet flow batch_predict`: every image once, with one process, with Dask, and after a kill."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ import pytest
 from PIL import Image
 
 from hgmnet.config import load_params
+from hgmnet.errors import ConfigError
 from hgmnet.inference import Predictor
 from pipelines.artifacts import Workspace
+from pipelines.batch import Job, asked_for, join, left, predict_part
 from pipelines.predictions import open_image
 from pipelines.stages import register
 from tests.processes import working_below
@@ -139,7 +143,7 @@ def workers(root: Path) -> list[int]:
     return [pid for pid, line in lines.items() if b"multiprocessing.spawn" in line]
 
 
-def test_a_killed_run_goes_on_and_a_grown_folder_asks_the_new_ones_alone(
+def test_a_killed_run_goes_on_where_it_was(
     workspace: Workspace, url: str, alone: tuple[Path, pd.DataFrame, str], tmp_path: Path
 ) -> None:
     process = start(workspace, url, "inbox", tmp_path)
@@ -153,11 +157,43 @@ def test_a_killed_run_goes_on_and_a_grown_folder_asks_the_new_ones_alone(
     assert f"61 images, {61 - done} of them new" in said
     pd.testing.assert_frame_equal(rows, alone[1])
 
+
+def test_a_table_and_a_changed_file_are_asked_and_nothing_twice(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    image = tmp_path / "a.png"
+    shutil.copy(workspace.root / "inbox/day0/scan 0.png", image)
     table = tmp_path / "asked.csv"
-    names = [f"{workspace.root}/inbox/day0/scan 0.png", "nowhere.png"]
-    table.write_text("image\n" + "\n".join(names) + "\n")
-    rows, said = run(workspace, url, str(table), tmp_path)
-    assert "2 images, 2 of them new" in said  # called otherwise than in the folder
-    assert len(rows) == 63
-    rows, said = run(workspace, url, "inbox", tmp_path)
-    assert "61 images, 0 of them new" in said
+    table.write_text("image\na.png\nnowhere.png\n")
+    sha = Predictor.load(workspace.model).identity
+    job = Job(workspace.root, workspace.model, sha, "torch", ("made up", "torch"), tmp_path / "out")
+
+    def carry_out() -> tuple[int, pd.DataFrame]:
+        asked = asked_for(table)
+        todo = left(job, asked)
+        if todo:
+            predict_part(job, todo)
+        return len(todo), join(job, asked)
+
+    count, rows = carry_out()
+    assert (count, list(rows["image"])) == (2, ["a.png", "nowhere.png"])
+    assert "No such file" in rows["error"][1]
+    assert carry_out()[0] == 0
+    Image.open(image).rotate(90, expand=True).save(image)
+    count, turned = carry_out()
+    assert count == 1
+    assert turned["bytes"][0] != rows["bytes"][0]
+    assert len(pd.read_parquet(tmp_path / "out/predictions.parquet")) == 2
+    other = replace(job, sha256="another")
+    assert len(left(other, asked_for(table))) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("file\na.png\n", "expected a column `image`, got file"), ("image\na\na\n", "a more than")],
+)
+def test_a_table_that_can_not_be_meant(text: str, said: str, tmp_path: Path) -> None:
+    table = tmp_path / "asked.csv"
+    table.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        asked_for(table)

@@ -13,12 +13,14 @@ from urllib.request import Request, urlopen
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace
 from tests.processes import working_below
-from tests.servers import prefect_server
+from tests.servers import mlflow_server, prefect_server
 from tests.tiny_repository import judge, make_talking_repository
+from tests.webhook import webhook
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 pytestmark = pytest.mark.slow
@@ -148,6 +150,82 @@ def test_a_second_flow_with_a_server_of_its_own_is_refused(workspace: Workspace)
         status, output = run(workspace.root)
     assert status == 1
     assert output.startswith("hgmnet: Failed: a flow has its server in")
+
+
+def test_people_are_told_of_what_they_may_have_to_act_on(workspace: Workspace, url: str) -> None:
+    """Through Prefect's own block, whose secret stays in it; a block that fails ends nothing."""
+    with webhook() as (address, heard):
+        save_block(url, address)
+        change_params(workspace, flow={"notify": ["custom-webhook/ops", "custom-webhook/nowhere"]})
+        judge(workspace, "failed")
+        status, output = run(workspace.root, PREFECT_API_URL=url)
+        assert status == 3
+        judge(workspace, "passed")
+        assert run(workspace.root, PREFECT_API_URL=url)[0] == 0
+    (message,) = heard  # and nothing of the run that just ended well
+    assert message["text"] == "hgmnet training: Rejected"
+    assert message["path"] == "/hook/planted-secret"
+    assert "Rejected, not an error: lesion Dice" in message["more"]
+    assert f"{url.removesuffix('/api')}/runs/flow-run/" in message["more"]
+    assert "Not told through custom-webhook/nowhere: ValueError" in output
+    assert not holding(workspace.root, b"planted-secret")
+
+
+def save_block(url: str, address: str) -> None:
+    code = (
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block;"
+        f"Block(name='ops', url='{address}/hook/{{{{token}}}}',"
+        "secrets={'token': 'planted-secret'},"
+        "json_data={'text': '{{subject}}', 'more': '{{body}}'}).save('ops', overwrite=True)"
+    )
+    env = os.environ | {"PREFECT_API_URL": url}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+
+
+def change_params(workspace: Workspace, **sections: dict[str, object]) -> None:
+    yaml, file = YAML(), workspace.root / "params.yaml"
+    params = yaml.load(file.read_text())
+    for section, values in sections.items():
+        params[section] |= values
+    with file.open("w") as out:
+        yaml.dump(params, out)
+
+
+def holding(root: Path, secret: bytes) -> list[Path]:
+    """The files below a folder in which some bytes stand."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return [path for path in files if secret in path.read_bytes()]
+
+
+def test_secrets_of_the_environment_are_written_nowhere(workspace: Workspace, url: str) -> None:
+    """A run against a server whose address holds a password: settings, logs, records, artifacts."""
+    planted = {
+        "AWS_SECRET_ACCESS_KEY": "planted-aws",
+        "MLFLOW_TRACKING_TOKEN": "planted-token",
+        "PREFECT_API_AUTH_STRING": "me:planted-auth",
+    }
+    place = workspace.root.parent / "mlflow"
+    place.mkdir()
+    with mlflow_server(place) as server:
+        address = server.replace("http://", "http://me:planted-password@")
+        status, output = run(
+            workspace.root, PREFECT_API_URL=url, MLFLOW_TRACKING_URI=address, **planted
+        )
+        assert status == 0, output
+        aliases = MlflowClient(server).get_registered_model("hgmnet-phantom").aliases
+        assert aliases.keys() == {"challenger"}
+    assert "planted" not in output
+    assert f"{server}/#/experiments/" in output
+    assert not holding(workspace.root.parent, b"planted-")
+
+
+def test_a_stage_that_takes_too_long_is_ended(workspace: Workspace, url: str) -> None:
+    replace(workspace, "ingest", "echo asleep; sleep 600")
+    change_params(workspace, flow={"timeout_minutes": {"default": 2, "ingest": 0.05}})
+    status, output = run(workspace.root, PREFECT_API_URL=url)
+    assert status == 1
+    assert "was ended after 0.05 minutes (params.yaml: flow.timeout_minutes)" in output
+    assert gone_within(30, workspace.root)
 
 
 @needs_proc

@@ -101,3 +101,32 @@ def test_a_fresh_clone_has_the_same_weights_and_nothing_to_do(here: Path, tmp_pa
 def test_what_is_not_there_is_told(here: Path) -> None:
     assert "has no champion yet; say which version" in bash(here, LINEAGE, status=2)
     assert "has no version 9" in bash(here, f"{LINEAGE} 9", status=2)
+
+
+def test_publish_tags_what_a_clone_needs_and_can_be_repeated(here: Path, tmp_path: Path) -> None:
+    """The push fails first; then the same command ends it. The checkout stays as it was."""
+    origin = tmp_path / "origin.git"
+    before = bash(here, "git status --porcelain; git rev-parse HEAD; git branch --show-current")
+    assert "no `dvc gc` yet: version 1 of" in bash(here, "python -m pipelines clean")
+    bash(here, f"git remote add origin {origin}")
+    assert "`git push` failed" in bash(here, "python -m pipelines publish", status=1)
+    bash(here, f"git init -q --bare {origin}; git push -q origin HEAD:main")
+    said = [bash(here, "python -m pipelines publish").splitlines()[-1] for _ in range(2)]
+    assert said[0] == said[1]
+    assert re.match(r"hgmnet-phantom-v1: commit \w{7} on published/hgmnet-phantom, pushed", said[0])
+    assert "`dvc gc --workspace --all-tags`" in bash(here, "python -m pipelines clean")
+    after = bash(here, "git status --porcelain; git rev-parse HEAD; git branch --show-current")
+    assert after == before
+    assert len(bash(here, "git log --oneline HEAD..published/hgmnet-phantom").splitlines()) == 1
+
+    folder = tmp_path / "clone"
+    bash(tmp_path, f"git clone -q -b hgmnet-phantom-v1 {origin} clone")
+    bash(folder, "dvc pull -q --allow-missing")
+    assert identity(Workspace(folder, "phantom").model) == identity(
+        Workspace(here, "phantom").model
+    )
+    assert "Data and pipelines are up to date" in bash(folder, "dvc status report")
+
+    (here / "pipelines/another.py").write_text("")
+    assert "changes that no commit holds" in bash(here, "python -m pipelines publish", status=2)
+    (here / "pipelines/another.py").unlink()
