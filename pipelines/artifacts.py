@@ -254,9 +254,13 @@ class TrainRun(Frozen):
 
 
 class Evaluation(Frozen):
-    """Figures by split; `test` is None where the test split was not opened."""
+    """Figures by split; `test` is None where the test split was not opened.
+
+    `model`: the hash that the model is known by that was asked.
+    """
 
     data: str
+    model: str
     test_sha: str
     val: dict[str, Figure]
     test: dict[str, Figure] | None

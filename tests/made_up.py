@@ -120,6 +120,7 @@ def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evi
         "cases": CASES if opened else tuple(c for c in CASES if c.split == "val"),
         "evaluation": Evaluation(
             data=data,
+            model="m" * 64,
             test_sha="7e57" * 16,
             val=val,
             test=figures if opened else None,

@@ -14,7 +14,7 @@ from hgmnet.drift import Profile, summarise
 from hgmnet.figure import Figure
 from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty
+from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty, identity
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import (
     CheckResult,
@@ -146,7 +146,12 @@ def judge(
     }
     test = None if status == "not judged" else figures
     evaluation = Evaluation(
-        data=workspace.data, test_sha="t" * 64, val=figures, test=test, baselines={}
+        data=workspace.data,
+        model=identity(workspace.model),
+        test_sha="t" * 64,
+        val=figures,
+        test=test,
+        baselines={},
     )
     check = CheckResult(
         metric="lesion_dice",

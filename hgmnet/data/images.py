@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,22 @@ def decode(data: bytes, name: str) -> Decoded:
 def decode_grey(data: bytes, name: str) -> Grey:
     """Decode an image to grey (H, W) uint8; otherwise as `decode`."""
     return to_grey(decode(data, name).rgb)
+
+
+def read_grey(raw: Path, name: str) -> Grey:
+    """Read an image of the manifest, grey (H, W) uint8.
+
+    Raises:
+        InvalidDataError: it is not there any more, or as `decode`.
+    """
+    try:
+        data = (raw / name).read_bytes()
+    except OSError as error:
+        raise InvalidDataError(
+            f"{raw / name} is in the manifest and can't be read ({error.strerror}); bring it back "
+            "(dvc checkout, or hgmnet import), then: dvc repro"
+        ) from None
+    return decode_grey(data, name)
 
 
 def decode_mask(data: bytes, name: str) -> Grey:

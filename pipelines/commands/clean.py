@@ -87,20 +87,11 @@ def _dvc(root: Path, store: "Store", name: str) -> Iterator[str]:
 
 
 def _mlflow(store: "Store") -> str:
-    """Deleted runs that no version was made by; MLflow itself removes them."""
-    from mlflow.entities import ViewType
-
-    experiments = [one.experiment_id for one in store.client.search_experiments()]
-    deleted = {
-        run.info.run_id
-        for run in store.client.search_runs(experiments, run_view_type=ViewType.DELETED_ONLY)
-    }
-    versions = store.client.search_model_versions()
-    needed = {run for v in versions for run in (v.run_id, v.tags.get("hgmnet.decision_run"))}
-    if not (free := sorted(deleted - needed)):
-        return "MLflow: no deleted runs that still take disk"
     from pipelines.addresses import shown
+    from pipelines.registry.leftovers import deleted_runs
 
+    if not (free := deleted_runs(store)):
+        return "MLflow: no deleted runs that still take disk"
     runs = ",".join(free)
     return f"MLflow: mlflow gc --backend-store-uri {shown(store.uri)} --run-ids {runs}"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hgmnet.config import Params, load_params
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.figure import Figure
 from hgmnet.models.spec import Spec, identity, load_spec
 from hgmnet.pccp import ChangePlans, load_plans
@@ -114,18 +114,25 @@ def read_decision(workspace: Workspace, openings: Sequence[Opening]) -> Decision
     Raises:
         ConfigError: it belongs to another data set, registered model or change plan than those that
             stand there now.
-        InvalidDataError: a file is missing or damaged.
+        InvalidDataError: a file is missing or damaged, or the figures are of another model.
     """
     gate = read_json(workspace.gate, GateResult)
     params = load_params(workspace.root / "params.yaml")
     plans = load_plans(workspace.change_plan)
     _refuse_stale(workspace, gate, params)
+    model = identity(workspace.model)
+    evaluation = read_json(workspace.metrics, Evaluation)
+    if evaluation.model != model:
+        raise InvalidDataError(
+            f"{workspace.model} is not the model that was evaluated ({evaluation.model[:12]}, "
+            f"now {model[:12]}): a file was changed, or damaged in DVC's cache; dvc repro -f train"
+        )
     return Decision(
         workspace=workspace,
         params=params,
-        model=identity(workspace.model),
+        model=model,
         spec=load_spec(workspace.model),
-        evaluation=read_json(workspace.metrics, Evaluation),
+        evaluation=evaluation,
         subgroups=read_json(workspace.subgroups, Subgroups),
         gate=gate,
         plans=plans,

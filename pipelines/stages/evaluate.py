@@ -12,7 +12,7 @@ import torch
 from hgmnet import attribution, contamination, shortcut
 from hgmnet.baselines import baselines
 from hgmnet.config import Data, Evaluate
-from hgmnet.data.images import decode_grey
+from hgmnet.data.images import read_grey
 from hgmnet.data.profile import measure
 from hgmnet.data.resample import Grey
 from hgmnet.data.split import test_sha
@@ -88,6 +88,7 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
         workspace.metrics,
         Evaluation(
             data=data.name,
+            model=predictor.identity,
             test_sha=sha,
             val=by_split["val"],
             test=by_split.get("test"),
@@ -178,4 +179,4 @@ def _cells(share: attribution.Share | None) -> dict[str, str | int | float]:
 
 
 def _image(raw: Path, entry: Entry) -> Grey:
-    return decode_grey((raw / entry.image).read_bytes(), entry.image)
+    return read_grey(raw, entry.image)

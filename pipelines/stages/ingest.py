@@ -71,4 +71,4 @@ def _find_likeness(space: Workspace, records: list[Record]) -> tuple[Pair, ...]:
 
 
 def _read(raw: Path, image: str) -> images.Grey:
-    return images.decode_grey((raw / image).read_bytes(), image)
+    return images.read_grey(raw, image)

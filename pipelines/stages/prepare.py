@@ -6,7 +6,7 @@ import numpy as np
 
 from hgmnet.config import Data, Prepare
 from hgmnet.data.busi import read_mask
-from hgmnet.data.images import decode_grey
+from hgmnet.data.images import read_grey
 from hgmnet.data.record import Record
 from hgmnet.data.resample import Grey, Mask, fit_image, fit_mask
 from hgmnet.data.split import Live, Row, live
@@ -31,7 +31,7 @@ def run(root: Path, data: Data, prepare: Prepare) -> None:
 
 
 def _square(raw: Path, record: Record, prepare: Prepare) -> tuple[Grey, Mask]:
-    image = decode_grey((raw / record.image).read_bytes(), record.image)
+    image = read_grey(raw, record.image)
     if not record.masks:
         empty = np.zeros(image.shape, dtype=np.bool_)
         return fit_image(image, prepare), fit_mask(empty, prepare)

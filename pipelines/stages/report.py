@@ -7,7 +7,7 @@ import numpy as np
 
 from hgmnet import config
 from hgmnet.data.busi import read_mask, scan
-from hgmnet.data.images import decode_grey
+from hgmnet.data.images import read_grey
 from hgmnet.data.resample import Grey, Mask
 from hgmnet.inference import Predictor
 from pipelines.artifacts import Workspace, write_text
@@ -44,7 +44,7 @@ def _draw(raw: Path, predictor: Predictor, shelves: Sequence[Shelf]) -> tuple[Dr
     pictures: dict[str, Picture] = {}
     for start in range(0, len(names), _BATCH):
         part = names[start : start + _BATCH]
-        images = [decode_grey((raw / name).read_bytes(), name) for name in part]
+        images = [read_grey(raw, name) for name in part]
         truths = [
             _truth([raw / mask for mask in masks[name]], image)
             for name, image in zip(part, images, strict=True)

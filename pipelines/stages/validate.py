@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hgmnet.config import Data, Validate
 from hgmnet.data.duplicates import Conflict, Pair, find_conflicts
-from hgmnet.data.images import Grey, decode_grey
+from hgmnet.data.images import Grey, read_grey
 from hgmnet.data.record import Record
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts import (
@@ -63,7 +63,7 @@ def run(root: Path, data: Data, validate: Validate) -> None:
 
 
 def _read(raw: Path, image: str) -> Grey:
-    return decode_grey((raw / image).read_bytes(), image)
+    return read_grey(raw, image)
 
 
 def _report(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hgmnet import contamination
-from hgmnet.data.images import decode_grey
+from hgmnet.data.images import read_grey
 from hgmnet.data.resample import fit_image, fit_mask
 from hgmnet.data.store import Entry, Store
 from hgmnet.data.truth import read_truth
@@ -84,7 +84,7 @@ def squares(space: Workspace, entries: Sequence[Entry], sides: Sequence[str], sp
     ]
     images, masks = [], []
     for entry in chosen:
-        grey = decode_grey((space.raw / entry.image).read_bytes(), entry.image)
+        grey = read_grey(space.raw, entry.image)
         images.append(fit_image(grey, spec.prepare))
         masks.append(fit_mask(read_truth(space.raw, entry), spec.prepare))
     return Store(np.stack(images), np.stack(masks).astype(np.uint8), tuple(chosen))

@@ -21,7 +21,7 @@ ONLY = {
     "onnxruntime": ("hgmnet.export", "hgmnet.exported", "hgmnet.read_onnx"),
     "prefect": ("pipelines.flows",),
     "pipelines": ("pipelines",),
-    "pipelines.flows": ("pipelines.flows", "pipelines.commands.flow"),
+    "pipelines.flows": ("pipelines.flows", "pipelines.commands.flow", "pipelines.commands.clean"),
 }
 TRAINING = {
     *("torch", "torchvision", "timm", "segmentation_models_pytorch", "lightning", "numpy"),

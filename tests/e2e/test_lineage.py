@@ -1,10 +1,6 @@
-"""`hgmnet lineage`: its commands bring back the workspace and the weights, in a fresh clone."""
+"""`hgmnet lineage` and `publish`: the workspace and the weights come back, in a fresh clone."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,70 +8,19 @@ from ruamel.yaml import YAML
 
 from hgmnet.models.spec import identity
 from pipelines.artifacts import Workspace
-from tests.change_plans import write_plans
+from tests.whole_repository import bash, make_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
-ROOT = Path(__file__).resolve().parents[2]
 LINEAGE = "python -m pipelines lineage"
-SMALL = {
-    "phantom": {
-        "benign": 14, "malignant": 14, "normal": 12, "copies": 4,
-        "width": 130, "height": 120,
-    },
-    "validate": {"min_per_class": 3},
-    "prepare": {"side": 32},
-    "model": {"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]},
-    "train": {"epochs": 1},
-    "evaluate": {"draws": 100},
-    "gate": {
-        "checks": [
-            {"metric": "lesion_dice", "bound": 0.0, "on": "point", "where": "all", "min_n": 1}
-        ]
-    },
-}  # fmt: skip
-
-
-def bash(folder: Path, command: str, status: int = 0) -> str:
-    identity = {
-        f"GIT_{who}_{what}": "me@here"
-        for who in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
-    }
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PYTHONPATH"))}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-ec", command],
-        cwd=folder,
-        env=kept | identity | {"PATH": path, "DVC_NO_ANALYTICS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == status, done.stdout
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose code is committed; then a model was made, pushed, and registered."""
     folder = tmp_path_factory.mktemp("lineage")
-    root = folder / "here"
-    for name in ("hgmnet", "pipelines"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "data/phantom").mkdir(parents=True)
-    for name in ("dvc.yaml", ".gitignore", "data/phantom/dvc.yaml", "data/phantom/curation.csv"):
-        shutil.copy(ROOT / name, root / name)
-    yaml = YAML(typ="safe", pure=True)
-    params = yaml.load((ROOT / "profiles/quickstart.yaml").read_text())
-    for section, values in SMALL.items():
-        params[section] |= values
-    with (root / "params.yaml").open("w") as file:
-        yaml.dump(params, file)
-    write_plans(root)
-    bash(root, f"git init -q; dvc init -q; dvc remote add -q -d storage {folder / 'storage'}")
-    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
-    bash(root, "git add .; git commit -qm code; dvc repro; dvc push -q")
+    root = make_repository(folder / "here")
+    bash(root, f"dvc remote add -q -d storage {folder / 'storage'}; git commit -qam remote")
+    bash(root, "dvc repro; dvc push -q")
     return root
 
 

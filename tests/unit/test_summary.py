@@ -30,7 +30,7 @@ def gate(*checks: CheckResult) -> GateResult:
 
 def evaluation(**figures: float | None) -> Evaluation:
     test = {name: figure(value) for name, value in figures.items()}
-    return Evaluation(data="phantom", test_sha="t", val={}, test=test, baselines={})
+    return Evaluation(data="phantom", model="m", test_sha="t", val={}, test=test, baselines={})
 
 
 def test_the_table_has_every_check_and_every_headline():
@@ -54,7 +54,12 @@ def test_a_false_positive_rate_has_an_upper_bound():
 
 def test_without_an_opened_test_split_the_figures_are_those_on_val():
     closed = Evaluation(
-        data="phantom", test_sha="t", val={"accuracy": figure(0.8)}, test=None, baselines={}
+        data="phantom",
+        model="m",
+        test_sha="t",
+        val={"accuracy": figure(0.8)},
+        test=None,
+        baselines={},
     )
     asked = check("accuracy", None, 0.7)
     table = figures_table(closed, verdict("not judged", (asked,)))

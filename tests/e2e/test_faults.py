@@ -1,0 +1,197 @@
+"""Faults, injected for real into a run whose every stage is real; docs/reliability.md tells of all.
+
+In none of them: a version registered that did not pass, a split changed, a hash chain broken, a
+training that can't go on, an orphan.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from ruamel.yaml import YAML
+
+from pipelines.__main__ import STAGES
+from pipelines.artifacts import Workspace
+from tests.processes import working_below
+from tests.whole_repository import bash, environment, make_repository
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
+]
+WORK_S = {"phantom": 1.5, "ingest": 2.0, "train": 4.0, "evaluate": 3.0, "register": 3.0}
+"""How long a stage is at work before it is killed; the others are short."""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A repository whose every stage was killed once, then went on; and its splits meanwhile."""
+    root = make_repository(tmp_path_factory.mktemp("faults") / "here")
+    split, splits = root / "data/phantom/split.csv", []
+    for stage in STAGES:
+        kill_in(root, stage)
+        assert versions(root) == []
+        splits += [split.read_text()] if split.exists() else []
+    bash(root, "dvc repro")
+    return root, [*splits, split.read_text()]
+
+
+def kill_in(root: Path, stage: str) -> None:
+    """SIGKILL to DVC and to all that it started, in the midst of a stage."""
+    process = start(root)
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("Running stage") and line.rstrip("':\n").endswith(stage):
+            break
+    else:
+        process.communicate()
+        pytest.fail(f"{stage} never ran: {said}")
+    time.sleep(WORK_S.get(stage, 0.6))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def start(root: Path, command: str = "dvc repro") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["bash", "-c", f"exec {command}"],
+        cwd=root,
+        env=environment() | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def versions(root: Path) -> list[str]:
+    if not (root / "mlflow.db").exists():
+        return []
+    found = MlflowClient(f"sqlite:///{root}/mlflow.db").search_model_versions()
+    return sorted(one.version for one in found if one.aliases)
+
+
+def test_sigkill_in_every_stage_costs_no_more_than_the_stage(
+    killed: tuple[Path, list[str]],
+) -> None:
+    root, splits = killed
+    assert len(set(splits)) == 1
+    assert versions(root) == ["1"]
+    assert bash(root, "dvc status").strip() == "Data and pipelines are up to date."
+    assert "verified" in bash(root, "python -m pipelines promote; python -m pipelines history")
+    assert not working_below(root)
+
+
+@pytest.fixture
+def here(killed: tuple[Path, list[str]]) -> Iterator[Path]:
+    """The repository, whole; and whole again afterwards, with the one version that it had."""
+    root, splits = killed
+    before = (root / "params.yaml").read_text()
+    bash(root, "dvc repro")
+    yield root
+    (root / "params.yaml").write_text(before)
+    bash(root, "dvc repro")
+    assert (root / "data/phantom/split.csv").read_text() == splits[0]
+    assert versions(root) == ["1"]
+
+
+def test_params_that_are_edited_while_a_stage_runs(here: Path) -> None:
+    """DVC notes what stands in params.yaml at a stage's end; the model was made from the other."""
+    file = here / "params.yaml"
+    set_rate(file, 0.002)
+    process = start(here, "dvc repro -s train")
+    for line in process.stdout:
+        if "pipelines train" in line:
+            break
+    time.sleep(WORK_S["train"])
+    set_rate(file, 0.004)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode, said
+    assert "params.yaml (train) was edited while train ran, so what it made is not taken" in said
+    locked = YAML(typ="safe").load(here / "dvc.lock")["stages"]["train"]["params"]
+    assert locked["params.yaml"]["train"]["learning_rate"] not in {0.002, 0.004}
+
+
+def set_rate(file: Path, rate: float) -> None:
+    yaml = YAML()
+    params = yaml.load(file.read_text())
+    params["train"]["learning_rate"] = rate
+    with file.open("w") as out:
+        yaml.dump(params, out)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "evaluate"])
+def test_an_image_that_is_gone_is_named(here: Path, stage: str) -> None:
+    (image, *_) = sorted((here / "data/phantom/raw").glob("*/*.png"))
+    image.unlink()
+    said = bash(here, f"python -m pipelines {stage}", status=4)
+    assert said.splitlines()[-1].startswith("hgmnet: InvalidData: ")
+    assert image.name.partition(".")[0] in said
+    assert "bring it back (dvc checkout" in said
+
+
+def test_weights_that_rotted_in_the_cache_are_not_registered(here: Path) -> None:
+    """DVC trusts a file in its cache that is marked read-only, as a bad disk leaves it."""
+    weights = Workspace(here, "phantom").model / "weights.safetensors"
+    (cached,) = [
+        file
+        for file in (here / ".dvc/cache/files/md5").rglob("*")
+        if file.is_file() and file.read_bytes() == weights.read_bytes()
+    ]
+    good = cached.read_bytes()
+    cached.chmod(0o644)
+    cached.write_bytes(good[:-4] + bytes(4))
+    cached.chmod(0o444)
+    shutil.rmtree(weights.parent)
+    said = bash(here, "dvc checkout -q; dvc repro -s register", status=255)
+    assert "is not the model that was evaluated" in said
+    cached.chmod(0o644)
+    cached.write_bytes(good)
+    shutil.rmtree(weights.parent)
+    bash(here, "dvc checkout -q")
+
+
+def test_files_dated_in_the_future_as_a_clock_moved_back_leaves_them(here: Path) -> None:
+    tomorrow = time.time() + 86_400
+    for file in here.rglob("*"):
+        if ".git" not in file.parts and file.is_file():
+            os.utime(file, (tomorrow, tomorrow))
+    assert "Data and pipelines are up to date" in bash(here, "dvc status report")
+    set_rate(here / "params.yaml", 0.0021)
+    assert "changed" in bash(here, "dvc status train")
+
+
+@pytest.mark.parametrize("stage", ["prepare", "register"])
+def test_a_full_disk_ends_a_stage_in_a_line_and_room_mends_it(
+    here: Path, stage: str, small_disk: Path
+) -> None:
+    """The repository on a disk of its own, which is then filled to the last block."""
+    root = small_disk / "here"
+    shutil.copytree(here, root, symlinks=True)
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(2**29))
+    process = start(root, f"dvc repro -f -s {stage}")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode, said
+    filler.unlink()
+    bash(root, "dvc repro")
+    assert versions(root) == ["1"]
+    assert bash(root, "dvc status").strip() == "Data and pipelines are up to date."
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=450m", "tmpfs", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk can't be mounted here")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)

@@ -1,0 +1,76 @@
+"""A repository with our code in it, committed, whose every stage is real, only small."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from tests.change_plans import write_plans
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "phantom": {
+        "benign": 14, "malignant": 14, "normal": 12, "copies": 4,
+        "width": 130, "height": 120,
+    },
+    "validate": {"min_per_class": 3},
+    "prepare": {"side": 32},
+    "model": {"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]},
+    "train": {"epochs": 1},
+    "evaluate": {"draws": 100},
+    "gate": {
+        "checks": [
+            {"metric": "lesion_dice", "bound": 0.0, "on": "point", "where": "all", "min_n": 1}
+        ]
+    },
+}  # fmt: skip
+
+
+def make_repository(root: Path) -> Path:
+    """It, in a folder that is not there yet; nothing has run."""
+    for name in ("hgmnet", "pipelines"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "data/phantom").mkdir(parents=True)
+    for name in ("dvc.yaml", ".gitignore", "data/phantom/dvc.yaml", "data/phantom/curation.csv"):
+        shutil.copy(ROOT / name, root / name)
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((ROOT / "profiles/quickstart.yaml").read_text())
+    for section, values in SMALL.items():
+        params[section] |= values
+    with (root / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    write_plans(root)
+    bash(root, "git init -q; dvc init -q")
+    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
+    bash(root, "git add .; git commit -qm code")
+    return root
+
+
+def environment() -> dict[str, str]:
+    """What a command there runs in: our programs, git with a name, no server that is elsewhere."""
+    identity = {
+        f"GIT_{who}_{what}": "me@here"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PYTHONPATH"))}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return kept | identity | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+def bash(folder: Path, command: str, status: int = 0) -> str:
+    """What a command prints, stderr too; it must end with this status."""
+    done = subprocess.run(
+        ["bash", "-ec", command],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout
+    return done.stdout
