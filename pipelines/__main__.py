@@ -4,6 +4,7 @@ Every import of weight happens inside the command that needs it, so that `--help
 """
 
 import argparse
+import errno
 import importlib
 import inspect
 import os
@@ -75,9 +76,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hgmnet: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        where = error.filename or root
+        print(
+            f"hgmnet: Failed: {where}: the disk is full; make room, then the same command again",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

@@ -1,11 +1,13 @@
 """Runs one DVC stage as a process group of its own, its output line by line."""
 
 import configparser
+import json
 import os
 import re
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from typing import IO, cast
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
 from pipelines.supervisor import supervised
 
+_MOMENT_S = 0.5
 LAST_LINES = 40
 """How much of the output a failure shows when the stage has not said why."""
 
@@ -82,6 +85,7 @@ def has_remote(root: Path) -> bool:
 def _call(
     root: Path, words: Sequence[str], on_line: Callable[[str], None], limit_s: float | None
 ) -> None:
+    mend_lock(root, on_line)
     command = [sys.executable, "-m", "dvc", *words]
     last: deque[str] = deque(maxlen=LAST_LINES)
     with (
@@ -100,6 +104,22 @@ def _call(
         )
     if status:
         raise _failure(words, list(last))
+
+
+def mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
+    """Remove DVC's lock file where a full disk has cut it short: no dvc can run with it."""
+    lock = root / ".dvc" / "tmp" / "rwlock"
+    for _ in range(2):  # one that is being written is whole a moment later
+        try:
+            json.loads(lock.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except ValueError:
+            time.sleep(_MOMENT_S)
+        else:
+            return
+    on_line(f"{lock} was cut short, by a full disk probably; removed")
+    lock.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -27,9 +27,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(folder: Path, backend: str = "sqlite:///server.db") -> Iterator[str]:
+def mlflow_server(
+    folder: Path, backend: str = "sqlite:///server.db", port: int | None = None
+) -> Iterator[str]:
     """MLflow's server, its artifacts in <folder>/files; its address."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     places = ["--backend-store-uri", backend, "--artifacts-destination", "files"]
     with _running([*command, *places], folder, port):
@@ -44,6 +46,18 @@ def prefect_server(root: Path) -> Iterator[str]:
         patch.delenv("PREFECT_API_URL", raising=False)
         with prefect.running(root) as found:
             yield found
+
+
+@contextmanager
+def prefect_server_at(port: int, home: Path) -> Iterator[str]:
+    """A Prefect server at this very port, killed at the end; the address of its API."""
+    home.mkdir(exist_ok=True)
+    app = ["--factory", "prefect.server.api.server:create_app"]
+    command = [sys.executable, "-m", "uvicorn", *app, "--host", "127.0.0.1", "--port", str(port)]
+    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    env = os.environ | quiet | {"PREFECT_HOME": str(home)}
+    with _running(command, home, port, env=env):
+        yield f"http://127.0.0.1:{port}/api"
 
 
 @contextmanager
@@ -80,11 +94,15 @@ def _programs() -> Path:
 
 @contextmanager
 def _running(
-    command: Sequence[str], folder: Path, port: int, user: str | None = None
+    command: Sequence[str],
+    folder: Path,
+    port: int,
+    user: str | None = None,
+    env: dict[str, str] | None = None,
 ) -> Iterator[None]:
     with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, start_new_session=True, user=user
+            command, cwd=folder, stdout=log, stderr=log, start_new_session=True, user=user, env=env
         )
         try:
             _wait_for(port, process)

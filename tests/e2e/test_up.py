@@ -31,7 +31,7 @@ pytestmark = [
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Up:
     """`hgmnet up` in a repository of its own."""
 
@@ -40,6 +40,7 @@ class Up:
     api: str
     mlflow: str
     said: list[str]
+    words: list[str]
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
         headers = {"Content-Type": "application/json"}
@@ -83,8 +84,22 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     shutil.copy(REPOSITORY / "prefect.yaml", root)
     ports = free_port(), free_port()
     words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    process = launch(root, words)
+    said = [process.stdout.readline() for _ in range(3)]
+    api, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
+    try:
+        assert "Deployments of prefect.yaml are up" in said[2], said
+        made = Up(workspace, process, f"{api}/api", mlflow, said, words)
+        yield made
+        process = made.process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *words],
         cwd=root,
         env=kept,
@@ -92,14 +107,6 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    said = [process.stdout.readline() for _ in range(3)]
-    api, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
-    try:
-        assert "Deployments of prefect.yaml are up" in said[2], said
-        yield Up(workspace, process, f"{api}/api", mlflow, said)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_what_is_up_and_what_is_deployed(up: Up) -> None:
@@ -223,6 +230,30 @@ def test_a_second_one_and_a_taken_port_are_refused_in_a_line(up: Up, tmp_path: P
     there = subprocess.run(words, check=False, cwd=tmp_path, **where)
     assert there.returncode == 2
     assert "Address already in use; take another: --prefect-port N" in there.stderr
+
+
+def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
+    """In the midst of a run: nothing is left of it, params.yaml is back, and the next run is good."""
+    root, dvc = up.workspace.root, up.workspace.root / "dvc.yaml"
+    before, params = dvc.read_text(), (root / "params.yaml").read_text()
+    dvc.write_text(before.replace("echo ingest >> ran", "echo asleep >> ran; sleep 600"))
+    (root / "ran").unlink()
+    try:
+        run = up.start("training/nightly", overrides={"train.epochs": 3})
+        wait_until(lambda: (root / "ran").exists() and "asleep" in (root / "ran").read_text())
+        (worker, *_) = [pid for pid in working_below(root) if b"worker\x00start" in cmdline(pid)]
+        os.kill(worker, signal.SIGKILL)
+        said, _ = up.process.communicate(timeout=120)
+        assert up.process.returncode == 1
+        assert "worker ended" in said
+        wait_until(lambda: not working_below(root))
+    finally:
+        dvc.write_text(before)
+    up.process = launch(root, up.words)
+    assert "up. Ctrl-C" in "".join(up.process.stdout.readline() for _ in range(3 + 1))
+    assert (root / "params.yaml").read_text() == params
+    assert up.ends(up.start("training/nightly"), 300)[0] == "COMPLETED"
+    assert up.state(run)[0] != "COMPLETED"
 
 
 def test_ctrl_c_ends_all_of_it(up: Up) -> None:

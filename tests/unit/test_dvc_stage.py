@@ -190,3 +190,17 @@ def test_source_target_prefers_the_users_own_data(tmp_path: Path) -> None:
 def test_a_data_set_that_is_not_here_says_import(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hgmnet import mine <folder or zip>"):
         dvc_stage.source_target(tmp_path, "mine")
+
+
+def test_a_lock_that_a_full_disk_cut_short_is_removed(repository: Path) -> None:
+    lock = repository / ".dvc/tmp/rwlock"
+    lock.write_text('{"read": {"some/fi')
+    lines: list[str] = []
+    dvc_stage.run(repository, "lines", lines.append, force=True)
+    assert "was cut short" in lines[0]
+    assert "first" in lines
+
+
+def test_a_stage_has_so_much_time_and_no_more(repository: Path) -> None:
+    with pytest.raises(HgmnetError, match=r"was ended after 0\.1 minutes"):
+        dvc_stage.run(repository, "long", lambda _: None, limit_s=6)
