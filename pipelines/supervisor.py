@@ -2,9 +2,11 @@
 
 `supervised` starts this file as a small process between the two. It holds a pipe from the parent
 and has put the command into a process group of its own; when the pipe closes (the block is left,
-or the parent was killed) it ends that whole group: SIGTERM, then SIGKILL.
+or the parent was killed) it ends that whole group: SIGTERM, then SIGKILL. On Linux it ends
+what has left the group too, and the command hears of it if the supervisor itself is killed.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -16,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
 GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL."""
 
@@ -55,13 +58,20 @@ def supervised(
 def main(command: Sequence[str]) -> int:
     """Run the command until it ends, stdin closes or a signal comes; leave none of its group."""
     heard = _listen()
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: _prctl(_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509 - one thread
+    )
     while child.poll() is None:
         ready, _, _ = select.select([sys.stdin, heard], [], [])
         if sys.stdin in ready or set(os.read(heard, 64)) != {signal.SIGCHLD}:
             break
     _end(child)
     status = child.wait()
+    _end_adopted()
     return status if status >= 0 else 128 - status
 
 
@@ -84,6 +94,38 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             child.poll()
             os.killpg(child.pid, 0)
         os.killpg(child.pid, signal.SIGKILL)
+
+
+def _end_adopted() -> None:
+    """End what has left the group; Linux hands it to this process as its parents die."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    number, told = signal.SIGTERM, set[int]()
+    while left := _children():
+        if time.monotonic() > deadline:
+            number, told = signal.SIGKILL, set()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                if pid not in told:
+                    os.kill(pid, number)
+        told |= set(left)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.05)
+
+
+def _children() -> list[int]:
+    """Of this process; none where /proc does not tell."""
+    try:
+        return [int(pid) for pid in Path("/proc/thread-self/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _prctl(option: int, value: int) -> None:
+    """Linux's alone; elsewhere the group is all that is ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 if __name__ == "__main__":

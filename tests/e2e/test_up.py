@@ -233,15 +233,20 @@ def test_a_second_one_and_a_taken_port_are_refused_in_a_line(up: Up, tmp_path: P
 
 
 def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
-    """In the midst of a run: nothing is left of it, params.yaml is back, and the next run is good."""
+    """Amid a run: nothing is left of it, params.yaml is back, and the next run is good."""
     root, dvc = up.workspace.root, up.workspace.root / "dvc.yaml"
     before, params = dvc.read_text(), (root / "params.yaml").read_text()
     dvc.write_text(before.replace("echo ingest >> ran", "echo asleep >> ran; sleep 600"))
-    (root / "ran").unlink()
+    (root / "ran").unlink(missing_ok=True)
     try:
         run = up.start("training/nightly", overrides={"train.epochs": 3})
         wait_until(lambda: (root / "ran").exists() and "asleep" in (root / "ran").read_text())
-        (worker, *_) = [pid for pid in working_below(root) if b"worker\x00start" in cmdline(pid)]
+        lines = {pid: cmdline(pid) for pid in working_below(root)}
+        (worker,) = [
+            pid
+            for pid, line in lines.items()
+            if b"-m\x00prefect\x00worker" in line and b"supervisor" not in line
+        ]
         os.kill(worker, signal.SIGKILL)
         said, _ = up.process.communicate(timeout=120)
         assert up.process.returncode == 1
