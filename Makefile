@@ -1,20 +1,24 @@
-# make run | test | test-all | check | lock; each makes .venv first if requirements.lock is newer.
+# make run | test | test-all | test-ci | check | lock; each makes .venv first if requirements.lock is newer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := pytest -n auto --dist loadfile --no-loadscope-reorder
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-all check lock
+.PHONY: run test test-all test-ci check lock
 run: $(VENV)/.installed
 	dvc repro
 
 test: $(VENV)/.installed
-	pytest -n auto --dist loadfile -m 'not long'
+	$(PYTEST) -m 'not long'
 
 test-all: $(VENV)/.installed
-	pytest -n auto --dist loadfile
+	$(PYTEST)
+
+test-ci: $(VENV)/.installed
+	$(PYTEST) -m 'not soak'
 
 check: $(VENV)/.installed
 	ruff check .

@@ -1,5 +1,6 @@
 """The servers and the worker of one machine: started where they are missing, ended together."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,8 +10,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-from urllib.request import urlopen
+from typing import Any, Self
+from urllib.request import Request, urlopen
 
 from filelock import FileLock, Timeout
 
@@ -20,6 +21,7 @@ from pipelines.supervisor import supervised
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""
+_UNDER_WAY = ("PENDING", "RUNNING", "PAUSED", "CANCELLING")
 _STARTUP_S = 180.0
 _LOOK_S = 0.5
 
@@ -88,6 +90,7 @@ class Services:
             self._env["PREFECT_UI_API_URL"] = url
             app = ["--factory", "prefect.server.api.server:create_app"]
             self._serve("prefect", ["uvicorn", *app, "--host", "127.0.0.1"], port, "/api/health")
+            _bury(url)
         elif not _answers(f"{url}/health"):
             raise ConfigError(
                 f"PREFECT_API_URL: {shown(url)} does not answer; start it, or unset it"
@@ -170,6 +173,25 @@ class Services:
         if done.returncode:
             why = done.stderr.strip() or done.stdout.strip()
             raise ConfigError(f"`prefect {' '.join(words)}` failed: {why[-1000:]}")
+
+
+def _bury(api: str) -> None:
+    """Call crashed what this server believes to be under way: it ended with the last `up`.
+
+    Otherwise it would stay Running for ever, and hold its deployment's one place for minutes.
+    """
+    wanted = {"flow_runs": {"state": {"type": {"any_": list(_UNDER_WAY)}}}}
+    said = "`hgmnet up` was ended under it; the next run goes on where it was"
+    crashed = {"type": "CRASHED", "name": "Crashed", "message": said}
+    for run in _post(f"{api}/flow_runs/filter", wanted):
+        _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": False})
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - our own server
+    with urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
 
 
 def _answers(url: str) -> bool:

@@ -25,6 +25,7 @@ from tests.whole_repository import bash, environment, make_repository
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.long,
+    pytest.mark.soak,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
 ]

@@ -16,7 +16,7 @@ from tests.processes import working_below
 from tests.servers import free_port, mlflow_server, prefect_server_at
 from tests.tiny_repository import make_talking_repository
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.soak, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

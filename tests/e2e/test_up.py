@@ -258,7 +258,7 @@ def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
     assert "up. Ctrl-C" in "".join(up.process.stdout.readline() for _ in range(3 + 1))
     assert (root / "params.yaml").read_text() == params
     assert up.ends(up.start("training/nightly"), 300)[0] == "COMPLETED"
-    assert up.state(run)[0] != "COMPLETED"
+    assert up.state(run)[0] == "CRASHED"
 
 
 def test_ctrl_c_ends_all_of_it(up: Up) -> None:
