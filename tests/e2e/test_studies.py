@@ -149,6 +149,25 @@ def test_two_runs_give_the_same_files_to_the_last_digit(finished, tmp_path):
         assert one.read_bytes() == two.read_bytes(), name
 
 
+@pytest.mark.long
+def test_the_flow_on_two_dask_workers_gives_the_same_table(tmp_path):
+    """As one process with one thread, which is what a worker has."""
+    one, two = (make(tmp_path / name) for name in ("one", "two"))
+    single = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "pipelines"]
+    subprocess.run([*words, *COMMAND], cwd=one.root, env=single, check=True, capture_output=True)
+    flow = [*words, "flow", "crossval", "--smoke", "--folds", "2", "--workers", "2"]
+    said = subprocess.run(
+        flow, cwd=two.root, env=single, check=True, text=True, capture_output=True
+    )
+    assert "2 cells" in said.stdout + said.stderr
+    for name in SAME:
+        pair = (folder(space, "crossval-smoke") / name for space in (one, two))
+        assert len({path.read_bytes() for path in pair}) == 1, name
+    cells = pd.read_csv(folder(two, "crossval-smoke") / "cells.csv")
+    assert list(cells["trained"]) == [True, True]
+
+
 def test_mlflow_has_a_parent_and_a_child_a_cell_once(finished):
     space = finished[0]
     store = open_store(space.root, "phantom", 5)
