@@ -25,6 +25,7 @@ from pipelines.artifacts import (
     Subgroup,
     Subgroups,
     Workspace,
+    read_json,
     write_json,
     write_table,
     write_text,
@@ -104,6 +105,15 @@ def make_model(workspace: Workspace, seed: int) -> None:
     grey = summarise([80.0, 90.0, 100.0], ["a", "b", "c"])
     profile = Profile(data=params.data.name, columns={"brightness": grey})
     write_json(workspace.model / PROFILE, profile)
+    evaluated(workspace)
+
+
+def evaluated(workspace: Workspace) -> None:
+    """Have the figures, where there are any, be those of the model that is there now."""
+    if workspace.metrics.exists():
+        found = read_json(workspace.metrics, Evaluation)
+        now = found.model_copy(update={"model": identity(workspace.model)})
+        write_json(workspace.metrics, now)
 
 
 def liven(network: HGMNet) -> HGMNet:

@@ -23,7 +23,7 @@ from hgmnet.models.spec import PROFILE
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace, write_json
 from tests.servers import prefect_server
-from tests.tiny_repository import make_repository
+from tests.tiny_repository import evaluated, make_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,6 +143,7 @@ def test_images_that_are_not_alike(
     root, dark = space.root, [5 + i / 100 for i in range(200)]
     reference = summarise(dark, [str(i) for i in range(200)])
     write_json(space.model / PROFILE, Profile(data="phantom", columns={"brightness": reference}))
+    evaluated(space)
     (root / "dvc.yaml").touch()
     assert run(root, "pipelines", "register")[0] == 0
     words = ("pipelines", "flow", "monitoring", str(busi / "normal"), "--version", "1")
