@@ -43,7 +43,8 @@ def prefect_server(root: Path) -> Iterator[str]:
     """A Prefect server that is there already; the address of its API."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(root / "home"))
-        patch.delenv("PREFECT_API_URL", raising=False)
+        patch.setenv("PREFECT_API_URL", "")  # so that what `running` sets is undone
+        patch.delenv("PREFECT_API_URL")
         with prefect.running(root) as found:
             yield found
 

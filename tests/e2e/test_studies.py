@@ -150,6 +150,7 @@ def test_two_runs_give_the_same_files_to_the_last_digit(finished, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.soak
 def test_the_flow_on_two_dask_workers_gives_the_same_table(tmp_path):
     """As one process with one thread, which is what a worker has."""
     one, two = (make(tmp_path / name) for name in ("one", "two"))
