@@ -85,7 +85,7 @@ def has_remote(root: Path) -> bool:
 def _call(
     root: Path, words: Sequence[str], on_line: Callable[[str], None], limit_s: float | None
 ) -> None:
-    mend_lock(root, on_line)
+    _mend_lock(root, on_line)
     command = [sys.executable, "-m", "dvc", *words]
     last: deque[str] = deque(maxlen=LAST_LINES)
     with (
@@ -106,7 +106,7 @@ def _call(
         raise _failure(words, list(last))
 
 
-def mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
+def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
     """Remove DVC's lock file where a full disk has cut it short: no dvc can run with it."""
     lock = root / ".dvc" / "tmp" / "rwlock"
     for _ in range(2):  # one that is being written is whole a moment later

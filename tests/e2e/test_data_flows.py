@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,10 @@ def test_images_that_are_not_alike(
     status, output = run(root, *words, PREFECT_API_URL=url)
     assert status == 0, output
     assert "drifted in" in output
-    events = ask(url, "/events/filter", {"filter": {"event": {"prefix": ["hgmnet."]}}})["events"]
-    told = {event["event"]: event for event in events}
+    told, deadline = {}, time.monotonic() + 60
+    while len(told) < 2 and time.monotonic() < deadline:  # the server writes them in the background
+        wanted = {"filter": {"event": {"prefix": ["hgmnet."]}}}
+        told = {event["event"]: event for event in ask(url, "/events/filter", wanted)["events"]}
+        time.sleep(0.5)
     assert told["hgmnet.data.drifted"]["resource"]["prefect.resource.id"] == "hgmnet.data.phantom"
     assert told["hgmnet.model.revalidate"]["payload"]["clause"] == "revalidate.drifted_share_above"
