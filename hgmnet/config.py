@@ -385,18 +385,33 @@ class Promotion(Frozen):
         return self
 
 
+Timed = Literal[
+    "default",
+    "pull",
+    "ingest",
+    "validate",
+    "split",
+    "prepare",
+    "train",
+    "calibrate",
+    "evaluate",
+    "gate",
+    "report",
+    "publish",
+]
+"""What has a time of its own in `flow.timeout_minutes`."""
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 
 
 class Flow(Frozen):
     """How the flows run.
 
-    `timeout_minutes`: what a stage may take, by its name, `default` for those not named, before it
-    is ended. `notify`: Prefect's notification blocks to tell, as `slack-webhook/ops`; what is
-    secret in them stays there.
+    `timeout_minutes`: what a stage may take, by its name, before it is ended; `default` is for
+    those not named and for the data itself. `notify`: Prefect's notification blocks to tell, as
+    `slack-webhook/ops`; what is secret in them stays there.
     """
 
-    timeout_minutes: dict[str, Positive]
+    timeout_minutes: dict[Timed, Positive]
     notify: Annotated[tuple[Block, ...], Field(strict=False)]
 
     @model_validator(mode="after")
@@ -407,7 +422,8 @@ class Flow(Frozen):
 
     def limit_s(self, stage: str) -> float:
         """Seconds that a stage may take."""
-        return 60 * self.timeout_minutes.get(stage, self.timeout_minutes["default"])
+        named = {str(name): minutes for name, minutes in self.timeout_minutes.items()}
+        return 60 * named.get(stage, named["default"])
 
 
 class Params(Frozen):

@@ -38,6 +38,9 @@ def write(tmp_path: Path, old: str, new: str) -> Path:
         ("[benign, malignant, normal]", "[benign, normal]", "classes: expected .*malignant"),
         ("name: phantom", "name: ../elsewhere", "data.name"),
         ("data:", "data: {", "is not YAML"),
+        ("train: 2880", "trian: 2880", r"flow.timeout_minutes.trian.*: Input should be .*'train'"),
+        (", default: 120", "", "flow: timeout_minutes: default is missing"),
+        ("notify: []", "notify: [ops]", r"flow.notify.0: .*got 'ops'"),
         (
             "encoder_weights: none",
             "encoder_weights: imagnet",
