@@ -1,4 +1,4 @@
-# make run | test | test-all | test-ci | check | lock; each makes .venv first if requirements.lock is newer.
+# make run | test | test-all | test-ci | check | deps | lock; each makes .venv first if requirements.lock is newer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-all test-ci check lock
+.PHONY: run test test-all test-ci check deps lock
 run: $(VENV)/.installed
 	dvc repro
 
@@ -24,6 +24,10 @@ check: $(VENV)/.installed
 	ruff check .
 	ruff format --check .
 	mypy
+
+# The code that each stage is made of, into dvc.yaml.
+deps: $(VENV)/.installed
+	$(BIN)/python -m tests.stage_code
 
 # The newest versions that pyproject.toml allows, for every platform, with hashes, without addresses.
 lock:

@@ -14,11 +14,12 @@ where D exceeds the larger of two bounds:
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from hgmnet.config import Fraction, Frozen, Natural, Positive
 
@@ -28,6 +29,7 @@ FALSE_ALARMS = 0.01
 MATTERS = 0.1
 """A distance that matters: a normal distribution moved by a quarter of its standard deviation."""
 
+_KINDS = 50  # values of a column of words; one with more says who an image is, not what kind it is
 _KEPT = 100  # values a column; D moves by less than 1/100 through what is left out
 
 
@@ -44,10 +46,15 @@ class Column(Frozen):
 
 
 class Profile(Frozen):
-    """What a model's images are like, by column; `data`: the data set."""
+    """What a model's images are like.
+
+    `data`: the data set. `columns`: of numbers. `values`: of words, those that the train images
+    have by column of images.csv; columns of more than 50 are left out.
+    """
 
     data: str
     columns: dict[str, Column]
+    values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class Shift(Frozen):
@@ -71,6 +78,7 @@ class DriftReport(Frozen):
 
     `data`: what the model was made from. `model`: its identity. `source`: where the new images
     are, in words. `unreadable`: by name, left out. `drifted`: the columns beyond their bounds.
+    `new_values`: by column of words that both have, those that the model's images did not have.
     """
 
     data: str
@@ -80,6 +88,7 @@ class DriftReport(Frozen):
     unreadable: tuple[str, ...]
     columns: tuple[Shift, ...]
     drifted: tuple[str, ...]
+    new_values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
@@ -99,6 +108,37 @@ def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
         images=len(values),
         independent=len(values) ** 2 / sum(size**2 for size in sizes),
     )
+
+
+def kinds(told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """The values of each column of words, sorted; without empty ones and columns of over 50.
+
+    Args:
+        told: of each image, text by column.
+    """
+    found: dict[str, set[str]] = {}
+    for row in told:
+        for column, value in row.items():
+            found.setdefault(column, set()).update({value} - {""})
+    return {name: tuple(sorted(v)) for name, v in found.items() if 0 < len(v) <= _KINDS}
+
+
+def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Values of new images that the profile does not have, by column that both have.
+
+    Args:
+        profile: the reference.
+        told: of each new image, text by column.
+    """
+    found: dict[str, set[str]] = {}
+    for row in told:
+        for column in profile.values.keys() & row.keys():
+            found.setdefault(column, set()).update({row[column]} - {""})
+    return {
+        name: tuple(sorted(found[name].difference(known)))
+        for name, known in profile.values.items()
+        if found.get(name)
+    }
 
 
 def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[Shift, ...]:

@@ -395,8 +395,9 @@ class ClauseResult(Frozen):
     """What a clause of the change plan says of this model.
 
     `clause`: where it stands in the plan, as `fixed.classes`. `status`: `held`; `breached`: the
-    model is outside the plan; `due`: it must be validated again (only `revalidation.*`); `not
-    judged`: it needs the test split, which was not opened. `reason`: in words, always.
+    model is outside the plan; `due`: it must be validated again (only `revalidate.*`); `not
+    judged`: it needs the test split, which was not opened, or what images.csv does not tell.
+    `reason`: in words, always.
     """
 
     clause: str

@@ -38,8 +38,8 @@ class Candidate:
 def hold(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
     """Every clause of the plan that the model's name has; without a plan it is outside.
 
-    `revalidate.openings_above`, `.months` and `.new_values_in` need what is known only later: the
-    record in MLflow, the day (`hgmnet flow monitoring` asks), and new images.
+    `revalidate.openings_above` and `.months` need what is known only later: the record in MLflow,
+    and the day (`hgmnet flow monitoring` asks).
     """
     plan = plans.plans.get(candidate.registry)
     known = hold_design(plans, candidate.registry, candidate.design)
@@ -50,7 +50,7 @@ def hold(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
         *known,
         *_thresholds(plan.allowed.thresholds, candidate.operating, model),
         *(_criterion(judge_check(check, candidate.figures)) for check in plan.acceptance),
-        drift_due(plan, candidate.drift),
+        *drift_due(plan, candidate.drift),
     )
 
 
@@ -75,8 +75,13 @@ def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
     )
 
 
-def drift_due(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
+def drift_due(plan: ChangePlan, drift: DriftReport) -> Iterator[ClauseResult]:
     """Whether new images differ so much from the training images that figures may not hold."""
+    yield _drifted(plan, drift)
+    yield from (_new_values(column, drift) for column in plan.revalidate.new_values_in)
+
+
+def _drifted(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
     share = len(drift.drifted) / len(drift.columns) if drift.columns else 0.0
     most = plan.revalidate.drifted_share_above
     due = share > most
@@ -88,6 +93,18 @@ def drift_due(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
             f"{len(drift.columns)} facts, {share:.0%} {'>' if due else '≤'} {most:.0%}"
         ),
     )
+
+
+def _new_values(column: str, drift: DriftReport) -> ClauseResult:
+    new = drift.new_values.get(column)
+    status: Literal["held", "due", "not judged"] = "due" if new else "held"
+    reason = f"the {drift.source} has no {column} that the training images do not have"
+    if new:
+        reason = f"the {drift.source} has {column} {', '.join(new)}; the training images do not"
+    elif new is None:
+        status = "not judged"
+        reason = f"images.csv of the training images or of the {drift.source} tells no {column}"
+    return ClauseResult(clause="revalidate.new_values_in", status=status, reason=reason)
 
 
 def age_due(plan: ChangePlan, days: float) -> ClauseResult:

@@ -7,21 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hgmnet.config import Model
-from hgmnet.data import images
+from hgmnet.data import images, sidecar
 from hgmnet.data.busi import is_image, mask_of
 from hgmnet.data.images import Grey
 from hgmnet.data.profile import Facts, measure
+from hgmnet.drift import DriftReport, Profile, compare, unknown
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference import Finding, Predictor
+from hgmnet.models.spec import PROFILE
+from pipelines.artifacts import read_json
 
 _BATCH = 16
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A folder of images: values by column, how many images were read, and which could not be."""
+    """A folder of images.
+
+    `columns`: numbers by column. `told`: of each image that its images.csv names, words by column.
+    `images`: how many were read. `unreadable`: the others.
+    """
 
     columns: dict[str, list[float]]
+    told: tuple[dict[str, str], ...]
     images: int
     unreadable: tuple[str, ...]
 
@@ -33,7 +41,8 @@ def measure_folder(folder: Path, predictor: Predictor) -> Measured:
     than of others.
 
     Raises:
-        InvalidDataError: there is no folder, or no image in it that can be read.
+        InvalidDataError: there is no folder, or no image in it that can be read, or its images.csv
+            is not what it must be.
     """
     names = _list(folder)
     trained_on = frozenset(predictor.spec.seen.train)
@@ -49,7 +58,38 @@ def measure_folder(folder: Path, predictor: Predictor) -> Measured:
     if not facts:
         msg = f"none of the {len(names)} images in {folder} can be read; name a folder of scans"
         raise InvalidDataError(msg)
-    return Measured(by_column(facts) | by_column(said), len(facts), tuple(unreadable))
+    told = tuple(sidecar.words(folder).values())
+    return Measured(by_column(facts) | by_column(said), told, len(facts), tuple(unreadable))
+
+
+def drift_of(
+    model: Path, identity: str, facts: Mapping[str, Mapping[str, float]], raw: Path, source: str
+) -> DriftReport:
+    """Images that were evaluated against the profile of the model that was asked.
+
+    Args:
+        model: the folder of it.
+        identity: the hash that it is known by.
+        facts: of each image, by its path below `raw`; the same columns for all.
+        raw: the folder that the images lie in.
+        source: the same in words.
+
+    Raises:
+        InvalidDataError: the profile is absent or damaged, or images.csv is not what it must be.
+    """
+    profile = read_json(model / PROFILE, Profile)
+    shifts = compare(profile, by_column(list(facts.values())))
+    told = sidecar.words(raw)
+    return DriftReport(
+        data=profile.data,
+        model=identity,
+        source=source,
+        images=len(facts),
+        unreadable=(),
+        columns=shifts,
+        drifted=tuple(shift.column for shift in shifts if shift.drifted),
+        new_values=unknown(profile, (told[image] for image in facts if image in told)),
+    )
 
 
 def measure_images(paths: Iterable[Path]) -> list[Facts]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from hgmnet.drift import DriftReport, Profile, Shift, compare
+from hgmnet.drift import DriftReport, Profile, Shift, compare, unknown
 from hgmnet.inference import Predictor
 from hgmnet.models.spec import PROFILE
 from pipelines.artifacts import Workspace, read_json, write_json
@@ -41,6 +41,7 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
         unreadable=measured.unreadable,
         columns=shifts,
         drifted=tuple(name for outcome in outcomes for name in outcome.broken_by),
+        new_values=unknown(profile, measured.told),
     )
     write_json(space.drift, report)
     return report
@@ -69,5 +70,8 @@ def _summary(report: DriftReport) -> Iterator[str]:
         more = len(report.unreadable) - _NAMED
         rest = f" and {more} more" if more > 0 else ""
         yield f"{len(report.unreadable)} images can't be read and were left out: {named}{rest}"
+    for column, values in report.new_values.items():
+        if values:
+            yield f"{column} that {report.data} did not have: {', '.join(values)}"
     verdict = f"drifted in {', '.join(report.drifted)}" if report.drifted else "no drift"
     yield f"{report.images} images against those of {report.data}: {verdict}"

@@ -69,6 +69,18 @@ def read(raw: Path, images: Iterable[str]) -> dict[str, Entry]:
     return _parse(text, raw / NAME, set(images))
 
 
+def words(folder: Path) -> dict[str, dict[str, str]]:
+    """What is known of each image of a folder beyond `COLUMNS`: text by column, by image.
+
+    Raises:
+        InvalidDataError: as `read` does.
+    """
+    if not (folder / NAME).exists():
+        return {}
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return {image: entry.further for image, entry in read(folder, files).items()}
+
+
 def _unix(text: str) -> str:
     """With Unix line ends: csv does not quote a lone carriage return, and then can't read it."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -91,7 +103,7 @@ def _parse(text: str, path: Path, known: set[str]) -> dict[str, Entry]:
             raise InvalidDataError(msg)
         image, patient, spacing, *further = cells
         if image not in known or image in entries:
-            why = "is named twice" if image in entries else "is no image below raw/"
+            why = "is named twice" if image in entries else f"is no image below {path.parent.name}/"
             msg = f"{where}: {image!r} {why}; expected <class>/<name>.png, once"
             raise InvalidDataError(msg)
         entries[image] = Entry(

@@ -51,9 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     batch.add_argument("--version", metavar="N", help="instead of the champion")
     batch.add_argument("--part", type=int, default=256, metavar="N", help="images a task (256)")
-    study = flows.add_parser("crossval", help="`hgmnet study crossval`, folds side by side")
+    study = flows.add_parser("study", help="`hgmnet study`, its trainings side by side")
+    study.add_argument("kind", choices=("crossval", "leakage", "ablation", "curve"))
     study.add_argument("--folds", type=int, default=5, help="5")
     study.add_argument("--seeds", type=int, default=1, help="trainings a fold; 1")
+    study.add_argument("--only", nargs="+", default=[], help="variants of the ablation")
     study.add_argument("--smoke", action="store_true", help="a few images, 1 epoch")
     for flow in (batch, study):
         flow.add_argument("--workers", type=int, default=1, metavar="N", help="processes here (1)")

@@ -1,8 +1,6 @@
 """`hgmnet study`: questions about a model that take many trainings, and change nothing."""
 
 import argparse
-import importlib
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +79,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
         _external(root, params, args)
         return
     from pipelines.studies.design import Size
-    from pipelines.studies.engine import carry_out
+    from pipelines.studies.engine import carry_out, declaration
 
     folds = args.folds if args.folds is not None else 2 if args.smoke else 5
     size = Size(
@@ -90,9 +88,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
         everything=args.all,
         smoke=args.smoke,
     )
-    declare = importlib.import_module(f"pipelines.studies.{args.study}").design
-    if args.study == "ablation":
-        declare = partial(declare, only=args.only)
+    declare = declaration(args.study, getattr(args, "only", ()))
     keep, only_say = not args.drop_models, args.dry_run
     carry_out(root, params, declare, size, keep=keep, only_say=only_say)
 

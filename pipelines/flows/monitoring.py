@@ -79,7 +79,7 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     except HgmnetError as error:
         return state_of(error)
     days = (time.time() * 1000 - made) / _DAY_MS
-    asked = (drift_due(plan, report), age_due(plan, days)) if plan else ()
+    asked = (*drift_due(plan, report), age_due(plan, days)) if plan else ()
     due = tuple(clause for clause in asked if clause.status == "due")
     lines = [f"{name} version {number}", "", *tell(report), *(c.reason for c in due)]
     get_run_logger().info("%s", "\n".join(lines))

@@ -9,9 +9,10 @@ import torch
 from hgmnet.calibration import Calibrated, Val
 from hgmnet.calibration import calibrate as choose
 from hgmnet.config import Calibrate, Data, Prepare
+from hgmnet.data import sidecar
 from hgmnet.data.resample import Grey, placed
 from hgmnet.data.store import Entry, Store, open_store
-from hgmnet.drift import Column, Profile, summarise
+from hgmnet.drift import Column, Profile, kinds, summarise
 from hgmnet.inference import Raw, find, infer
 from hgmnet.mask_curve import Curve
 from hgmnet.metrics import class_indices
@@ -59,7 +60,9 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calib
     said = (say(finding, spec.model) for finding in findings)
     facts = measure_images(workspace.raw / entry.image for entry in train)
     columns = _columns((one.model_dump() for one in facts), train) | _columns(said, val)
-    write_json(folder / PROFILE, Profile(data=workspace.data, columns=columns))
+    told = sidecar.words(workspace.raw)
+    values = kinds(told[entry.image] for entry in train if entry.image in told)
+    write_json(folder / PROFILE, Profile(data=workspace.data, columns=columns, values=values))
     return chosen
 
 

@@ -18,23 +18,21 @@ from hgmnet.data.resample import Grey
 from hgmnet.data.split import test_sha
 from hgmnet.data.store import Entry, open_store
 from hgmnet.data.truth import read_truth
-from hgmnet.drift import DriftReport, Profile, compare
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Finding, Predictor
 from hgmnet.metrics import BY_SUBGROUP
-from hgmnet.models.spec import PROFILE, Spec
+from hgmnet.models.spec import Spec
 from pipelines.artifacts import (
     Evaluation,
     OpeningNumber,
     Subgroups,
     Workspace,
-    read_json,
     write_json,
     write_table,
 )
 from pipelines.certainty import certainty, consistency
-from pipelines.drift import by_column, say
+from pipelines.drift import drift_of, say
 from pipelines.openings import opening_number, read_openings, record_opening
 from pipelines.subgroups import find_subgroups
 
@@ -63,8 +61,10 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     shares = attribution.shares(predictor.network, predictor.spec, store, judged)
     rows = [{**look.row, **_cells(shares[str(look.row["image"])])} for look in found]
     write_table(workspace.per_image, [*columns(data.classes), *attribution.COLUMNS], rows)
-    leading = [look.facts for look in found if look.row["split"] == splits[-1]]
-    write_json(workspace.evaluation_drift, _drift(workspace, predictor, leading, splits[-1]))
+    leading = {str(k.row["image"]): k.facts for k in found if k.row["split"] == splits[-1]}
+    source = f"{splits[-1]} split of {data.name}"
+    drift = drift_of(workspace.model, predictor.identity, leading, workspace.raw, source)
+    write_json(workspace.evaluation_drift, drift)
 
     table = pd.DataFrame(rows)
     model, draws, seed = predictor.spec.model, evaluate.draws, evaluate.seed
@@ -156,22 +156,6 @@ def _opening(
     if opened:
         number = opening_number(read_openings(workspace.openings), sha, predictor.identity)
     return OpeningNumber(test_sha=sha, number=number)
-
-
-def _drift(
-    workspace: Workspace, predictor: Predictor, facts: list[dict[str, float]], split: str
-) -> DriftReport:
-    profile = read_json(workspace.model / PROFILE, Profile)
-    shifts = compare(profile, by_column(facts))
-    return DriftReport(
-        data=profile.data,
-        model=predictor.identity,
-        source=f"{split} split of {workspace.data}",
-        images=len(facts),
-        unreadable=(),
-        columns=shifts,
-        drifted=tuple(shift.column for shift in shifts if shift.drifted),
-    )
 
 
 def _cells(share: attribution.Share | None) -> dict[str, str | int | float]:

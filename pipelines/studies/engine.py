@@ -1,9 +1,12 @@
 """Carries a study out: says what it costs, computes what is not there yet, and writes it up."""
 
 import hashlib
+import importlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -29,6 +32,12 @@ from pipelines.studies.summary import ALL, fold_lines
 
 Declare = Callable[[Store, Params, Size], Study]
 _ROOM = 1.1  # of the disk that models will take
+
+
+def declaration(name: str, only: Sequence[str] = ()) -> Declare:
+    """The `design` of a study made of cells; `only`: of the ablation, these variants alone."""
+    declare = importlib.import_module(f"pipelines.studies.{name}").design
+    return cast("Declare", partial(declare, only=only) if name == "ablation" else declare)
 
 
 def carry_out(

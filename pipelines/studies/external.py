@@ -13,12 +13,11 @@ import torch
 
 from hgmnet.config import Data, Params
 from hgmnet.data.store import Entry, Store
-from hgmnet.drift import DriftReport, Profile, compare
+from hgmnet.drift import DriftReport
 from hgmnet.inference import Predictor
-from hgmnet.models.spec import PROFILE
 from hgmnet.subgroups import parts
-from pipelines.artifacts import Workspace, read_json, write_json
-from pipelines.drift import by_column
+from pipelines.artifacts import Workspace, write_json
+from pipelines.drift import drift_of
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report import wording
 from pipelines.stages.calibrate import operating_point, predict_val
@@ -83,7 +82,7 @@ def run(root: Path, params: Params, asked: Asked) -> None:
     print(f"study external: {asked.name} on {asked.data}. {said(found, asked.data)}", flush=True)
     began = time.monotonic()
     seen = _looks(space, asked.predictor, found.entries)
-    case = _Case(space, settings, asked, found, _drift(asked, seen))
+    case = _Case(space, settings, asked, found, _drift(space, asked, seen))
     case.write({SERVED: seen}, ["judged"] * len(seen), time.monotonic() - began)
     if asked.recalibrate is not None:
         began = time.monotonic()
@@ -187,18 +186,10 @@ def _few(found: Foreign, *, smoke: bool) -> Foreign:
     return Foreign(tuple(few), found.mapping, found.missing, found.seen)
 
 
-def _drift(asked: Asked, seen: Sequence[Look]) -> DriftReport:
-    profile = read_json(asked.folder / PROFILE, Profile)
-    shifts = compare(profile, by_column([look.facts for look in seen]))
-    return DriftReport(
-        data=profile.data,
-        model=asked.predictor.identity,
-        source=f"set {asked.data}",
-        images=len(seen),
-        unreadable=(),
-        columns=shifts,
-        drifted=tuple(shift.column for shift in shifts if shift.drifted),
-    )
+def _drift(space: Workspace, asked: Asked, seen: Sequence[Look]) -> DriftReport:
+    facts = {str(look.row["image"]): look.facts for look in seen}
+    identity = asked.predictor.identity
+    return drift_of(asked.folder, identity, facts, space.raw, f"set {asked.data}")
 
 
 def _setting(asked: Asked, rows: pd.DataFrame, part: int) -> str:

@@ -11,16 +11,13 @@ from ruamel.yaml import YAML
 
 from pipelines.__main__ import STAGES
 from pipelines.artifacts import Workspace
-from tests.imports import PACKAGES, REPOSITORY, modules, reached
+from tests.imports import REPOSITORY
+from tests.stage_code import DATA, FILES, is_code, made_of
 
-DATA = "phantom"
-FILES = ("data/phantom/dvc.yaml", "dvc.yaml")
 STANDING = {f"data/{DATA}/curation.csv", "pccp.yaml"}
 """What no stage writes: a person does."""
 PARTS = ("model", "evaluation")
 """Folders whose files go by their own names."""
-TEXTS = (".j2", ".css", ".js")
-"""What a module may read from its own folder."""
 
 
 def _stages() -> dict[str, dict[str, Any]]:
@@ -35,25 +32,6 @@ def _paths(entry: dict[str, Any], *kinds: str) -> list[str]:
     """The paths of a stage's lists, with or without settings behind them."""
     items = itertools.chain.from_iterable(entry.get(kind, []) for kind in kinds)
     return [item if isinstance(item, str) else next(iter(item)) for item in items]
-
-
-def _is_code(path: str) -> bool:
-    return Path(path).parts[0] in PACKAGES
-
-
-def _made_of(stage: str) -> list[str]:
-    """The project's files that a stage is made of: modules, and the texts beside their readers."""
-    files = {modules()[name] for name in reached(f"pipelines.stages.{stage}")}
-    code = {file for file in files if file.name != "__init__.py"}
-    texts = {text for file in code for text in _texts_of(file)}
-    return sorted(file.relative_to(REPOSITORY).as_posix() for file in code | texts)
-
-
-def _texts_of(module: Path) -> list[Path]:
-    """All texts of the module's folder if it names one: templates include one another."""
-    texts = [file for file in module.parent.iterdir() if file.suffix in TEXTS]
-    source = module.read_text()
-    return texts if any(f'"{text.name}"' in source for text in texts) else []
 
 
 def _known_paths() -> tuple[set[str], set[str]]:
@@ -90,10 +68,8 @@ def test_params_are_the_sections_that_the_stage_takes(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_deps_are_the_files_that_the_stage_is_made_of(stage: str) -> None:
-    code = [path for path in _paths(_stages()[stage], "deps") if _is_code(path)]
-    expected = _made_of(stage)
-    lines = "\n".join(f"      - {path}" for path in expected)
-    assert code == expected, f"the code deps of `{stage}` in dvc.yaml must be:\n{lines}"
+    code = [path for path in _paths(_stages()[stage], "deps") if is_code(path)]
+    assert code == made_of(stage), "`make deps` writes them into dvc.yaml"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -103,7 +79,7 @@ def test_data_paths_are_those_of_the_workspace(stage: str) -> None:
     strange = {
         path
         for path in paths
-        if not _is_code(path) and path not in known and str(Path(path).parent) not in folders
+        if not is_code(path) and path not in known and str(Path(path).parent) not in folders
     }
     assert strange == set()
 
@@ -111,7 +87,7 @@ def test_data_paths_are_those_of_the_workspace(stage: str) -> None:
 def test_a_stage_reads_what_an_earlier_one_writes() -> None:
     written = set(STANDING)
     for stage, entry in _stages().items():
-        read = {path for path in _paths(entry, "deps") if not _is_code(path)}
+        read = {path for path in _paths(entry, "deps") if not is_code(path)}
         assert read <= written, f"{stage} reads what is not there yet"
         written |= set(_paths(entry, "outs", "metrics", "plots"))
 

@@ -23,7 +23,8 @@ def workspace(tmp_path_factory):
     shutil.copy(QUICKSTART.parents[1] / "dvc.yaml", space.root)
     ascending = [float(value) for value in range(60, 120)]
     column = summarise(ascending, [str(value) for value in ascending])
-    profile = Profile(data="phantom", columns={"brightness": column, "confidence": column})
+    columns = {"brightness": column, "confidence": column}
+    profile = Profile(data="phantom", columns=columns, values={"Device": ("A", "B")})
     write_json(space.model / PROFILE, profile)
     return space
 
@@ -59,6 +60,19 @@ def test_drift_is_told_by_column_and_is_no_error(workspace, said, tmp_path):
     report = read_json(workspace.drift, DriftReport)
     assert report.drifted == ("brightness", "confidence")
     assert report.model == Predictor.load(workspace.model).identity
+
+
+def test_a_device_that_the_models_images_are_not_of_is_told(workspace, said, tmp_path):
+    folder = images(tmp_path / "new", 3, 90)
+    (folder / "images.csv").write_text("image,patient,pixel_mm,Device\n00.png,,,A\n01.png,,,C\n")
+    status, lines = said(folder)
+    assert (status, lines[-2]) == (0, "Device that phantom did not have: C")
+    assert read_json(workspace.drift, DriftReport).new_values == {"Device": ("C",)}
+    (folder / "02.png").unlink()
+    (folder / "images.csv").write_text("image,patient,pixel_mm,Device\n02.png,,,A\n")
+    status, (line,) = said(folder)
+    assert status == 4
+    assert "'02.png' is no image below new/" in line
 
 
 def test_ten_unreadable_images_are_named_and_the_rest_counted(workspace, said, tmp_path):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -151,22 +152,27 @@ def test_two_runs_give_the_same_files_to_the_last_digit(finished, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.soak
-def test_the_flow_on_two_dask_workers_gives_the_same_table(tmp_path):
+def test_the_flow_on_two_dask_workers_gives_the_same_tables(tmp_path):
     """As one process with one thread, which is what a worker has."""
     one, two = (make(tmp_path / name) for name in ("one", "two"))
-    single = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "pipelines"]
-    subprocess.run([*words, *COMMAND], cwd=one.root, env=single, check=True, capture_output=True)
-    flow = [*words, "flow", "crossval", "--smoke", "--folds", "2", "--workers", "2"]
-    said = subprocess.run(
-        flow, cwd=two.root, env=single, check=True, text=True, capture_output=True
+    run = partial(
+        subprocess.run,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=True,
+        text=True,
+        capture_output=True,
     )
-    assert "2 cells" in said.stdout + said.stderr
-    for name in SAME:
-        pair = (folder(space, "crossval-smoke") / name for space in (one, two))
-        assert len({path.read_bytes() for path in pair}) == 1, name
-    cells = pd.read_csv(folder(two, "crossval-smoke") / "cells.csv")
-    assert list(cells["trained"]) == [True, True]
+    for kind, models in (("crossval", 2), ("ablation", 6)):
+        words = [sys.executable, "-m", "pipelines"]
+        run([*words, "study", kind, "--smoke"], cwd=one.root)
+        flow = [*words, "flow", "study", kind, "--smoke", "--folds", "2", "--workers", "2"]
+        said = run(flow, cwd=two.root)
+        assert f"{models} models" in said.stdout + said.stderr
+        for name in SAME:
+            pair = (folder(space, f"{kind}-smoke") / name for space in (one, two))
+            assert len({path.read_bytes() for path in pair}) == 1, name
+    cells = pd.read_csv(folder(two, "ablation-smoke") / "cells.csv")
+    assert cells["trained"].equals(cells["variant"] != "map-truth")
 
 
 def test_mlflow_has_a_parent_and_a_child_a_cell_once(finished):

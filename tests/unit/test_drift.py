@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from hgmnet.drift import FALSE_ALARMS, MATTERS, Column, Profile, compare, distance, summarise
+from hgmnet.drift import (
+    FALSE_ALARMS,
+    MATTERS,
+    Column,
+    Profile,
+    compare,
+    distance,
+    kinds,
+    summarise,
+    unknown,
+)
 
 
 def singles(count):
@@ -110,6 +120,21 @@ def alarms(shift):
         shifts = compare(Profile(data="tiny", columns=columns), new)
         raised += any(one.drifted for one in shifts)
     return raised
+
+
+def test_words_are_kept_of_columns_that_tell_kinds_and_not_single_images():
+    told = [{"Device": f"D{i % 3}", "remark": f"image {i}", "side": ""} for i in range(51)]
+    assert kinds(told) == {"Device": ("D0", "D1", "D2")}
+    assert kinds(told[:50]).keys() == {"Device", "remark"}
+    assert kinds([]) == {}
+
+
+def test_a_word_is_new_where_both_have_the_column_and_the_profile_not_the_word():
+    profile = Profile(data="tiny", columns={}, values={"Device": ("A", "B"), "side": ("L", "R")})
+    new = [{"Device": "C", "hand": "x"}, {"Device": "B"}, {"Device": ""}]
+    assert unknown(profile, new) == {"Device": ("C",)}
+    assert unknown(profile, [{"Device": "A", "side": "R"}]) == {"Device": (), "side": ()}
+    assert unknown(profile, [{"Device": ""}]) == {}  # nothing was told
 
 
 def test_halves_of_one_distribution_raise_no_alarm_and_others_do():

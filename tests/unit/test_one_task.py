@@ -7,6 +7,7 @@ import pytest
 from small_repository import make_repository, put_model
 
 from hgmnet.config import load_params
+from hgmnet.data import sidecar
 from hgmnet.drift import DriftReport, Profile
 from hgmnet.metrics import known
 from hgmnet.models.spec import PROFILE, load_operating
@@ -20,6 +21,7 @@ from pipelines.artifacts import (
     read_table,
 )
 from pipelines.stages import calibrate, evaluate, gate, report
+from tests.change_plans import write_plans
 
 ALONE = {"coarse": False, "gate": "none"}
 CHECKS = [
@@ -122,6 +124,26 @@ def test_only_what_is_learnt_is_measured_judged_and_shown(tmp_path, model, masks
         assert not re.search(r"\bNone\b(?!\.<)|\bnan\b", text)
     if not (masks and classes):
         assert "is missing: the model does not tell it" in html
+
+
+def test_a_device_that_no_train_image_is_of_asks_for_a_new_validation(tmp_path):
+    space = make_repository(tmp_path, model=ALONE)
+    params = put_model(space)
+    devices = {"train": "A", "val": "A", "test": "B"}
+    entries = [
+        sidecar.Entry(image=row["image"], patient="", pixel_mm=0.0, further={"Device": device})
+        for row in read_table(space.prepared / "index.csv")
+        if (device := devices.get(row["split"]))
+    ]
+    sidecar.write(space.raw, entries)
+    write_plans(tmp_path, revalidate={"new_values_in": ["Device"]})
+    calibrate.run(tmp_path, params.data, params.calibrate)
+    evaluate.run(tmp_path, params.data, params.evaluate)
+    gate.run(tmp_path, params.data, params.gate, params.registry)
+    assert read_json(space.model / PROFILE, Profile).values == {"Device": ("A",)}
+    (due,) = (c for c in read_json(space.gate, GateResult).due if "new_values_in" in c.clause)
+    reason = "the test split of phantom has Device B; the training images do not"
+    assert due.reason == reason
 
 
 def test_a_report_without_pictures_reads_none(tmp_path):

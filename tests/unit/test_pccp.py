@@ -156,6 +156,21 @@ def test_drift_in_too_many_columns_asks_for_a_new_validation(tmp_path, beyond, d
         assert next(iter(found.values())).endswith("in 2 of 4 facts, 50% > 25%")
 
 
+@pytest.mark.parametrize(
+    ("new", "status", "said"),
+    [
+        ({"Device": ("D2", "D3")}, "due", "has Device D2, D3; the training images do not"),
+        ({"Device": ()}, "held", "has no Device that the training images do not have"),
+        ({}, "not judged", "tells no Device"),
+    ],
+)
+def test_a_new_device_asks_for_a_new_validation(tmp_path, new, status, said):
+    made = candidate(drift=drift("phantom", "a").model_copy(update={"new_values": new}))
+    plan = {"revalidate": {"new_values_in": ["Device"]}}
+    assert outside(tmp_path, made, status, **plan)["revalidate.new_values_in"].endswith(said)
+    assert outside(tmp_path, made, **plan) == {}
+
+
 @pytest.mark.parametrize(("openings", "status"), [(20, "held"), (21, "due")])
 def test_too_many_openings_ask_for_a_new_validation(openings, status):
     plan = load_plans(PLANS).plans[NAME]

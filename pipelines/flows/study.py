@@ -1,0 +1,126 @@
+"""The flow `study`: what `hgmnet study` does, its trainings one by one or side by side."""
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from hgmnet.config import Params, load_params
+from hgmnet.errors import HgmnetError
+from pipelines.flows import notify, showing
+from pipelines.flows.outcome import AnyState, renewed, state_of
+from pipelines.flows.spreading import spread
+from pipelines.studies.design import Size
+
+if TYPE_CHECKING:
+    from pipelines.studies import fitting
+    from pipelines.studies.cell import Bench
+    from pipelines.studies.design import Study
+
+Kind = Literal["crossval", "leakage", "ablation", "curve"]
+
+
+@flow(**notify.HOOKS)
+def study(
+    root: Path,
+    kind: Kind = "crossval",
+    *,
+    folds: int = 5,
+    seeds: int = 1,
+    only: Sequence[str] = (),
+    smoke: bool = False,
+    workers: int = 1,
+    dask: str | None = None,
+) -> AnyState:
+    """Cross-validation, leakage, ablation or learning curve, on train and val.
+
+    Args:
+        root: the repository root.
+        kind: which study.
+        folds: into which the images are dealt, by groups.
+        seeds: trainings a fold.
+        only: of the ablation: these variants, beside the full model.
+        smoke: a few images and one epoch, to see that it runs.
+        workers: processes of this machine.
+        dask: the address of a Dask scheduler, whose workers see the same folders; instead of them.
+
+    Returns:
+        Completed; else Failed, with its reason.
+    """
+    try:
+        size = Size(folds=folds, seeds=seeds, everything=False, smoke=smoke)
+        asked = Asked(root, load_params(root / "params.yaml"), kind, size, tuple(only))
+        calls = [(asked, numbers, name) for numbers, name in asked.trainings()]
+        for state in spread(fit, calls, workers, dask):
+            if not state.is_completed():
+                return renewed(state)
+        told = asked.write_up()
+    except HgmnetError as error:
+        return state_of(error)
+    get_run_logger().info("%s", told)
+    showing.page(f"{kind}-{asked.params.data.name}", told)
+    return Completed(message=f"{len(calls)} models: reports/studies/")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A study as it was asked for, from which each process makes bench and cells for itself."""
+
+    root: Path
+    params: Params
+    kind: Kind
+    size: Size
+    only: tuple[str, ...]
+
+    def declared(self) -> tuple["Bench", "Study"]:
+        """The bench and the study."""
+        from pipelines.artifacts import Workspace
+        from pipelines.studies.cell import Bench
+        from pipelines.studies.engine import declaration
+        from pipelines.studies.ready import prepared
+
+        workspace = Workspace(self.root, self.params.data.name)
+        store = prepared(workspace, self.params)
+        declare = declaration(self.kind, self.only)
+        return Bench(workspace, store), declare(store, self.params, self.size)
+
+    def trainings(self) -> list[tuple[list[int], str]]:
+        """The numbers of the cells that ask one model, and the name of the first of them."""
+        bench, study = self.declared()
+        together: dict[Path, list[int]] = {}
+        for number, cell in enumerate(study.cells):
+            together.setdefault(bench.model_folder(cell), []).append(number)
+        return [(numbers, study.cells[numbers[0]].name) for numbers in together.values()]
+
+    def write_up(self) -> str:
+        """Tables and page, by the study's command, which finds every cell finished."""
+        from pipelines.studies.engine import carry_out, declaration
+
+        said, declare = io.StringIO(), declaration(self.kind, self.only)
+        with redirect_stdout(said):
+            carry_out(self.root, self.params, declare, self.size, keep=True, only_say=False)
+        return said.getvalue().strip()
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE)
+def fit(asked: Asked, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
+    """Train one model and judge each cell that asks it, unless they are there."""
+    from pipelines.studies import fitting
+
+    bench, study = asked.declared()
+    for number in numbers:
+        cell = study.cells[number]
+        fitting.compute(bench, cell, _teller(cell.params.train.epochs), keep=True)
+
+
+def _teller(epochs: int) -> "fitting.OnEpoch":
+    from pipelines.stages.train import epoch_line
+
+    log = get_run_logger().info
+    return lambda figures: log("%s", epoch_line(figures, epochs))
