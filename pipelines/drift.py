@@ -15,7 +15,7 @@ from hgmnet.drift import DriftReport, Profile, compare, unknown
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference import Finding, Predictor
 from hgmnet.models.spec import PROFILE
-from pipelines.artifacts import read_json
+from pipelines.files import read_json
 
 _BATCH = 16
 

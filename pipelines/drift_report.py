@@ -8,9 +8,10 @@ import torch
 from hgmnet.drift import DriftReport, Profile, Shift, compare, unknown
 from hgmnet.inference import Predictor
 from hgmnet.models.spec import PROFILE
-from pipelines.artifacts import Workspace, read_json, write_json
 from pipelines.drift import measure_folder
 from pipelines.expectations_drift import check_drift
+from pipelines.files import read_json, write_json
+from pipelines.workspace import Workspace
 
 _NAMED = 10  # unreadable files; the report names all
 

@@ -20,7 +20,7 @@ from hgmnet.exported import Exported
 from hgmnet.inference import Predictor
 from hgmnet.models.spec import Spec
 from hgmnet.parity import Loss, Parity, loss, parity
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 
 T = TypeVar("T")
 _CHECKED = 50

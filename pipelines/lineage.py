@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from hgmnet.config import Frozen
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 
 UNKNOWN = "unknown"
 

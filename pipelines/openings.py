@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from hgmnet.config import Frozen
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 
 
 class Opening(Frozen):

@@ -17,7 +17,7 @@ from hgmnet.data.resample import Mask
 from hgmnet.data.sources import dicom
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference import Finder, Finding
-from pipelines.artifacts import write_table, write_text
+from pipelines.files import write_table, write_text
 
 BOX = ("left", "top", "right", "bottom")
 _DICOM = (".dcm", ".dicom")

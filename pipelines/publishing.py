@@ -16,9 +16,9 @@ from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.models.spec import identity
 from pipelines import dvc_stage
 from pipelines.addresses import shown
-from pipelines.artifacts import Workspace
 from pipelines.registry.store import http_limits, open_store_patiently
 from pipelines.registry.versions import number_of
+from pipelines.workspace import Workspace
 
 _NOBODY = {
     f"GIT_{who}_{what}": said

@@ -9,7 +9,9 @@ from hgmnet.data.record import Record
 from hgmnet.errors import InvalidDataError
 from hgmnet.figure import Figure
 from hgmnet.subgroups import Part, facts, parts
-from pipelines.artifacts import Subgroup, Workspace, read_rows
+from pipelines.artifacts import Subgroup
+from pipelines.files import read_rows
+from pipelines.workspace import Workspace
 
 
 def find_subgroups(

@@ -9,8 +9,9 @@ from PIL import Image
 from hgmnet.config import load_params
 from hgmnet.data import manifest
 from hgmnet.data.record import Record
-from pipelines.artifacts import Workspace, write_rows, write_table
+from pipelines.files import write_rows, write_table
 from pipelines.stages import register
+from pipelines.workspace import Workspace
 from tests.tiny_repository import judge, make_model, make_repository
 
 TEST = 40

@@ -15,7 +15,8 @@ from hgmnet.data.store import Entry, write_store
 from hgmnet.models.folder import save_model
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Seen, Spec
-from pipelines.artifacts import Workspace, write_json, write_rows
+from pipelines.files import write_json, write_rows
+from pipelines.workspace import Workspace
 from tests.change_plans import write_plans
 from tests.made_up import evidence
 from tests.records import record

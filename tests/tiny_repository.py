@@ -24,13 +24,10 @@ from pipelines.artifacts import (
     OpeningNumber,
     Subgroup,
     Subgroups,
-    Workspace,
-    read_json,
-    write_json,
-    write_table,
-    write_text,
 )
+from pipelines.files import read_json, write_json, write_table, write_text
 from pipelines.lineage import hash_file
+from pipelines.workspace import Workspace
 from tests.change_plans import NAME, write_plans
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"

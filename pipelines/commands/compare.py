@@ -19,10 +19,11 @@ def run(root: Path, args: argparse.Namespace) -> None:
         InvalidDataError: a side's rows are damaged.
     """
     from hgmnet.config import load_params
-    from pipelines.artifacts import Workspace, write_text
     from pipelines.comparison.contest import contest
     from pipelines.comparison.page import render, short
     from pipelines.comparison.sides import pair
+    from pipelines.files import write_text
+    from pipelines.workspace import Workspace
 
     params = load_params(root / "params.yaml")
     (first, ours), (second, theirs) = (_side(root, params, word) for word in args.compare)

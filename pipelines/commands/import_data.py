@@ -38,7 +38,8 @@ def run(root: Path, args: argparse.Namespace) -> None:
     """
     from hgmnet.data import curation
     from hgmnet.data.sources import download, layout
-    from pipelines.artifacts import Workspace, write_text
+    from pipelines.files import write_text
+    from pipelines.workspace import Workspace
 
     space = Workspace(root, _checked(root, args.name))
     _refuse_existing(space.raw, replace=args.replace)

@@ -29,7 +29,8 @@ def run(root: Path, args: argparse.Namespace) -> None:
     from hgmnet.errors import ConfigError, InvalidDataError
     from hgmnet.planning import plan
     from hgmnet.stepcost import step_cost
-    from pipelines.artifacts import Workspace, read_rows
+    from pipelines.files import read_rows
+    from pipelines.workspace import Workspace
 
     if args.minutes <= 0:
         msg = f"--minutes {args.minutes:g}: expected more than 0"

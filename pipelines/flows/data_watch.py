@@ -15,11 +15,12 @@ from prefect.states import Completed
 from hgmnet.config import load_params
 from hgmnet.data.record import Record
 from hgmnet.errors import HgmnetError
-from pipelines.artifacts import Workspace, read_rows, write_text
+from pipelines.files import read_rows, write_text
 from pipelines.flows import notify, showing
 from pipelines.flows.outcome import AnyState, renewed, state_of
 from pipelines.flows.training import stage, training
 from pipelines.overrides import alone
+from pipelines.workspace import Workspace
 
 
 @flow(**notify.HOOKS)

@@ -80,10 +80,10 @@ class Asked:
 
     def declared(self) -> tuple["Bench", "Study"]:
         """The bench and the study."""
-        from pipelines.artifacts import Workspace
         from pipelines.studies.cell import Bench
         from pipelines.studies.engine import declaration
         from pipelines.studies.ready import prepared
+        from pipelines.workspace import Workspace
 
         workspace = Workspace(self.root, self.params.data.name)
         store = prepared(workspace, self.params)

@@ -139,13 +139,13 @@ def register(root: Path) -> AnyState | None:
 
     A server that does not answer is asked again later; nothing is trained for that.
     """
-    from pipelines.registry.store import StoreDownError, telling_of_faults
+    from pipelines.registry.store import StoreDownError
     from pipelines.stages.register import run
 
     told = io.StringIO()
     try:
         params = load_params(root / "params.yaml")
-        with redirect_stdout(told), telling_of_faults(root):
+        with redirect_stdout(told):
             run(root, params.data, params.registry)
     except StoreDownError:
         raise

@@ -13,11 +13,12 @@ from hgmnet.data.split import Row, live, test_sha
 from hgmnet.data.store import Entry
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.promotion import Comparison, compare
-from pipelines.artifacts import Workspace, read_rows
+from pipelines.files import read_rows
 from pipelines.openings import record_opening
 from pipelines.registry.fetch import version_spec
 from pipelines.registry.sides import asked_rows, read_version, recorded_rows
 from pipelines.registry.store import Store
+from pipelines.workspace import Workspace
 
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 

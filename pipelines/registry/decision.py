@@ -10,17 +10,12 @@ from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.figure import Figure
 from hgmnet.models.spec import Spec, identity, load_spec
 from hgmnet.pccp import ChangePlans, load_plans
-from pipelines.artifacts import (
-    ClauseResult,
-    Evaluation,
-    GateResult,
-    Subgroups,
-    Workspace,
-    read_json,
-)
+from pipelines.artifacts import ClauseResult, Evaluation, GateResult, Subgroups
 from pipelines.clauses import openings_due
+from pipelines.files import read_json
 from pipelines.lineage import Lineage, hash_file, read_lineage
 from pipelines.openings import Opening, opening_number
+from pipelines.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from hgmnet.config import load_params
 from hgmnet.errors import ConfigError
 from hgmnet.models.spec import identity
-from pipelines.artifacts import Workspace
 from pipelines.lineage import hash_file
 from pipelines.registry.bouts import Bout, Comparer
 from pipelines.registry.champion import Resolve, Standing, decide, insist, standing
@@ -14,6 +13,7 @@ from pipelines.registry.history import Link
 from pipelines.registry.ruling import Request, resolve
 from pipelines.registry.sides import read_version
 from pipelines.registry.store import open_store_patiently
+from pipelines.workspace import Workspace
 
 
 @dataclass(frozen=True)

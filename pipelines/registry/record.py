@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mlflow.entities import Metric, Param, Run
 
-from pipelines.artifacts import Workspace
 from pipelines.openings import user
 from pipelines.registry.decision import Decision
 from pipelines.registry.store import Store
+from pipelines.workspace import Workspace
 
 _RECORDED = "hgmnet.recorded"
 _PARAMS_A_BATCH = 100

@@ -15,6 +15,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
+from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hgmnet.errors import ConfigError
@@ -106,7 +107,7 @@ def telling_of_faults(root: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (TimeoutError, MlflowException, SQLAlchemyError) as error:
+    except (TimeoutError, MlflowException, RequestException, SQLAlchemyError) as error:
         raise _down(root, str(error).strip().split("\n")[0]) from error
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from pipelines.artifacts import write_json
+from pipelines.files import write_json
 from pipelines.registry.store import Store, http_limits, open_store, within
 
 T = TypeVar("T")

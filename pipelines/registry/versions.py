@@ -12,10 +12,11 @@ from mlflow.exceptions import MlflowException
 
 import hgmnet
 from hgmnet.errors import ConfigError
-from pipelines.artifacts import Workspace, read_table
+from pipelines.files import read_table
 from pipelines.registry.decision import Decision
 from pipelines.registry.store import Store, fluent_calls_to
 from pipelines.report import wording
+from pipelines.workspace import Workspace
 
 CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
 """The version that passed its gates and waits, the one that serves, and the last one that a person

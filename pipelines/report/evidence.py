@@ -15,11 +15,10 @@ from pipelines.artifacts import (
     OpeningNumber,
     Subgroups,
     ValidationReport,
-    Workspace,
-    read_json,
-    read_table,
 )
+from pipelines.files import read_json, read_table
 from pipelines.report.provenance import Provenance, read_if_there, read_provenance
+from pipelines.workspace import Workspace
 
 _COUNTS = ("tp", "fp", "fn", "coarse_tp", "coarse_fp", "coarse_fn")
 

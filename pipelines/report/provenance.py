@@ -10,7 +10,9 @@ from pydantic import BaseModel
 
 from hgmnet.data.duplicates import Pair
 from hgmnet.data.split import Lock, Row
-from pipelines.artifacts import TrainRun, Workspace, read_json, read_rows
+from pipelines.artifacts import TrainRun
+from pipelines.files import read_json, read_rows
+from pipelines.workspace import Workspace
 
 UNKNOWN = "unknown"
 """The commit, where git could not say."""

@@ -18,8 +18,10 @@ from hgmnet.mask_curve import Curve
 from hgmnet.metrics import class_indices
 from hgmnet.models.folder import load_model, save_operating
 from hgmnet.models.spec import PROFILE, Spec
-from pipelines.artifacts import MaskCurve, MaskPoint, Workspace, write_json
+from pipelines.artifacts import MaskCurve, MaskPoint
 from pipelines.drift import by_column, measure_images, say
+from pipelines.files import write_json
+from pipelines.workspace import Workspace
 
 _BATCH = 32
 

@@ -23,18 +23,13 @@ from hgmnet.evaluation import columns, figures, image_row
 from hgmnet.inference import Finding, Predictor
 from hgmnet.metrics import BY_SUBGROUP
 from hgmnet.models.spec import Spec
-from pipelines.artifacts import (
-    Evaluation,
-    OpeningNumber,
-    Subgroups,
-    Workspace,
-    write_json,
-    write_table,
-)
+from pipelines.artifacts import Evaluation, OpeningNumber, Subgroups
 from pipelines.certainty import certainty, consistency
 from pipelines.drift import drift_of, say
+from pipelines.files import write_json, write_table
 from pipelines.openings import opening_number, read_openings, record_opening
 from pipelines.subgroups import find_subgroups
+from pipelines.workspace import Workspace
 
 _BATCH = 16
 

@@ -9,17 +9,12 @@ from hgmnet.config import Data, Gate, Registry
 from hgmnet.drift import DriftReport
 from hgmnet.models.spec import load_operating, load_spec
 from hgmnet.pccp import load_plans
-from pipelines.artifacts import (
-    Evaluation,
-    GateResult,
-    Subgroups,
-    Workspace,
-    read_json,
-    write_json,
-)
+from pipelines.artifacts import Evaluation, GateResult, Subgroups
 from pipelines.clauses import Candidate, Design, hold
+from pipelines.files import read_json, write_json
 from pipelines.judging import Figures, judge_check, refuse_unknown, verdict
 from pipelines.lineage import hash_file
+from pipelines.workspace import Workspace
 
 
 def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:

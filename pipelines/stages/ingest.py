@@ -9,9 +9,9 @@ from hgmnet.data import curation, duplicates, images, likeness, manifest
 from hgmnet.data.duplicates import Pair
 from hgmnet.data.record import Grouped, Record
 from hgmnet.errors import InvalidDataError
-from pipelines import artifacts
-from pipelines.artifacts import Workspace
+from pipelines import files
 from pipelines.likeness_cache import LikenessCache
+from pipelines.workspace import Workspace
 
 
 def run(root: Path, data: config.Data) -> None:
@@ -35,12 +35,12 @@ def run(root: Path, data: config.Data) -> None:
         r.model_copy(update={"group": groups[r.image], "excluded": excluded.get(r.image, "")})
         for r in records
     ]
-    artifacts.write_rows(space.manifest, Record, curated)
-    artifacts.write_rows(space.pairs, Pair, pairs)
+    files.write_rows(space.manifest, Record, curated)
+    files.write_rows(space.pairs, Pair, pairs)
     grouped = [
         Grouped.model_validate(r.model_dump(include={*Grouped.model_fields})) for r in curated
     ]
-    artifacts.write_rows(space.groups, Grouped, grouped)
+    files.write_rows(space.groups, Grouped, grouped)
     kinds = Counter(pair.kind for pair in seen)
     print(f"{kinds['copy']} pairs of copies, {kinds['scene']} of frames of one scene")
     print(f"{len(told)} pairs kept together by curation.csv or as one patient's")

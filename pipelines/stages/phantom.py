@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hgmnet import config
 from hgmnet.data.phantom import generate
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 
 
 def run(root: Path, phantom: config.Phantom) -> None:

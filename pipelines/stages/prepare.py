@@ -12,7 +12,8 @@ from hgmnet.data.resample import Grey, Mask, fit_image, fit_mask
 from hgmnet.data.split import Live, Row, live
 from hgmnet.data.store import Entry, write_store
 from hgmnet.models.geometry import check_size
-from pipelines.artifacts import Workspace, read_rows
+from pipelines.files import read_rows
+from pipelines.workspace import Workspace
 
 
 def run(root: Path, data: Data, prepare: Prepare) -> None:

@@ -13,12 +13,18 @@ from hgmnet.config import Data, Registry
 from hgmnet.errors import RejectedError
 from pipelines import summary
 from pipelines.addresses import shown
-from pipelines.artifacts import Workspace
 from pipelines.openings import read_openings
 from pipelines.registry import openings, versions
 from pipelines.registry.decision import Decision, read_decision
 from pipelines.registry.record import record
-from pipelines.registry.store import Store, http_limits, open_store, open_store_patiently
+from pipelines.registry.store import (
+    Store,
+    http_limits,
+    open_store,
+    open_store_patiently,
+    telling_of_faults,
+)
+from pipelines.workspace import Workspace
 
 
 def run(root: Path, data: Data, registry: Registry) -> None:
@@ -33,7 +39,7 @@ def run(root: Path, data: Data, registry: Registry) -> None:
     decision = read_decision(workspace, read_openings(workspace.openings))
     with FileLock(workspace.state / "register.lock"):
         store = open_store_patiently(root, data.name)
-        with http_limits(timeout_s=120, retries=3):
+        with http_limits(timeout_s=120, retries=3), telling_of_faults(root):
             appended = openings.forward(
                 open_store(root, openings.name_of(data.name), 120), decision.openings
             )

@@ -10,13 +10,14 @@ from hgmnet.data.busi import read_mask, scan
 from hgmnet.data.images import read_grey
 from hgmnet.data.resample import Grey, Mask
 from hgmnet.inference import Predictor
-from pipelines.artifacts import Workspace, write_text
+from pipelines.files import write_text
 from pipelines.report.evidence import read_evidence
 from pipelines.report.gallery import DrawnShelf, Picture, draw_shelves, list_shelves
 from pipelines.report.layers import layers
 from pipelines.report.model_card import render_model_card
 from pipelines.report.page import render_page
 from pipelines.report.shelves import Shelf, choose
+from pipelines.workspace import Workspace
 
 _BATCH = 16
 

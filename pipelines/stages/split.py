@@ -11,8 +11,9 @@ from hgmnet.data.duplicates import Pair
 from hgmnet.data.record import Record
 from hgmnet.data.split import SIDES, Live, Lock, Row
 from hgmnet.errors import InvalidDataError
-from pipelines import artifacts
-from pipelines.artifacts import ValidationReport, Workspace
+from pipelines import files
+from pipelines.artifacts import ValidationReport
+from pipelines.workspace import Workspace
 
 
 def run(root: Path, data: config.Data, split: config.Split) -> None:
@@ -26,7 +27,7 @@ def run(root: Path, data: config.Data, split: config.Split) -> None:
     space = Workspace(root, data.name)
     rows, lock = _read(space, split)
     records = _valid_records(space)
-    extended = dealing.extend(rows, records, artifacts.read_rows(space.pairs, Pair), split)
+    extended = dealing.extend(rows, records, files.read_rows(space.pairs, Pair), split)
     images = len(locked_split.live(extended, records))
     if lock:
         locked_split.hold_size(lock, images, split.max_lost)
@@ -45,7 +46,7 @@ def deal(root: Path, data: config.Data, split: config.Split, reason: str) -> Non
     """
     space = Workspace(root, data.name)
     records = _valid_records(space)
-    rows = dealing.extend([], records, artifacts.read_rows(space.pairs, Pair), split)
+    rows = dealing.extend([], records, files.read_rows(space.pairs, Pair), split)
     earlier = _read_lock(space) if space.split_json.is_file() else None
     images = len(locked_split.live(rows, records))
     lock = locked_split.new_lock(rows, split, earlier, reason, images)
@@ -62,7 +63,7 @@ def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | Non
             'together); bring it back from git, or deal anew: hgmnet deal --reason "..."'
         )
         raise InvalidDataError(msg)
-    rows = artifacts.read_rows(space.split_csv, Row)
+    rows = files.read_rows(space.split_csv, Row)
     lock = _read_lock(space)
     locked_split.verify(rows, lock, params)
     return rows, lock
@@ -70,7 +71,7 @@ def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | Non
 
 def _read_lock(space: Workspace) -> Lock:
     try:
-        return artifacts.read_json(space.split_json, Lock)
+        return files.read_json(space.split_json, Lock)
     except InvalidDataError:
         raise InvalidDataError(
             f"{space.split_json} is damaged; bring it and split.csv back from git, or remove both "
@@ -79,17 +80,17 @@ def _read_lock(space: Workspace) -> Lock:
 
 
 def _valid_records(space: Workspace) -> list[Record]:
-    if not artifacts.read_json(space.validation, ValidationReport).passed:
+    if not files.read_json(space.validation, ValidationReport).passed:
         msg = f"the images did not pass validation ({space.validation}); mend them: dvc repro"
         raise InvalidDataError(msg)
-    return artifacts.read_rows(space.manifest, Record)
+    return files.read_rows(space.manifest, Record)
 
 
 def _write(space: Workspace, rows: list[Row], lock: Lock, records: list[Record]) -> None:
     there = locked_split.live(rows, records)
     _check(there)
-    artifacts.write_rows(space.split_csv, Row, rows)
-    artifacts.write_json(space.split_json, lock)
+    files.write_rows(space.split_csv, Row, rows)
+    files.write_json(space.split_json, lock)
     sides = Counter(item.row.status for item in there)
     dealt = ", ".join(f"{side} {sides[side]}" for side in SIDES)
     sha = locked_split.test_sha(

@@ -18,10 +18,12 @@ from hgmnet.errors import ConfigError
 from hgmnet.learner import EpochFigures
 from hgmnet.models.folder import save_model
 from hgmnet.training import Trained, fit, quiet_lightning
-from pipelines.artifacts import TrainRun, Workspace, write_json, write_rows
+from pipelines.artifacts import TrainRun
+from pipelines.files import write_json, write_rows
 from pipelines.fingerprint import fingerprint
 from pipelines.lineage import read_lineage
 from pipelines.tracking import LiveCurves
+from pipelines.workspace import Workspace
 
 PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "lightning", "numpy", "pillow")
 """Whose versions the weights may depend on."""

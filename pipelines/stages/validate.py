@@ -10,19 +10,13 @@ from hgmnet.data.duplicates import Conflict, Pair, find_conflicts
 from hgmnet.data.images import Grey, read_grey
 from hgmnet.data.record import Record
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import (
-    FailedExpectation,
-    LabelConflict,
-    ValidationReport,
-    Workspace,
-    read_rows,
-    write_json,
-    write_text,
-)
+from pipelines.artifacts import FailedExpectation, LabelConflict, ValidationReport
 from pipelines.expectations import Outcome, check
 from pipelines.expectations_images import image_rules, image_table
 from pipelines.expectations_pixels import COLOUR
+from pipelines.files import read_rows, write_json, write_text
 from pipelines.likeness.page import render_likeness
+from pipelines.workspace import Workspace
 
 NAMED = 10
 """So many files are named in a message; the report names all."""

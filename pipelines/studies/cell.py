@@ -12,9 +12,9 @@ from hgmnet.config import Params
 from hgmnet.data.store import Store
 from hgmnet.interventions import Map
 from hgmnet.nested import Sides
-from pipelines.artifacts import Workspace
 from pipelines.lineage import hash_file
 from pipelines.stages.train import Recipe
+from pipelines.workspace import Workspace
 
 _OWN = ("pipelines/studies/fitting.py", "hgmnet/interventions.py", "hgmnet/nested.py")
 _JUDGES = ("calibrate", "evaluate")

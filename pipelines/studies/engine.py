@@ -16,7 +16,6 @@ from hgmnet.data.split import test_sha
 from hgmnet.data.store import Store
 from hgmnet.errors import ConfigError
 from hgmnet.learner import EpochFigures
-from pipelines.artifacts import Workspace
 from pipelines.openings import record_opening
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.stages.train import epoch_line
@@ -29,6 +28,7 @@ from pipelines.studies.progress import Progress
 from pipelines.studies.publish import publish
 from pipelines.studies.ready import prepared
 from pipelines.studies.summary import ALL, fold_lines
+from pipelines.workspace import Workspace
 
 Declare = Callable[[Store, Params, Size], Study]
 _ROOM = 1.1  # of the disk that models will take

@@ -16,8 +16,8 @@ from hgmnet.data.store import Entry, Store
 from hgmnet.drift import DriftReport
 from hgmnet.inference import Predictor
 from hgmnet.subgroups import parts
-from pipelines.artifacts import Workspace, write_json
 from pipelines.drift import drift_of
+from pipelines.files import write_json
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report import wording
 from pipelines.stages.calibrate import operating_point, predict_val
@@ -30,6 +30,7 @@ from pipelines.studies.pace import span
 from pipelines.studies.publish import publish
 from pipelines.studies.summary import ALL, Line
 from pipelines.subgroups import facts_of
+from pipelines.workspace import Workspace
 
 SERVED, AGAIN = "served", "recalibrated"
 TITLES = {SERVED: "as served", AGAIN: "operating point chosen anew"}

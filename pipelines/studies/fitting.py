@@ -25,7 +25,7 @@ from hgmnet.models.folder import load_model, save_model, save_operating
 from hgmnet.models.spec import OPERATING, WEIGHTS, Spec, load_operating
 from hgmnet.nested import JUDGED, sided
 from hgmnet.training import fit, quiet_lightning
-from pipelines.artifacts import read_json, write_json, write_table
+from pipelines.files import read_json, write_json, write_table
 from pipelines.stages.calibrate import operating_point, predict_val
 from pipelines.studies.cell import Bench, Cell
 

@@ -14,9 +14,9 @@ from hgmnet.data.truth import read_truth
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.folds import deal_folds
 from hgmnet.models.spec import Spec
-from pipelines.artifacts import Workspace
 from pipelines.registry.bouts import all_entries
 from pipelines.studies.pace import counted
+from pipelines.workspace import Workspace
 
 
 @dataclass(frozen=True)

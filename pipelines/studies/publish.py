@@ -7,7 +7,7 @@ import pandas as pd
 
 from hgmnet.config import File, Model
 from hgmnet.evaluation import columns
-from pipelines.artifacts import write_rows, write_table, write_text
+from pipelines.files import write_rows, write_table, write_text
 from pipelines.studies import tables
 from pipelines.studies.cell import Bench
 from pipelines.studies.design import Study

@@ -3,8 +3,8 @@
 from hgmnet.config import Params
 from hgmnet.data.store import Store, open_store
 from hgmnet.errors import ConfigError
-from pipelines.artifacts import Workspace
 from pipelines.stages.train import refuse_own
+from pipelines.workspace import Workspace
 
 
 def prepared(workspace: Workspace, params: Params) -> Store:

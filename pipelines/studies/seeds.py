@@ -21,7 +21,7 @@ from hgmnet.evaluation import columns
 from hgmnet.inference import Predictor
 from hgmnet.learner import EpochFigures
 from hgmnet.models.spec import SPEC, WEIGHTS, load_spec
-from pipelines.artifacts import Workspace, write_rows, write_table, write_text
+from pipelines.files import write_rows, write_table, write_text
 from pipelines.openings import record_opening
 from pipelines.stages.calibrate import calibrate_model, operating_point, predict_val
 from pipelines.stages.evaluate import Finder, looks, refuse_seen
@@ -29,6 +29,7 @@ from pipelines.stages.train import Recipe, epoch_line, fit_into
 from pipelines.studies.pace import Pace
 from pipelines.studies.ready import prepared
 from pipelines.studies.seed_table import ENSEMBLE, Cell, cells, lines
+from pipelines.workspace import Workspace
 
 
 def run(root: Path, params: Params, n: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipelines.__main__ import STAGES
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 from tests.imports import REPOSITORY
 from tests.stage_code import DATA, FILES, is_code, made_of
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pipelines.__main__ import main
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 from tests.tiny_repository import judge, make_model, make_repository
 from tests.unit.test_compare import rows, worse
 

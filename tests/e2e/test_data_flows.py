@@ -22,7 +22,8 @@ from hgmnet.data import phantom
 from hgmnet.drift import Profile, summarise
 from hgmnet.models.spec import PROFILE
 from pipelines.__main__ import STAGES
-from pipelines.artifacts import Workspace, write_json
+from pipelines.files import write_json
+from pipelines.workspace import Workspace
 from tests.servers import prefect_server
 from tests.tiny_repository import evaluated, make_repository
 

@@ -12,8 +12,8 @@ from hgmnet.drift import DriftReport, Profile, summarise
 from hgmnet.inference import Predictor
 from hgmnet.models.spec import PROFILE, SPEC, Seen, load_spec
 from pipelines.__main__ import main
-from pipelines.artifacts import read_json, write_json
 from pipelines.drift import measure_folder
+from pipelines.files import read_json, write_json
 from tests.tiny_repository import QUICKSTART, make_repository
 
 

@@ -19,7 +19,7 @@ from hgmnet.config import load_params
 from hgmnet.data.images import decode_grey
 from hgmnet.inference import Predictor
 from hgmnet.models.hgmnet import HGMNet
-from pipelines.artifacts import write_text
+from pipelines.files import write_text
 from pipelines.server.card import card_beside
 from pipelines.server.demo import build_demo
 from pipelines.server.holder import Holder, Served, load_folder

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from pipelines.__main__ import STAGES
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 from tests.processes import working_below
 from tests.whole_repository import bash, environment, make_repository
 

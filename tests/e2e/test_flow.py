@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from pipelines.__main__ import STAGES
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 from tests.processes import working_below
 from tests.servers import mlflow_server, prefect_server
 from tests.tiny_repository import judge, make_talking_repository

@@ -14,7 +14,9 @@ from PIL import Image
 
 from hgmnet.data.record import Record
 from hgmnet.data.split import Lock, Row
-from pipelines.artifacts import ValidationReport, Workspace, read_json, read_rows, write_json
+from pipelines.artifacts import ValidationReport
+from pipelines.files import read_json, read_rows, write_json
+from pipelines.workspace import Workspace
 from tests.source_files import bus_bra, encoded, folder, zipped
 
 REPOSITORY = Path(__file__).resolve().parents[2]

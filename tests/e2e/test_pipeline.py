@@ -18,16 +18,10 @@ from hgmnet.data.record import Record
 from hgmnet.drift import DriftReport
 from hgmnet.models.spec import identity, load_spec
 from pipelines.__main__ import main
-from pipelines.artifacts import (
-    Evaluation,
-    GateResult,
-    OpeningNumber,
-    Subgroups,
-    Workspace,
-    read_json,
-    read_rows,
-)
+from pipelines.artifacts import Evaluation, GateResult, OpeningNumber, Subgroups
+from pipelines.files import read_json, read_rows
 from pipelines.openings import openings_count
+from pipelines.workspace import Workspace
 from tests.change_plans import write_plans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

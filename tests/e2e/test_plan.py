@@ -8,7 +8,8 @@ import pytest
 
 from hgmnet.config import load_params
 from hgmnet.data.record import Record
-from pipelines.artifacts import Workspace, write_rows
+from pipelines.files import write_rows
+from pipelines.workspace import Workspace
 from tests.imports import REPOSITORY
 from tests.records import record
 

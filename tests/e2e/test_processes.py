@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from small_store import params, small_store
 
 from hgmnet.models.spec import WEIGHTS
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 from tests.contenders import make_contenders
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

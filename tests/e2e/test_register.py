@@ -17,11 +17,11 @@ from PIL import Image
 
 from hgmnet.config import load_params
 from hgmnet.errors import ConfigError, RejectedError
-from pipelines.artifacts import Workspace
 from pipelines.openings import record_opening
 from pipelines.registry import elsewhere, versions
 from pipelines.registry.store import open_store, tracking_uri
 from pipelines.stages import register
+from pipelines.workspace import Workspace
 from tests.tiny_repository import judge, make_model, make_repository
 
 NAME = "hgmnet-phantom"

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from hgmnet.config import Phantom
 from hgmnet.data import phantom
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,10 @@ from trained import Trained, killed, same, train, weights
 
 from hgmnet.checkpoints import LAST, PREVIOUS
 from hgmnet.training import quiet_lightning
-from pipelines.artifacts import TrainRun, Workspace, read_json
+from pipelines.artifacts import TrainRun
+from pipelines.files import read_json
 from pipelines.stages import train as stages_train
+from pipelines.workspace import Workspace
 
 pytestmark = [
     pytest.mark.slow,

@@ -15,9 +15,9 @@ from small_repository import make_repository, write_params
 
 from hgmnet.models.spec import load_spec
 from pipelines.__main__ import main
-from pipelines.artifacts import Workspace
 from pipelines.openings import read_openings
 from pipelines.registry.store import open_store
+from pipelines.workspace import Workspace
 from tests.processes import command
 
 pytestmark = [

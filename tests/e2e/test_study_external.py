@@ -14,8 +14,9 @@ from hgmnet.data import sidecar
 from hgmnet.data.record import Record
 from hgmnet.models.folder import load_model, save_model
 from pipelines.__main__ import main
-from pipelines.artifacts import Workspace, write_rows
+from pipelines.files import write_rows
 from pipelines.registry.store import open_store
+from pipelines.workspace import Workspace
 from tests.records import record
 from tests.tiny_repository import liven
 

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.__main__ import STAGES
-from pipelines.artifacts import Workspace
+from pipelines.workspace import Workspace
 from tests.processes import working_below
 from tests.servers import free_port
 from tests.tiny_repository import make_talking_repository

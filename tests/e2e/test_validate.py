@@ -14,8 +14,10 @@ from hgmnet.config import Data, load_params
 from hgmnet.data.duplicates import Pair
 from hgmnet.data.record import Record
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import ValidationReport, Workspace, read_json, write_rows
+from pipelines.artifacts import ValidationReport
+from pipelines.files import read_json, write_rows
 from pipelines.stages import validate
+from pipelines.workspace import Workspace
 from tests.records import record
 
 REPOSITORY = Path(__file__).resolve().parents[2]

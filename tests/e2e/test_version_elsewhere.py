@@ -22,11 +22,11 @@ from PIL import Image
 from hgmnet.config import load_params
 from hgmnet.data.images import decode_grey
 from hgmnet.inference import Predictor
-from pipelines.artifacts import Workspace
 from pipelines.registry import elsewhere
 from pipelines.registry.promotion import open_comparer, promote
 from pipelines.registry.ruling import Request
 from pipelines.stages import register
+from pipelines.workspace import Workspace
 from tests.servers import free_port
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_repository

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import Workspace
 from pipelines.lineage import UNKNOWN, read_lineage
+from pipelines.workspace import Workspace
 
 LOCK = """schema: '2.0'
 stages:

@@ -11,15 +11,8 @@ from hgmnet.data import sidecar
 from hgmnet.drift import DriftReport, Profile
 from hgmnet.metrics import known
 from hgmnet.models.spec import PROFILE, load_operating
-from pipelines.artifacts import (
-    Certainty,
-    Consistency,
-    Evaluation,
-    GateResult,
-    MaskCurve,
-    read_json,
-    read_table,
-)
+from pipelines.artifacts import Certainty, Consistency, Evaluation, GateResult, MaskCurve
+from pipelines.files import read_json, read_table
 from pipelines.stages import calibrate, evaluate, gate, report
 from tests.change_plans import write_plans
 

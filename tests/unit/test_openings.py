@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import Workspace
 from pipelines.openings import opening_number, openings_count, read_openings, record_opening
+from pipelines.workspace import Workspace
 
 
 def test_without_a_record_nothing_was_opened(tmp_path: Path):

@@ -197,7 +197,9 @@ def test_the_models_of_every_profile_fit_the_committed_plan(profile):
     good = {"lesion_dice": figure(0.99), "accuracy": figure(0.99)}
     enough = {name: f.model_copy(update={"n": 60}) for name, f in good.items()}
     made = candidate(spec, registry=params.registry.name, figures=Figures(enough, ()))
-    assert {r.status for r in hold(load_plans(PLANS), made)} == {"held"}
+    told = hold(load_plans(PLANS), made)
+    assert {r.clause for r in told if r.status != "held"} <= {"revalidate.new_values_in"}
+    assert {r.status for r in told} <= {"held", "not judged"}
 
 
 @pytest.mark.parametrize("profile", sorted(ROOT.glob("profiles/*.yaml")), ids=lambda p: p.stem)

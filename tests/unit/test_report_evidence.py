@@ -5,9 +5,10 @@ import pytest
 from hgmnet.data.duplicates import Pair
 from hgmnet.data.split import Row
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import Workspace, write_json, write_rows, write_table
+from pipelines.files import write_json, write_rows, write_table
 from pipelines.report.evidence import read_evidence
 from pipelines.report.provenance import duration
+from pipelines.workspace import Workspace
 from tests.made_up import certainty, evidence, mask_curve, subgroups
 
 ROW = {

@@ -59,7 +59,7 @@ def test_nothing_is_written_where_nothing_is_known(tmp_path):
         ("image,patient\n", "got image, patient"),
         ("image,patient,pixel_mm,x,x\n", "each once"),
         ("image,patient,pixel_mm\na.png,p\n", "line 2: expected 3 cells, got 2"),
-        ("image,patient,pixel_mm\nb.png,p,\n", "line 2: 'b.png' is no image below raw/"),
+        ("image,patient,pixel_mm\nb.png,p,\n", "line 2: 'b.png' is no image below "),
         ("image,patient,pixel_mm\na.png,p,\na.png,p,\n", "line 3: 'a.png' is named twice"),
         ("image,patient,pixel_mm\na.png,p,wide\n", "line 2: pixel_mm is 'wide'"),
         ("image,patient,pixel_mm\na.png,p,-1\n", "pixel_mm is '-1'"),

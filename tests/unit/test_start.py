@@ -15,8 +15,8 @@ from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, identity
 from hgmnet.models.start import start_from, warm_encoders
 from hgmnet.training import fit, quiet_lightning
-from pipelines.artifacts import Workspace
 from pipelines.stages.train import refuse_own
+from pipelines.workspace import Workspace
 
 MODEL = params().model
 OTHER = ("malignant", "cyst", "benign", "normal")

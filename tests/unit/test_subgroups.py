@@ -11,8 +11,10 @@ from hgmnet.data.sidecar import Entry, write
 from hgmnet.errors import InvalidDataError
 from hgmnet.figure import Figure
 from hgmnet.subgroups import facts, parts
-from pipelines.artifacts import Subgroup, Workspace, write_rows
+from pipelines.artifacts import Subgroup
+from pipelines.files import write_rows
 from pipelines.subgroups import find_subgroups
+from pipelines.workspace import Workspace
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""How what crosses a stage is read and written: JSON, CSV and text, whole or not at all."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hgmnet.errors import InvalidDataError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:
+    """Write a value as sorted, indented JSON, whole or not at all."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    write_text(path, json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a value that `write_json` wrote.
+
+    Raises:
+        InvalidDataError: the file is absent or is not a `kind`.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
+    except FileNotFoundError:
+        msg = f"{path} is missing; `dvc repro` makes it"
+        raise InvalidDataError(msg) from None
+    except ValidationError as error:
+        msg = f"{path} is no {kind.__name__}: {error.errors()[0]['msg']}; remake it: dvc repro -f"
+        raise InvalidDataError(msg) from None
+
+
+def write_rows(path: Path, kind: type[T], rows: Iterable[T]) -> None:
+    """Write values as CSV, a column a field of `kind`; a tuple becomes its parts joined by `|`."""
+    write_table(path, tuple(kind.model_fields), (row.model_dump(mode="json") for row in rows))
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV (UTF-8, Unix line ends), whole or not at all."""
+    part = _part(path)
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    part.replace(path)
+
+
+def read_rows(path: Path, kind: type[T]) -> list[T]:
+    """Read what `write_rows` wrote.
+
+    Raises:
+        InvalidDataError: the file is absent, or a row is not a `kind`; the message names the line.
+    """
+    rows = read_table(path)
+    tuples = {name for name, field in kind.model_fields.items() if "tuple" in str(field.annotation)}
+    read = []
+    for number, row in enumerate(rows, start=2):
+        plain = {
+            k: (tuple(filter(None, v.split("|"))) if k in tuples else v) for k, v in row.items()
+        }
+        try:
+            read.append(kind.model_validate(plain, strict=False))
+        except ValidationError as error:
+            first = error.errors()[0]
+            msg = f"{path}, line {number}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise InvalidDataError(msg) from None
+    return read
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read rows as text, column by name.
+
+    Raises:
+        InvalidDataError: the file is absent.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        msg = f"{path} is missing; `dvc repro` makes it"
+        raise InvalidDataError(msg) from None
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "|".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    part = _part(path)
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _part(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
