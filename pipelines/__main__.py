@@ -152,21 +152,12 @@ def _report(root: Path, args: argparse.Namespace) -> None:
 
 def _run_stage(name: str, root: Path, _: argparse.Namespace) -> None:
     """Call a stage with the sections of params.yaml that its signature names."""
-    from hgmnet.config import load_params
-    from hgmnet.errors import ConfigError
+    from pipelines.steady import begin
 
-    params = load_params(root / "params.yaml")
     run = importlib.import_module(f"pipelines.stages.{name}").run
-    sections = list(inspect.signature(run).parameters)[1:]
-    given = {section: params.section(section) for section in sections}
-    run(root, **given)
-    now = load_params(root / "params.yaml")
-    edited = [section for section in sections if now.section(section) != given[section]]
-    if edited:  # DVC would note the new settings beside what the old ones made
-        raise ConfigError(
-            f"params.yaml ({', '.join(edited)}) was edited while {name} ran, so what it made is "
-            "not taken; run the same command again"
-        )
+    beginning = begin(root, name, list(inspect.signature(run).parameters)[1:])
+    run(root, **beginning.sections)
+    beginning.check()
 
 
 if __name__ == "__main__":

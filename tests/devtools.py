@@ -26,6 +26,12 @@ _QUIET = (
     ),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
 )
+WIDER = (
+    "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > "
+    "innerWidth + 1 && getComputedStyle(e).clipPath === 'none' && !e.closest('thead')"
+    ").map(e => e.outerHTML.slice(0, 80))"
+)
+"""What is wider than the window."""
 _KEYS = {
     "Tab": 9,
     " ": 32,

@@ -22,6 +22,7 @@ from pipelines.artifacts import TrainRun
 from pipelines.files import write_json, write_rows
 from pipelines.fingerprint import fingerprint
 from pipelines.lineage import read_lineage
+from pipelines.steady import begin
 from pipelines.tracking import LiveCurves
 from pipelines.workspace import Workspace
 
@@ -60,6 +61,7 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
     """
     workspace, recipe = Workspace(root, data.name), Recipe(data, prepare, model, train)
     refuse_own(workspace, train)
+    beginning = begin(root, "train", recipe.sections)
     mark = recipe.fingerprint(root)
     checkpoints = workspace.state / "checkpoints" / mark
 
@@ -94,6 +96,7 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
     write_json(workspace.train_metrics, done.curves[-1].model_dump(exclude_none=True))
     write_json(workspace.train_run, _run(workspace, recipe, time.monotonic() - began))
     curves.finish("FINISHED")
+    beginning.check()  # before the checkpoints go
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -106,21 +106,37 @@ def here(killed: tuple[Path, list[str]]) -> Iterator[Path]:
     assert versions(root) == ["1"]
 
 
-def test_params_that_are_edited_while_a_stage_runs(here: Path) -> None:
-    """DVC notes what stands in params.yaml at a stage's end; the model was made from the other."""
-    file = here / "params.yaml"
-    set_rate(file, 0.002)
+@pytest.mark.parametrize("edited", ["params.yaml", "hgmnet/losses.py"])
+def test_what_is_edited_while_a_training_runs(here: Path, edited: str) -> None:
+    """DVC notes params and code as they are at a stage's end; the model was made from others."""
+    file = here / edited
+    set_rate(here / "params.yaml", 0.002)
+    before = file.read_text()
     process = start(here, "dvc repro -s train")
     for line in process.stdout:
         if "pipelines train" in line:
             break
     time.sleep(WORK_S["train"])
-    set_rate(file, 0.004)
+    if edited == "params.yaml":
+        set_rate(file, 0.004)
+    else:
+        file.write_text(before + "\n# Another comment.\n")
     said, _ = process.communicate(timeout=120)
     assert process.returncode, said
-    assert "params.yaml (train) was edited while train ran, so what it made is not taken" in said
-    locked = YAML(typ="safe").load(here / "dvc.lock")["stages"]["train"]["params"]
-    assert locked["params.yaml"]["train"]["learning_rate"] not in {0.002, 0.004}
+    assert "edited while train ran, so what it made is not taken" in said
+    assert edited in said
+    assert locked_rate(here) not in {0.002, 0.004}
+
+    file.write_text(before)
+    assert "epoch 1/1" in said
+    assert "epoch 1/1" not in bash(here, "dvc repro -s train")  # it was trained already
+    assert locked_rate(here) == 0.002
+
+
+def locked_rate(root: Path) -> float:
+    train = YAML(typ="safe").load(root / "dvc.lock")["stages"]["train"]
+    rate: float = train["params"]["params.yaml"]["train"]["learning_rate"]
+    return rate
 
 
 def set_rate(file: Path, rate: float) -> None:

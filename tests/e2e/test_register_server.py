@@ -13,7 +13,7 @@ from hgmnet.config import load_params
 from pipelines.stages import register
 from tests.faulty import in_front_of
 from tests.servers import mlflow_server
-from tests.tiny_repository import make_repository
+from tests.tiny_repository import make_model, make_repository
 
 
 class Trouble:
@@ -29,18 +29,23 @@ class Trouble:
         return 0
 
 
-def registered(root: Path, address: str) -> tuple[int, str]:
-    """What `register` ends with and says."""
+def start(root: Path, address: str) -> subprocess.Popen[str]:
     (root / "dvc.yaml").touch()
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "pipelines", "register"],
         cwd=root,
         env=os.environ | {"MLFLOW_TRACKING_URI": address},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+
+
+def registered(root: Path, address: str) -> tuple[int, str]:
+    """What `register` ends with and says."""
+    process = start(root, address)
+    said, _ = process.communicate(timeout=300)
+    return process.returncode, said
 
 
 @pytest.fixture
@@ -113,3 +118,25 @@ def test_a_server_that_takes_half_a_minute_is_waited_for(server: str, tmp_path: 
     assert status == 0, said
     assert not slow
     assert len(MlflowClient(server).search_model_versions()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.soak
+def test_registrations_at_once_of_two_checkouts_and_twice_of_one(server: str, tmp_path: Path):
+    """A version a model, whoever comes first; one of them is the challenger."""
+    one, other = (make_repository(tmp_path / name) for name in ("one", "other"))
+    make_model(other, seed=1)
+    processes = [start(space.root, server) for space in (one, other, one)]
+    for process in processes:
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    client = MlflowClient(server)
+    versions = client.search_model_versions()
+    assert len({version.tags["hgmnet.model"] for version in versions}) == len(versions) == 2
+    assert {version.tags["hgmnet.verified"] for version in versions} == {"true"}
+    aliases = client.get_registered_model("hgmnet-phantom").aliases
+    assert aliases.keys() == {"challenger"}
+    (experiment,) = client.search_experiments(filter_string="name = 'hgmnet-phantom'")
+    runs = client.search_runs([experiment.experiment_id])
+    assert len([run for run in runs if run.data.tags["hgmnet.kind"] == "decision"]) == 2

@@ -1,7 +1,6 @@
 """The report in a real browser: nothing overflows, nothing is complained of, the switch works."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from pipelines.report import heat
 from pipelines.report.gallery import Picture, draw_shelves
 from pipelines.report.page import render_page
 from pipelines.report.shelves import choose
+from tests.devtools import CHROMIUM, WIDER
 from tests.made_up import certainty, evidence, mask_curve, subgroups
 from tests.unit.test_compare import compared, rows, worse
 
-CHROMIUM = shutil.which("chromium")
 QUIET = (
     "--headless",
     "--no-sandbox",
@@ -26,13 +25,6 @@ QUIET = (
     *("--disable-background-networking", "--disable-component-update"),
 )
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
-WIDER = (
-    "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > "
-    "innerWidth + 1 && getComputedStyle(e).clipPath === 'none' && !e.closest('thead')"
-    ").map(e => e.outerHTML.slice(0, 80))"
-)
-"""What is wider than the window."""
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)"),

@@ -81,6 +81,7 @@ def interrupted(tmp_path, monkeypatch) -> Path:
     shutil.copytree(ROOT / "hgmnet", root / "hgmnet", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "pipelines").symlink_to(ROOT / "pipelines")
     shutil.copy(ROOT / "dvc.yaml", root)
+    shutil.copy(ROOT / "params.yaml", root)
     small_store(root / "data/phantom/prepared")
 
     def stop(figures, _):

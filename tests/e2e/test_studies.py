@@ -18,6 +18,7 @@ from pipelines.__main__ import main
 from pipelines.openings import read_openings
 from pipelines.registry.store import open_store
 from pipelines.workspace import Workspace
+from tests.devtools import CHROMIUM, WIDER, browser
 from tests.processes import command
 
 pytestmark = [
@@ -214,6 +215,23 @@ def test_the_ablation_is_paired_on_the_same_folds_and_trains_the_full_model_no_m
         (folder(space, "ablation-smoke") / "forest_accuracy.svg").read_text().startswith("<svg x")
     )
     assert r"\toprule" in (folder(space, "ablation-smoke") / "table.tex").read_text()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)")
+def test_the_page_fits_every_window_and_nothing_is_complained_of(finished, tmp_path):
+    space = finished[0]
+    here(space, "study", "ablation", "--smoke")
+    with browser(tmp_path / "profile") as tab:
+        for name in ("crossval-smoke", "ablation-smoke"):
+            for width in (320, 400, 900, 1280):
+                tab.size(width)
+                tab.open((folder(space, name) / "index.html").as_uri())
+                assert tab.ask(f"[innerWidth, {WIDER}]") == [width, []], name
+            lost = "a => !document.querySelector(a.getAttribute('href'))"
+            assert tab.ask(f"[...document.querySelectorAll('a[href^=\"#\"]')].filter({lost})") == []
+        assert tab.complaints() == []
+        assert all(address.startswith(("file:", "data:")) for address in tab.requested())
 
 
 @pytest.mark.long
