@@ -39,8 +39,8 @@ class Handler(BaseHTTPRequestHandler):
             end = len(server.data)
             self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{end}")
         self.end_headers()
+        server.served.append(len(body[: server.breaks or None]))  # before the client goes on
         self.wfile.write(body[: server.breaks or None])
-        server.served.append(len(body[: server.breaks or None]))
         self.close_connection = True
         return None
 
