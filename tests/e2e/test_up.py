@@ -232,6 +232,7 @@ def test_a_second_one_and_a_taken_port_are_refused_in_a_line(up: Up, tmp_path: P
     assert "Address already in use; take another: --prefect-port N" in there.stderr
 
 
+@pytest.mark.soak
 def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
     """Amid a run: nothing is left of it, params.yaml is back, and the next run is good."""
     root, dvc = up.workspace.root, up.workspace.root / "dvc.yaml"
