@@ -19,6 +19,7 @@ from tests.tiny_repository import make_repository
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)"),
 ]
 ENDED = (

@@ -104,6 +104,7 @@ def test_every_stage_runs_in_order_and_the_model_is_registered(
     assert "Task run 'train' - > echo train >> ran" in output
 
 
+@pytest.mark.long
 def test_a_new_challenger_is_asked_about_once(workspace: Workspace, url: str) -> None:
     """`--promote`: none serves, so the one that passed does; the next run has nothing to ask."""
     for status, output in (run(workspace.root, "--promote", PREFECT_API_URL=url) for _ in range(2)):
@@ -152,6 +153,7 @@ def test_a_second_flow_with_a_server_of_its_own_is_refused(workspace: Workspace)
     assert output.startswith("hgmnet: Failed: a flow has its server in")
 
 
+@pytest.mark.long
 def test_people_are_told_of_what_they_may_have_to_act_on(workspace: Workspace, url: str) -> None:
     """Through Prefect's own block, whose secret stays in it; a block that fails ends nothing."""
     with webhook() as (address, heard):
@@ -197,6 +199,7 @@ def holding(root: Path, secret: bytes) -> list[Path]:
     return [path for path in files if secret in path.read_bytes()]
 
 
+@pytest.mark.long
 def test_secrets_of_the_environment_are_written_nowhere(workspace: Workspace, url: str) -> None:
     """A run against a server whose address holds a password: settings, logs, records, artifacts."""
     planted = {
