@@ -116,11 +116,8 @@ def kinds(told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     Args:
         told: of each image, text by column.
     """
-    found: dict[str, set[str]] = {}
-    for row in told:
-        for column, value in row.items():
-            found.setdefault(column, set()).update({value} - {""})
-    return {name: tuple(sorted(v)) for name, v in found.items() if 0 < len(v) <= _KINDS}
+    found = _words(told).items()
+    return {name: tuple(sorted(v)) for name, v in found if 0 < len(v) <= _KINDS}
 
 
 def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
@@ -130,10 +127,7 @@ def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tu
         profile: the reference.
         told: of each new image, text by column.
     """
-    found: dict[str, set[str]] = {}
-    for row in told:
-        for column in profile.values.keys() & row.keys():
-            found.setdefault(column, set()).update({row[column]} - {""})
+    found = _words(told)
     return {
         name: tuple(sorted(found[name].difference(known)))
         for name, known in profile.values.items()
@@ -162,6 +156,15 @@ def distance(one: Sequence[float], other: Sequence[float]) -> float:
     first, second = np.sort(np.asarray(one)), np.sort(np.asarray(other))
     at = np.concatenate([first, second])
     return float(np.abs(_shares(first, at) - _shares(second, at)).max())
+
+
+def _words(told: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
+    """The words of each column, without empty ones."""
+    found: dict[str, set[str]] = {}
+    for row in told:
+        for column, value in row.items():
+            found.setdefault(column, set()).update({value} - {""})
+    return found
 
 
 def _shift(name: str, reference: Column, new: Sequence[float], columns: int) -> Shift:
