@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Kind = Literal["crossval", "leakage", "ablation", "curve"]
 
 
-@flow(**notify.HOOKS)
+@flow(flow_run_name="{kind}, {folds} folds, {seeds} seeds", **notify.HOOKS)
 def study(
     root: Path,
     kind: Kind = "crossval",
