@@ -23,13 +23,13 @@ LEAST_DISK = 1
 LEAST_MEMORY = 3
 """GiB that the quickstart takes."""
 
-_INSTALL = "pip install --require-hashes -r requirements.lock"
+_INSTALL = "python3 install.py"
 
 
 def findings(root: Path) -> Iterator[Finding]:
     """Python, packages, the torch pair, device and disk."""
     if _installed("hgmnet") is None:
-        says = "hgmnet is not installed: pip install --no-deps --no-build-isolation -e ."
+        says = f"hgmnet is not installed: {_INSTALL}"
         yield Finding("mend", says)
         return
     yield python()

@@ -33,7 +33,9 @@ def test_what_fits_is_counted(lock):
 def test_another_version_than_the_locks_is_a_note(lock):
     ((status, says),) = statuses(["numpy"], lock("numpy==0.1"))
     assert status == "note"
-    assert says.startswith(f"numpy {version('numpy')}, where requirements.lock says 0.1: pip")
+    assert says.startswith(
+        f"numpy {version('numpy')}, where requirements.lock says 0.1: python3 install.py"
+    )
 
 
 def test_a_lock_line_for_another_python_does_not_count(lock):
@@ -44,8 +46,8 @@ def test_a_lock_line_for_another_python_does_not_count(lock):
 @pytest.mark.parametrize(
     ("requirement", "says"),
     [
-        ("nonesuch>=2", "nonesuch>=2 is needed, none is here: pip install"),
-        ("numpy<1", f"numpy<1 is needed, {version('numpy')} is here: pip install"),
+        ("nonesuch>=2", "nonesuch>=2 is needed, none is here: python3 install.py"),
+        ("numpy<1", f"numpy<1 is needed, {version('numpy')} is here: python3 install.py"),
     ],
 )
 def test_what_is_missing_or_unfit_must_be_mended(requirement, says, lock):
