@@ -39,7 +39,7 @@ def supervised(
         The supervisor; its exit status is the command's.
     """
     process = subprocess.Popen(
-        [sys.executable, "-I", __file__, *command],
+        [sys.executable, "-I", __file__, str(GRACE_SECONDS), *command],
         cwd=cwd,
         env=env,
         stdin=subprocess.PIPE,
@@ -55,8 +55,13 @@ def supervised(
         process.wait()
 
 
-def main(command: Sequence[str]) -> int:
-    """Run the command until it ends, stdin closes or a signal comes; leave none of its group."""
+def main(grace_s: float, command: Sequence[str]) -> int:
+    """Run the command until it ends, stdin closes or a signal comes; leave none of its group.
+
+    Args:
+        grace_s: seconds between SIGTERM and SIGKILL.
+        command: the program and its arguments.
+    """
     heard = _listen()
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(
@@ -69,9 +74,9 @@ def main(command: Sequence[str]) -> int:
         ready, _, _ = select.select([sys.stdin, heard], [], [])
         if sys.stdin in ready or set(os.read(heard, 64)) != {signal.SIGCHLD}:
             break
-    _end(child)
+    _end(child, grace_s)
     status = child.wait()
-    _end_adopted()
+    _end_adopted(grace_s)
     return status if status >= 0 else 128 - status
 
 
@@ -85,20 +90,28 @@ def _listen() -> int:
     return heard
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
     with suppress(ProcessLookupError):  # nobody is left
         os.killpg(child.pid, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
+        deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline:
             time.sleep(0.05)
-            child.poll()
+            if child.poll() is not None:
+                _reap(-child.pid)  # a dead one that nobody has waited for counts as in the group
             os.killpg(child.pid, 0)
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def _end_adopted() -> None:
+def _reap(pid: int) -> None:
+    """Wait for those of this process's children that have died: all (-1), or of a group."""
+    with suppress(ChildProcessError):
+        while os.waitpid(pid, os.WNOHANG)[0]:
+            pass
+
+
+def _end_adopted(grace_s: float) -> None:
     """End what has left the group; Linux hands it to this process as its parents die."""
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = time.monotonic() + grace_s
     number, told = signal.SIGTERM, set[int]()
     while left := _children():
         if time.monotonic() > deadline:
@@ -108,9 +121,7 @@ def _end_adopted() -> None:
                 if pid not in told:
                     os.kill(pid, number)
         told |= set(left)
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        _reap(-1)
         time.sleep(0.05)
 
 
@@ -129,4 +140,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(float(sys.argv[1]), sys.argv[2:]))

@@ -8,15 +8,46 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import launcher
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch reads it once
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a copy of our code is compiled once
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a store that somebody uses is none for tests
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's job behind an &
     signal.signal(signal.SIGINT, signal.default_int_handler)  # children would be deaf to it, too
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before xdist starts its workers, which inherit the environment."""
+    if not hasattr(config, "workerinput"):
+        launcher.make()
+    launcher.use()
+
+
+def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+    """In the controller; where there are no workers, the next one."""
+    _start_for(ids)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        _start_for([item.nodeid for item in session.items])
+
+
+def _start_for(ids: list[str]) -> None:
+    """Tests that run commands are worth the twenty seconds of imports; a unit test is not."""
+    if sum("/e2e/" in name for name in ids) > 5:
+        launcher.start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        launcher.end()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What the project's files import, read from their source: also imports inside functions."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,15 +9,18 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("hgmnet", "pipelines")
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of the project by its dotted name; a package is its __init__.py."""
     files = [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
     return {_dotted(file): file for file in sorted(files)}
 
 
-def imported(file: Path) -> set[str]:
+@functools.cache
+def imported(file: Path) -> frozenset[str]:
     """The modules that a file names; `from a import b` names a, and a.b if that is a module."""
-    return {name for node in ast.walk(ast.parse(file.read_text())) for name in _named(node, file)}
+    tree = ast.parse(file.read_text())
+    return frozenset(name for node in ast.walk(tree) for name in _named(node, file))
 
 
 def reached(*names: str) -> set[str]:

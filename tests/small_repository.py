@@ -73,7 +73,7 @@ def write_params(root: Path, **changes) -> Params:
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load(QUICKSTART.read_text())
     params["prepare"]["side"] = SIZE
-    params["model"] |= {"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]}
+    params["model"] |= {"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]}
     params["train"] |= {"epochs": 1, "batch_size": 4, "accelerator": "cpu"}
     params["evaluate"]["draws"] = 100
     for section, values in changes.items():

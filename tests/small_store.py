@@ -16,7 +16,7 @@ def params(**train) -> Params:
     """The quickstart's settings at 32 px, with a small network and two epochs."""
     plain = load_params(QUICKSTART).model_dump(by_alias=True)
     plain["prepare"] |= {"side": SIZE, "fit": "stretch"}
-    plain["model"] |= {"encoder": "mobilenet_v2", "decoder_channels": (16, 16, 8, 8, 8)}
+    plain["model"] |= {"encoder": "tu-test_resnet", "decoder_channels": (16, 16, 8, 8, 8)}
     plain["train"] |= {"epochs": 2, "batch_size": 4, "accelerator": "cpu"} | train
     return Params.model_validate(plain)
 

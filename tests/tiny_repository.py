@@ -40,7 +40,7 @@ def make_repository(root: Path) -> Workspace:
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load(QUICKSTART.read_text())
     params["prepare"]["side"] = 32
-    params["model"] |= {"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]}
+    params["model"] |= {"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]}
     root.mkdir(exist_ok=True)
     with (root / "params.yaml").open("w") as file:
         yaml.dump(params, file)

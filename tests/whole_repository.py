@@ -18,7 +18,7 @@ SMALL = {
     },
     "validate": {"min_per_class": 3},
     "prepare": {"side": 32},
-    "model": {"encoder": "mobilenet_v2", "decoder_channels": [16, 16, 8, 8, 8]},
+    "model": {"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]},
     "train": {"epochs": 1},
     "evaluate": {"draws": 100},
     "gate": {

@@ -37,7 +37,8 @@ stages:
 PARENT = """
 import sys
 from pathlib import Path
-from pipelines import dvc_stage
+from pipelines import dvc_stage, supervisor
+supervisor.GRACE_SECONDS = 2
 dvc_stage.run(Path(sys.argv[1]), sys.argv[2], lambda line: print(line, flush=True))
 """
 
@@ -202,5 +203,5 @@ def test_a_lock_that_a_full_disk_cut_short_is_removed(repository: Path) -> None:
 
 
 def test_a_stage_has_so_much_time_and_no_more(repository: Path) -> None:
-    with pytest.raises(HgmnetError, match=r"was ended after 0\.1 minutes"):
-        dvc_stage.run(repository, "long", lambda _: None, limit_s=6)
+    with pytest.raises(HgmnetError, match=r"was ended after 0\.025 minutes"):
+        dvc_stage.run(repository, "long", lambda _: None, limit_s=1.5)

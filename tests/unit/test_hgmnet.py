@@ -273,6 +273,7 @@ def test_imagenet_weights_without_a_network_fail_in_one_line(monkeypatch, tmp_pa
         raise OSError("no network in this test")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the hub is asked five times
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ConfigError, match="encoder_weights: none") as error:

@@ -1,0 +1,89 @@
+"""`python WORDS` for tests: asks the server for a fork that runs them, else is the real Python.
+
+Usage: `REAL -IS client.py FOLDER WORDS...`; FOLDER holds `real` (a link), `socket` and `same`.
+"""
+
+import array
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+
+FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
+MODULES = ("pipelines", "dvc")
+LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
+"""Of the interpreter's variables, those that the server honours."""
+READ_AT_IMPORT = ("HF_", "LANG", "LC_", "MKL_NUM", "OMP_NUM")
+
+
+def same(environment):
+    """Of an environment, what a fork can't change any more."""
+    return {k: v for k, v in environment.items() if k.startswith(READ_AT_IMPORT)}
+
+
+def main(folder, words):
+    with open(os.path.join(folder, "real")) as file:
+        real = file.read()
+    line = None
+    if _can_fork(folder, words):
+        line = socket.socket(socket.AF_UNIX)
+        try:
+            line.connect(os.path.join(folder, "socket"))
+        except OSError:  # it has ended
+            line = None
+    if line is None:
+        os.execv(real, [real, *words])
+    for number in FORWARDED:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: line.send(bytes([number])))
+    request = {
+        "words": words,
+        "cwd": os.getcwd(),
+        "env": dict(os.environ),
+        "umask": os.umask(0o22),
+        "limits": [[kind, *resource.getrlimit(kind)] for kind in LIMITS],
+        "ignored": [n for n in FORWARDED if signal.getsignal(n) is signal.SIG_IGN],
+    }
+    text = json.dumps(request).encode("ascii")
+    files = array.array("i", [fd for fd in (0, 1, 2)])
+    line.sendmsg([len(text).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+    line.sendall(text)
+    for descriptor in (0, 1):  # whoever reads from us shall see the end when the fork ends
+        os.close(descriptor)
+    answer = b""
+    while len(answer) < 4:
+        part = line.recv(4)
+        if not part:
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer += part
+    status = int.from_bytes(answer, "big", signed=True)
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+def _can_fork(folder, words):
+    """Whether a fork would be what is asked for; if not for a reason of ours, the log has it."""
+    module = len(words) > 1 and words[0] == "-m" and words[1] in MODULES
+    script = len(words) > 1 and words[0] == "-P" and words[1].endswith(".py")
+    if not (module or script):
+        return False
+    try:
+        with open(os.path.join(folder, "same")) as file:
+            known = json.load(file)
+    except OSError:  # nobody has started the server
+        return False
+    odd = {k for k in os.environ if k.startswith("PYTHON")} - KNOWN
+    odd |= {k for k, _ in known.items() ^ same(os.environ).items()}
+    if odd:
+        with open(os.path.join(folder, "log"), "a") as log:
+            log.write(f"not forked, for {sorted(odd)}: {words}\n")
+    return not odd
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,197 @@
+"""A process that has imported what the project imports, and forks for each request of client.py.
+
+Usage: `REAL -P server.py FOLDER MODULES...`. It hands a caller's signals on to
+its fork, ends the fork with the caller, and answers with its status.
+"""
+
+import array
+import atexit
+import ctypes
+import gc
+import importlib
+import io
+import json
+import os
+import random
+import resource
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+
+
+def main(folder, modules):
+    """Answer requests; return in the fork, with what it is to run."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the test run
+    line = socket.socket(socket.AF_UNIX)
+    line.bind(os.path.join(folder, "socket"))
+    line.listen(64)
+    for name in modules:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    callers = {}  # a fork's process id by the line to its caller
+    while True:
+        ready, _, _ = select.select([line, heard, *callers], [], [])
+        for caller in callers.keys() & set(ready):
+            if not _pass_on(caller, callers[caller]):
+                callers.pop(caller).close()
+        if heard in ready:
+            os.read(heard, 64)
+            _answer(callers)
+        if line in ready:
+            caller, _ = line.accept()
+            request, files = _read(caller)
+            child = os.fork()
+            if child == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for opened in (line, caller, *callers):
+                    opened.close()
+                os.close(heard)
+                os.close(tell)
+                return _become(folder, request, files)
+            for descriptor in files:
+                os.close(descriptor)
+            callers[caller] = child
+
+
+def _read(caller):
+    """A request, and the caller's stdin, stdout and stderr."""
+    head, ancillary, _, _ = caller.recvmsg(4, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+    files = array.array("i")
+    files.frombytes(ancillary[0][2])
+    size, text = int.from_bytes(head, "big"), b""
+    while len(text) < size:
+        text += caller.recv(size - len(text))
+    return json.loads(text), files
+
+
+def _pass_on(caller, child):
+    """Signals that the caller has got; whether it lives: its end, by whatever, ends the fork."""
+    numbers = b""
+    with suppress(ConnectionError):
+        numbers = caller.recv(16)
+    for number in numbers or (signal.SIGKILL,):
+        _signal(child, number)
+    return bool(numbers)
+
+
+def _answer(callers):
+    """Bury the forks that have ended, and send each one's status to its caller."""
+    waiting = {child: caller for caller, child in callers.items()}
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if caller := waiting.get(ended[0]):
+                status = os.waitstatus_to_exitcode(ended[1])
+                with suppress(OSError):
+                    caller.sendall(status.to_bytes(4, "big", signed=True))
+                del callers[caller]
+                caller.close()
+
+
+def _signal(child, number):
+    """To the fork and its group; the fork alone if it has just begun."""
+    for send in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            return send(child, number)
+
+
+def _become(folder, request, files):
+    """Take over what a process inherits from its parent."""
+    os.setsid()
+    for number, descriptor in enumerate(files):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(request["cwd"])
+    os.umask(request["umask"])
+    for kind, soft, hard in request["limits"]:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (soft, hard))
+    for number in request["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
+    prefect = _prefect()
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+    time.tzset()
+    random.seed()
+    sys.modules["numpy"].random.seed()
+    sys.executable = os.path.join(folder, "bin", "python")
+    _open_streams()
+    if "prefect.context" in sys.modules and prefect != _prefect():
+        sys.modules["prefect.context"].refresh_global_settings_context()
+    return request["words"]
+
+
+def _prefect():
+    """Of the environment what Prefect has read when it was imported."""
+    return {k: v for k, v in os.environ.items() if k.startswith("PREFECT_")}
+
+
+def _open_streams():
+    """Anew: stdin and stdout may be buffers from before the fork, and -u was another's wish."""
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(open(0, "rb", closefd=False))
+    for descriptor, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        raw = open(descriptor, "wb", buffering=0, closefd=False)
+        stream = io.TextIOWrapper(
+            raw if unbuffered else io.BufferedWriter(raw),
+            errors=errors,
+            line_buffering=name == "stderr" or raw.isatty(),
+            write_through=unbuffered,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _run(words):
+    kind, name, *rest = words
+    added = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    sys.path[:0] = added if kind == "-P" else [os.getcwd(), *added]
+    importlib.invalidate_caches()
+    sys.argv = [name, *rest]
+    if kind == "-m":
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(name, run_name="__main__")
+
+
+def _end(run, *words):
+    """As the interpreter ends, but for what C++ would clean up: it waits for unforked threads."""
+    status = 0
+    try:
+        run(*words)
+    except SystemExit as end:
+        status = end.code
+        if status is None or isinstance(status, int):
+            status = status or 0
+        else:
+            print(status, file=sys.stderr)
+            status = 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        status = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status & 0xFF)
+
+
+if __name__ == "__main__":
+    _end(_run, main(sys.argv[1], sys.argv[2:]))
