@@ -1,4 +1,4 @@
-# make run | test | test-all | test-ci | check | deps | lock; each makes .venv first, or brings it up to date.
+# make run | test | test-all | test-ci | coverage | check | deps | lock; each makes .venv first, or brings it up to date.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-all test-ci check deps lock
+.PHONY: run test test-all test-ci coverage check deps lock
 run: $(VENV)/.installed
 	dvc repro
 
@@ -19,6 +19,11 @@ test-all: $(VENV)/.installed
 
 test-ci: $(VENV)/.installed
 	$(PYTEST) -m 'not soak'
+
+# Lines and branches that TESTS reach, in every process that they start: make coverage TESTS='not long'
+TESTS ?= not soak
+coverage: $(VENV)/.installed
+	$(PYTEST) -m '$(TESTS)' --cov --cov-report=term:skip-covered
 
 check: $(VENV)/.installed
 	ruff check .

@@ -14,6 +14,8 @@ from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
 )
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.row_conditions import PassThroughCondition
 
 from pipelines.data_docs.pages import Verdict, finish
 
@@ -131,10 +133,19 @@ def _numbered(rules: Sequence[Rule]) -> Iterator[Any]:
     for number, rule in enumerate(rules):
         yield rule.expectation(
             severity=rule.severity,
-            row_condition=rule.rows,
+            row_condition=None if rule.rows is None else _query(rule.rows),
             description=rule.meaning,
             meta={"rule": number},
         )
+
+
+def _query(rows: Any) -> Any:
+    """The same condition as the query that Great Expectations would make of it.
+
+    It takes a tree of conditions apart thousands of times a run, which is a third of the run.
+    """
+    query = PandasExecutionEngine().condition_to_filter_clause(rows)
+    return PassThroughCondition(pass_through_filter=query)
 
 
 def _outcome(rule: Rule, key: str, result: Any) -> Outcome:

@@ -41,6 +41,7 @@ class Services:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         home = os.environ.get("PREFECT_HOME", str(root / ".hgmnet" / "prefect"))
         self._env = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes for what nobody asks
             **os.environ,
             "DO_NOT_TRACK": "1",
             "DVC_NO_ANALYTICS": "1",

@@ -13,6 +13,7 @@ from tests.warm import launcher
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch reads it once
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven idle processes
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a copy of our code is compiled once
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a store that somebody uses is none for tests
@@ -20,6 +21,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's job behind a
     signal.signal(signal.SIGINT, signal.default_int_handler)  # children would be deaf to it, too
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+FIRST = ("test_pipeline", "test_flow", "test_studies", "test_faults", "test_up", "test_training")
+"""The files that take longest: one that is begun last is waited for."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +46,21 @@ def _start_for(ids: list[str]) -> None:
     """Tests that run commands are worth the twenty seconds of imports; a unit test is not."""
     if sum("/e2e/" in name for name in ids) > 5:
         launcher.start()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no forks first, while they become ready; then the longest files."""
+    items.sort(key=lambda item: _place(item.path))
+
+
+def _place(file: Path) -> tuple[int, int]:
+    kind = ("contract", "property", "e2e", "unit").index(file.relative_to(REPOSITORY).parts[1])
+    return kind, FIRST.index(file.stem) if file.stem in FIRST else len(FIRST)
+
+
+def pytest_sessionfinish() -> None:
+    if "tests.servers" in sys.modules:
+        sys.modules["tests.servers"].end_servers()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from pipelines import supervisor
 from pipelines.flows import server as prefect
+from tests.shared import give_prefect_db
 
 _STARTUP_S = 180
 
@@ -38,21 +40,38 @@ def mlflow_server(
         yield f"http://127.0.0.1:{port}"
 
 
+_shared = ExitStack()
+
+
 @contextmanager
-def prefect_server(root: Path) -> Iterator[str]:
-    """A Prefect server that is there already; the address of its API."""
+def prefect_server(folder: Path) -> Iterator[str]:
+    """A Prefect server that is there already; the address of its API.
+
+    It's one for all the tests of a process, since it takes ten seconds to come up: it is started in
+    the first one's folder and knows the flow runs of those before. `end_servers` ends it.
+    """
+    if not hasattr(prefect_server, "url"):
+        with pytest.MonkeyPatch.context() as patch:
+            give_prefect_db(folder / "home")
+            patch.setenv("PREFECT_HOME", str(folder / "home"))
+            patch.setenv("PREFECT_API_URL", "")  # so that what `running` sets is undone
+            patch.delenv("PREFECT_API_URL")
+            prefect_server.url = _shared.enter_context(prefect.running(folder))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(root / "home"))
-        patch.setenv("PREFECT_API_URL", "")  # so that what `running` sets is undone
-        patch.delenv("PREFECT_API_URL")
-        with prefect.running(root) as found:
-            yield found
+        patch.setenv("PREFECT_API_URL", prefect_server.url)
+        yield prefect_server.url
+
+
+def end_servers() -> None:
+    """End what tests share, when a process has run its last one."""
+    _shared.close()
 
 
 @contextmanager
 def prefect_server_at(port: int, home: Path) -> Iterator[str]:
     """A Prefect server at this very port, killed at the end; the address of its API."""
-    home.mkdir(exist_ok=True)
+    if not home.exists():
+        give_prefect_db(home)
     app = ["--factory", "prefect.server.api.server:create_app"]
     command = [sys.executable, "-m", "uvicorn", *app, "--host", "127.0.0.1", "--port", str(port)]
     quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -101,15 +120,27 @@ def _running(
     user: str | None = None,
     env: dict[str, str] | None = None,
 ) -> Iterator[None]:
+    """A program until the block is left; unless it's another user's, killing us ends it too."""
+    if user is None:
+        command = [sys.executable, "-I", supervisor.__file__, "0", *command]
     with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, start_new_session=True, user=user, env=env
+            command,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            user=user,
+            env=env,
         )
         try:
             _wait_for(port, process)
             yield
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.stdin.close()
+            if user is not None:
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -29,6 +29,7 @@ from pipelines.files import read_json, write_json, write_table, write_text
 from pipelines.lineage import hash_file
 from pipelines.workspace import Workspace
 from tests.change_plans import NAME, write_plans
+from tests.shared import give_mlflow_db
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"
 RAW_LOCK = {"path": "data/phantom/raw", "md5": "0123.dir"}
@@ -42,6 +43,7 @@ def make_repository(root: Path) -> Workspace:
     params["prepare"]["side"] = 32
     params["model"] |= {"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]}
     root.mkdir(exist_ok=True)
+    give_mlflow_db(root)
     with (root / "params.yaml").open("w") as file:
         yaml.dump(params, file)
     lock = {"schema": "2.0", "stages": {"ingest": {"deps": [RAW_LOCK]}, "register": {"cmd": "x"}}}

@@ -17,7 +17,7 @@ from hgmnet.models.hgmnet import HGMNet
 from hgmnet.parity import parity
 from pipelines.exports import cached
 from pipelines.predictions import find_files
-from tests.blocked import run_without
+from tests.blocked import run_without, without
 from tests.tiny_repository import liven, make_model, make_repository, spec
 
 pytest.importorskip("onnxruntime")
@@ -32,13 +32,27 @@ OURS = ("torch", "torchvision", "hgmnet", "pipelines", "mlflow", "pydantic", "sc
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
+def small():
+    """Runs commands where there is nothing of a pipeline but torch."""
+    with without(["mlflow", "prefect", "dvc"], ["torch", "hgmnet.models.hgmnet"]) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def smaller():
+    """Runs commands without torch."""
+    with without(["torch", "onnx"], ["hgmnet.exported", "pipelines.predictions"]) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def workspace(small, tmp_path_factory):
     """A repository with a model that was exported, and a prepared set."""
     workspace = make_repository(tmp_path_factory.mktemp("repository"))
     (workspace.root / "dvc.yaml").touch()
     small_store(workspace.prepared)
     words = ["pipelines", "export", "--model", "models/hgmnet", "--out", "out/model.onnx"]
-    done = run_without(["mlflow", "prefect", "dvc"], words, workspace.root)
+    done = small(words, workspace.root)
     assert done.returncode == 0, done.stderr
     assert "on 50 images probabilities differ by" in done.stdout
     assert "phantom images" in done.stdout  # the prepared images' files are not there
@@ -91,13 +105,14 @@ def test_the_reader_needs_nothing_but_three_packages(workspace, file, predictor,
             assert ((np.asarray(png) > 0) == finding.mask).mean() >= 0.999
 
 
-def test_predict_takes_the_export_without_torch_and_says_the_same(workspace, tmp_path):
+def test_predict_takes_the_export_without_torch_and_says_the_same(
+    workspace, small, smaller, tmp_path
+):
     words = ["pipelines", "predict", str(workspace.raw), "--model", "models/hgmnet", "--out"]
     rows = {}
-    for backend, blocked in (("torch", ["onnxruntime"]), ("auto", ["torch", "onnx"])):
+    for backend, run, blocked in (("torch", small, ["onnxruntime"]), ("auto", smaller, [])):
         out = tmp_path / backend
-        more = [out, "--backend", backend]
-        done = run_without(blocked, [*words, *more], workspace.root)
+        done = run([*words, out, "--backend", backend], workspace.root, blocked)
         assert done.returncode == 0, done.stderr
         with (out / "predictions.csv").open() as table:
             rows[backend] = list(csv.DictReader(table))
@@ -110,16 +125,18 @@ def test_predict_takes_the_export_without_torch_and_says_the_same(workspace, tmp
         assert one["lesion_area_px"] == other["lesion_area_px"]
 
 
-def test_predict_takes_a_file_and_says_in_a_line_where_onnxruntime_is_absent(file, workspace):
+def test_predict_takes_a_file_and_says_in_a_line_where_onnxruntime_is_absent(
+    file, workspace, small, smaller
+):
     words = ["pipelines", "predict", str(workspace.raw), "--out", "found", "--model", str(file)]
-    assert run_without(["torch"], words, workspace.root).returncode == 0
-    done = run_without(["onnxruntime"], words, workspace.root)
+    assert smaller(words, workspace.root).returncode == 0
+    done = small(words, workspace.root, ["onnxruntime"])
     assert done.returncode == 2
     assert done.stderr == (
         "hgmnet: Config: onnxruntime is not installed: pip install onnxruntime\n"
     )
     words = ["pipelines", "export", "--model", "models/hgmnet", "--out", "x.onnx"]
-    done = run_without(["onnx", "onnxscript"], words, workspace.root)
+    done = small(words, workspace.root, ["onnx", "onnxscript"])
     assert done.returncode == 2
     assert done.stderr.startswith("hgmnet: Config: onnx and onnxscript must be installed")
 
@@ -150,6 +167,8 @@ def test_a_file_that_answers_otherwise_is_not_kept(workspace, file, tmp_path, mo
     other = Predictor.load(workspace.model)
     make_model(workspace, seed=0)
     monkeypatch.setattr(exporting, "export_onnx", lambda _, part: shutil.copyfile(file, part))
+    side = {"width": 64, "height": 64}  # drawn sooner
+    monkeypatch.setattr(exporting, "_PHANTOM", exporting._PHANTOM.model_copy(update=side))
     kept = tmp_path / "model.onnx"
     kept.write_text("what was there before")
     with pytest.raises(HgmnetError, match="answers otherwise: on 50 images"):
@@ -187,10 +206,10 @@ def test_the_cache_goes_by_the_model(workspace, predictor):
 @pytest.mark.parametrize(
     ("model", "point", "fit"),
     [
-        ({"gate": "free", "input": "rgb"}, {"scales": (0.9, 1.2)}, "letterbox"),
+        ({"gate": "free", "input": "rgb"}, {}, "letterbox"),
         ({"gate": "reverse", "shared_encoder": True}, {"mirror": False}, "stretch"),
         ({"gate": "input", "class_scales": 2}, {"mirror": False, "scales": (1.1,)}, "stretch"),
-        ({"gate": "none", "coarse": False}, {}, "stretch"),
+        ({"gate": "none", "coarse": False}, {"scales": (0.9, 1.2)}, "stretch"),
         ({"tasks": "segmentation"}, {"malignant_threshold": None}, "stretch"),
         ({"tasks": "classification", "coarse": False, "gate": "none"}, {}, "letterbox"),
     ],

@@ -5,6 +5,9 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -26,154 +29,195 @@ BOUNDS = load_params(REPOSITORY / "params.yaml").validate_
 
 
 EMPTY = {"mask_pixels": 0, "mask_parts": 0, "mask_smallest": 0}
+ODD = [f"benign/odd{number:02}.png" for number in range(15)]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run of the stage: what it printed and raised, and what it had written when it ended."""
+
+    workspace: Workspace
+    out: str
+    error: str | None
+    report: ValidationReport
+    written: bytes
+
+    @property
+    def lines(self):
+        return self.out.splitlines()
 
 
 def records(**bad):
     """Twelve good images a class and, if anything is `bad`, fifteen benign ones with that."""
     good = [f"{label}/{number:02}.png" for label in DATA.classes for number in range(12)]
-    odd = [f"benign/odd{number:02}.png" for number in range(15 if bad else 0)]
-    return [record(image) for image in good] + [record(image, **bad) for image in odd]
+    return [record(image) for image in good] + [record(image, **bad) for image in ODD if bad]
 
 
-@pytest.fixture
-def workspace(tmp_path):
-    space = Workspace(tmp_path, DATA.name)
+def make_workspace(root):
+    space = Workspace(root, DATA.name)
     write_rows(space.pairs, Pair, [])
     return space
 
 
 def judge(workspace, rows):
     write_rows(workspace.manifest, Record, rows)
-    validate.run(workspace.root, DATA, BOUNDS)
+    error = None
+    with redirect_stdout(StringIO()) as out:
+        try:
+            validate.run(workspace.root, DATA, BOUNDS)
+        except InvalidDataError as refusal:
+            error = str(refusal)
+    report = read_json(workspace.validation, ValidationReport)
+    return Judged(workspace, out.getvalue(), error, report, workspace.validation.read_bytes())
 
 
-def test_good_images_pass_without_network(workspace, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """Good images, without a network."""
+
     def refuse(*_):
         raise AssertionError("validation reached for the network")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    judge(workspace, records())
-    report = read_json(workspace.validation, ValidationReport)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        return judge(make_workspace(tmp_path_factory.mktemp("judged")), records())
+
+
+@pytest.fixture(scope="module")
+def bad(good):
+    """In the same workspace, five breaches that are critical and one that is not."""
+    absent = {f"normal/{number:02}.png" for number in range(3)}
+    rows = [r for r in records(marks=4, **EMPTY) if r.image not in absent]
+    rows[0] = rows[0].model_copy(update={"error": f"{rows[0].image} can't be decoded:\ncut off"})
+    rows.append(record("malignant/small.png", width=20, masks_binary=False))
+    return judge(good.workspace, rows)
+
+
+ALIKE = ("benign/00.png", "malignant/00.png")
+QUESTIONABLE = [
+    *records(marks=3),
+    record("normal/c.png", colour_share=0.1),
+    record("malignant/dim.png", intensity_std=0.5),
+]
+
+
+@pytest.fixture(scope="module")
+def questionable(tmp_path_factory):
+    """Nothing critical: marks, colour, an image next to blank, and copies under two labels."""
+    workspace = make_workspace(tmp_path_factory.mktemp("questionable"))
+    pair = {"kind": "copy", "score": 0, "agreement": 1.0, "transform": "identity"}
+    write_rows(workspace.pairs, Pair, [Pair(first=ALIKE[0], second=ALIKE[1], **pair)])
+    for image in ALIKE:
+        path = workspace.raw / image
+        path.parent.mkdir(parents=True)
+        Image.new("L", (40, 30), 90).save(path)
+    return judge(workspace, QUESTIONABLE)
+
+
+def test_good_images_pass_without_network(good):
+    report = good.report
+    assert good.error is None
     assert report.passed
     assert (report.failures, report.conflicts) == ((), ())
     assert (report.images, report.per_class) == (36, dict.fromkeys(DATA.classes, 12))
     assert report.expectations == 31
-    assert capsys.readouterr().out == "36 images, 31 expectations, nothing critical broken\n"
+    assert good.out == "36 images, 31 expectations, nothing critical broken\n"
 
 
-def test_a_breach_names_ten_files_and_counts_the_rest(workspace):
-    with pytest.raises(InvalidDataError) as caught:
-        judge(workspace, records(**EMPTY))
-    files = [f"benign/odd{number:02}.png" for number in range(15)]
-    assert str(caught.value) == (
-        "every mask of a lesion class shows a lesion: not so for "
-        f"{', '.join(files[:10])} and 5 more; mend the files, or exclude them in curation.csv"
-    )
-    report = read_json(workspace.validation, ValidationReport)
-    assert not report.passed
-    (failure,) = report.failures
-    assert failure.severity == "critical"
-    assert list(failure.files) == files
+def test_every_critical_breach_has_a_line_of_its_own(bad):
+    """It names ten files and counts the rest, tells their values, or says what was counted."""
+    mend = "; mend the files, or exclude them in curation.csv"
+    unread, side, binary, lesion, few = bad.error.splitlines()
+    read = "every image can be read with its masks"
+    assert unread == f"{read}: not so for benign/00.png (can't be decoded: cut off){mend}"
+    assert side == f"the shorter side is at least 64 px: not so for malignant/small.png (20){mend}"
+    black = "every mask holds only black and white (0 and 255)"
+    assert binary == f"{black}: not so for malignant/small.png{mend}"
+    named = ", ".join(ODD[:10])
+    shows = "every mask of a lesion class shows a lesion"
+    assert lesion == f"{shows}: not so for {named} and 5 more{mend}"
+    count = "class normal has at least 10 usable images: found 9"
+    assert few == f"{count}; add images, or lower validate.min_per_class in params.yaml"
 
 
-def test_the_message_carries_what_could_not_be_read(workspace):
-    rows = records()
-    rows[0] = rows[0].model_copy(update={"error": f"{rows[0].image} can't be decoded:\ncut off"})
-    with pytest.raises(InvalidDataError, match=r"benign/00.png \(can't be decoded: cut off\);"):
-        judge(workspace, rows)
+def test_the_report_names_all_files(bad):
+    assert not bad.report.passed
+    assert [(failure.severity, list(failure.files)) for failure in bad.report.failures] == [
+        ("critical", ["benign/00.png"]),
+        ("critical", ["malignant/small.png"]),
+        ("critical", ["malignant/small.png"]),
+        ("critical", ODD),
+        ("warning", ODD),
+        ("critical", []),
+    ]
 
 
-def test_too_few_images_say_how_many(workspace):
-    rows = [r for r in records() if r.image not in {f"normal/{n:02}.png" for n in range(3)}]
-    with pytest.raises(InvalidDataError, match=r"class normal has at least 10 .*: found 9; add"):
-        judge(workspace, rows)
-
-
-def test_every_critical_breach_has_a_line_of_its_own(workspace):
-    with pytest.raises(InvalidDataError) as caught:
-        judge(workspace, records(width=20, masks_binary=False))
-    side, binary = str(caught.value).splitlines()
-    assert side.startswith("the shorter side is at least 64 px: not so for benign/odd00.png (20)")
-    assert binary.startswith("every mask holds only black and white")
-
-
-def test_a_warning_is_told_and_does_not_end_the_run(workspace, capsys):
-    judge(workspace, records(intensity_std=0.5))
-    report = read_json(workspace.validation, ValidationReport)
+def test_a_warning_is_told_and_does_not_end_the_run(questionable):
+    report = questionable.report
+    assert questionable.error is None
     assert report.passed
-    assert [failure.severity for failure in report.failures] == ["warning"]
-    assert capsys.readouterr().out.startswith("warning: no image is next to blank: not so for")
+    assert {failure.severity for failure in report.failures} == {"warning"}
+    assert [list(failure.files) for failure in report.failures] == [
+        ["malignant/dim.png"],
+        ["normal/c.png"],
+        ODD,
+        [*ALIKE],
+        [*ALIKE],
+    ]
+    assert [line.startswith("warning: ") for line in questionable.lines[:6]] == [True] * 5 + [False]
+    assert questionable.out.startswith("warning: no image is next to blank: not so for")
 
 
-def test_the_same_manifest_gives_the_same_bytes(workspace):
-    rows = records(intensity_std=0.5)
-    judge(workspace, rows)
-    first = workspace.validation.read_bytes()
-    judge(workspace, rows[::-1])
-    assert workspace.validation.read_bytes() == first
+def test_the_same_manifest_gives_the_same_bytes(questionable):
+    again = judge(questionable.workspace, QUESTIONABLE[::-1])
+    assert again.written == questionable.written
 
 
-def test_the_pages_can_be_read_and_hold_only_the_last_run(workspace):
-    judge(workspace, records())
-    with pytest.raises(InvalidDataError):
-        judge(workspace, records(**EMPTY))
-    assert (workspace.data_docs / "index.html").is_file()
-    (page,) = (workspace.data_docs / "validations").rglob("*.html")
+def test_the_pages_can_be_read_and_hold_only_the_last_run(bad):
+    (page,) = (bad.workspace.data_docs / "validations").rglob("*.html")
     text = page.read_text(encoding="utf-8")
     assert "every mask of a lesion class shows a lesion" in text
     assert "benign/odd09.png" in text
 
 
-def test_the_index_tells_the_outcome_and_no_page_needs_the_web(workspace):
-    with pytest.raises(InvalidDataError):
-        judge(workspace, records(marks=4, **EMPTY))
-    index = (workspace.data_docs / "index.html").read_text(encoding="utf-8")
+def test_the_index_tells_the_outcome_and_no_page_needs_the_web(bad):
+    docs = bad.workspace.data_docs
+    index = (docs / "index.html").read_text(encoding="utf-8")
     assert "Validation of images: failed" in index
-    assert "Broken: 1 critical, 1 as a warning." in index
+    assert "Broken: 5 critical, 1 as a warning." in index
     assert index.index("shows a lesion") < index.index("burned-in") < index.index("listed twice")
     assert "<b>15</b>: benign/odd00.png" in index
     assert "benign/odd09.png and 5 more" in index
     linked = re.findall(r'href="([^"]+)"', index)
     assert len(linked) == 2
-    assert all((workspace.data_docs / page).is_file() for page in linked)
-    for page in workspace.data_docs.rglob("*.html"):
+    assert all((docs / page).is_file() for page in linked)
+    for page in docs.rglob("*.html"):
         fetched = re.findall(
             r'<(?:script|link|img)[^>]*"https?:[^>]*>', page.read_text(encoding="utf-8")
         )
         assert fetched == []
 
 
-def test_what_classes_show_unequally_is_told(workspace, capsys):
-    rows = [*records(marks=3), record("normal/c.png", colour_share=0.1)]
-    judge(workspace, rows)
-    report = read_json(workspace.validation, ValidationReport)
-    assert report.shares["burned-in marks"]["benign"] == round(15 / 27, 4)
-    out = capsys.readouterr().out.splitlines()
-    assert "burned-in marks: benign 56 %, malignant 0 %, normal 0 %" in out
-    assert "colour: benign 0 %, malignant 0 %, normal 8 %" in out
+def test_what_classes_show_unequally_is_told(questionable):
+    assert questionable.report.shares["burned-in marks"]["benign"] == round(15 / 27, 4)
+    assert "burned-in marks: benign 56 %, malignant 0 %, normal 0 %" in questionable.lines
+    assert "colour: benign 0 %, malignant 0 %, normal 8 %" in questionable.lines
 
 
-def test_a_label_conflict_is_listed_and_shown(workspace, capsys):
-    images = ("benign/00.png", "malignant/00.png")
-    pair = {"kind": "copy", "score": 0, "agreement": 1.0, "transform": "identity"}
-    write_rows(workspace.pairs, Pair, [Pair(first=images[0], second=images[1], **pair)])
-    for image in images:
-        path = workspace.raw / image
-        path.parent.mkdir(parents=True)
-        Image.new("L", (40, 30), 90).save(path)
-    judge(workspace, records())
-    (conflict,) = read_json(workspace.validation, ValidationReport).conflicts
+def test_a_label_conflict_is_listed_and_shown(questionable):
+    (conflict,) = questionable.report.conflicts
     assert conflict.labels == {"benign/00.png": "benign", "malignant/00.png": "malignant"}
-    assert conflict.links == (images,)
-    page = workspace.likeness.read_text(encoding="utf-8")
+    assert conflict.links == (ALIKE,)
+    page = questionable.workspace.likeness.read_text(encoding="utf-8")
     assert "Label conflicts: 1" in page
     assert page.count("<img src=") == 2
     told = "label conflicts: 1, pairs of images that are alike: 1; see reports/likeness.html"
-    assert told in capsys.readouterr().out.splitlines()
+    assert told in questionable.lines
 
 
 @pytest.mark.slow
-def test_the_command_ends_with_status_4_and_one_line(workspace):
+def test_the_command_ends_with_status_4_and_one_line(tmp_path):
+    workspace = make_workspace(tmp_path)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(REPOSITORY / name, workspace.root)
     write_rows(workspace.manifest, Record, records(masks_match=False))

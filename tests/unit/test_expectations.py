@@ -28,21 +28,23 @@ def good():
     return [record(f"{name}/{number}.png") for name in DATA.classes for number in range(3)]
 
 
-def pair(first, second, kind):
-    return Pair(
-        first=first.image, second=second.image, kind=kind, score=9, agreement=0.5, transform="shift"
-    )
+def pair(first, second, transform):
+    facts = {"kind": "copy", "score": 9, "agreement": 0.5, "transform": transform}
+    return Pair(first=first.image, second=second.image, **facts)
 
 
-def broken(records, tmp_path):
-    """The rules that do not hold, and the files that each names."""
-    table = image_table(records, [])
-    outcomes = check("images", table, "image", image_rules(DATA, VALIDATE), tmp_path / "docs")
-    return {o.rule.meaning: dict(o.broken_by) for o in outcomes if not o.held}
+def broken(folder, records, pairs=()):
+    """By meaning, the outcomes of the rules that do not hold."""
+    table = image_table(records, pairs)
+    outcomes = check("images", table, "image", image_rules(DATA, VALIDATE), folder / "docs")
+    return {outcome.rule.meaning: outcome for outcome in outcomes if not outcome.held}
 
 
 def test_good_images_break_nothing(tmp_path):
-    assert broken(good(), tmp_path) == {}
+    """A normal needs no mask, and what is excluded is not judged."""
+    unmasked = record("normal/odd.png", masks=(), masks_match=False, masks_binary=False)
+    curated = record("benign/odd.png", excluded="blurred", error="truncated", masks=(), height=3)
+    assert broken(tmp_path, [*good(), unmasked, curated]) == {}
 
 
 EMPTY = {"mask_pixels": 0, "mask_parts": 0, "mask_smallest": 0}
@@ -56,7 +58,11 @@ UNREAD = EMPTY | {
     "masks_binary": False,
     "intensity_std": 0.0,
 }
+SAME = (record("benign/odd.png"), record("malignant/odd.png"))
+NEAR = (record("normal/odd.png"), record("normal/odder.png"))
+MANY = tuple(record(f"benign/odd{number:02}.png", **EMPTY) for number in range(40))
 BREACHES = [
+    ("listed twice", "benign/0.png", good()[0]),
     ("can be read", "truncated", record("benign/a.png", error="truncated", **UNREAD)),
     ("8 or 16 bits", "1", record("benign/a1.png", bit_depth=1, mode="1")),
     ("grey or RGB", "P", record("benign/a2.png", mode="P")),
@@ -66,7 +72,7 @@ BREACHES = [
     ("lesion class has a mask", "0", record("benign/c.png", masks=(), **EMPTY)),
     ("image's size", "False", record("benign/d.png", masks_match=False, **EMPTY)),
     ("0 and 255", "False", record("benign/e.png", masks_binary=False)),
-    ("shows a lesion", "0", record("benign/f.png", **EMPTY)),
+    ("shows a lesion", "0", record("benign/f.png", **EMPTY), *MANY),
     ("class normal has a lesion", "7", record("normal/a.png", mask_pixels=7)),
     ("image's border", "0.51", record("benign/f1.png", mask_pixels=7900, mask_border=0.51)),
     ("class benign cover 0.01 to 0.5", "0.005", record("benign/f2.png", mask_pixels=40)),
@@ -79,92 +85,74 @@ BREACHES = [
     ("white on more", "0.3", record("benign/g2.png", saturated_share=0.3)),
     ("colour", "0.01", record("benign/g3.png", colour_share=0.01)),
     ("burned-in marks", "2", record("benign/g4.png", marks=2)),
+    ("carry one label", "benign and malignant", *SAME),
 ]
+TWINS = {
+    "same pixels": {"benign/odd.png": "malignant/odd.png", "malignant/odd.png": "benign/odd.png"},
+    "changed copy": {"normal/odd.png": "normal/odder.png", "normal/odder.png": "normal/odd.png"},
+}
 
 
-def test_each_breach_is_named_by_its_rule_alone(tmp_path):
-    found = broken([*good(), *(bad for _, _, bad in BREACHES)], tmp_path)
-    assert len(found) == len(BREACHES)
-    for words, value, bad in BREACHES:
-        (meaning,) = [meaning for meaning in found if words in meaning]
-        assert found[meaning] == {bad.image: value}
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What is broken where good images and one breach of every rule on rows lie together."""
+    rows = [row for _, _, *odd in BREACHES for row in odd]
+    pairs = [pair(*SAME, "identity"), pair(*NEAR, "shift")]
+    return broken(tmp_path_factory.mktemp("breaches"), [*good(), *rows, *NEAR], pairs)
 
 
-def test_a_normal_needs_no_mask(tmp_path):
-    unmasked = record("normal/odd.png", masks=(), masks_match=False, masks_binary=False)
-    assert broken([*good(), unmasked], tmp_path) == {}
+def told(found, words):
+    (outcome,) = [outcome for meaning, outcome in found.items() if words in meaning]
+    return outcome
 
 
-def test_an_image_listed_twice(tmp_path):
-    (found,) = broken([*good(), good()[0]], tmp_path).items()
-    assert found == ("no image is listed twice", {"benign/0.png": "benign/0.png"})
+def test_each_breach_is_named_by_its_rule_alone(found):
+    assert len(found) == len(BREACHES) + len(TWINS)
+    for words, value, *odd in BREACHES:
+        assert told(found, words).broken_by == {bad.image: value for bad in odd}
 
 
-def test_copies_are_warnings_and_name_each_other(tmp_path):
-    same = [record("benign/odd.png"), record("malignant/odd.png")]
-    near = [record("normal/odd.png"), record("normal/odder.png")]
-    twins = pair(*same, "copy").model_copy(update={"transform": "identity"})
-    outcomes = check(
-        "images",
-        image_table([*good(), *same, *near], [twins, pair(*near, "copy")]),
-        "image",
-        image_rules(DATA, VALIDATE),
-        tmp_path / "docs",
-    )
-    conflict, pixels, changed = [o for o in outcomes if not o.held]
-    assert {o.rule.severity for o in (conflict, pixels, changed)} == {"warning"}
-    both = "benign and malignant"
-    assert conflict.broken_by == {"benign/odd.png": both, "malignant/odd.png": both}
-    assert pixels.broken_by == {
-        "benign/odd.png": "malignant/odd.png",
-        "malignant/odd.png": "benign/odd.png",
-    }
-    assert changed.broken_by == {
-        "normal/odd.png": "normal/odder.png",
-        "normal/odder.png": "normal/odd.png",
-    }
+def test_copies_are_warnings_and_name_each_other(found):
+    assert {words: told(found, words).broken_by for words in TWINS} == TWINS
+    copies = [told(found, words) for words in ("carry one label", *TWINS)]
+    assert [outcome.rule.severity for outcome in copies] == ["warning"] * 3
+
+
+def test_all_breaches_are_named_not_only_the_first_twenty(found):
+    files = list(told(found, "shows a lesion").broken_by)
+    assert files == ["benign/f.png", *(bad.image for bad in MANY)]
 
 
 def test_a_copy_that_curation_excluded_is_no_copy():
     twins = [record("benign/odd.png", excluded="a copy"), record("malignant/odd.png")]
-    table = image_table(twins, [pair(*twins, "copy")])
+    table = image_table(twins, [pair(*twins, "shift")])
     assert list(table["copy"]) == [""]
-
-
-def test_a_class_that_is_outnumbered_is_a_warning(tmp_path):
-    many = [record(f"benign/more{number}.png") for number in range(89)]
-    (found,) = broken([*good(), *many], tmp_path).items()
-    assert found == ("no class has more than 30 images to one of another", {})
 
 
 def test_frames_of_one_scene_may_differ_in_their_labels():
     twins = [record("benign/odd.png", group="g"), record("malignant/odd.png", group="g")]
-    table = image_table(twins, [pair(*twins, "scene")])
-    assert list(table["copy_labels"]) == ["benign", "malignant"]
+    scene = pair(*twins, "shift").model_copy(update={"kind": "scene"})
+    assert list(image_table(twins, [scene])["copy_labels"]) == ["benign", "malignant"]
 
 
-def test_only_usable_images_count_for_their_class(tmp_path):
+def test_only_usable_images_count_for_their_class_and_against_another(tmp_path):
+    """One benign image of two is usable, of 31 malignant ones: too few, and outnumbered."""
     records = [r for r in good() if r.image not in {"benign/0.png", "benign/1.png"}]
     records.append(record("benign/3.png", excluded="withdrawn"))
-    assert broken(records, tmp_path) == {"class benign has at least 2 usable images": {}}
-
-
-def test_nothing_excluded_is_judged(tmp_path):
-    curated = record("benign/odd.png", excluded="blurred", error="truncated", masks=(), height=3)
-    assert broken([*good(), curated], tmp_path) == {}
+    records += [record(f"malignant/more{number}.png") for number in range(28)]
+    outcomes = broken(tmp_path, records)
+    assert {meaning: (o.observed, o.broken_by) for meaning, o in outcomes.items()} == {
+        "class benign has at least 2 usable images": ("1", {}),
+        "no class has more than 30 images to one of another": ("31.0", {}),
+    }
+    assert [o.rule.severity for o in outcomes.values()] == ["critical", "warning"]
 
 
 def test_an_empty_table_breaks_the_counts_and_crashes_nothing(tmp_path):
-    meanings = set(broken([], tmp_path))
+    meanings = set(broken(tmp_path, []))
     classes = {f"class {name} has at least 2 usable images" for name in DATA.classes}
     balance = "no class has more than 30 images to one of another"
     assert meanings == {"there is at least one image", balance, *classes}
-
-
-def test_all_breaches_are_named_not_only_the_first_twenty(tmp_path):
-    many = [record(f"benign/odd{number:02}.png", **EMPTY) for number in range(40)]
-    (files,) = broken([*good(), *many], tmp_path).values()
-    assert list(files) == [bad.image for bad in many]
 
 
 def test_an_expectation_that_crashes_is_a_bug_not_bad_data(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from hgmnet.config import Phantom
 from hgmnet.data import duplicates, features, images, likeness, phantom
 
-PARAMS = Phantom(seed=5, benign=8, malignant=8, normal=8, copies=0, width=200, height=160)
+PARAMS = Phantom(seed=5, benign=9, malignant=9, normal=9, copies=0, width=200, height=160)
 
 
 def describe(greys):
@@ -26,6 +26,12 @@ def originals():
 @pytest.fixture(scope="module")
 def known(originals):
     return describe(originals)
+
+
+@pytest.fixture(scope="module")
+def alone(known):
+    """What is found among the originals, and what was tried to find it."""
+    return likeness.search(known, {})
 
 
 def scaled(factor):
@@ -81,27 +87,49 @@ CHANGES = {
 }
 
 
-def test_different_phantoms_never_pair(known):
-    assert likeness.find_likeness(known) == ()
+def test_different_phantoms_never_pair(alone):
+    assert alone.pairs == ()
+
+
+def changed(change):
+    """Which originals are copied with a change: one a class, no original twice."""
+    place = [*CHANGES].index(change)
+    return [
+        f"{label} ({(place + skip) % len(CHANGES) + 1})"
+        for label, skip in (("benign", 0), ("malignant", 2), ("normal", 4))
+    ]
+
+
+@pytest.fixture(scope="module")
+def among_copies(originals, known, alone):
+    """What is found where every original has a copy beside it."""
+    copies = {
+        f"z {name}": how(originals[name])
+        for change, how in CHANGES.items()
+        for name in changed(change)
+    }
+    assert len(copies) == len(originals)
+    return likeness.search(known | describe(copies), alone.tried).pairs
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_copy_is_found_and_told(change, originals, known):
-    copied = ("benign (1)", "malignant (3)", "normal (5)")
-    copies = describe({f"z {name}": CHANGES[change](originals[name]) for name in copied})
-    pairs = likeness.find_likeness(known | copies)
+def test_a_changed_copy_is_found_and_told(change, among_copies):
+    copied = changed(change)
+    concerned = {*copied, *(f"z {name}" for name in copied)}
+    pairs = [pair for pair in among_copies if {pair.first, pair.second} & concerned]
     assert [(p.first, p.second) for p in pairs] == [(name, f"z {name}") for name in copied]
     assert {pair.kind for pair in pairs} == {"copy"}
     assert all(likeness.COPY <= pair.agreement <= 1 for pair in pairs)
     assert {pair.transform.endswith("mirrored") for pair in pairs} == {change == "mirror"}
 
 
-def test_the_copies_planted_in_the_quickstart_are_found():
+def test_the_copies_planted_in_the_quickstart_are_found(known, alone):
     params = PARAMS.model_copy(update={"copies": 10})
-    cases = phantom.plan(params)
-    known = describe({case.name: phantom.render(case, params).image for case in cases})
-    planted = {frozenset((c.name, c.copy_of.name)) for c in cases if c.copy_of}
-    found = {frozenset((pair.first, pair.second)) for pair in likeness.find_likeness(known)}
+    copies = [case for case in phantom.plan(params) if case.copy_of]
+    drawn = describe({case.name: phantom.render(case, params).image for case in copies})
+    planted = {frozenset((c.name, c.copy_of.name)) for c in copies}
+    pairs = likeness.search(known | drawn, alone.tried).pairs
+    found = {frozenset((pair.first, pair.second)) for pair in pairs}
     assert len(planted) == 10
     assert planted <= found
 
@@ -125,10 +153,17 @@ def test_shared_text_makes_no_pair(originals):
     assert likeness.find_likeness(describe(titled)) == ()
 
 
-def test_the_order_of_images_does_not_matter(originals, known):
-    images = known | describe({"copy": jpeg(originals["normal (1)"])})
-    backwards = dict(reversed(images.items()))
-    assert likeness.find_likeness(images) == likeness.find_likeness(backwards)
+@pytest.fixture(scope="module")
+def grown(originals, known):
+    """The originals and a copy, and what is found among them at once."""
+    images = known | describe({"z": jpeg(originals["normal (1)"])})
+    return images, likeness.search(images, {})
+
+
+def test_the_order_of_images_does_not_matter(grown):
+    images, found = grown
+    assert found.pairs
+    assert likeness.find_likeness(dict(reversed(images.items()))) == found.pairs
 
 
 def test_images_that_show_nothing_are_like_nothing():
@@ -148,14 +183,12 @@ def test_a_known_scene_of_busi_is_one_group_and_shared_text_is_not(busi):
     assert [groups[name] for name in strangers] == strangers
 
 
-def test_what_was_tried_before_is_not_tried_again(originals, known):
-    copy = describe({"z": jpeg(originals["normal (1)"])})
-    first = likeness.search(known, {})
-    grown = likeness.search(known | copy, first.tried)
-    fresh = likeness.search(known | copy, {})
-    assert (grown.pairs, grown.tried.keys()) == (fresh.pairs, fresh.tried.keys())
-    lies = dict.fromkeys(grown.tried)  # what was tried is believed, so nothing is found now
-    assert likeness.search(known | copy, lies).pairs == ()
+def test_what_was_tried_before_is_not_tried_again(known, alone, grown):
+    images, fresh = grown
+    later = likeness.search(images, alone.tried)
+    assert (later.pairs, later.tried.keys()) == (fresh.pairs, fresh.tried.keys())
+    lies = dict.fromkeys(later.tried)  # what was tried is believed, so nothing is found now
+    assert likeness.search(images, lies).pairs == ()
     assert (
-        likeness.search(known, grown.tried).tried.keys() == first.tried.keys()
+        likeness.search(known, later.tried).tried.keys() == alone.tried.keys()
     )  # the rest is gone

@@ -1,5 +1,6 @@
 """The reader that is written beside an export says what the library says, rule by rule."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ from hgmnet import read_onnx
 SIDE = 32
 
 
+@cache
 def spec(fit, classes):
     prepare = params().prepare.model_copy(update={"fit": fit, "side": SIDE})
     return Spec(

@@ -40,7 +40,7 @@ def test_a_set_that_is_streamed_gives_the_same_weights_as_one_that_is_held(tmp_p
 @pytest.mark.slow
 def test_it_learns_to_find_bright_discs(tmp_path):
     trained = train(
-        tmp_path, store=small_store(tmp_path / "store", 36), epochs=12, learning_rate=5e-3
+        tmp_path, store=small_store(tmp_path / "store", 36), epochs=6, learning_rate=1e-2
     )
     assert trained.curves[-1].val_lesion_dice > 0.6
     assert trained.curves[-1].train_loss < trained.curves[0].train_loss

@@ -12,7 +12,7 @@ import socket
 import sys
 
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
-MODULES = ("pipelines", "dvc")
+MODULES = ("pipelines", "dvc", "mlflow", "prefect", "uvicorn")
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
 """Of the interpreter's variables, those that the server honours."""
@@ -25,20 +25,32 @@ def same(environment):
 
 
 def main(folder, words):
-    with open(os.path.join(folder, "real")) as file:
-        real = file.read()
-    line = None
-    if _can_fork(folder, words):
-        line = socket.socket(socket.AF_UNIX)
-        try:
-            line.connect(os.path.join(folder, "socket"))
-        except OSError:  # it has ended
-            line = None
+    line = _connected(folder) if _can_fork(folder, words) else None
     if line is None:
+        with open(os.path.join(folder, "real")) as file:
+            real = file.read()
         os.execv(real, [real, *words])
     for number in FORWARDED:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, _: line.send(bytes([number])))
+    _ask(line, words)
+    for descriptor in (0, 1):  # whoever reads from us shall see the end when the fork ends
+        os.close(descriptor)
+    _end(_status(line))
+
+
+def _connected(folder):
+    """A line to the server; None if it has ended."""
+    line = socket.socket(socket.AF_UNIX)
+    try:
+        line.connect(os.path.join(folder, "socket"))
+    except OSError:
+        return None
+    return line
+
+
+def _ask(line, words):
+    """Send all that a process inherits."""
     request = {
         "words": words,
         "cwd": os.getcwd(),
@@ -48,22 +60,29 @@ def main(folder, words):
         "ignored": [n for n in FORWARDED if signal.getsignal(n) is signal.SIG_IGN],
     }
     text = json.dumps(request).encode("ascii")
-    files = array.array("i", [fd for fd in (0, 1, 2)])
+    files = array.array("i", (0, 1, 2))
     line.sendmsg([len(text).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
     line.sendall(text)
-    for descriptor in (0, 1):  # whoever reads from us shall see the end when the fork ends
-        os.close(descriptor)
+
+
+def _status(line):
+    """The fork's, negative for a signal; a server that has gone took it along."""
     answer = b""
     while len(answer) < 4:
         part = line.recv(4)
         if not part:
-            os.kill(os.getpid(), signal.SIGKILL)
+            return -signal.SIGKILL
         answer += part
-    status = int.from_bytes(answer, "big", signed=True)
-    if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
-        os.kill(os.getpid(), -status)
-    os._exit(status)
+    return int.from_bytes(answer, "big", signed=True)
+
+
+def _end(status):
+    """End as the fork did."""
+    if status >= 0:
+        os._exit(status)
+    if -status != signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
+    os.kill(os.getpid(), -status)
 
 
 def _can_fork(folder, words):

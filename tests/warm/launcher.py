@@ -14,27 +14,22 @@ from tests.imports import PACKAGES, imported, modules
 from tests.warm import client
 
 HERE = Path(__file__).parent
-VARIABLE = "HGMNET_TEST_PYTHON"
-"""Its folder, for the processes of a test run; `real` for none."""
+RUN = "HGMNET_TEST_RUN"
+"""Names the folder of what the processes of a test run share, that program among it."""
+REAL = os.environ.get("HGMNET_TEST_PYTHON") == "real"
 _ALSO = (
-    "dvc.cli",
-    "dvc.commands.add",
-    "dvc.commands.repro",
-    "dvc.repo.reproduce",
-    "dvc.stage.run",
-    "dvc.stage.cache",
-    "dvc.testing",
+    *("dvc.cli", "dvc.commands.add", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run"),
+    *("flask", "prefect.server.api.server", "uvicorn.logging", "uvicorn.protocols.http.auto"),
 )
-
+"""What commands import that aren't the project's, and what the project imports by name only."""
 
 _started: list["subprocess.Popen[bytes]"] = []
 
 
 def make() -> None:
     """Make the folder and its program, for this process and its children."""
-    if VARIABLE in os.environ:
-        return
-    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    folder = Path(tempfile.mkdtemp(prefix="hgmnet-tests-"))
+    os.environ[RUN] = str(folder)
     (folder / "real").write_text(sys.executable)
     programs = folder / "bin"
     programs.mkdir()
@@ -46,29 +41,28 @@ def make() -> None:
     for program in Path(sys.executable).parent.iterdir():
         if not (programs / program.name).exists():
             (programs / program.name).symlink_to(program)
-    os.environ[VARIABLE] = str(folder)
 
 
 def use() -> None:
     """Have this process know that program as its interpreter."""
-    if folder := _folder():
-        sys.executable = str(folder / "bin" / "python")
+    if not REAL:
+        sys.executable = str(run_folder() / "bin" / "python")
 
 
 def start() -> None:
     """Start the server, once; its forks answer as soon as it has imported everything."""
-    folder = _folder()
-    if folder is None or _started:
+    folder = run_folder()
+    if REAL or _started:
         return
     used = {name for file in modules().values() for name in imported(file)}
     known = {*PACKAGES, *sys.stdlib_module_names}
     preloaded = sorted(name for name in used if name.partition(".")[0] not in known)
     (folder / "same").write_text(json.dumps(client.same(dict(os.environ))))
+    real = (folder / "real").read_text()
     with (folder / "log").open("wb") as log:
         _started.append(
             subprocess.Popen(
-                [(folder / "real").read_text(), "-P", HERE / "server.py", folder]
-                + [*preloaded, *_ALSO],
+                [real, "-P", HERE / "server.py", folder, *preloaded, *_ALSO],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -84,10 +78,9 @@ def end() -> None:
     for process in _started:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
-    if folder := _folder():
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(run_folder(), ignore_errors=True)
 
 
-def _folder() -> Path | None:
-    named = os.environ.get(VARIABLE, "real")
-    return None if named == "real" else Path(named)
+def run_folder() -> Path:
+    """The folder of this test run."""
+    return Path(os.environ[RUN])

@@ -9,6 +9,7 @@ import atexit
 import ctypes
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -26,8 +27,7 @@ from contextlib import suppress
 
 def main(folder, modules):
     """Answer requests; return in the fork, with what it is to run."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end with the test run
+    _end_with_parent(signal.SIGTERM)
     line = socket.socket(socket.AF_UNIX)
     line.bind(os.path.join(folder, "socket"))
     line.listen(64)
@@ -44,26 +44,43 @@ def main(folder, modules):
     while True:
         ready, _, _ = select.select([line, heard, *callers], [], [])
         for caller in callers.keys() & set(ready):
-            if not _pass_on(caller, callers[caller]):
-                callers.pop(caller).close()
+            _pass_on(caller, callers)
         if heard in ready:
             os.read(heard, 64)
             _answer(callers)
-        if line in ready:
-            caller, _ = line.accept()
-            request, files = _read(caller)
-            child = os.fork()
-            if child == 0:
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                for opened in (line, caller, *callers):
-                    opened.close()
-                os.close(heard)
-                os.close(tell)
-                return _become(folder, request, files)
-            for descriptor in files:
-                os.close(descriptor)
-            callers[caller] = child
+        if line in ready and (request := _forked(line, callers)):
+            _forget([line, *callers], [heard, tell])
+            return _become(folder, *request)
+
+
+def _end_with_parent(number):
+    """The server with the test run, a fork with the server, however they end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
+
+
+def _forked(line, callers):
+    """Take a request; in the fork, the request; in the server None, and the fork is a caller's."""
+    caller, _ = line.accept()
+    request, files = _read(caller)
+    child = os.fork()
+    if child == 0:
+        caller.close()
+        return request, files
+    for descriptor in files:
+        os.close(descriptor)
+    callers[caller] = child
+    return None
+
+
+def _forget(sockets, descriptors):
+    """In the fork: what is the server's."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for opened in sockets:
+        opened.close()
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _read(caller):
@@ -77,14 +94,16 @@ def _read(caller):
     return json.loads(text), files
 
 
-def _pass_on(caller, child):
-    """Signals that the caller has got; whether it lives: its end, by whatever, ends the fork."""
+def _pass_on(caller, callers):
+    """Signals that a caller has got; its own end, by whatever, ends its fork."""
     numbers = b""
     with suppress(ConnectionError):
         numbers = caller.recv(16)
     for number in numbers or (signal.SIGKILL,):
-        _signal(child, number)
-    return bool(numbers)
+        _signal(callers[caller], number)
+    if not numbers:
+        del callers[caller]
+        caller.close()
 
 
 def _answer(callers):
@@ -102,13 +121,16 @@ def _answer(callers):
 
 def _signal(child, number):
     """To the fork and its group; the fork alone if it has just begun."""
-    for send in (os.killpg, os.kill):
+    try:
+        os.killpg(child, number)
+    except ProcessLookupError:
         with suppress(ProcessLookupError):
-            return send(child, number)
+            os.kill(child, number)
 
 
 def _become(folder, request, files):
     """Take over what a process inherits from its parent."""
+    _end_with_parent(signal.SIGKILL)
     os.setsid()
     for number, descriptor in enumerate(files):
         os.dup2(descriptor, number)
@@ -120,7 +142,6 @@ def _become(folder, request, files):
             resource.setrlimit(kind, (soft, hard))
     for number in request["ignored"]:
         signal.signal(number, signal.SIG_IGN)
-    prefect = _prefect()
     os.environ.clear()
     os.environ.update(request["env"])
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
@@ -129,14 +150,31 @@ def _become(folder, request, files):
     sys.modules["numpy"].random.seed()
     sys.executable = os.path.join(folder, "bin", "python")
     _open_streams()
-    if "prefect.context" in sys.modules and prefect != _prefect():
-        sys.modules["prefect.context"].refresh_global_settings_context()
+    sys.meta_path.insert(0, Unread())
     return request["words"]
 
 
-def _prefect():
-    """Of the environment what Prefect has read when it was imported."""
-    return {k: v for k, v in os.environ.items() if k.startswith("PREFECT_")}
+class Unread:
+    """Prefect reads its settings when it's imported: so, when it is, it reads them again."""
+
+    def __init__(self):
+        names = [name for name in sys.modules if name.partition(".")[0] == "prefect"]
+        self._modules = {name: sys.modules.pop(name) for name in names}
+
+    def find_spec(self, name, *_):
+        if name not in self._modules:
+            return None
+        sys.meta_path.remove(self)
+        sys.modules.update(self._modules)
+        sys.modules["prefect.context"].refresh_global_settings_context()
+        self._spec = sys.modules[name].__spec__
+        return importlib.util.spec_from_loader(name, self, origin=self._spec.origin)
+
+    def create_module(self, spec):
+        return self._modules[spec.name]
+
+    def exec_module(self, module):
+        module.__spec__ = self._spec
 
 
 def _open_streams():

@@ -1,0 +1,51 @@
+"""What is made once a test run, by the worker that needs it first, and copied from then on."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+from tests.warm.launcher import run_folder
+
+
+def once(name: str, make: Callable[[Path], None]) -> Path:
+    """What `make` puts at the path that it is given, unless it's there already."""
+    path = run_folder() / name
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            make(path.with_name(f"{name}.part"))
+            path.with_name(f"{name}.part").rename(path)
+    return path
+
+
+def give_mlflow_db(root: Path) -> None:
+    """An MLflow database with all its tables and nothing in them, which takes MLflow seconds."""
+    shutil.copy(once("mlflow.db", _make_mlflow_db), root / "mlflow.db")
+
+
+def give_prefect_db(home: Path) -> None:
+    """Likewise Prefect's database, in a PREFECT_HOME."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(once("prefect.db", _make_prefect_db), home / "prefect.db")
+
+
+def _make_mlflow_db(path: Path) -> None:
+    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+    _initialize_tables(engine)
+    engine.dispose()
+
+
+def _make_prefect_db(path: Path) -> None:
+    home = path.with_name("prefect-home")
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
+        env=os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+        check=True,
+        capture_output=True,
+    )
+    (home / "prefect.db").rename(path)
