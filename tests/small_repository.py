@@ -20,7 +20,6 @@ from pipelines.workspace import Workspace
 from tests.change_plans import write_plans
 from tests.made_up import evidence
 from tests.records import record
-from tests.shared import give_mlflow_db
 
 SPLITS = ("train", "train", "val", "train", "test", "train")
 
@@ -29,7 +28,6 @@ def make_repository(root: Path, count: int = 24, **changes) -> Workspace:
     """Raw images with masks, prepared arrays, params.yaml; `changes` by section."""
     workspace = Workspace(root, "phantom")
     root.mkdir(parents=True, exist_ok=True)
-    give_mlflow_db(root)
     shutil.copy(QUICKSTART.parents[1] / "dvc.yaml", root / "dvc.yaml")
     write_params(root, **changes)
     generator = np.random.default_rng(0)

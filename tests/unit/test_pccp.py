@@ -68,7 +68,7 @@ ENCODERS = {"encoders": ["res*", "tu-*"], "side": {"min": 1, "max": 512}}
     [
         (candidate({"data": "busi"}), "allowed.data", "it is made from busi; planned: phantom"),
         (
-            candidate(),
+            candidate(model(encoder="mobilenet_v2")),
             "allowed.retraining.encoders",
             "it has the encoder mobilenet_v2; planned: res*, tu-*",
         ),
