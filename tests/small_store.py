@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hgmnet.config import Params, load_params
 from hgmnet.data.store import Entry, Store, open_store, write_store
+from hgmnet.models.hgmnet import HGMNet
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"
 SIZE = 32
@@ -53,3 +55,9 @@ def entry(image: str, **changes) -> Entry:
         "width": 50,
     }
     return Entry(**(known | changes))
+
+
+def network(**changes) -> HGMNet:
+    """One for three classes, its weights from seed 0; `changes` to the model's settings."""
+    torch.manual_seed(0)
+    return HGMNet(params().model.model_copy(update=changes), 3)
