@@ -38,7 +38,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from pipelines import dvc_stage, supervisor
-supervisor.GRACE_SECONDS = 2
+supervisor.GRACE_SECONDS = float(sys.argv[3])
 dvc_stage.run(Path(sys.argv[1]), sys.argv[2], lambda line: print(line, flush=True))
 """
 
@@ -53,12 +53,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def parent(repository: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+def parent(repository: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a process that runs a stage, and wait until the stage is asleep."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(stage: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", PARENT, str(repository), stage]
+    def start(stage: str, grace_s: float = 90) -> subprocess.Popen[str]:
+        """`grace_s` is longer than any test waits: only what is deaf to SIGTERM takes it."""
+        command = [sys.executable, "-c", PARENT, str(repository), stage, str(grace_s)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert "asleep\n" in process.stdout
@@ -145,7 +146,7 @@ def test_any_other_failure_shows_the_last_lines(repository: Path, target: str, l
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_the_parent(
-    repository: Path, parent: Callable[[str], subprocess.Popen[str]], number: signal.Signals
+    repository: Path, parent: Callable[..., subprocess.Popen[str]], number: signal.Signals
 ) -> None:
     process = parent("long")
     assert working_in(repository)
@@ -156,15 +157,15 @@ def test_nothing_outlives_the_parent(
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 def test_a_stage_deaf_to_sigterm_is_killed(
-    repository: Path, parent: Callable[[str], subprocess.Popen[str]]
+    repository: Path, parent: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    parent("stubborn").kill()
+    parent("stubborn", 2).kill()
     assert not gone_within(1, repository)
     assert gone_within(30, repository)
 
 
 def test_a_second_run_in_the_same_repository_fails_at_once(
-    repository: Path, parent: Callable[[str], subprocess.Popen[str]]
+    repository: Path, parent: Callable[..., subprocess.Popen[str]]
 ) -> None:
     parent("long")
     with pytest.raises(HgmnetError, match="busy"):
@@ -172,7 +173,7 @@ def test_a_second_run_in_the_same_repository_fails_at_once(
 
 
 def test_after_a_kill_the_repository_works_again(
-    repository: Path, parent: Callable[[str], subprocess.Popen[str]]
+    repository: Path, parent: Callable[..., subprocess.Popen[str]]
 ) -> None:
     parent("long").kill()
     assert gone_within(30, repository)
