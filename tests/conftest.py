@@ -1,5 +1,6 @@
 """What every test may use: where the real BUSI lies, and a repository of a dozen tiny images."""
 
+import gc
 import os
 import signal
 import sys
@@ -27,17 +28,21 @@ FIRST = ("test_pipeline", "test_flow", "test_studies", "test_faults", "test_up",
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before xdist starts its workers, which inherit the environment."""
+    gc.disable()  # until the tests begin: there's nothing to collect in what imports make
     if not hasattr(config, "workerinput"):
         launcher.make()
     launcher.use()
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
     """In the controller; where there are no workers, the next one."""
     _start_for(ids)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
     if not hasattr(session.config, "workerinput"):
         _start_for([item.nodeid for item in session.items])
 

@@ -12,7 +12,7 @@ import socket
 import sys
 
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
-MODULES = ("pipelines", "dvc", "mlflow", "prefect", "uvicorn")
+MODULES = ("pipelines", "dvc")
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
 """Of the interpreter's variables, those that the server honours."""

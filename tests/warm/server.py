@@ -31,11 +31,12 @@ def main(folder, modules):
     line = socket.socket(socket.AF_UNIX)
     line.bind(os.path.join(folder, "socket"))
     line.listen(64)
+    gc.disable()  # there's nothing to collect in what imports make
     for name in modules:
         with suppress(ImportError):
             importlib.import_module(name)
-    gc.collect()
     gc.freeze()
+    gc.enable()
     heard, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell)
