@@ -73,6 +73,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         launcher.end()
 
 
+@pytest.fixture(scope="module")
+def real_python() -> Iterator[None]:
+    """Nothing is forked: for tests that look at processes by their command lines and groups."""
+    program, sys.executable = sys.executable, launcher.real_python()
+    yield
+    sys.executable = program
+
+
 @pytest.fixture(scope="session")
 def busi() -> Path:
     """The real BUSI folder; set BUSI to say where, else it is looked for beside the checkout."""

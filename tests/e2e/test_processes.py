@@ -18,7 +18,7 @@ from small_store import params, small_store
 from hgmnet.models.spec import WEIGHTS
 from pipelines.workspace import Workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.usefixtures("real_python")]
 ROOT = Path(__file__).resolve().parents[2]
 
 

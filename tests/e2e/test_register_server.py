@@ -64,6 +64,7 @@ def test_the_same_over_http(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     workspace = make_repository(tmp_path / "repository")
+    (workspace.root / "mlflow.db").unlink()
     params = load_params(workspace.root / "params.yaml")
     for _ in range(2):
         register.run(workspace.root, params.data, params.registry)

@@ -23,6 +23,7 @@ from tests.servers import free_port
 from tests.tiny_repository import make_talking_repository
 
 pytestmark = [
+    pytest.mark.usefixtures("real_python"),
     pytest.mark.slow,
     pytest.mark.long,
     pytest.mark.timeout(900),

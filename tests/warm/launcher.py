@@ -55,11 +55,10 @@ def start() -> None:
     known = {*PACKAGES, *sys.stdlib_module_names}
     preloaded = sorted(name for name in used if name.partition(".")[0] not in known)
     (folder / "same").write_text(json.dumps(client.same(dict(os.environ))))
-    real = (folder / "real").read_text()
     with (folder / "log").open("wb") as log:
         _started.append(
             subprocess.Popen(
-                [real, "-P", HERE / "server.py", folder, *preloaded, *_ALSO],
+                [real_python(), "-P", HERE / "server.py", folder, *preloaded, *_ALSO],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -76,6 +75,11 @@ def end() -> None:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
     shutil.rmtree(run_folder(), ignore_errors=True)
+
+
+def real_python() -> str:
+    """The interpreter that runs this."""
+    return (run_folder() / "real").read_text()
 
 
 def run_folder() -> Path:
