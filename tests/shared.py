@@ -1,4 +1,4 @@
-"""What is made once a test run, by the worker that needs it first, and copied from then on."""
+"""Things made once per test run, by the first worker that needs them; later tests copy them."""
 
 import os
 import shutil
@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
-from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
 from tests.warm.launcher import run_folder
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
-    """What `make` puts at the path that it is given, unless it's there already."""
+    """The path of a file that `make` writes, if no worker has yet."""
     path = run_folder() / name
     with FileLock(f"{path}.lock"):
         if not path.exists():
@@ -24,17 +23,19 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def give_mlflow_db(root: Path) -> None:
-    """An MLflow database with all its tables and nothing in them, which takes MLflow seconds."""
+    """Give a repository an empty MLflow database; its migrations take seconds."""
     shutil.copy(once("mlflow.db", _make_mlflow_db), root / "mlflow.db")
 
 
 def give_prefect_db(home: Path) -> None:
-    """Likewise Prefect's database, in a PREFECT_HOME."""
+    """Give a PREFECT_HOME an empty Prefect database."""
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(once("prefect.db", _make_prefect_db), home / "prefect.db")
 
 
 def _make_mlflow_db(path: Path) -> None:
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
     engine = create_sqlalchemy_engine(f"sqlite:///{path}")
     _initialize_tables(engine)
     engine.dispose()

@@ -86,10 +86,10 @@ def test_each_map_differs_from_the_others(client, image):
 def test_a_large_image_is_shown_smaller_and_its_mask_is_not(client):
     file = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (60, 40), dtype=np.uint8)
-    Image.fromarray(noise).resize((700, 1050)).save(file, "PNG")
+    Image.fromarray(noise).resize((1400, 2100)).save(file, "PNG")
     told = client.post("/look", content=file.getvalue()).json()
     assert (told["width"], told["height"]) == (683, 1024)
-    assert pixels(told["mask"]).shape == (1050, 700)
+    assert pixels(told["mask"]).shape == (2100, 1400)
 
 
 def test_dicom_tells_square_millimetres(client, image):

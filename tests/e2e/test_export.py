@@ -33,14 +33,14 @@ OURS = ("torch", "torchvision", "hgmnet", "pipelines", "mlflow", "pydantic", "sc
 
 @pytest.fixture(scope="module")
 def small():
-    """Runs commands where there is nothing of a pipeline but torch."""
+    """Run commands with torch, and without MLflow, Prefect and DVC."""
     with without(["mlflow", "prefect", "dvc"], ["torch", "hgmnet.models.hgmnet"]) as run:
         yield run
 
 
 @pytest.fixture(scope="module")
 def smaller():
-    """Runs commands without torch."""
+    """Run commands without torch and onnx."""
     with without(["torch", "onnx"], ["hgmnet.exported", "pipelines.predictions"]) as run:
         yield run
 
@@ -206,10 +206,10 @@ def test_the_cache_goes_by_the_model(workspace, predictor):
 @pytest.mark.parametrize(
     ("model", "point", "fit"),
     [
-        ({"gate": "free", "input": "rgb"}, {}, "letterbox"),
+        ({"gate": "free", "input": "rgb"}, {"scales": (0.9, 1.2)}, "letterbox"),
         ({"gate": "reverse", "shared_encoder": True}, {"mirror": False}, "stretch"),
         ({"gate": "input", "class_scales": 2}, {"mirror": False, "scales": (1.1,)}, "stretch"),
-        ({"gate": "none", "coarse": False}, {"scales": (0.9, 1.2)}, "stretch"),
+        ({"gate": "none", "coarse": False}, {}, "stretch"),
         ({"tasks": "segmentation"}, {"malignant_threshold": None}, "stretch"),
         ({"tasks": "classification", "coarse": False, "gate": "none"}, {}, "letterbox"),
     ],

@@ -78,17 +78,18 @@ def champion(workspace: Workspace) -> str | None:
 
 
 def changes(url: str, awaited: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Of these, which version took over from which, by the events; they arrive in their own time.
+    """Those of the awaited (champion before, champion after) that an event reports.
 
-    The server knows the events of other tests too.
+    Events arrive late, and the server has those of other tests too.
     """
     wanted = {"event": {"name": ["hgmnet.champion.changed"]}}
     deadline = time.monotonic() + 60
     while True:
         events = ask(url, "/events/filter", {"filter": wanted})["events"]
-        told = {(event["payload"]["before"], event["payload"]["version"]) for event in events}
-        if told >= awaited or time.monotonic() > deadline:
-            return told & awaited
+        payloads = [event["payload"] for event in events]
+        found = {(payload["before"], payload["version"]) for payload in payloads}
+        if found >= awaited or time.monotonic() > deadline:
+            return found & awaited
         time.sleep(0.5)
 
 

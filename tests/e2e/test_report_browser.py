@@ -56,7 +56,7 @@ def opened(page, tab) -> Tab:
 
 
 def show(tab: Tab, page: Path, width: int) -> Tab:
-    """Open a page anew at a width, nothing heard of it before."""
+    """Load a page at a width in px; events of earlier pages are dropped."""
     tab.size(width)
     tab.call("Page.navigate", url="about:blank")
     tab.wait("location.href === 'about:blank'")
@@ -73,7 +73,7 @@ def test_the_page_as_it_is_loads_without_a_complaint(opened):
 def test_a_complaint_would_be_seen(page, tab, tmp_path):
     html, loud = page.read_text(encoding="utf-8"), tmp_path / "loud.html"
     loud.write_text(html.replace("</body>", '<img src="https://localhost:9/x.png"></body>'))
-    assert any("Content Security Policy" in told for told in show(tab, loud, 800).complaints())
+    assert any("Content Security Policy" in line for line in show(tab, loud, 800).complaints())
 
 
 @pytest.mark.parametrize("width", [320, 400, 900, 1280])
@@ -144,7 +144,7 @@ def test_the_switch_can_be_reached_by_keyboard(opened):
 
 
 def test_a_screenshot_shows_both_outlines_over_the_picture(opened):
-    """Of the first picture alone: a legend's colours do not count."""
+    """The first picture alone: the colours of the legend don't count."""
     box = "document.querySelector('.outline').closest('svg').getBoundingClientRect()"
     place = opened.ask(f"(({{x, y, width, height}}) => ({{x, y, width, height}}))({box})")
     clip = {**place, "scale": 1}

@@ -130,7 +130,7 @@ def test_a_body_that_is_too_large_is_not_read(client):
 
 
 def test_another_model_takes_over_and_no_request_is_lost(workspace, images, tmp_path):
-    """100 requests from 8 clients, the model exchanged half-way."""
+    """200 requests from 8 clients, the model exchanged half-way."""
     first = load_folder(workspace.model)
     make_model(workspace, seed=1)
     second = load_folder(workspace.model)
@@ -154,7 +154,7 @@ def test_another_model_takes_over_and_no_request_is_lost(workspace, images, tmp_
     holder.watch(exchange, 0.02)
 
     def ask(number: int) -> str:
-        if number == 50:
+        if number == 100:
             half.set()
         row = client.post("/predict", content=images[number % len(images)]).json()
         right = expected[row["model_sha256"]][number % len(images)]
@@ -162,7 +162,7 @@ def test_another_model_takes_over_and_no_request_is_lost(workspace, images, tmp_
         return row["model_sha256"]
 
     with ThreadPoolExecutor(8) as pool:
-        said = list(pool.map(ask, range(100)))
+        said = list(pool.map(ask, range(200)))
     holder.stop()
     assert len(looked) > 1
     assert set(said) == set(expected)

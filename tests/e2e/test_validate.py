@@ -125,7 +125,7 @@ def test_good_images_pass_without_network(good):
 
 
 def test_every_critical_breach_has_a_line_of_its_own(bad):
-    """It names ten files and counts the rest, tells their values, or says what was counted."""
+    """The line names ten files and counts the rest, with their values or with the count."""
     mend = "; mend the files, or exclude them in curation.csv"
     unread, side, binary, lesion, few = bad.error.splitlines()
     read = "every image can be read with its masks"
@@ -211,8 +211,8 @@ def test_a_label_conflict_is_listed_and_shown(questionable):
     page = questionable.workspace.likeness.read_text(encoding="utf-8")
     assert "Label conflicts: 1" in page
     assert page.count("<img src=") == 2
-    told = "label conflicts: 1, pairs of images that are alike: 1; see reports/likeness.html"
-    assert told in questionable.lines
+    line = "label conflicts: 1, pairs of images that are alike: 1; see reports/likeness.html"
+    assert line in questionable.lines
 
 
 @pytest.mark.slow

@@ -101,7 +101,7 @@ def found(tmp_path_factory):
     return broken(tmp_path_factory.mktemp("breaches"), [*good(), *rows, *NEAR], pairs)
 
 
-def told(found, words):
+def outcome_of(found, words):
     (outcome,) = [outcome for meaning, outcome in found.items() if words in meaning]
     return outcome
 
@@ -109,17 +109,17 @@ def told(found, words):
 def test_each_breach_is_named_by_its_rule_alone(found):
     assert len(found) == len(BREACHES) + len(TWINS)
     for words, value, *odd in BREACHES:
-        assert told(found, words).broken_by == {bad.image: value for bad in odd}
+        assert outcome_of(found, words).broken_by == {bad.image: value for bad in odd}
 
 
 def test_copies_are_warnings_and_name_each_other(found):
-    assert {words: told(found, words).broken_by for words in TWINS} == TWINS
-    copies = [told(found, words) for words in ("carry one label", *TWINS)]
+    assert {words: outcome_of(found, words).broken_by for words in TWINS} == TWINS
+    copies = [outcome_of(found, words) for words in ("carry one label", *TWINS)]
     assert [outcome.rule.severity for outcome in copies] == ["warning"] * 3
 
 
 def test_all_breaches_are_named_not_only_the_first_twenty(found):
-    files = list(told(found, "shows a lesion").broken_by)
+    files = list(outcome_of(found, "shows a lesion").broken_by)
     assert files == ["benign/f.png", *(bad.image for bad in MANY)]
 
 

@@ -86,7 +86,7 @@ def _end(status):
 
 
 def _can_fork(folder, words):
-    """Whether a fork would be what is asked for; if not for a reason of ours, the log has it."""
+    """Whether a fork can stand in for the interpreter; where it nearly can, the log has why not."""
     module = len(words) > 1 and words[0] == "-m" and words[1] in MODULES
     script = len(words) > 1 and words[0] == "-P" and words[1].endswith(".py")
     if not (module or script):

@@ -1,7 +1,7 @@
 """A process that has imported what the project imports, and forks for each request of client.py.
 
-Usage: `REAL -P server.py FOLDER MODULES...`. It hands a caller's signals on to
-its fork, ends the fork with the caller, and answers with its status.
+Usage: `REAL -P server.py FOLDER MODULES...`. It passes a caller's signals on to its fork, ends the
+fork when the caller ends, and replies with the fork's exit status.
 """
 
 import array
@@ -55,13 +55,13 @@ def main(folder, modules):
 
 
 def _end_with_parent(number):
-    """The server with the test run, a fork with the server, however they end."""
+    """Have the kernel send a signal when the parent dies: test run to server, server to fork."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
 
 
 def _forked(line, callers):
-    """Take a request; in the fork, the request; in the server None, and the fork is a caller's."""
+    """Accept a request and fork: returns the request in the fork, None in the server."""
     caller, _ = line.accept()
     request, files = _read(caller)
     child = os.fork()
@@ -75,7 +75,7 @@ def _forked(line, callers):
 
 
 def _forget(sockets, descriptors):
-    """In the fork: what is the server's."""
+    """In the fork, close what belongs to the server."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for opened in sockets:
@@ -96,7 +96,7 @@ def _read(caller):
 
 
 def _pass_on(caller, callers):
-    """Signals that a caller has got; its own end, by whatever, ends its fork."""
+    """Pass on the signals that a caller received; where the caller is gone, kill its fork."""
     numbers = b""
     with suppress(ConnectionError):
         numbers = caller.recv(16)
@@ -108,7 +108,7 @@ def _pass_on(caller, callers):
 
 
 def _answer(callers):
-    """Bury the forks that have ended, and send each one's status to its caller."""
+    """Send each fork that has ended its exit status to its caller."""
     waiting = {child: caller for caller, child in callers.items()}
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -179,7 +179,7 @@ class Unread:
 
 
 def _open_streams():
-    """Anew: stdin and stdout may be buffers from before the fork, and -u was another's wish."""
+    """Replace the streams: theirs hold what was read and written, and settings, before the fork."""
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(open(0, "rb", closefd=False))
     for descriptor, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
@@ -207,7 +207,7 @@ def _run(words):
 
 
 def _end(run, *words):
-    """As the interpreter ends, but for what C++ would clean up: it waits for unforked threads."""
+    """End as the interpreter does, but skip C++ destructors: they wait for threads not forked."""
     status = 0
     try:
         run(*words)
