@@ -7,6 +7,7 @@ import argparse
 import errno
 import importlib
 import inspect
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a line is read when it is written, in a pipe too
+        sys.stdout.reconfigure(line_buffering=True)
     words = sys.argv[1:] if argv is None else list(argv)
     args = _parser(words).parse_args(words)
     from hgmnet.errors import HgmnetError, RejectedError

@@ -42,7 +42,7 @@ def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Finder, 
         from pipelines.exporting import export_checked
 
         print("Exporting the model for ONNX Runtime, once; it takes about half a minute.")
-        print(export_checked(root, Predictor.load(model), kept), flush=True)
+        print(export_checked(root, Predictor.load(model), kept))
     return Exported.load(kept), _onnxruntime()
 
 

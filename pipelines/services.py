@@ -49,6 +49,7 @@ class Services:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PREFECT_HOME": str(Path(home).absolute()),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PYTHONUNBUFFERED": "1",
         }
 
     def __enter__(self) -> Self:
@@ -97,7 +98,7 @@ class Services:
                 f"PREFECT_API_URL: {shown(url)} does not answer; start it, or unset it"
             )
         self._env["PREFECT_API_URL"] = url
-        print(f"Prefect  {shown(url.removesuffix('/api'))}", flush=True)
+        print(f"Prefect  {shown(url.removesuffix('/api'))}")
 
     def start_mlflow(self, port: int) -> None:
         """MLflow's server over the database of this checkout, unless MLFLOW_TRACKING_URI names one.
@@ -115,7 +116,7 @@ class Services:
             self._serve("mlflow", words, port, "/health")
             uri = f"http://127.0.0.1:{port}"
         self._env["MLFLOW_TRACKING_URI"] = uri
-        print(f"MLflow   {shown(uri)}", flush=True)
+        print(f"MLflow   {shown(uri)}")
 
     def deploy(self) -> None:
         """Have the work pool and the deployments of prefect.yaml as they are written there.

@@ -17,6 +17,7 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven idle processes
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a copy of our code is compiled once
+os.environ.pop("PYTHONUNBUFFERED", None)  # a user's shell has none
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # a store that somebody uses is none for tests
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's job behind an &
     signal.signal(signal.SIGINT, signal.default_int_handler)  # children would be deaf to it, too

@@ -35,7 +35,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
         address = f"http://{HOST}:{taken.getsockname()[1]}"
         print(f"The page is at {address}; Ctrl-C ends it.")
         print(*filter(None, [loaded.remark, model(loaded.holder.served)]), sep=". ", end=".\n")
-        print("Research use only; not a medical device. Images stay on this machine.", flush=True)
+        print("Research use only; not a medical device. Images stay on this machine.")
         if not args.no_browser:
             _open(address)
         app = build_demo(loaded.holder, loaded.find_card)

@@ -87,7 +87,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
     with server.running(root) as url:
         from pipelines.flows.outcome import check
 
-        print(f"Prefect server: {url.removesuffix('/api')}", flush=True)
+        print(f"Prefect server: {url.removesuffix('/api')}")
         check(_flow(args.name)(root=root, **parameters, return_state=True))
 
 

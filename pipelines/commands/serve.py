@@ -33,7 +33,7 @@ def run(root: Path, args: argparse.Namespace) -> None:
         version = f" version {said['version']}" if said["version"] else ""
         address = f"http://{args.host}:{taken.getsockname()[1]}"
         print(f"{said['model']}{version} at {address}; its documentation at {address}/docs")
-        print("Research use only; not a medical device. Ctrl-C ends it.", flush=True)
+        print("Research use only; not a medical device. Ctrl-C ends it.")
         config = uvicorn.Config(
             build_app(holder), log_level="warning", timeout_graceful_shutdown=_GRACE_S
         )

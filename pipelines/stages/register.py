@@ -80,4 +80,4 @@ def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
     ]
     groups = decision.subgroups.groups
     print(f"\n{summary.figures_table(decision.evaluation, decision.gate, groups)}\n")
-    print(f"{summary.details(lines)}\n", flush=True)
+    print(f"{summary.details(lines)}\n")

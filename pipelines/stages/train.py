@@ -84,7 +84,7 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
 
     def tell(figures: EpochFigures) -> None:
         curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}, exclude_none=True))
-        print(epoch_line(figures, train.epochs), flush=True)
+        print(epoch_line(figures, train.epochs))
 
     began = time.monotonic()
     try:

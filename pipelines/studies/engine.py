@@ -62,7 +62,7 @@ def carry_out(
     store = prepared(workspace, params)
     study, bench = declare(store, params, size), Bench(workspace, store)
     costs = forecast(bench, study.cells, keep=keep)
-    print(announcement(study, costs, params.data.name), flush=True)
+    print(announcement(study, costs, params.data.name))
     if only_say:
         return
     _refuse_full(bench.home, costs)
@@ -101,7 +101,7 @@ def _run(bench: Bench, study: Study, params: Params, costs: Forecast, *, keep: b
     found = publish(study, rows, made, bench, folder)
     told = {f"{line.variant}.{line.metric}": line.value for line in found if line.part == ALL}
     runs.finish({_plain(k): v for k, v in told.items() if v is not None}, folder)
-    print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}", flush=True)
+    print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}")
 
 
 def _compute(
@@ -121,7 +121,7 @@ def _compute(
         }
         runs.child(cell.name, _settings(cell), metrics | {"seconds": made.seconds})
         number, how = f"{index + 1}/{len(study.cells)}", "there already"
-        print(f"{number} {cell.name}: {how if there else progress.after_cell()}", flush=True)
+        print(f"{number} {cell.name}: {how if there else progress.after_cell()}")
     return pd.concat(tables, ignore_index=True)
 
 
@@ -130,7 +130,7 @@ def _teller(cell: Cell, progress: Progress) -> Callable[[EpochFigures], None]:
 
     def tell(figures: EpochFigures) -> None:
         left = progress.after_epoch(figures.epoch, epochs)
-        print(f"{cell.name}, {epoch_line(figures, epochs)}; {left}", flush=True)
+        print(f"{cell.name}, {epoch_line(figures, epochs)}; {left}")
 
     return tell
 

@@ -80,7 +80,7 @@ def run(root: Path, params: Params, asked: Asked) -> None:
             "prepare": spec.prepare,
         }
     )
-    print(f"study external: {asked.name} on {asked.data}. {said(found, asked.data)}", flush=True)
+    print(f"study external: {asked.name} on {asked.data}. {said(found, asked.data)}")
     began = time.monotonic()
     seen = _looks(space, asked.predictor, found.entries)
     case = _Case(space, settings, asked, found, _drift(space, asked, seen))
@@ -118,7 +118,7 @@ class _Case:
         lines = publish(study, rows, made, bench, folder, told=told)
         write_json(folder / "drift.json", self.drift)
         _record(self.space, self.asked, study, lines, folder)
-        print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}", flush=True)
+        print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}")
 
     def _study(self, rows: pd.DataFrame, variants: Sequence[str], sides: Sequence[str]) -> Study:
         asked, seed = self.asked, self.asked.predictor.spec.seed
@@ -167,7 +167,7 @@ def _looks(space: Workspace, predictor: Predictor, entries: Sequence[Entry]) -> 
         found.append(look)
         if len(found) == 16 < len(entries):
             left = (time.monotonic() - began) / 16 * (len(entries) - 16)
-            print(f"{len(entries)} images, about {span(left)}", flush=True)
+            print(f"{len(entries)} images, about {span(left)}")
     return found
 
 

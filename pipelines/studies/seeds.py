@@ -59,7 +59,7 @@ def run(root: Path, params: Params, n: int) -> None:
     reports = _reports(workspace)
     write_rows(reports / "table.csv", Cell, found)
     write_text(reports / "table.md", "\n".join(text) + "\n")
-    print("\n" + "\n".join([*text, "", f"written to {reports.relative_to(root)}"]), flush=True)
+    print("\n" + "\n".join([*text, "", f"written to {reports.relative_to(root)}"]))
 
 
 def _train(workspace: Workspace, params: Params, home: Path, n: int) -> dict[str, Path]:
@@ -73,7 +73,7 @@ def _train(workspace: Workspace, params: Params, home: Path, n: int) -> dict[str
     pace = Pace(len(todo), params.train.epochs)
     for name, folder in folders.items():
         if name not in todo:
-            print(f"{name}: finished before, not trained again", flush=True)
+            print(f"{name}: finished before, not trained again")
         else:
             _train_one(workspace, recipes[name], folder, name, pace)
         calibrate_model(folder, workspace, params.calibrate)
@@ -84,13 +84,13 @@ def _train_one(workspace: Workspace, recipe: Recipe, folder: Path, name: str, pa
     checkpoints = folder / "checkpoints"
 
     def tell(figures: EpochFigures) -> None:
-        print(f"{name}, {epoch_line(figures, recipe.train.epochs)}", flush=True)
+        print(f"{name}, {epoch_line(figures, recipe.train.epochs)}")
         _say(pace.after_epoch(figures.epoch))
 
     pace.start()
     fit_into(folder, workspace, recipe, mark=folder.name, checkpoints=checkpoints, on_epoch=tell)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    print(f"{name}: trained", flush=True)
+    print(f"{name}: trained")
     _say(pace.after_seed())
 
 
@@ -137,7 +137,7 @@ def _evaluate(
         refuse_seen(store.entries, params.data.name, member.spec)
         if params.evaluate.open_test:
             record_opening(workspace, member.identity, sha, f"hgmnet study seeds --n {n}")
-        print(f"{name}: evaluated on {' and '.join(sorted(splits, reverse=True))}", flush=True)
+        print(f"{name}: evaluated on {' and '.join(sorted(splits, reverse=True))}")
         tables[name] = pd.DataFrame([look.row for look in looks(workspace.raw, member, judged)])
     _write(workspace, tables, params.data.classes)
     return cells(tables, members[ENSEMBLE].spec, params.evaluate)
@@ -168,4 +168,4 @@ def _reports(workspace: Workspace) -> Path:
 
 def _say(line: str | None) -> None:
     if line is not None:
-        print(line, flush=True)
+        print(line)

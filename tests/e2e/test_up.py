@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -47,9 +49,16 @@ class Up:
         headers = {"Content-Type": "application/json"}
         data = json.dumps(body or {}).encode() if method != "GET" else None
         request = Request(f"{self.api}{path}", data, headers, method=method)  # noqa: S310
-        with urlopen(request, timeout=60) as answer:  # noqa: S310
-            text = answer.read()
-        return json.loads(text) if text else None
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urlopen(request, timeout=60) as answer:  # noqa: S310
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except HTTPError as error:  # its SQLite is locked; Prefect's own clients ask again, too
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
 
     def deployment(self, name: str) -> dict[str, Any]:
         return self.ask(f"/deployments/name/{name}", method="GET")
@@ -86,16 +95,16 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     ports = free_port(), free_port()
     words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     process = launch(root, words)
-    said = [process.stdout.readline() for _ in range(3)]
     api, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
     try:
+        said = [process.stdout.readline() for _ in range(3)]
         assert "Deployments of prefect.yaml are up" in said[2], said
         made = Up(workspace, process, f"{api}/api", mlflow, said, words)
         yield made
         process = made.process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
