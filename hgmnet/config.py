@@ -3,7 +3,7 @@
 There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -495,6 +495,21 @@ def load_settings(path: Path, kind: type[T], absent: str) -> T:
     except ValidationError as error:
         msg = f"{path}: " + "; ".join(problems(error))
         raise ConfigError(msg) from None
+
+
+def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | bool]:
+    """Every setting of some sections by its dotted name, as `train.loss.dice`; lists as text."""
+    flat: dict[str, str | float | bool] = {}
+    trees = [(name, part.model_dump(mode="json")) for name, part in sections.items()]
+    while trees:
+        prefix, tree = trees.pop(0)
+        for key, value in tree.items():
+            name = f"{prefix}.{key}"
+            if isinstance(value, dict):
+                trees.append((name, value))
+            else:
+                flat[name] = value if isinstance(value, float | bool) else str(value)
+    return flat
 
 
 def problems(error: ValidationError) -> Iterator[str]:

@@ -6,7 +6,6 @@ Every import of weight happens inside the command that needs it, so that `--help
 import argparse
 import errno
 import importlib
-import inspect
 import io
 import os
 import sys
@@ -154,13 +153,9 @@ def _report(root: Path, args: argparse.Namespace) -> None:
 
 
 def _run_stage(name: str, root: Path, _: argparse.Namespace) -> None:
-    """Call a stage with the sections of params.yaml that its signature names."""
-    from pipelines.steady import begin
+    from pipelines.steady import run_stage
 
-    run = importlib.import_module(f"pipelines.stages.{name}").run
-    beginning = begin(root, name, list(inspect.signature(run).parameters)[1:])
-    run(root, **beginning.sections)
-    beginning.check()
+    run_stage(name, root)
 
 
 if __name__ == "__main__":

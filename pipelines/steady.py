@@ -1,17 +1,20 @@
-"""Whether a stage is still made of what it was made of when it began.
+"""Runs a stage with its settings, and checks that nothing it is made of was edited meanwhile.
 
 DVC notes params.yaml and the code as they stand when a stage ends. Edited meanwhile, they would be
 noted beside what others made, and that would count as up to date.
 """
 
-from collections.abc import Iterable
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from hgmnet.config import Frozen, load_params
+from hgmnet.config import Frozen, flat_settings, load_params
 from hgmnet.errors import ConfigError
+from pipelines.fingerprint import fingerprint
 from pipelines.lineage import hash_file
 
 _CODE = ("hgmnet/", "pipelines/")
@@ -23,6 +26,7 @@ class Beginning:
 
     root: Path
     stage: str
+    data: str
     sections: dict[str, Frozen]
     code: dict[str, str]
 
@@ -44,6 +48,34 @@ class Beginning:
             )
 
 
+def run_stage(name: str, root: Path) -> None:
+    """Call a stage with the sections of params.yaml that its signature names.
+
+    Raises:
+        ConfigError: params.yaml is not what it must be, or something was edited meanwhile.
+        HgmnetError: as the stage does.
+    """
+    stage = importlib.import_module(f"pipelines.stages.{name}")
+    inputs = begin(root, name, sections_of(stage.run))
+    if name == "train":
+        from pipelines.tracking import live_curves
+
+        mark = fingerprint(root, name, inputs.data, inputs.sections)
+        live = live_curves(root, inputs.data, mark, flat_settings(inputs.sections))
+        stage.run(root, **inputs.sections, live=live)
+    else:
+        stage.run(root, **inputs.sections)
+    inputs.check()
+    if hasattr(stage, "finish"):
+        stage.finish(root, **inputs.sections)
+
+
+def sections_of(run: Callable[..., None]) -> list[str]:
+    """The sections of params.yaml that a stage takes, by the names of its parameters."""
+    _, *others = inspect.signature(run).parameters.values()
+    return [one.name for one in others if one.kind is not one.KEYWORD_ONLY]
+
+
 def begin(root: Path, stage: str, sections: Iterable[str]) -> Beginning:
     """What params.yaml and dvc.yaml name for a stage, as it is now.
 
@@ -55,4 +87,5 @@ def begin(root: Path, stage: str, sections: Iterable[str]) -> Beginning:
     deps = ((described or {}).get("stages", {}).get(stage) or {}).get("deps", [])
     files = (root / dep for dep in deps if dep.startswith(_CODE))
     code = {file.relative_to(root).as_posix(): hash_file(file) for file in files if file.is_file()}
-    return Beginning(root, stage, {name: params.section(name) for name in sections}, code)
+    taken = {name: params.section(name) for name in sections}
+    return Beginning(root, stage, params.data.name, taken, code)

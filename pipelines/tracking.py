@@ -2,14 +2,18 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from pipelines.registry.store import Store, http_limits, open_store, within
+
+if TYPE_CHECKING:
+    from hgmnet.learner import EpochFigures
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
@@ -78,6 +82,29 @@ class LiveCurves:
         params: Mapping[str, str | float | bool],
     ) -> None:
         self._run_id = _resume(store, memo) or _start(store, memo, fingerprint, params)
+
+
+@contextmanager
+def live_curves(
+    root: Path, data: str, fingerprint: str, params: Mapping[str, str | float | bool]
+) -> Iterator[Callable[["EpochFigures"], None]]:
+    """A run that is open within the block; the function reports an epoch's figures to it.
+
+    Args:
+        root: as of `LiveCurves`.
+        data: as of `LiveCurves`.
+        fingerprint: as of `LiveCurves`.
+        params: as of `LiveCurves`.
+    """
+    curves = LiveCurves(root, data, fingerprint, params)
+    try:
+        yield lambda figures: curves.log(
+            figures.epoch, figures.model_dump(exclude={"epoch"}, exclude_none=True)
+        )
+    except BaseException as error:
+        curves.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    curves.finish("FINISHED")
 
 
 def _resume(store: Store, memo: Path) -> str | None:

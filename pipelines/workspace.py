@@ -182,6 +182,11 @@ class Workspace:
         return self.root / ".hgmnet"
 
     @property
+    def checkpoints(self) -> Path:
+        """A folder for each unfinished training, named by its fingerprint."""
+        return self.state / "checkpoints"
+
+    @property
     def openings(self) -> Path:
         """A line for each evaluation on the test split: `pipelines.openings.Opening`."""
         return self.state / "openings.jsonl"

@@ -4,14 +4,14 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from hgmnet.config import Data, File, Frozen, Model, Prepare, Train
+from hgmnet.config import Data, File, Frozen, Model, Prepare, Train, flat_settings
 from hgmnet.data.store import open_store
 from hgmnet.devices import following, is_first, plan
 from hgmnet.errors import ConfigError
@@ -22,10 +22,9 @@ from pipelines.artifacts import TrainRun
 from pipelines.files import write_json, write_rows
 from pipelines.fingerprint import fingerprint
 from pipelines.lineage import read_lineage
-from pipelines.steady import begin
-from pipelines.tracking import LiveCurves
 from pipelines.workspace import Workspace
 
+OnEpoch = Callable[[EpochFigures], None]
 PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "lightning", "numpy", "pillow")
 """Whose versions the weights may depend on."""
 
@@ -49,11 +48,27 @@ class Recipe:
         return fingerprint(root, "train", self.data.name, self.sections)
 
 
-def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) -> None:
+def run(
+    root: Path,
+    data: Data,
+    prepare: Prepare,
+    model: Model,
+    train: Train,
+    *,
+    live: AbstractContextManager[OnEpoch] | None = None,
+) -> None:
     """Write weights.safetensors, model.json and the curves: the first process does.
 
     Where several train, Lightning or torchrun runs this command once a process; those beside the
     first only train.
+
+    Args:
+        root: the repository.
+        data: params.yaml's section, as the following.
+        prepare: the section.
+        model: the section.
+        train: the section.
+        live: entered while the network learns; it gives what is called with each epoch's figures.
 
     Raises:
         ConfigError: `init_from` names the folder that this stage writes.
@@ -61,43 +76,40 @@ def run(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) ->
     """
     workspace, recipe = Workspace(root, data.name), Recipe(data, prepare, model, train)
     refuse_own(workspace, train)
-    beginning = begin(root, "train", recipe.sections)
     mark = recipe.fingerprint(root)
-    checkpoints = workspace.state / "checkpoints" / mark
 
-    def trained(on_epoch: Callable[[EpochFigures], None]) -> Trained:
+    def trained(on_epoch: OnEpoch) -> Trained:
         return fit_into(
             workspace.model,
             workspace,
             recipe,
             mark=mark,
-            checkpoints=checkpoints,
+            checkpoints=workspace.checkpoints / mark,
             on_epoch=on_epoch,
         )
 
     if not is_first():
         with following():
-            trained(lambda _: None)
+            trained(_ignore)
         return
-    settings = {name: part.model_dump(mode="json") for name, part in recipe.sections.items()}
-    curves = LiveCurves(root, data.name, mark, dict(_flat(settings)))
-
-    def tell(figures: EpochFigures) -> None:
-        curves.log(figures.epoch, figures.model_dump(exclude={"epoch"}, exclude_none=True))
-        print(epoch_line(figures, train.epochs))
-
     began = time.monotonic()
-    try:
-        done = trained(tell)
-    except BaseException as error:
-        curves.finish("FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    write_rows(workspace.curves, EpochFigures, done.curves)
-    write_json(workspace.train_metrics, done.curves[-1].model_dump(exclude_none=True))
-    write_json(workspace.train_run, _run(workspace, recipe, time.monotonic() - began))
-    curves.finish("FINISHED")
-    beginning.check()  # before the checkpoints go
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    with live or nullcontext(_ignore) as report:
+
+        def on_epoch(figures: EpochFigures) -> None:
+            report(figures)
+            print(epoch_line(figures, train.epochs))
+
+        done = trained(on_epoch)
+        write_rows(workspace.curves, EpochFigures, done.curves)
+        write_json(workspace.train_metrics, done.curves[-1].model_dump(exclude_none=True))
+        write_json(workspace.train_run, _run(workspace, recipe, time.monotonic() - began))
+
+
+def finish(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) -> None:
+    """Remove the checkpoints: the outputs were made from what DVC will note beside them."""
+    if is_first():
+        mark = Recipe(data, prepare, model, train).fingerprint(root)
+        shutil.rmtree(Workspace(root, data.name).checkpoints / mark, ignore_errors=True)
 
 
 def fit_into(
@@ -107,7 +119,7 @@ def fit_into(
     *,
     mark: str,
     checkpoints: Path,
-    on_epoch: Callable[[EpochFigures], None],
+    on_epoch: OnEpoch,
 ) -> Trained:
     """Train on the prepared images, and write weights.safetensors and model.json into a folder.
 
@@ -168,7 +180,6 @@ def epoch_line(figures: EpochFigures, epochs: int) -> str:
 
 def _run(workspace: Workspace, recipe: Recipe, seconds: float) -> TrainRun:
     lineage, planned = read_lineage(workspace), plan(recipe.train)
-    settings = {name: part.model_dump(mode="json") for name, part in recipe.sections.items()}
     return TrainRun(
         git_commit=lineage.git_commit,
         git_dirty=lineage.git_dirty,
@@ -178,17 +189,9 @@ def _run(workspace: Workspace, recipe: Recipe, seconds: float) -> TrainRun:
         seconds=round(seconds, 1),
         python=platform.python_version(),
         packages={name: version(name) for name in PACKAGES},
-        params={name: str(value) for name, value in _flat(settings)},
+        params={name: str(value) for name, value in flat_settings(recipe.sections).items()},
     )
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str | float | bool]]:
-    flat: list[tuple[str, str | float | bool]] = []
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat += _flat(value, f"{prefix}{key}.")
-        else:
-            flat.append(
-                (f"{prefix}{key}", value if isinstance(value, float | bool) else str(value))
-            )
-    return flat
+def _ignore(_: EpochFigures) -> None:
+    pass
