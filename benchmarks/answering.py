@@ -27,9 +27,9 @@ from inference import png
 from measuring import ROOT, Clock, head_line, in_turn, median
 
 from hgmnet.data.images import decode_grey
-from hgmnet.exported import lacking
-from pipelines.server.app import build_app
-from pipelines.server.holder import Holder, load_folder
+from hgmnet.inference.onnx import lacking
+from pipelines.serving.api import build_app
+from pipelines.serving.served_model import Holder, load_folder
 
 
 def main() -> None:

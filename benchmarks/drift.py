@@ -19,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from hgmnet.config import Phantom
-from hgmnet.data import busi, duplicates, features, images, likeness, manifest, phantom
+from hgmnet.config.data import Phantom
+from hgmnet.data import folder_layout, images, manifest
+from hgmnet.data.image_statistics import Facts, measure
 from hgmnet.data.images import Grey
-from hgmnet.data.profile import Facts, measure
-from hgmnet.drift import Profile, compare, summarise
+from hgmnet.evaluation.drift import Profile, compare, summarise
+from hgmnet.phantom import generate
+from hgmnet.splitting import features, near_duplicates
+from hgmnet.splitting import pairs as duplicates
 
 ROOT = Path(__file__).resolve().parents[1]
 BUSI = Path(os.environ.get("BUSI", ROOT.parent / "shared/busi/Dataset_BUSI_with_GT"))
@@ -40,7 +43,7 @@ def main() -> None:
     args = parser.parse_args()
     if not BUSI.is_dir():
         sys.exit(f"{BUSI} is not here; set BUSI=<Dataset_BUSI_with_GT>")
-    names = [sample.image for sample in busi.scan(BUSI)]
+    names = [sample.image for sample in folder_layout.scan(BUSI)]
     groups = np.unique(grouped(names), return_inverse=True)[1]
     start = time.perf_counter()
     facts = {"nothing": as_table(pool_map(lambda name: measure(read(name)), names))}
@@ -90,7 +93,7 @@ def grouped(names: Sequence[str]) -> list[str]:
     records = manifest.build(BUSI)
     unique = {r.pixel_sha256: r.image for r in reversed(records)}.values()
     described = pool_map(lambda name: features.describe(read(name)), unique)
-    alike = likeness.find_likeness(dict(zip(unique, described, strict=True)))
+    alike = near_duplicates.find_likeness(dict(zip(unique, described, strict=True)))
     pairs = [*duplicates.find_copies(records), *duplicates.extend_to_twins(alike, records)]
     groups = duplicates.group(names, pairs)
     return [groups[name] for name in names]
@@ -102,7 +105,7 @@ def draw(count: int) -> list[Grey]:
     params = Phantom(
         seed=1, benign=each, malignant=each, normal=each, copies=0, width=200, height=160
     )
-    drawn = pool_map(lambda case: phantom.render(case, params).image, phantom.plan(params))
+    drawn = pool_map(lambda case: generate.render(case, params).image, generate.plan(params))
     return [drawn[i] for i in np.random.default_rng(0).permutation(len(drawn))]
 
 

@@ -20,10 +20,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hgmnet.config import Phantom
-from hgmnet.data import busi, candidates, duplicates, features, images, likeness, manifest, phantom
-from hgmnet.data.features import Features
+from hgmnet.config.data import Phantom
+from hgmnet.data import folder_layout, images, manifest
 from hgmnet.data.images import Grey
+from hgmnet.phantom import generate
+from hgmnet.splitting import candidates, features, near_duplicates
+from hgmnet.splitting import pairs as duplicates
+from hgmnet.splitting.features import Features
 
 ROOT = Path(__file__).resolve().parents[1]
 BUSI = Path(os.environ.get("BUSI", ROOT.parent / "shared/busi/Dataset_BUSI_with_GT"))
@@ -53,14 +56,14 @@ def draw(count: int) -> list[Grey]:
     params = Phantom(
         seed=1, benign=count, malignant=count, normal=count, copies=0, width=200, height=160
     )
-    cases = phantom.plan(params)
+    cases = generate.plan(params)
     turns = [cases[(index % 3) * count + index // 3] for index in range(count)]
-    return [phantom.render(case, params).image for case in turns]
+    return [generate.render(case, params).image for case in turns]
 
 
-def spread(count: int) -> list[busi.Sample]:
+def spread(count: int) -> list[folder_layout.Sample]:
     """BUSI images at equal steps through all of them."""
-    samples = busi.scan(BUSI)
+    samples = folder_layout.scan(BUSI)
     return samples[:: max(1, len(samples) // count)][:count]
 
 
@@ -78,7 +81,7 @@ def recall(name: str, originals: Sequence[Grey]) -> None:
     for change, alter in CHANGES.items():
         copies = described([alter(original) for original in originals])
         planted = {f"p{index:04}": copy for index, copy in enumerate(copies)}
-        pairs = likeness.find_likeness(known | planted)
+        pairs = near_duplicates.find_likeness(known | planted)
         groups = duplicates.group(known | planted, pairs)
         found = sum(groups[f"o{i:04}"] == groups[f"p{i:04}"] for i in range(len(originals)))
         own = [pair for pair in pairs if pair.first[1:] == pair.second[1:]]
@@ -90,7 +93,7 @@ def recall(name: str, originals: Sequence[Grey]) -> None:
 def unlike(originals: Sequence[Grey]) -> list[Grey]:
     """Those of which no earlier one is a copy or a frame of the same scene: BUSI holds some."""
     known = {f"{index:04}": one for index, one in enumerate(described(originals))}
-    alike = {pair.second for pair in likeness.find_likeness(known)}
+    alike = {pair.second for pair in near_duplicates.find_likeness(known)}
     return [one for index, one in enumerate(originals) if f"{index:04}" not in alike]
 
 
@@ -103,7 +106,7 @@ def curve(phantoms: Sequence[Grey], sizes: Sequence[int]) -> None:
         start = time.perf_counter()
         known = {f"{i:05}": one for i, one in enumerate(described(phantoms[:size]))}
         middle = time.perf_counter()
-        pairs = likeness.find_likeness(known)
+        pairs = near_duplicates.find_likeness(known)
         end = time.perf_counter()
         print(f"| {size} | {middle - start:.1f} | {end - middle:.1f} | {len(pairs)} |", flush=True)
 
@@ -130,7 +133,7 @@ def real() -> None:
         found = pool.map(lambda image: features.describe(read(BUSI / image)), unique)
         known = dict(zip(unique, found, strict=True))
     middle = time.perf_counter()
-    alike = duplicates.extend_to_twins(likeness.find_likeness(known), records)
+    alike = duplicates.extend_to_twins(near_duplicates.find_likeness(known), records)
     pairs = [*duplicates.find_copies(records), *alike]
     end = time.perf_counter()
     kinds = Counter(pair.kind for pair in pairs)

@@ -18,11 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
-from hgmnet.config import Check, Where, load_params
-from hgmnet.evaluation import columns, figures
-from hgmnet.figure import Figure
-from pipelines.artifacts import Subgroup
-from pipelines.judging import Figures, judge_check, verdict
+from hgmnet.config.evaluation import Check, Where
+from hgmnet.config.params import load_params
+from hgmnet.evaluation.figures import figures
+from hgmnet.evaluation.per_image import columns
+from hgmnet.metrics.bootstrap import Figure
+from pipelines.artifacts.evaluation import Subgroup
+from pipelines.gate.checks import Figures, judge_check, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = (ROOT / "profiles/busi.yaml", ROOT / "profiles/busi-cpu.yaml")

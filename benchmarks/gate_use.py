@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from hgmnet.data.store import Store, open_store
-from hgmnet.inference import normalise
-from hgmnet.metrics import class_indices
-from hgmnet.models.folder import load_model
+from hgmnet.data.prepared import Store, class_indices, open_store
+from hgmnet.metrics.bootstrap import Mean, paired
 from hgmnet.models.hgmnet import HGMNet, Prediction
-from hgmnet.models.spec import Spec
-from hgmnet.statistics import Mean, paired
+from hgmnet.models.serialization import load_model
+from hgmnet.models.spec import Spec, normalise
 
 _BATCH = 32
 Floats = NDArray[np.float64]

@@ -35,15 +35,15 @@ from measuring import (
 )
 from PIL import Image
 
-from hgmnet.config import Params, load_params
+from hgmnet.config.params import Params, load_params
 from hgmnet.data.images import decode_grey
-from hgmnet.export import export_onnx, quantise
-from hgmnet.exported import Exported
-from hgmnet.inference import Finder, Predictor
+from hgmnet.inference.onnx import Exported
+from hgmnet.inference.onnx_export import export_onnx, quantise
+from hgmnet.inference.predictor import Finder, Predictor
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Operating
-from hgmnet.training import MEAN, STD
-from pipelines.studies.forecast import untrained_spec
+from hgmnet.training.fit import MEAN, STD
+from pipelines.studies.cost_estimate import untrained_spec
 
 HEIGHT, WIDTH = 470, 560
 Work = Callable[[], object]

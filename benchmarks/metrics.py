@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from measuring import ROOT
 
-from hgmnet.config import load_params
-from hgmnet.data.resample import Mask
-from hgmnet.data.store import Entry
-from hgmnet.evaluation import figures, image_row
-from hgmnet.inference import Finding
+from hgmnet.config.params import load_params
+from hgmnet.data.prepared import Entry
+from hgmnet.data.resize import Mask
+from hgmnet.evaluation.figures import figures
+from hgmnet.evaluation.per_image import image_row
+from hgmnet.inference.postprocess import Finding
 
 SIDE = 512
 CLASSES = ("benign", "malignant", "normal")

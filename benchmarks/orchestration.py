@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.flows import server
+from pipelines.flows.prefect import server
 
 ROOT = Path(__file__).resolve().parents[1]
 BOUND_S = 25.0

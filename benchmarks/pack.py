@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hgmnet.config import load_params
-from hgmnet.data.busi import read_mask
-from hgmnet.data.resample import Mask
-from hgmnet.data.store import Entry, Store, open_store, write_store
+from hgmnet.config.params import load_params
+from hgmnet.data.masks import read_mask
+from hgmnet.data.prepared import Entry, Store, open_store, write_store
+from hgmnet.data.resize import Mask
 
 ARRAYS, TRUTH, STORE = "arrays.npz", "truth.npz", "store"
 

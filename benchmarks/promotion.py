@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hgmnet.config import Promotion, load_params
-from hgmnet.promotion import ORDER, compare
+from hgmnet.config.operation import Promotion
+from hgmnet.config.params import load_params
+from hgmnet.evaluation.promotion_rule import ORDER, compare
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"benign": 87, "malignant": 41, "normal": 24}

@@ -27,13 +27,14 @@ import torch
 from pack import Truth, open_pack
 from ruamel.yaml import YAML
 
-from hgmnet.config import Params, load_params
-from hgmnet.data.store import Entry, Store
-from hgmnet.evaluation import columns, image_row
-from hgmnet.folds import deal_folds, hold_out
-from hgmnet.inference import find, infer
+from hgmnet.config.params import Params, load_params
+from hgmnet.data.prepared import Entry, Store
+from hgmnet.evaluation.per_image import columns, image_row
+from hgmnet.inference.postprocess import find
+from hgmnet.inference.tta import infer
 from hgmnet.models.spec import Operating
-from hgmnet.training import Trained, fit, quiet_lightning
+from hgmnet.splitting.cross_validation import deal_folds, hold_out
+from hgmnet.training.fit import Trained, fit, quiet_lightning
 
 PLAIN = Operating(
     temperature=1.0, mask_threshold=0.5, min_area=0.0, malignant_threshold=1.0,

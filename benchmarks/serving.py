@@ -19,9 +19,9 @@ import numpy as np
 import psutil
 from measuring import ROOT, head_line
 
-from hgmnet.data.busi import mask_of
+from hgmnet.data.folder_layout import mask_of
 from hgmnet.data.images import decode_grey
-from hgmnet.inference import Predictor
+from hgmnet.inference.predictor import Predictor
 
 CLIENTS, REQUESTS, IMAGES = 8, 200, 40
 

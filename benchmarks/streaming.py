@@ -15,13 +15,13 @@ import torch
 from measuring import DEVICE, ROOT, entry, head_line, peak_memory
 from numpy.lib.format import open_memmap
 
-from hgmnet.config import load_params
-from hgmnet.data.feed import Streamed, build_feed
-from hgmnet.data.store import Store
-from hgmnet.learner import Learner
+from hgmnet.config.params import load_params
+from hgmnet.data.prepared import Store
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.training import build_trainer, quiet_lightning
-from pipelines.studies.forecast import untrained_spec
+from hgmnet.training.batches import Streamed, build_feed
+from hgmnet.training.fit import build_trainer, quiet_lightning
+from hgmnet.training.lightning_module import Learner
+from pipelines.studies.cost_estimate import untrained_spec
 
 DRAWN = 512
 

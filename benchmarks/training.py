@@ -2,7 +2,7 @@
 
 Three ways to train the same network on the same random images, in turn in one process:
 
-    ours     the Learner under Lightning's Trainer, as `hgmnet.training.fit` has it
+    ours     the Learner under Lightning's Trainer, as `hgmnet.training.fit.fit` has it
     plain    as a user would write it: DataLoader, torchvision's v2 transforms on the CPU, float32
     ceiling  forward, backward and optimiser step alone, on images that lie on the device
 
@@ -39,14 +39,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from hgmnet.config import Augment, Params, load_params
-from hgmnet.data.feed import Resident
-from hgmnet.data.store import Store
-from hgmnet.learner import Learner
-from hgmnet.losses import joint_loss
+from hgmnet.config.params import Params, load_params
+from hgmnet.config.training import Augment
+from hgmnet.data.prepared import Store
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.training import MEAN, STD, build_trainer, quiet_lightning
-from pipelines.studies.forecast import untrained_spec
+from hgmnet.training.batches import Resident
+from hgmnet.training.fit import MEAN, STD, build_trainer, quiet_lightning
+from hgmnet.training.lightning_module import Learner
+from hgmnet.training.losses import joint_loss
+from pipelines.studies.cost_estimate import untrained_spec
 
 IMAGES, ENDLESS, PREFETCH = 512, 1_000, 2
 WARM = 10 if DEVICE.type == "cuda" else 1

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hgmnet.figure import Figure
-from hgmnet.metrics import dice
-from hgmnet.statistics import GroupBootstrap, Mean
+from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
+from hgmnet.metrics.segmentation import dice
 
 HEAD = "| trial | images | lesion Dice | difference | accuracy | difference | s a fold |"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.data import manifest
-from hgmnet.data.record import Record
-from pipelines.files import write_rows, write_table
+from hgmnet.data.image_record import Record
+from pipelines.artifacts.io import write_rows, write_table
+from pipelines.artifacts.paths import Workspace
 from pipelines.stages import register
-from pipelines.workspace import Workspace
 from tests.tiny_repository import judge, make_model, make_repository
 
 TEST = 40

@@ -4,26 +4,23 @@ from typing import Literal
 
 from small_store import params
 
-from hgmnet.config import Prepare
-from hgmnet.drift import DriftReport, Shift
-from hgmnet.figure import Figure
+from hgmnet.config.data import Prepare
+from hgmnet.evaluation.drift import DriftReport, Shift
+from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
-from pipelines.artifacts import (
+from pipelines.artifacts.evaluation import (
     Certainty,
-    CheckResult,
     CoveragePoint,
     Evaluation,
-    FailedExpectation,
-    GateResult,
     MaskCurve,
     MaskPoint,
     Subgroup,
     Subgroups,
-    TrainRun,
-    ValidationReport,
 )
-from pipelines.report.evidence import Case, Evidence
-from pipelines.report.provenance import Provenance
+from pipelines.artifacts.gate import CheckResult, GateResult
+from pipelines.artifacts.training import TrainRun
+from pipelines.artifacts.validation import FailedExpectation, ValidationReport
+from pipelines.report.inputs import Case, Evidence, Provenance
 
 CLASSES = ("benign", "malignant", "normal")
 Status = Literal["passed", "failed", "not judged"]

@@ -1,6 +1,6 @@
 """Rows of a manifest for the tests, good unless something is said of them."""
 
-from hgmnet.data.record import Record
+from hgmnet.data.image_record import Record
 
 
 def record(image: str, **changes) -> Record:

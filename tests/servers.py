@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from pipelines import supervisor
-from pipelines.flows import server as prefect
+from pipelines.flows.prefect import server as prefect
+from pipelines.system import processes
 from tests.shared import give_prefect_db
 
 _STARTUP_S = 180
@@ -122,7 +122,7 @@ def _running(
 ) -> Iterator[None]:
     """A program until the block is left; unless it's another user's, killing us ends it too."""
     if user is None:
-        command = [sys.executable, "-I", supervisor.__file__, "0", *command]
+        command = [sys.executable, "-I", processes.__file__, "0", *command]
     with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
         process = subprocess.Popen(
             command,

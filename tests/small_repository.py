@@ -9,14 +9,14 @@ from PIL import Image
 from ruamel.yaml import YAML
 from small_store import CLASSES, QUICKSTART, SIZE, entry
 
-from hgmnet.config import Params, load_params
-from hgmnet.data.record import Record
-from hgmnet.data.store import Entry, write_store
-from hgmnet.models.folder import save_model
+from hgmnet.config.params import Params, load_params
+from hgmnet.data.image_record import Record
+from hgmnet.data.prepared import Entry, write_store
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.serialization import save_model
 from hgmnet.models.spec import FORMAT, Seen, Spec
-from pipelines.files import write_json, write_rows
-from pipelines.workspace import Workspace
+from pipelines.artifacts.io import write_json, write_rows
+from pipelines.artifacts.paths import Workspace
 from tests.change_plans import write_plans
 from tests.made_up import evidence
 from tests.records import record
@@ -107,7 +107,7 @@ def put_model(workspace: Workspace) -> Params:
 
 
 def _epoch(params: Params):
-    from hgmnet.learner import EpochFigures
+    from hgmnet.training.lightning_module import EpochFigures
 
     model = params.model
     return EpochFigures(

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hgmnet.config import Params, load_params
-from hgmnet.data.store import Entry, Store, open_store, write_store
+from hgmnet.config.params import Params, load_params
+from hgmnet.data.prepared import Entry, Store, open_store, write_store
 from hgmnet.models.hgmnet import HGMNet
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.data.sources import layout
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing import importer
 
 Files = Mapping[str, bytes]
 
@@ -73,7 +73,7 @@ def zipped(path: Path, files: Files) -> Path:
 def refused(source: Path, match: str, raw: Path) -> None:
     """Hold that nothing of the source comes in, and that one line says why."""
     with pytest.raises(InvalidDataError, match=match) as caught:
-        layout.lay_out(source, raw)
+        importer.lay_out(source, raw)
     assert "\n" not in str(caught.value)
     assert not raw.parent.exists()
 

@@ -9,25 +9,18 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
-from hgmnet.config import Params, load_params
-from hgmnet.drift import Profile, summarise
-from hgmnet.figure import Figure
-from hgmnet.models.folder import save_model, save_operating
+from hgmnet.config.params import Params, load_params
+from hgmnet.evaluation.drift import Profile, summarise
+from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.serialization import save_model, save_operating
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty, identity
-from pipelines.__main__ import STAGES
-from pipelines.artifacts import (
-    CheckResult,
-    ClauseResult,
-    Evaluation,
-    GateResult,
-    OpeningNumber,
-    Subgroup,
-    Subgroups,
-)
-from pipelines.files import read_json, write_json, write_table, write_text
-from pipelines.lineage import hash_file
-from pipelines.workspace import Workspace
+from pipelines.artifacts.evaluation import Evaluation, OpeningNumber, Subgroup, Subgroups
+from pipelines.artifacts.gate import CheckResult, ClauseResult, GateResult
+from pipelines.artifacts.io import read_json, write_json, write_table, write_text
+from pipelines.artifacts.lineage import hash_file
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import STAGES
 from tests.change_plans import NAME, write_plans
 from tests.shared import give_mlflow_db
 

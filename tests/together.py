@@ -9,7 +9,7 @@ from torch import distributed, nn
 
 Result = dict[str, torch.Tensor]
 _FORKSERVER = get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["hgmnet.training"])  # what takes seconds to import
+_FORKSERVER.set_forkserver_preload(["hgmnet.training.fit"])  # what takes seconds to import
 
 
 def by_two(folder: Path, build: Callable[[], nn.Module], batch: torch.Tensor) -> list[Result]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from small_store import params, small_store
 
-import hgmnet.learner
-from hgmnet.checkpoints import LAST
-from hgmnet.training import Trained, fit, quiet_lightning
+import hgmnet.training.lightning_module
+from hgmnet.training.checkpoints import LAST
+from hgmnet.training.fit import Trained, fit, quiet_lightning
 
 _FORKSERVER = get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["hgmnet.training"])  # what takes seconds to import
+_FORKSERVER.set_forkserver_preload(["hgmnet.training.fit"])  # what takes seconds to import
 
 
 def train(folder: Path, store=None, on_epoch=lambda _: None, model=None, **changes) -> Trained:
@@ -69,14 +69,14 @@ def _second_epoch(figures) -> None:
 
 
 def _in_the_second_epoch(_: Path) -> None:
-    step = hgmnet.learner.Learner.training_step
+    step = hgmnet.training.lightning_module.Learner.training_step
 
     def dying(self, batch, index):
         if (self.current_epoch, index) == (1, 1):
             _die()
         return step(self, batch, index)
 
-    hgmnet.learner.Learner.training_step = dying
+    hgmnet.training.lightning_module.Learner.training_step = dying
 
 
 def _half_written(folder: Path) -> None:

@@ -1,1 +1,4 @@
-"""Reading, generating, grouping, splitting and storing images."""
+"""Images, masks and what is known of them, from files to prepared arrays.
+
+Imports config. Hands out decoded images, manifest rows (`image_record`) and `prepared`.
+"""

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hgmnet.data import busi, images, marks, quality, sidecar
-from hgmnet.data.record import Record
-from hgmnet.data.sidecar import Entry
+from hgmnet.data import folder_layout, image_quality, images, metadata
+from hgmnet.data.image_record import Record
+from hgmnet.data.metadata import Entry
+from hgmnet.data.resize import Mask
 from hgmnet.errors import InvalidDataError
 
 
@@ -19,7 +20,7 @@ def build(raw: Path) -> list[Record]:
     """Read every image and mask below raw/, several at once.
 
     A file that can't be read becomes a record with an `error`, never an exception. Each image is a
-    group of its own and nothing is excluded: `hgmnet.data.duplicates` and curation know more.
+    group of its own and nothing is excluded: `hgmnet.splitting.pairs` and curation know more.
 
     Returns:
         Records sorted by image.
@@ -28,8 +29,8 @@ def build(raw: Path) -> list[Record]:
         InvalidDataError: there is no folder, or no image in it, or its images.csv is not what it
             must be.
     """
-    samples = busi.scan(raw)
-    known = sidecar.read(raw, (sample.image for sample in samples))
+    samples = folder_layout.scan(raw)
+    known = metadata.read(raw, (sample.image for sample in samples))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(partial(_record, raw, known), samples))
 
@@ -53,7 +54,7 @@ _UNREAD: dict[str, Any] = {
 }
 
 
-def _record(raw: Path, known: Mapping[str, Entry], sample: busi.Sample) -> Record:
+def _record(raw: Path, known: Mapping[str, Entry], sample: folder_layout.Sample) -> Record:
     errors = [sample.error] if sample.error else []
     facts = _UNREAD
     for measure in (_image_facts, _mask_facts):
@@ -75,7 +76,7 @@ def _record(raw: Path, known: Mapping[str, Entry], sample: busi.Sample) -> Recor
     )
 
 
-def _image_facts(raw: Path, sample: busi.Sample, _: dict[str, Any]) -> dict[str, Any]:
+def _image_facts(raw: Path, sample: folder_layout.Sample, _: dict[str, Any]) -> dict[str, Any]:
     image = images.decode((raw / sample.image).read_bytes(), sample.image)
     grey = images.to_grey(image.rgb)
     return {
@@ -85,15 +86,15 @@ def _image_facts(raw: Path, sample: busi.Sample, _: dict[str, Any]) -> dict[str,
         "pixel_sha256": images.pixel_sha256(image.rgb),
         "intensity_mean": round(float(grey.mean()), 4),
         "intensity_std": round(float(grey.std()), 4),
-        "bit_depth": quality.bit_depth(image.mode),
-        "dark_share": round(quality.dark_share(grey), 6),
-        "saturated_share": round(quality.saturated_share(grey), 6),
-        "colour_share": round(quality.colour_share(image.rgb), 6),
-        "marks": marks.count_marks(grey),
+        "bit_depth": image_quality.bit_depth(image.mode),
+        "dark_share": round(image_quality.dark_share(grey), 6),
+        "saturated_share": round(image_quality.saturated_share(grey), 6),
+        "colour_share": round(image_quality.colour_share(image.rgb), 6),
+        "marks": image_quality.count_marks(grey),
     }
 
 
-def _mask_facts(raw: Path, sample: busi.Sample, image: dict[str, Any]) -> dict[str, Any]:
+def _mask_facts(raw: Path, sample: folder_layout.Sample, image: dict[str, Any]) -> dict[str, Any]:
     if not sample.masks:
         return _NO_LESION | {"masks_match": True, "masks_binary": True}
     masks = [images.decode_mask((raw / path).read_bytes(), path) for path in sample.masks]
@@ -105,11 +106,11 @@ def _mask_facts(raw: Path, sample: busi.Sample, image: dict[str, Any]) -> dict[s
     }
 
 
-def _lesion_facts(lesion: busi.Mask) -> dict[str, Any]:
-    areas = quality.part_areas(lesion)
+def _lesion_facts(lesion: Mask) -> dict[str, Any]:
+    areas = image_quality.part_areas(lesion)
     return {
         "mask_pixels": sum(areas),
         "mask_parts": len(areas),
         "mask_smallest": min(areas, default=0),
-        "mask_border": round(quality.border_share(lesion), 6),
+        "mask_border": round(image_quality.border_share(lesion), 6),
     }

@@ -1,1 +1,4 @@
-"""The network and its gate."""
+"""The network: encoders, decoder, gates, HGM-Net, and its folder on disk.
+
+Imports config alone.
+"""

@@ -7,8 +7,8 @@ from segmentation_models_pytorch.base.initialization import initialize_decoder, 
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
-from hgmnet.config import Model
-from hgmnet.models.geometry import DEPTH
+from hgmnet.config.model import Model
+from hgmnet.models.image_size import DEPTH
 
 _DEEP = 3
 """Blocks below full resolution that predict masks of their own: at 1/8, 1/4 and 1/2."""

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from hgmnet.config import File, Model
+from hgmnet.config.model import File, Model
 from hgmnet.errors import ConfigError
-from hgmnet.models.geometry import DEPTH
+from hgmnet.models.image_size import DEPTH
 
 TESTED = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "se_resnet50"),

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hgmnet.config import Gates
+from hgmnet.config.model import Gates
 
 GAMMA_START = 0.5
 GAMMA_MAX = 0.9

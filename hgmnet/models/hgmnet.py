@@ -11,7 +11,7 @@ from segmentation_models_pytorch.base.initialization import initialize_head
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hgmnet.config import Model
+from hgmnet.config.model import Model
 from hgmnet.models.decoder import MaskDecoder
 from hgmnet.models.encoders import build_encoder
 from hgmnet.models.gating import area_resize, build_gating

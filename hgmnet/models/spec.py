@@ -2,18 +2,24 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
-from hgmnet.config import Fraction, Frozen, Model, Positive, Prepare
+from hgmnet.config.base import Fraction, Frozen, Positive
+from hgmnet.config.data import Prepare
+from hgmnet.config.model import Model
 from hgmnet.errors import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs none
+    from torch import Tensor
+
 
 T = TypeVar("T", bound=Frozen)
 FORMAT = 2
 WEIGHTS, SPEC, OPERATING = "weights.safetensors", "model.json", "operating.json"
 PROFILE = "profile.json"
-"""What the images were like: `hgmnet.drift.Profile`; needed to compare, not to predict."""
+"""What the images were like (`hgmnet.evaluation.drift.Profile`); not needed to predict."""
 
 
 class Seen(Frozen):
@@ -55,7 +61,7 @@ class Spec(Frozen):
 
 
 class Uncertainty(Frozen):
-    """What an image's uncertainty is held against (`hgmnet.uncertainty`).
+    """What an image's uncertainty is held against (`hgmnet.inference.uncertainty`).
 
     `class_entropy`, `mask_disagreement`: every twentieth of val's values, rising; empty where the
     model does not tell them. `refer_above`: the uncertainty above which a finding is referred to a
@@ -139,3 +145,8 @@ def _read(path: Path, kind: type[T]) -> T:
 
 def _missing(path: Path) -> ConfigError:
     return ConfigError(f"{path} is missing; `dvc repro` makes it")
+
+
+def normalise(square: "Tensor", spec: Spec) -> "Tensor":
+    """Prepared grey images (B, S, S) uint8 as the network's input (B, 1, S, S) float32."""
+    return (square.unsqueeze(1).float() / 255 - spec.mean) / spec.std

@@ -1,1 +1,4 @@
-"""Prefect flows, a file each."""
+"""Prefect flows: training, promotion, monitoring, data_watch, batch_predict, study.
+
+May import everything but cli; nothing else imports Prefect.
+"""

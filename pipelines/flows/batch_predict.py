@@ -9,15 +9,15 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
-from pipelines.batch import TABLE, Asked, Job, asked_for, join, left, predict_part
-from pipelines.flows import notify, showing
-from pipelines.flows.outcome import AnyState, renewed, state_of
-from pipelines.flows.spreading import spread
+from pipelines.flows.prefect import artifacts, notifications
+from pipelines.flows.prefect.parallel import spread
+from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.prediction.batch import TABLE, Asked, Job, asked_for, join, left, predict_part
 
 
-@flow(**notify.HOOKS)
+@flow(**notifications.HOOKS)
 def batch_predict(
     root: Path,
     source: Path,
@@ -66,7 +66,7 @@ def _carried_out(
     todo, log = left(job, asked), get_run_logger().info
     parts = [todo[start : start + size] for start in range(0, len(todo), size)]
     log("%d images, %d of them new: %d parts", len(asked), len(todo), len(parts))
-    look = showing.share("batch-progress")
+    look = artifacts.share("batch-progress")
     for done, state in enumerate(spread(predict, [(job, p) for p in parts], workers, dask), 1):
         if not state.is_completed():
             return renewed(state)
@@ -83,9 +83,9 @@ def _carried_out(
 @task(cache_policy=NO_CACHE)
 def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | AnyState:
     """Have the model here, and loaded once, so that what is wrong with it is told at once."""
-    from pipelines import backends
-    from pipelines.registry.fetch import fetch_model
-    from pipelines.registry.store import http_limits, open_store_patiently
+    from pipelines.prediction import backends
+    from pipelines.registry.download import fetch_model
+    from pipelines.registry.tracking_store import http_limits, open_store_patiently
 
     try:
         params = load_params(root / "params.yaml")
@@ -110,4 +110,4 @@ def predict(job: Job, asked: Sequence[Asked]) -> int:
 def _show(told: str, decisions: dict[Any, int], out: Path) -> None:
     lines = [told, "", *(f"{name:<12}{count:>8}" for name, count in decisions.items()), str(out)]
     get_run_logger().info("%s", "\n".join(lines))
-    showing.page("batch-predict", "\n".join(lines))
+    artifacts.page("batch-predict", "\n".join(lines))

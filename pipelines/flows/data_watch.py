@@ -1,9 +1,6 @@
 """The flow `data_watch`: has the source of a data set changed, and does it matter?"""
 
 import hashlib
-import io
-from argparse import Namespace
-from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,18 +9,18 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from hgmnet.config import load_params
-from hgmnet.data.record import Record
+from hgmnet.config.params import load_params
+from hgmnet.data.image_record import Record
 from hgmnet.errors import HgmnetError
-from pipelines.files import read_rows, write_text
-from pipelines.flows import notify, showing
-from pipelines.flows.outcome import AnyState, renewed, state_of
+from pipelines.artifacts.io import read_rows, write_text
+from pipelines.artifacts.paths import Workspace
+from pipelines.flows.prefect import artifacts, notifications
+from pipelines.flows.prefect.states import AnyState, renewed, state_of
 from pipelines.flows.training import stage, training
-from pipelines.overrides import alone
-from pipelines.workspace import Workspace
+from pipelines.operations.run_overrides import alone
 
 
-@flow(**notify.HOOKS)
+@flow(**notifications.HOOKS)
 def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = True) -> AnyState:
     """Take a source's images in where they have changed, check them, and train where it matters.
 
@@ -70,16 +67,13 @@ def _taken_in(space: Workspace, source: Path) -> Any:
 @task(cache_policy=NO_CACHE)
 def bring(root: Path, data: str, source: Path) -> AnyState | None:
     """Import, in place of the images that are here."""
-    from pipelines.commands import import_data
+    from pipelines.operations.import_dataset import import_dataset
 
-    told = io.StringIO()
-    words = Namespace(name=data, source=str(source), format="auto", sha256=None, replace=True)
     try:
-        with redirect_stdout(told):
-            import_data.run(root, words)
+        summary = import_dataset(root, data, str(source), replace=True)
     except HgmnetError as error:
         return state_of(error)
-    get_run_logger().info("%s", told.getvalue().strip())
+    get_run_logger().info("%s", summary.text())
     return None
 
 
@@ -95,7 +89,7 @@ def compare(space: Workspace, before: dict[str, tuple[str, ...]]) -> str:
     told = f"{len(new)} images are new, {changed} have another label or mask, {gone} are gone"
     lines = [told, *_drift(space, [after[pixels][0] for pixels in new])]
     get_run_logger().info("%s", "\n".join(lines))
-    showing.page(f"data-{space.data}", "\n".join(lines))
+    artifacts.page(f"data-{space.data}", "\n".join(lines))
     return told
 
 
@@ -113,7 +107,7 @@ def _images(space: Workspace) -> dict[str, tuple[str, ...]]:
 def _drift(space: Workspace, names: list[str]) -> list[str]:
     """Whether new images are like those that the model on disk was made from."""
     from hgmnet.models.spec import PROFILE
-    from pipelines.drift_report import profile_folder, tell
+    from pipelines.drift.report import profile_folder, tell
 
     if not names or not (space.model / PROFILE).exists():
         return []

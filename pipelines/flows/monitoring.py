@@ -9,13 +9,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from hgmnet.config import load_params
+from hgmnet.config.change_plan import load_plans
+from hgmnet.config.params import load_params
 from hgmnet.errors import HgmnetError
-from hgmnet.pccp import load_plans
-from pipelines.artifacts import ClauseResult
-from pipelines.clauses import age_due, drift_due
-from pipelines.flows import notify, showing
-from pipelines.flows.outcome import AnyState, renewed, state_of
+from pipelines.artifacts.gate import ClauseResult
+from pipelines.flows.prefect import artifacts, notifications
+from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.gate.change_plan import age_due, drift_due
 
 DRIFTED, REVALIDATE = "hgmnet.data.drifted", "hgmnet.model.revalidate"
 """The events: recent images differ; the change plan asks for a new validation."""
@@ -24,7 +24,7 @@ Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 """The columns that drifted, and the clauses of the change plan that are due."""
 
 
-@flow(**notify.HOOKS)
+@flow(**notifications.HOOKS)
 def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState:
     """Hold a folder of recent images against what the champion was made from.
 
@@ -63,10 +63,10 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
 @task(cache_policy=NO_CACHE)
 def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     """The columns that drifted, and the clauses of the change plan that are due."""
-    from pipelines.drift_report import profile_folder, tell
-    from pipelines.registry.fetch import fetch_model
-    from pipelines.registry.sides import read_version
-    from pipelines.registry.store import open_store_patiently
+    from pipelines.drift.report import profile_folder, tell
+    from pipelines.promotion.comparison import read_version
+    from pipelines.registry.download import fetch_model
+    from pipelines.registry.tracking_store import open_store_patiently
 
     try:
         params = load_params(root / "params.yaml")
@@ -83,7 +83,7 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     due = tuple(clause for clause in asked if clause.status == "due")
     lines = [f"{name} version {number}", "", *tell(report), *(c.reason for c in due)]
     get_run_logger().info("%s", "\n".join(lines))
-    showing.page(f"monitoring-{params.data.name}", "\n".join(lines))
+    artifacts.page(f"monitoring-{params.data.name}", "\n".join(lines))
     return report.drifted, due
 
 

@@ -18,14 +18,14 @@ from prefect.states import Completed, Running
 from pydantic import Field
 
 from hgmnet.errors import HgmnetError, RejectedError
-from pipelines.flows import notify
-from pipelines.flows.outcome import AnyState, renewed, state_of
-from pipelines.registry.bouts import Comparer
-from pipelines.registry.champion import standing
-from pipelines.registry.promotion import Outcome, approve, consider, open_comparer, settle
-from pipelines.registry.ruling import Request
-from pipelines.registry.store import http_limits
-from pipelines.registry.telling import tell
+from pipelines.flows.prefect import notifications
+from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.promotion.comparison import Comparer
+from pipelines.promotion.promote import Outcome, approve, consider, open_comparer, settle
+from pipelines.promotion.rule import Request
+from pipelines.promotion.text import tell
+from pipelines.registry.aliases import standing
+from pipelines.registry.tracking_store import http_limits
 
 CHANGED = "hgmnet.champion.changed"
 """The event that tells that another version serves."""
@@ -40,7 +40,7 @@ class Approval(RunInput):
     reason: str = Field(min_length=3, description="why")
 
 
-@flow(**notify.HOOKS)
+@flow(**notifications.HOOKS)
 def promotion(
     root: Path,
     version: str | None = None,
@@ -111,7 +111,9 @@ def decide(comparer: Comparer, outcome: Outcome) -> AnyState | None:
         )
         name, version = comparer.params.registry.name, outcome.resolve.version
         told = f"{outcome.resolve.reason}\nHistory: decision {link.number}, head {link.hash}"
-        notify.tell(comparer.workspace.root, f"{name} version {version} serves from now on", told)
+        notifications.tell(
+            comparer.workspace.root, f"{name} version {version} serves from now on", told
+        )
     return None
 
 
@@ -123,7 +125,9 @@ def _asked(comparer: Comparer, outcome: Outcome, hours: float) -> Outcome:
     get_run_logger().info("A person must decide, at %s", _page())
     name, version = comparer.params.registry.name, outcome.resolve.version
     told = f"{outcome.resolve.reason}\n{_page()}"
-    notify.tell(comparer.workspace.root, f"{name} version {version} waits for a person", told)
+    notifications.tell(
+        comparer.workspace.root, f"{name} version {version} waits for a person", told
+    )
     try:
         said = pause_flow_run(asked, timeout=max(1, round(hours * 3600)), poll_interval=_POLL_S)
     except FlowPauseTimeout:

@@ -11,22 +11,21 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from hgmnet.config import Params, load_params
+from hgmnet.config.params import Params, load_params
 from hgmnet.errors import HgmnetError
-from pipelines.flows import notify, showing
-from pipelines.flows.outcome import AnyState, renewed, state_of
-from pipelines.flows.spreading import spread
-from pipelines.studies.design import Size
+from pipelines.flows.prefect import artifacts, notifications
+from pipelines.flows.prefect.parallel import spread
+from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.studies.definition import Size
 
 if TYPE_CHECKING:
-    from pipelines.studies import fitting
-    from pipelines.studies.cell import Bench
-    from pipelines.studies.design import Study
+    from pipelines.studies import training_run
+    from pipelines.studies.definition import Bench, Study
 
 Kind = Literal["crossval", "leakage", "ablation", "curve"]
 
 
-@flow(flow_run_name="{kind}, {folds} folds, {seeds} seeds", **notify.HOOKS)
+@flow(flow_run_name="{kind}, {folds} folds, {seeds} seeds", **notifications.HOOKS)
 def study(
     root: Path,
     kind: Kind = "crossval",
@@ -64,7 +63,7 @@ def study(
     except HgmnetError as error:
         return state_of(error)
     get_run_logger().info("%s", told)
-    showing.page(f"{kind}-{asked.params.data.name}", told)
+    artifacts.page(f"{kind}-{asked.params.data.name}", told)
     return Completed(message=f"{len(calls)} models: reports/studies/")
 
 
@@ -80,10 +79,9 @@ class Asked:
 
     def declared(self) -> tuple["Bench", "Study"]:
         """The bench and the study."""
-        from pipelines.studies.cell import Bench
-        from pipelines.studies.engine import declaration
-        from pipelines.studies.ready import prepared
-        from pipelines.workspace import Workspace
+        from pipelines.artifacts.paths import Workspace
+        from pipelines.studies.definition import Bench
+        from pipelines.studies.runner import declaration, prepared
 
         workspace = Workspace(self.root, self.params.data.name)
         store = prepared(workspace, self.params)
@@ -100,7 +98,7 @@ class Asked:
 
     def write_up(self) -> str:
         """Tables and page, by the study's command, which finds every cell finished."""
-        from pipelines.studies.engine import carry_out, declaration
+        from pipelines.studies.runner import carry_out, declaration
 
         said, declare = io.StringIO(), declaration(self.kind, self.only)
         with redirect_stdout(said):
@@ -111,15 +109,15 @@ class Asked:
 @task(task_run_name="{name}", cache_policy=NO_CACHE)
 def fit(asked: Asked, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
     """Train one model and judge each cell that asks it, unless they are there."""
-    from pipelines.studies import fitting
+    from pipelines.studies import training_run
 
     bench, study = asked.declared()
     for number in numbers:
         cell = study.cells[number]
-        fitting.compute(bench, cell, _teller(cell.params.train.epochs), keep=True)
+        training_run.compute(bench, cell, _teller(cell.params.train.epochs), keep=True)
 
 
-def _teller(epochs: int) -> "fitting.OnEpoch":
+def _teller(epochs: int) -> "training_run.OnEpoch":
     from pipelines.stages.train import epoch_line
 
     log = get_run_logger().info

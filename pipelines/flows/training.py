@@ -15,13 +15,13 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, RejectedError
-from pipelines import dvc_stage
-from pipelines.flows import notify, showing
-from pipelines.flows.outcome import AnyState, renewed, state_of
+from pipelines.flows.prefect import artifacts, notifications
+from pipelines.flows.prefect.states import AnyState, renewed, state_of
 from pipelines.flows.promotion import promotion
-from pipelines.overrides import alone, overridden
+from pipelines.operations.run_overrides import alone, overridden
+from pipelines.system import dvc
 
 Stage = Literal[
     "ingest",
@@ -44,7 +44,7 @@ _RETRIED: Any = {
 """What goes over a network is tried again after 10, 20 and 40 s, or somewhat more."""
 
 
-@flow(flow_run_name=showing.run_name, **notify.HOOKS)
+@flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
 def training(
     root: Path,
     *,
@@ -70,8 +70,8 @@ def training(
             --approve` can do it later.
 
     Returns:
-        Completed, or the state that `pipelines.flows.outcome.state_of` names: a rejected model
-        ends in `Rejected`, which is of the type Completed, and so does one that does not serve.
+        Completed, or the state that `pipelines.flows.prefect.states.state_of` names: a rejected
+        model ends in `Rejected`, which is of the type Completed; so does one that does not serve.
     """
     try:
         with alone(root, "a training flow"), overridden(root, profile, overrides or {}):
@@ -92,8 +92,8 @@ def _went_well(state: AnyState) -> bool:
 
 
 def _stages(root: Path, forced: Stage | None) -> AnyState:
-    source = dvc_stage.source_target(root, load_params(root / "params.yaml").data.name)
-    if dvc_stage.has_remote(root) and source.endswith(".dvc"):
+    source = dvc.source_target(root, load_params(root / "params.yaml").data.name)
+    if dvc.has_remote(root) and source.endswith(".dvc"):
         pulled = pull(root, source, return_state=True)
         if not pulled.is_completed():
             return pulled
@@ -108,13 +108,13 @@ def _stages(root: Path, forced: Stage | None) -> AnyState:
 def pull(root: Path, target: str) -> None:
     """Fetch the images from DVC's remote where they are not here."""
     limit_s = load_params(root / "params.yaml").flow.limit_s("pull")
-    dvc_stage.pull(root, target, get_run_logger().info, limit_s=limit_s)
+    dvc.pull(root, target, get_run_logger().info, limit_s=limit_s)
 
 
 @task(task_run_name="{target}", cache_policy=NO_CACHE)
 def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
     """Ask DVC for one stage; what it prints goes to the log, line by line."""
-    log, look = get_run_logger().info, showing.progress("training-progress")
+    log, look = get_run_logger().info, artifacts.progress("training-progress")
 
     def on_line(line: str) -> None:
         log("%s", line)
@@ -123,7 +123,7 @@ def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
 
     try:
         limit_s = load_params(root / "params.yaml").flow.limit_s(target)
-        dvc_stage.run(root, target, on_line, force=force, limit_s=limit_s)
+        dvc.run(root, target, on_line, force=force, limit_s=limit_s)
     except HgmnetError as error:
         return state_of(error)
     return None
@@ -139,7 +139,7 @@ def register(root: Path) -> AnyState | None:
 
     A server that does not answer is asked again later; nothing is trained for that.
     """
-    from pipelines.registry.store import StoreDownError
+    from pipelines.registry.tracking_store import StoreDownError
     from pipelines.stages.register import run
 
     told = io.StringIO()
@@ -160,8 +160,8 @@ def register(root: Path) -> AnyState | None:
 @task(task_run_name="publish", cache_policy=NO_CACHE, **_RETRIED)
 def publish_(root: Path) -> AnyState | None:
     """Push images and weights, commit dvc.lock and split on a branch of their own, and tag it."""
-    from pipelines.publishing import publish
-    from pipelines.registry.store import StoreDownError
+    from pipelines.operations.publishing import publish
+    from pipelines.registry.tracking_store import StoreDownError
 
     log = get_run_logger().info
     try:
@@ -178,11 +178,11 @@ def publish_(root: Path) -> AnyState | None:
 @task(cache_policy=NO_CACHE)
 def newcomer(root: Path) -> str:
     """The version of the model on disk, if it waits for its first comparison with the champion."""
-    from pipelines.registry import promotion as rule
+    from pipelines.promotion import promote as rule
 
     return rule.newcomer(rule.open_comparer(root, None))
 
 
 def _show(data: str, told: str) -> None:
     get_run_logger().info("%s", told.strip())
-    showing.page(f"result-{data}", told)
+    artifacts.page(f"result-{data}", told)

@@ -1,5 +1,5 @@
-"""MLflow: where decisions are recorded and models registered.
+"""MLflow: where decisions are recorded and versions registered.
 
-`store` finds the tracking store, `decision` says what is recorded, `record` writes the run,
-`versions` registers and verifies, `elsewhere` loads a version back in a fresh process.
+`tracking_store` finds the store, `decision_run` says what is recorded, `versions` registers,
+`verification` loads a version back in a fresh process, `history` and `aliases` say who serves.
 """

@@ -13,8 +13,8 @@ from typing import Literal
 from mlflow.entities import Run, RunStatus
 from pydantic import ValidationError
 
-from hgmnet.config import Frozen
-from pipelines.registry.store import Store
+from hgmnet.config.base import Frozen
+from pipelines.registry.tracking_store import Store
 
 KIND = "promotion"
 FIRST = ""

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError
-from pipelines.processes import alive
-from pipelines.registry.store import Store
+from pipelines.registry.tracking_store import Store
+from pipelines.system.processes import alive
 
 STALE_S = 300.0
 """What is decided under the lock takes seconds; a holder that has had it so long is gone."""

@@ -10,8 +10,8 @@ from typing import TypeVar
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from pipelines.files import write_json
-from pipelines.registry.store import Store, http_limits, open_store, within
+from pipelines.artifacts.io import write_json
+from pipelines.registry.tracking_store import Store, http_limits, open_store, within
 
 T = TypeVar("T")
 _TIMEOUT_S = 5.0

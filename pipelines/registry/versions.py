@@ -12,11 +12,11 @@ from mlflow.exceptions import MlflowException
 
 import hgmnet
 from hgmnet.errors import ConfigError
-from pipelines.files import read_table
-from pipelines.registry.decision import Decision
-from pipelines.registry.store import Store, fluent_calls_to
-from pipelines.report import wording
-from pipelines.workspace import Workspace
+from pipelines.artifacts.io import read_table
+from pipelines.artifacts.paths import Workspace
+from pipelines.registry.decision_run import Decision
+from pipelines.registry.tracking_store import Store, fluent_calls_to
+from pipelines.report import text
 
 CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
 """The version that passed its gates and waits, the one that serves, and the last one that a person
@@ -164,7 +164,7 @@ def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVe
 
 def _description(opening: int | None) -> str | None:
     """What MLflow's page says of the version; a person may change it."""
-    return None if opening is None else f"{wording.ordinal(opening)} opening of this test split"
+    return None if opening is None else f"{text.ordinal(opening)} opening of this test split"
 
 
 def _ensure_model(store: Store, name: str, data: str) -> None:
@@ -177,7 +177,7 @@ def _ensure_model(store: Store, name: str, data: str) -> None:
 
 def _log_model(store: Store, name: str, decision: Decision, run_id: str) -> str:
     """Pack the model folder, serving.py and the hgmnet package; MLflow's id of it."""
-    from pipelines import serving
+    from pipelines.registry import pyfunc_model
 
     with (
         warnings.catch_warnings(),
@@ -187,11 +187,11 @@ def _log_model(store: Store, name: str, decision: Decision, run_id: str) -> str:
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name="hgmnet",
-            python_model=serving.__file__,
-            artifacts={serving.MODEL: str(decision.workspace.model)},
-            model_config={serving.NAME: name},
+            python_model=pyfunc_model.__file__,
+            artifacts={pyfunc_model.MODEL: str(decision.workspace.model)},
+            model_config={pyfunc_model.NAME: name},
             code_paths=[str(CODE)],
-            signature=serving.signature(decision.spec.classes),
+            signature=pyfunc_model.signature(decision.spec.classes),
             pip_requirements=_requirements(),
         )
     return str(logged.model_id)
@@ -203,7 +203,7 @@ def _requirements() -> list[str]:
 
 
 def _verify(store: Store, name: str, number: str, decision: Decision) -> None:
-    from pipelines.registry.elsewhere import verify
+    from pipelines.registry.verification import verify
 
     try:
         verify(

@@ -6,22 +6,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hgmnet.calibration import Calibrated, Val
-from hgmnet.calibration import calibrate as choose
-from hgmnet.config import Calibrate, Data, Prepare
-from hgmnet.data import sidecar
-from hgmnet.data.resample import Grey, placed
-from hgmnet.data.store import Entry, Store, open_store
-from hgmnet.drift import Column, Profile, kinds, summarise
-from hgmnet.inference import Raw, find, infer
-from hgmnet.mask_curve import Curve
-from hgmnet.metrics import class_indices
-from hgmnet.models.folder import load_model, save_operating
+from hgmnet.calibration.mask_threshold import Curve
+from hgmnet.calibration.operating_point import Calibrated, Val
+from hgmnet.calibration.operating_point import calibrate as choose
+from hgmnet.config.data import Data, Prepare
+from hgmnet.config.evaluation import Calibrate
+from hgmnet.data import metadata
+from hgmnet.data.prepared import Entry, Store, class_indices, open_store
+from hgmnet.data.resize import Grey, placed
+from hgmnet.evaluation.drift import Column, Profile, kinds, summarise
+from hgmnet.inference.postprocess import Raw, find
+from hgmnet.inference.tta import infer
+from hgmnet.models.serialization import load_model, save_operating
 from hgmnet.models.spec import PROFILE, Spec
-from pipelines.artifacts import MaskCurve, MaskPoint
-from pipelines.drift import by_column, measure_images, say
-from pipelines.files import write_json
-from pipelines.workspace import Workspace
+from pipelines.artifacts.evaluation import MaskCurve, MaskPoint
+from pipelines.artifacts.io import write_json
+from pipelines.artifacts.paths import Workspace
+from pipelines.drift.measure import by_column, measure_images, say
 
 _BATCH = 32
 
@@ -62,7 +63,7 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calib
     said = (say(finding, spec.model) for finding in findings)
     facts = measure_images(workspace.raw / entry.image for entry in train)
     columns = _columns((one.model_dump() for one in facts), train) | _columns(said, val)
-    told = sidecar.words(workspace.raw)
+    told = metadata.words(workspace.raw)
     values = kinds(told[entry.image] for entry in train if entry.image in told)
     write_json(folder / PROFILE, Profile(data=workspace.data, columns=columns, values=values))
     return chosen

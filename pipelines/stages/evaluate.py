@@ -9,27 +9,30 @@ from typing import Protocol
 import pandas as pd
 import torch
 
-from hgmnet import attribution, contamination, shortcut
-from hgmnet.baselines import baselines
-from hgmnet.config import Data, Evaluate
+from hgmnet.config.data import Data
+from hgmnet.config.evaluation import Evaluate
+from hgmnet.data.image_statistics import measure
 from hgmnet.data.images import read_grey
-from hgmnet.data.profile import measure
-from hgmnet.data.resample import Grey
-from hgmnet.data.split import test_sha
-from hgmnet.data.store import Entry, open_store
-from hgmnet.data.truth import read_truth
+from hgmnet.data.masks import read_truth
+from hgmnet.data.prepared import Entry, open_store
+from hgmnet.data.resize import Grey
 from hgmnet.errors import InvalidDataError
-from hgmnet.evaluation import columns, figures, image_row
-from hgmnet.inference import Finding, Predictor
-from hgmnet.metrics import BY_SUBGROUP
+from hgmnet.evaluation import saliency
+from hgmnet.evaluation.baselines import baselines
+from hgmnet.evaluation.figures import figures
+from hgmnet.evaluation.per_image import columns, image_row
+from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.predictor import Predictor
+from hgmnet.metrics.catalogue import BY_SUBGROUP
 from hgmnet.models.spec import Spec
-from pipelines.artifacts import Evaluation, OpeningNumber, Subgroups
-from pipelines.certainty import certainty, consistency
-from pipelines.drift import drift_of, say
-from pipelines.files import write_json, write_table
-from pipelines.openings import opening_number, read_openings, record_opening
-from pipelines.subgroups import find_subgroups
-from pipelines.workspace import Workspace
+from hgmnet.splitting import contamination
+from hgmnet.splitting.split_lock import test_sha
+from pipelines.artifacts.evaluation import Evaluation, OpeningNumber, Subgroups
+from pipelines.artifacts.io import write_json, write_table
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import opening_number, read_openings, record_opening
+from pipelines.drift.measure import drift_of, say
+from pipelines.stages.evaluation_tables import certainty, consistency, find_subgroups
 
 _BATCH = 16
 
@@ -53,9 +56,9 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     write_json(workspace.opening, _opening(workspace, predictor, sha, opened=evaluate.open_test))
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
-    shares = attribution.shares(predictor.network, predictor.spec, store, judged)
+    shares = saliency.shares(predictor.network, predictor.spec, store, judged)
     rows = [{**look.row, **_cells(shares[str(look.row["image"])])} for look in found]
-    write_table(workspace.per_image, [*columns(data.classes), *attribution.COLUMNS], rows)
+    write_table(workspace.per_image, [*columns(data.classes), *saliency.COLUMNS], rows)
     leading = {str(k.row["image"]): k.facts for k in found if k.row["split"] == splits[-1]}
     source = f"{splits[-1]} split of {data.name}"
     drift = drift_of(workspace.model, predictor.identity, leading, workspace.raw, source)
@@ -66,7 +69,7 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     tables = {split: table[table["split"] == split] for split in splits}
     by_split = {
         split: figures(part, data.classes, draws, seed, model=model)
-        | shortcut.figures(part, draws, seed)
+        | saliency.figures(part, draws, seed)
         for split, part in tables.items()
     }
     leads = table[table["split"] == splits[-1]]
@@ -153,7 +156,7 @@ def _opening(
     return OpeningNumber(test_sha=sha, number=number)
 
 
-def _cells(share: attribution.Share | None) -> dict[str, str | int | float]:
+def _cells(share: saliency.Share | None) -> dict[str, str | int | float]:
     return {} if share is None else dict(share.row)
 
 

@@ -5,16 +5,19 @@ A verdict is a result, not a fault.
 
 from pathlib import Path
 
-from hgmnet.config import Data, Gate, Registry
-from hgmnet.drift import DriftReport
+from hgmnet.config.change_plan import load_plans
+from hgmnet.config.data import Data
+from hgmnet.config.evaluation import Gate
+from hgmnet.config.operation import Registry
+from hgmnet.evaluation.drift import DriftReport
 from hgmnet.models.spec import load_operating, load_spec
-from hgmnet.pccp import load_plans
-from pipelines.artifacts import Evaluation, GateResult, Subgroups
-from pipelines.clauses import Candidate, Design, hold
-from pipelines.files import read_json, write_json
-from pipelines.judging import Figures, judge_check, refuse_unknown, verdict
-from pipelines.lineage import hash_file
-from pipelines.workspace import Workspace
+from pipelines.artifacts.evaluation import Evaluation, Subgroups
+from pipelines.artifacts.gate import GateResult
+from pipelines.artifacts.io import read_json, write_json
+from pipelines.artifacts.lineage import hash_file
+from pipelines.artifacts.paths import Workspace
+from pipelines.gate.change_plan import Candidate, Design, hold
+from pipelines.gate.checks import Figures, judge_check, refuse_unknown, verdict
 
 
 def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:

@@ -4,17 +4,19 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from hgmnet import config
-from hgmnet.data import curation, duplicates, images, likeness, manifest
-from hgmnet.data.duplicates import Pair
-from hgmnet.data.record import Grouped, Record
+from hgmnet.config import data
+from hgmnet.data import images, manifest, metadata
+from hgmnet.data.image_record import Grouped, Record
 from hgmnet.errors import InvalidDataError
-from pipelines import files
-from pipelines.likeness_cache import LikenessCache
-from pipelines.workspace import Workspace
+from hgmnet.splitting import near_duplicates
+from hgmnet.splitting import pairs as duplicates
+from hgmnet.splitting.pairs import Pair
+from pipelines.artifacts import io
+from pipelines.artifacts.paths import Workspace
+from pipelines.validation.near_duplicate_cache import LikenessCache
 
 
-def run(root: Path, data: config.Data) -> None:
+def run(root: Path, data: data.Data) -> None:
     """Read raw/ and curation.csv, write manifest.csv, pairs.csv and groups.csv.
 
     Raises:
@@ -35,28 +37,28 @@ def run(root: Path, data: config.Data) -> None:
         r.model_copy(update={"group": groups[r.image], "excluded": excluded.get(r.image, "")})
         for r in records
     ]
-    files.write_rows(space.manifest, Record, curated)
-    files.write_rows(space.pairs, Pair, pairs)
+    io.write_rows(space.manifest, Record, curated)
+    io.write_rows(space.pairs, Pair, pairs)
     grouped = [
         Grouped.model_validate(r.model_dump(include={*Grouped.model_fields})) for r in curated
     ]
-    files.write_rows(space.groups, Grouped, grouped)
+    io.write_rows(space.groups, Grouped, grouped)
     kinds = Counter(pair.kind for pair in seen)
     print(f"{kinds['copy']} pairs of copies, {kinds['scene']} of frames of one scene")
     print(f"{len(told)} pairs kept together by curation.csv or as one patient's")
     print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
 
 
-def _read_notes(path: Path, records: list[Record]) -> list[curation.Note]:
+def _read_notes(path: Path, records: list[Record]) -> list[metadata.Note]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        msg = f"{path} is missing; an empty one has the line {curation.HEADER.strip()}"
+        msg = f"{path} is missing; an empty one has the line {metadata.HEADER.strip()}"
         raise InvalidDataError(msg) from None
     except UnicodeDecodeError:
         msg = f"{path} is not UTF-8; save it as CSV UTF-8"
         raise InvalidDataError(msg) from None
-    return curation.parse(text, str(path), (record.image for record in records))
+    return metadata.parse(text, str(path), (record.image for record in records))
 
 
 def _find_likeness(space: Workspace, records: list[Record]) -> tuple[Pair, ...]:
@@ -65,7 +67,7 @@ def _find_likeness(space: Workspace, records: list[Record]) -> tuple[Pair, ...]:
     cache = LikenessCache(space.state / "likeness" / space.data)
     read = {pixels: partial(_read, space.raw, image) for pixels, image in firsts.items()}
     described = {firsts[pixels]: found for pixels, found in cache.describe(read).items()}
-    search = likeness.search(described, cache.tried())
+    search = near_duplicates.search(described, cache.tried())
     cache.keep(search.tried)
     return search.pairs
 

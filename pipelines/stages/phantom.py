@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from hgmnet import config
-from hgmnet.data.phantom import generate
-from pipelines.workspace import Workspace
+from hgmnet.config import data
+from hgmnet.phantom.generate import generate
+from pipelines.artifacts.paths import Workspace
 
 
-def run(root: Path, phantom: config.Phantom) -> None:
+def run(root: Path, phantom: data.Phantom) -> None:
     """Write data/phantom/raw.
 
     Raises:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from hgmnet.config import Data, Prepare
-from hgmnet.data.busi import read_mask
+from hgmnet.config.data import Data, Prepare
+from hgmnet.data.image_record import Record
 from hgmnet.data.images import read_grey
-from hgmnet.data.record import Record
-from hgmnet.data.resample import Grey, Mask, fit_image, fit_mask
-from hgmnet.data.split import Live, Row, live
-from hgmnet.data.store import Entry, write_store
-from hgmnet.models.geometry import check_size
-from pipelines.files import read_rows
-from pipelines.workspace import Workspace
+from hgmnet.data.masks import read_mask
+from hgmnet.data.prepared import Entry, write_store
+from hgmnet.data.resize import Grey, Mask, fit_image, fit_mask
+from hgmnet.models.image_size import check_size
+from hgmnet.splitting.split_lock import Live, Row, live
+from pipelines.artifacts.io import read_rows
+from pipelines.artifacts.paths import Workspace
 
 
 def run(root: Path, data: Data, prepare: Prepare) -> None:

@@ -9,22 +9,22 @@ from shlex import quote
 
 from filelock import FileLock
 
-from hgmnet.config import Data, Registry
+from hgmnet.config.data import Data
+from hgmnet.config.operation import Registry
 from hgmnet.errors import RejectedError
-from pipelines import summary
-from pipelines.addresses import shown
-from pipelines.openings import read_openings
-from pipelines.registry import openings, versions
-from pipelines.registry.decision import Decision, read_decision
-from pipelines.registry.record import record
-from pipelines.registry.store import (
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import read_openings
+from pipelines.registry import test_evaluations, versions
+from pipelines.registry.decision_run import Decision, read_decision, record
+from pipelines.registry.tracking_store import (
     Store,
     http_limits,
     open_store,
     open_store_patiently,
     telling_of_faults,
 )
-from pipelines.workspace import Workspace
+from pipelines.report import console
+from pipelines.system.urls import shown
 
 
 def run(root: Path, data: Data, registry: Registry) -> None:
@@ -40,8 +40,8 @@ def run(root: Path, data: Data, registry: Registry) -> None:
     with FileLock(workspace.state / "register.lock"):
         store = open_store_patiently(root, data.name)
         with http_limits(timeout_s=120, retries=3), telling_of_faults(root):
-            appended = openings.forward(
-                open_store(root, openings.name_of(data.name), 120), decision.openings
+            appended = test_evaluations.forward(
+                open_store(root, test_evaluations.name_of(data.name), 120), decision.openings
             )
             decision = replace(decision, openings=tuple(appended))
             versions.check_owner(store, registry.name, data.name)
@@ -50,7 +50,7 @@ def run(root: Path, data: Data, registry: Registry) -> None:
     _print(store, decision, run_id, model)
     if decision.gate.status == "failed":
         report = decision.workspace.html.relative_to(root)
-        raise RejectedError(summary.rejection(decision.gate, run_id, report))
+        raise RejectedError(console.rejection(decision.gate, run_id, report))
 
 
 def _act(store: Store, name: str, decision: Decision, run_id: str) -> str:
@@ -72,12 +72,12 @@ def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
         ui = f"{at}/#/experiments/{store.experiment_id}/runs/{run_id}"
     lines = [
         ("model", model),
-        ("test split", summary.opened(decision.opening, decision.opened)),
+        ("test split", console.opened(decision.opening, decision.opened)),
         *(("validate again", f"{due.clause}: {due.reason}") for due in decision.due),
         ("report", str(report)),
         ("MLflow run", run_id),
         ("MLflow UI", ui),
     ]
     groups = decision.subgroups.groups
-    print(f"\n{summary.figures_table(decision.evaluation, decision.gate, groups)}\n")
-    print(f"{summary.details(lines)}\n")
+    print(f"\n{console.figures_table(decision.evaluation, decision.gate, groups)}\n")
+    print(f"{console.details(lines)}\n")

@@ -5,24 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
-from hgmnet import config
-from hgmnet.data.busi import read_mask, scan
+from hgmnet.config import data, evaluation
+from hgmnet.data.folder_layout import scan
 from hgmnet.data.images import read_grey
-from hgmnet.data.resample import Grey, Mask
-from hgmnet.inference import Predictor
-from pipelines.files import write_text
-from pipelines.report.evidence import read_evidence
-from pipelines.report.gallery import DrawnShelf, Picture, draw_shelves, list_shelves
-from pipelines.report.layers import layers
+from hgmnet.data.masks import read_mask
+from hgmnet.data.resize import Grey, Mask
+from hgmnet.inference.predictor import Predictor
+from pipelines.artifacts.io import write_text
+from pipelines.artifacts.paths import Workspace
+from pipelines.report.gallery import DrawnShelf, Picture, Shelf, choose, draw_shelves, list_shelves
+from pipelines.report.html import render_page
+from pipelines.report.inputs import read_evidence
 from pipelines.report.model_card import render_model_card
-from pipelines.report.page import render_page
-from pipelines.report.shelves import Shelf, choose
-from pipelines.workspace import Workspace
+from pipelines.report.overlays import layers
 
 _BATCH = 16
 
 
-def run(root: Path, data: config.Data, report: config.Report) -> None:
+def run(root: Path, data: data.Data, report: evaluation.Report) -> None:
     """Write reports/html/index.html and reports/model_card.md, whatever the gate said.
 
     Raises:

@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from hgmnet import config
-from hgmnet.data import dealing
-from hgmnet.data import split as locked_split
-from hgmnet.data.duplicates import Pair
-from hgmnet.data.record import Record
-from hgmnet.data.split import SIDES, Live, Lock, Row
+from hgmnet.config import data
+from hgmnet.data.image_record import Record
 from hgmnet.errors import InvalidDataError
-from pipelines import files
-from pipelines.artifacts import ValidationReport
-from pipelines.workspace import Workspace
+from hgmnet.splitting import assignment
+from hgmnet.splitting import split_lock as locked_split
+from hgmnet.splitting.pairs import Pair
+from hgmnet.splitting.split_lock import SIDES, Live, Lock, Row
+from pipelines.artifacts import io
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.validation import ValidationReport
 
 
-def run(root: Path, data: config.Data, split: config.Split) -> None:
+def run(root: Path, data: data.Data, split: data.Split) -> None:
     """Extend split.csv and split.json by the images that are new, or deal them for the first time.
 
     Raises:
@@ -27,7 +27,7 @@ def run(root: Path, data: config.Data, split: config.Split) -> None:
     space = Workspace(root, data.name)
     rows, lock = _read(space, split)
     records = _valid_records(space)
-    extended = dealing.extend(rows, records, files.read_rows(space.pairs, Pair), split)
+    extended = assignment.extend(rows, records, io.read_rows(space.pairs, Pair), split)
     images = len(locked_split.live(extended, records))
     if lock:
         locked_split.hold_size(lock, images, split.max_lost)
@@ -38,7 +38,7 @@ def run(root: Path, data: config.Data, split: config.Split) -> None:
     _write(space, extended, lock, records)
 
 
-def deal(root: Path, data: config.Data, split: config.Split, reason: str) -> None:
+def deal(root: Path, data: data.Data, split: data.Split, reason: str) -> None:
     """Forget the sides and deal every image anew; the lock's history keeps the reason.
 
     Raises:
@@ -46,14 +46,14 @@ def deal(root: Path, data: config.Data, split: config.Split, reason: str) -> Non
     """
     space = Workspace(root, data.name)
     records = _valid_records(space)
-    rows = dealing.extend([], records, files.read_rows(space.pairs, Pair), split)
+    rows = assignment.extend([], records, io.read_rows(space.pairs, Pair), split)
     earlier = _read_lock(space) if space.split_json.is_file() else None
     images = len(locked_split.live(rows, records))
     lock = locked_split.new_lock(rows, split, earlier, reason, images)
     _write(space, rows, lock, records)
 
 
-def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | None]:
+def _read(space: Workspace, params: data.Split) -> tuple[list[Row], Lock | None]:
     there = [path for path in (space.split_csv, space.split_json) if path.is_file()]
     if not there:
         return [], None
@@ -63,7 +63,7 @@ def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | Non
             'together); bring it back from git, or deal anew: hgmnet deal --reason "..."'
         )
         raise InvalidDataError(msg)
-    rows = files.read_rows(space.split_csv, Row)
+    rows = io.read_rows(space.split_csv, Row)
     lock = _read_lock(space)
     locked_split.verify(rows, lock, params)
     return rows, lock
@@ -71,7 +71,7 @@ def _read(space: Workspace, params: config.Split) -> tuple[list[Row], Lock | Non
 
 def _read_lock(space: Workspace) -> Lock:
     try:
-        return files.read_json(space.split_json, Lock)
+        return io.read_json(space.split_json, Lock)
     except InvalidDataError:
         raise InvalidDataError(
             f"{space.split_json} is damaged; bring it and split.csv back from git, or remove both "
@@ -80,17 +80,17 @@ def _read_lock(space: Workspace) -> Lock:
 
 
 def _valid_records(space: Workspace) -> list[Record]:
-    if not files.read_json(space.validation, ValidationReport).passed:
+    if not io.read_json(space.validation, ValidationReport).passed:
         msg = f"the images did not pass validation ({space.validation}); mend them: dvc repro"
         raise InvalidDataError(msg)
-    return files.read_rows(space.manifest, Record)
+    return io.read_rows(space.manifest, Record)
 
 
 def _write(space: Workspace, rows: list[Row], lock: Lock, records: list[Record]) -> None:
     there = locked_split.live(rows, records)
     _check(there)
-    files.write_rows(space.split_csv, Row, rows)
-    files.write_json(space.split_json, lock)
+    io.write_rows(space.split_csv, Row, rows)
+    io.write_json(space.split_json, lock)
     sides = Counter(item.row.status for item in there)
     dealt = ", ".join(f"{side} {sides[side]}" for side in SIDES)
     sha = locked_split.test_sha(

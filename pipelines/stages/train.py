@@ -11,18 +11,21 @@ from pathlib import Path
 
 import torch
 
-from hgmnet.config import Data, File, Frozen, Model, Prepare, Train, flat_settings
-from hgmnet.data.store import open_store
-from hgmnet.devices import following, is_first, plan
+from hgmnet.config.base import Frozen, flat_settings
+from hgmnet.config.data import Data, Prepare
+from hgmnet.config.model import File, Model
+from hgmnet.config.training import Train
+from hgmnet.data.prepared import open_store
 from hgmnet.errors import ConfigError
-from hgmnet.learner import EpochFigures
-from hgmnet.models.folder import save_model
-from hgmnet.training import Trained, fit, quiet_lightning
-from pipelines.artifacts import TrainRun
-from pipelines.files import write_json, write_rows
-from pipelines.fingerprint import fingerprint
-from pipelines.lineage import read_lineage
-from pipelines.workspace import Workspace
+from hgmnet.models.serialization import save_model
+from hgmnet.training.distributed import following, is_first, plan
+from hgmnet.training.fit import Trained, fit, quiet_lightning
+from hgmnet.training.lightning_module import EpochFigures
+from pipelines.artifacts.io import write_json, write_rows
+from pipelines.artifacts.lineage import read_lineage
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.training import TrainRun
+from pipelines.stages.fingerprint import fingerprint
 
 OnEpoch = Callable[[EpochFigures], None]
 PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "lightning", "numpy", "pillow")
@@ -72,7 +75,7 @@ def run(
 
     Raises:
         ConfigError: `init_from` names the folder that this stage writes.
-        HgmnetError: as `hgmnet.training.fit` does.
+        HgmnetError: as `hgmnet.training.fit.fit` does.
     """
     workspace, recipe = Workspace(root, data.name), Recipe(data, prepare, model, train)
     refuse_own(workspace, train)
@@ -132,7 +135,7 @@ def fit_into(
         on_epoch: called with each new epoch's figures.
 
     Raises:
-        HgmnetError: as `hgmnet.training.fit` does.
+        HgmnetError: as `hgmnet.training.fit.fit` does.
     """
     quiet_lightning()
     trained = fit(

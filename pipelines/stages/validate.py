@@ -5,18 +5,17 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from hgmnet.config import Data, Validate
-from hgmnet.data.duplicates import Conflict, Pair, find_conflicts
+from hgmnet.config.data import Data, Validate
+from hgmnet.data.image_record import Record
 from hgmnet.data.images import Grey, read_grey
-from hgmnet.data.record import Record
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import FailedExpectation, LabelConflict, ValidationReport
-from pipelines.expectations import Outcome, check
-from pipelines.expectations_images import image_rules, image_table
-from pipelines.expectations_pixels import COLOUR
-from pipelines.files import read_rows, write_json, write_text
-from pipelines.likeness.page import render_likeness
-from pipelines.workspace import Workspace
+from hgmnet.splitting.pairs import Conflict, Pair, find_conflicts
+from pipelines.artifacts.io import read_rows, write_json, write_text
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.validation import FailedExpectation, LabelConflict, ValidationReport
+from pipelines.validation.expectations import Outcome, check
+from pipelines.validation.image_rules import COLOUR, image_rules, image_table
+from pipelines.validation.near_duplicate_page import render_likeness
 
 NAMED = 10
 """So many files are named in a message; the report names all."""

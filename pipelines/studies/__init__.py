@@ -1,1 +1,4 @@
-"""Studies: questions about a model that take many trainings, and change nothing."""
+"""Questions that take many trainings: cross-validation, ablation, leakage, curve, external, seeds.
+
+Imports stages, registry and report; `runner` carries a study out.
+"""

@@ -1,9 +1,8 @@
 """Cross-validation: every image of train and val is judged once, by a model that never saw it."""
 
-from hgmnet.config import Params
-from hgmnet.data.store import Store
-from pipelines.studies.cell import Cell
-from pipelines.studies.design import Size, Study, deal, seeds, sized
+from hgmnet.config.params import Params
+from hgmnet.data.prepared import Store
+from pipelines.studies.definition import Cell, Size, Study, deal, seeds, sized
 
 FULL = "full"
 NOTES = (

@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from hgmnet.config import Params
-from hgmnet.data.store import Entry, Store
-from hgmnet.nested import JUDGED, OUT, Sides
-from pipelines.studies.cell import Cell
-from pipelines.studies.design import Dealt, Part, Size, Study, deal, seeds, sized
+from hgmnet.config.params import Params
+from hgmnet.data.prepared import Entry, Store
+from hgmnet.splitting.cross_validation import JUDGED, OUT, Sides
+from pipelines.studies.definition import Cell, Dealt, Part, Size, Study, deal, seeds, sized
 
 GROUPED, NAIVE = "grouped", "naive"
 SOME, ALONE = "images with others of their group", "images alone in their group"

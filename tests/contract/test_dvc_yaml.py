@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipelines.__main__ import STAGES
-from pipelines.steady import sections_of
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import STAGES
+from pipelines.stages.runner import sections_of
 from tests.imports import REPOSITORY
 from tests.stage_code import DATA, FILES, is_code, made_of
 

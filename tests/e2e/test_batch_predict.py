@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
-from hgmnet.inference import Predictor
-from pipelines.batch import Job, asked_for, join, left, predict_part
-from pipelines.predictions import open_image
+from hgmnet.inference.predictor import Predictor
+from pipelines.artifacts.paths import Workspace
+from pipelines.prediction.batch import Job, asked_for, join, left, predict_part
+from pipelines.prediction.files import open_image
 from pipelines.stages import register
-from pipelines.workspace import Workspace
 from tests.processes import working_below
 from tests.servers import prefect_server
 from tests.tiny_repository import make_repository

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from pipelines.__main__ import main
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import main
 from tests.tiny_repository import judge, make_model, make_repository
 from tests.unit.test_compare import rows, worse
 

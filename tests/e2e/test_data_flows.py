@@ -17,13 +17,13 @@ from PIL import Image
 from ruamel.yaml import YAML
 from scipy.ndimage import binary_erosion
 
-from hgmnet.config import Phantom
-from hgmnet.data import phantom
-from hgmnet.drift import Profile, summarise
+from hgmnet.config.data import Phantom
+from hgmnet.evaluation.drift import Profile, summarise
 from hgmnet.models.spec import PROFILE
-from pipelines.__main__ import STAGES
-from pipelines.files import write_json
-from pipelines.workspace import Workspace
+from hgmnet.phantom import generate
+from pipelines.artifacts.io import write_json
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import STAGES
 from tests.servers import prefect_server
 from tests.tiny_repository import evaluated, make_repository
 
@@ -62,7 +62,7 @@ def ask(url: str, path: str, body: dict[str, Any]) -> Any:
 def draw(folder: Path, count: int) -> Path:
     """A source of phantoms; more of them leaves those before as they are."""
     kinds = {"benign": count, "malignant": count, "normal": count}
-    phantom.generate(Phantom(seed=7, copies=0, width=130, height=120, **kinds), folder)
+    generate.generate(Phantom(seed=7, copies=0, width=130, height=120, **kinds), folder)
     return folder
 
 

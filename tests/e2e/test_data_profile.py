@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from hgmnet.data.images import decode, pixel_sha256
-from hgmnet.drift import DriftReport, Profile, summarise
-from hgmnet.inference import Predictor
+from hgmnet.evaluation.drift import DriftReport, Profile, summarise
+from hgmnet.inference.predictor import Predictor
 from hgmnet.models.spec import PROFILE, SPEC, Seen, load_spec
-from pipelines.__main__ import main
-from pipelines.drift import measure_folder
-from pipelines.files import read_json, write_json
+from pipelines.artifacts.io import read_json, write_json
+from pipelines.cli.main import main
+from pipelines.drift.measure import measure_folder
 from tests.tiny_repository import QUICKSTART, make_repository
 
 

@@ -15,14 +15,14 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.data.images import decode_grey
-from hgmnet.inference import Predictor
+from hgmnet.inference.predictor import Predictor
 from hgmnet.models.hgmnet import HGMNet
-from pipelines.files import write_text
-from pipelines.server.card import card_beside
-from pipelines.server.demo import build_demo
-from pipelines.server.holder import Holder, Served, load_folder
+from pipelines.artifacts.io import write_text
+from pipelines.serving.demo.app import build_demo
+from pipelines.serving.model_card import card_beside
+from pipelines.serving.served_model import Holder, Served, load_folder
 from pipelines.stages import register
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_model, make_repository
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_told_and_the_page_lives_on(client, image, asked, statu
 
 
 def test_a_body_that_does_not_say_its_size_is_held_to_it_too(client, monkeypatch):
-    monkeypatch.setattr("pipelines.server.app.MAX_BYTES", 10)
+    monkeypatch.setattr("pipelines.serving.api.MAX_BYTES", 10)
     parts = (b"x" * 6 for _ in range(3))
     assert client.post("/look", content=parts).status_code == 413
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from hgmnet.errors import ConfigError
-from pipelines.commands import doctor
-from pipelines.health import checkout
-from pipelines.health.checkout import tracking
+from pipelines.cli import maintenance
+from pipelines.operations import doctor
+from pipelines.operations.doctor import tracking
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -50,7 +50,7 @@ def told(root, capsys):
 
     def ask():
         try:
-            doctor.run(root, argparse.Namespace())
+            maintenance.run_doctor(root, argparse.Namespace())
         except ConfigError as error:
             return capsys.readouterr().out.splitlines(), str(error)
         return capsys.readouterr().out.splitlines(), ""
@@ -178,7 +178,7 @@ def test_a_server_that_answers_is_shown_without_its_password():
 
 
 def test_a_server_that_is_silent_is_given_up(monkeypatch):
-    monkeypatch.setattr(checkout, "SERVER_TIMEOUT", 0.2)
+    monkeypatch.setattr(doctor, "SERVER_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         silent = tracking(f"http://127.0.0.1:{port}")

@@ -12,20 +12,20 @@ from small_store import small_store
 
 from hgmnet.data.images import decode_grey
 from hgmnet.errors import ConfigError, HgmnetError, RejectedError
-from hgmnet.inference import Predictor
+from hgmnet.inference.parity import parity
+from hgmnet.inference.predictor import Predictor
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.parity import parity
-from pipelines.exports import cached
-from pipelines.predictions import find_files
+from pipelines.prediction.files import find_files
+from pipelines.prediction.onnx_export import cached
 from tests.blocked import run_without, without
 from tests.tiny_repository import liven, make_model, make_repository, spec
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from hgmnet.export import export_onnx
-from hgmnet.exported import Exported
-from pipelines import exporting
+from hgmnet.inference.onnx import Exported
+from hgmnet.inference.onnx_export import export_onnx
+from pipelines.prediction import onnx_export
 
 pytestmark = pytest.mark.slow
 OURS = ("torch", "torchvision", "hgmnet", "pipelines", "mlflow", "pydantic", "scipy", "pandas")
@@ -41,7 +41,7 @@ def small():
 @pytest.fixture(scope="module")
 def smaller():
     """Run commands without torch and onnx."""
-    with without(["torch", "onnx"], ["hgmnet.exported", "pipelines.predictions"]) as run:
+    with without(["torch", "onnx"], ["hgmnet.inference.onnx", "pipelines.prediction.files"]) as run:
         yield run
 
 
@@ -166,20 +166,20 @@ def test_a_file_that_answers_otherwise_is_not_kept(workspace, file, tmp_path, mo
     make_model(workspace, seed=1)
     other = Predictor.load(workspace.model)
     make_model(workspace, seed=0)
-    monkeypatch.setattr(exporting, "export_onnx", lambda _, part: shutil.copyfile(file, part))
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda _, part: shutil.copyfile(file, part))
     side = {"width": 64, "height": 64}  # drawn sooner
-    monkeypatch.setattr(exporting, "_PHANTOM", exporting._PHANTOM.model_copy(update=side))
+    monkeypatch.setattr(onnx_export, "_PHANTOM", onnx_export._PHANTOM.model_copy(update=side))
     kept = tmp_path / "model.onnx"
     kept.write_text("what was there before")
     with pytest.raises(HgmnetError, match="answers otherwise: on 50 images"):
-        exporting.export_checked(workspace.root, other, kept)
+        onnx_export.export_checked(workspace.root, other, kept)
     assert kept.read_text() == "what was there before"
     assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_int8_is_written_within_the_bound(workspace, file, predictor, tmp_path):
-    small, most = tmp_path / "int8.onnx", exporting.Bounds(1.0, 1.0)
-    said = exporting.quantise_checked(workspace.root, predictor, file, small, most)
+    small, most = tmp_path / "int8.onnx", onnx_export.Bounds(1.0, 1.0)
+    said = onnx_export.quantise_checked(workspace.root, predictor, file, small, most)
     assert said.startswith("int8 on 3 images, 2 with a lesion: lesion Dice")
     assert small.stat().st_size < 0.5 * file.stat().st_size
     images = greys(4)
@@ -190,9 +190,9 @@ def test_int8_is_written_within_the_bound(workspace, file, predictor, tmp_path):
 @pytest.mark.long
 def test_int8_is_refused_over_the_bound(workspace, file, predictor, tmp_path):
     """Even a gain of 1 would be less than is asked for."""
-    most = exporting.Bounds(-1.1, 1.0)
+    most = onnx_export.Bounds(-1.1, 1.0)
     with pytest.raises(RejectedError, match="int8 loses too much: on 3 images, 2 with a lesion"):
-        exporting.quantise_checked(workspace.root, predictor, file, tmp_path / "a.onnx", most)
+        onnx_export.quantise_checked(workspace.root, predictor, file, tmp_path / "a.onnx", most)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,7 +216,7 @@ def test_the_cache_goes_by_the_model(workspace, predictor):
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else value,
 )
 def test_every_kind_of_model_can_be_exported(model, point, fit, workspace, tmp_path):
-    from hgmnet.config import load_params
+    from hgmnet.config.params import load_params
 
     params = load_params(workspace.root / "params.yaml")
     kind = params.model.model_copy(update=model)

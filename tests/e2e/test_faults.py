@@ -17,8 +17,8 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from pipelines.__main__ import STAGES
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import STAGES
 from tests.processes import working_below
 from tests.whole_repository import bash, environment, make_repository
 
@@ -106,7 +106,9 @@ def here(killed: tuple[Path, list[str]]) -> Iterator[Path]:
     assert versions(root) == ["1"]
 
 
-@pytest.mark.parametrize(("edited", "rate"), [("params.yaml", 0.002), ("hgmnet/losses.py", 0.0025)])
+@pytest.mark.parametrize(
+    ("edited", "rate"), [("params.yaml", 0.002), ("hgmnet/training/losses.py", 0.0025)]
+)
 def test_what_is_edited_while_a_training_runs(here: Path, edited: str, rate: float) -> None:
     """DVC notes params and code as they are at a stage's end; the model was made from others."""
     file = here / edited

@@ -15,8 +15,8 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from pipelines.__main__ import STAGES
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import STAGES
 from tests.processes import working_below
 from tests.servers import mlflow_server, prefect_server
 from tests.tiny_repository import judge, make_talking_repository

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.__main__ import STAGES
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import STAGES
 from tests.processes import working_below
 from tests.servers import free_port, mlflow_server, prefect_server_at
 from tests.tiny_repository import make_talking_repository

@@ -13,7 +13,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from small_store import SIZE, params, small_store
 
-from hgmnet.data.store import Store, write_store
+from hgmnet.data.prepared import Store, write_store
 from tests.imports import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -29,7 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = (
         f"import sys; sys.path.insert(0, {str(REPOSITORY / 'benchmarks')!r})\n"
         "from pathlib import Path; from pack import open_pack, write_pack\n"
-        "from hgmnet.data.store import open_store\n"
+        "from hgmnet.data.prepared import open_store\n"
         f"folder = Path({str(folder)!r})\n"
         "write_pack(folder / 'pack', open_store(folder / 'store'), folder / 'raw')\n"
         "store, truth = open_pack(folder / 'pack')\n"

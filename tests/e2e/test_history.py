@@ -11,17 +11,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hgmnet.errors import ConfigError
-from pipelines.registry import champion, lock
-from pipelines.registry.champion import (
-    ChangedError,
-    Resolve,
-    check,
-    decide,
-    served_before,
-    standing,
-)
+from pipelines.registry import aliases, lock
+from pipelines.registry.aliases import ChangedError, Resolve, check, decide, served_before, standing
 from pipelines.registry.lock import locked
-from pipelines.registry.store import Store, open_store
+from pipelines.registry.tracking_store import Store, open_store
 from tests.servers import mlflow_server, postgresql
 
 pytestmark = pytest.mark.slow
@@ -140,7 +133,7 @@ def test_a_decision_made_against_another_champion_is_not_carried_out(store, name
 def test_a_decision_whose_process_died_is_carried_out_by_the_next(store, name, monkeypatch):
     promote(store, name, "1")
     with monkeypatch.context() as patch:
-        patch.setattr(champion, "_move", lambda *_: 1 / 0)
+        patch.setattr(aliases, "_move", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             promote(store, name, "2")
     assert standing(store, name).champion == "1"
@@ -193,8 +186,8 @@ def test_a_lock_from_elsewhere_is_taken_over_once_it_is_old(store, name):
 SCRIPT = """
 import sys
 from pathlib import Path
-from pipelines.registry.champion import Resolve, decide, insist, standing
-from pipelines.registry.store import open_store
+from pipelines.registry.aliases import Resolve, decide, insist, standing
+from pipelines.registry.tracking_store import open_store
 
 root, name, version = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = open_store(root, "phantom", 60)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.data.record import Record
-from hgmnet.data.split import Lock, Row
-from pipelines.artifacts import ValidationReport
-from pipelines.files import read_json, read_rows, write_json
-from pipelines.workspace import Workspace
+from hgmnet.data.image_record import Record
+from hgmnet.splitting.split_lock import Lock, Row
+from pipelines.artifacts.io import read_json, read_rows, write_json
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.validation import ValidationReport
 from tests.source_files import bus_bra, encoded, folder, zipped
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from hgmnet.models.spec import identity
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
 from tests.whole_repository import bash, make_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]

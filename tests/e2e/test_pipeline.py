@@ -13,15 +13,16 @@ import pytest
 from PIL import Image, ImageFilter
 from ruamel.yaml import YAML
 
-from hgmnet.data.profile import Facts
-from hgmnet.data.record import Record
-from hgmnet.drift import DriftReport
+from hgmnet.data.image_record import Record
+from hgmnet.data.image_statistics import Facts
+from hgmnet.evaluation.drift import DriftReport
 from hgmnet.models.spec import identity, load_spec
-from pipelines.__main__ import main
-from pipelines.artifacts import Evaluation, GateResult, OpeningNumber, Subgroups
-from pipelines.files import read_json, read_rows
-from pipelines.openings import openings_count
-from pipelines.workspace import Workspace
+from pipelines.artifacts.evaluation import Evaluation, OpeningNumber, Subgroups
+from pipelines.artifacts.gate import GateResult
+from pipelines.artifacts.io import read_json, read_rows
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import openings_count
+from pipelines.cli.main import main
 from tests.change_plans import write_plans
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

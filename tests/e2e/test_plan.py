@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hgmnet.config import load_params
-from hgmnet.data.record import Record
-from pipelines.files import write_rows
-from pipelines.workspace import Workspace
+from hgmnet.config.params import load_params
+from hgmnet.data.image_record import Record
+from pipelines.artifacts.io import write_rows
+from pipelines.artifacts.paths import Workspace
 from tests.imports import REPOSITORY
 from tests.records import record
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from small_store import params, small_store
 
 from hgmnet.models.spec import WEIGHTS
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.usefixtures("real_python")]
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
 from tests.contenders import make_contenders
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
 from tests.contenders import make_contenders
 from tests.servers import prefect_server
 

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from hgmnet.data.images import decode_grey
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
 from tests.contenders import make_contenders
 from tests.servers import free_port
 from tests.source_files import dicom_file

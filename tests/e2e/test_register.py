@@ -15,13 +15,13 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, RejectedError
-from pipelines.openings import record_opening
-from pipelines.registry import elsewhere, versions
-from pipelines.registry.store import open_store, tracking_uri
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import record_opening
+from pipelines.registry import verification, versions
+from pipelines.registry.tracking_store import open_store, tracking_uri
 from pipelines.stages import register
-from pipelines.workspace import Workspace
 from tests.tiny_repository import judge, make_model, make_repository
 
 NAME = "hgmnet-phantom"
@@ -222,7 +222,7 @@ def test_a_fresh_process_takes_no_code_but_the_versions_own(workspace: Workspace
     mlflow.artifacts.download_artifacts(source, dst_path=str(bare))
     shutil.rmtree(bare / "code" / "hgmnet")
     with pytest.raises(RuntimeError, match="not from the version's own code"):
-        elsewhere.predict_elsewhere(tracking_uri(workspace.root), bare.as_uri(), [png()])
+        verification.predict_elsewhere(tracking_uri(workspace.root), bare.as_uri(), [png()])
 
 
 def test_an_unreachable_server_is_one_line(registered: Workspace, monkeypatch: pytest.MonkeyPatch):

@@ -5,16 +5,16 @@ import hashlib
 import pytest
 from mlflow import MlflowClient
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, RejectedError
 from hgmnet.models.spec import identity
-from pipelines.artifacts import ClauseResult
-from pipelines.openings import read_openings, record_opening
+from pipelines.artifacts.gate import ClauseResult
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import read_openings, record_opening
 from pipelines.registry import versions
-from pipelines.registry.openings import forward, name_of
-from pipelines.registry.store import open_store, tracking_uri
+from pipelines.registry.test_evaluations import forward, name_of
+from pipelines.registry.tracking_store import open_store, tracking_uri
 from pipelines.stages import register
-from pipelines.workspace import Workspace
 from tests.change_plans import write_plans
 from tests.tiny_repository import judge, make_model, make_repository
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from pipelines.stages import register
 from tests.faulty import in_front_of
 from tests.servers import mlflow_server

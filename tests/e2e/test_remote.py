@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from hgmnet.config import Phantom
-from hgmnet.data import phantom
-from pipelines.workspace import Workspace
+from hgmnet.config.data import Phantom
+from hgmnet.phantom import generate
+from pipelines.artifacts.paths import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def ran(output: str) -> list[str]:
 def draw(folder: Path, count: int) -> Path:
     """A source of phantoms; more of them leaves those before as they are."""
     kinds = {"benign": count, "malignant": count, "normal": count}
-    phantom.generate(Phantom(seed=7, copies=0, width=130, height=120, **kinds), folder)
+    generate.generate(Phantom(seed=7, copies=0, width=130, height=120, **kinds), folder)
     return folder
 
 

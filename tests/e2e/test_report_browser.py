@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.comparison.page import render
-from pipelines.report import heat
-from pipelines.report.gallery import Picture, draw_shelves
-from pipelines.report.page import render_page
-from pipelines.report.shelves import choose
+from pipelines.report import overlays
+from pipelines.report.comparison import render
+from pipelines.report.gallery import Picture, choose, draw_shelves
+from pipelines.report.html import render_page
 from tests.devtools import CHROMIUM, WIDER, Tab, browser
 from tests.made_up import certainty, evidence, mask_curve, subgroups
 from tests.unit.test_compare import compared, rows, worse
@@ -40,8 +39,10 @@ def page(request, tmp_path_factory) -> Path:
     told = {"subgroups": subgroups(), "certainty": certainty(), "mask_curve": mask_curve()}
     made = evidence(data="busi", status=request.param, **told)
     ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
-    gates = (heat.gate(scale, 8) for scale in range(1, 6))
-    maps = tuple((layer, ramp) for layer in (heat.PROB, heat.COARSE, *gates, heat.EVIDENCE))
+    gates = (overlays.gate(scale, 8) for scale in range(1, 6))
+    maps = tuple(
+        (layer, ramp) for layer in (overlays.PROB, overlays.COARSE, *gates, overlays.EVIDENCE)
+    )
     picture = Picture(grey, mask, np.roll(mask, 40, 1), maps)
     shelves = draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
     path = tmp_path_factory.mktemp("report") / "index.html"

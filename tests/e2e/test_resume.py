@@ -10,12 +10,12 @@ import pytest
 from small_store import params, small_store
 from trained import Trained, killed, same, train, weights
 
-from hgmnet.checkpoints import LAST, PREVIOUS
-from hgmnet.training import quiet_lightning
-from pipelines.artifacts import TrainRun
-from pipelines.files import read_json
+from hgmnet.training.checkpoints import LAST, PREVIOUS
+from hgmnet.training.fit import quiet_lightning
+from pipelines.artifacts.io import read_json
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.training import TrainRun
 from pipelines.stages import train as stages_train
-from pipelines.workspace import Workspace
 
 pytestmark = [
     pytest.mark.slow,
@@ -134,7 +134,7 @@ def test_changed_data_start_afresh(interrupted, capsys):
 
 
 def test_changed_code_starts_afresh(interrupted, capsys):
-    with (interrupted / "hgmnet/losses.py").open("a") as file:
+    with (interrupted / "hgmnet/training/losses.py").open("a") as file:
         file.write("# changed\n")
     stage(interrupted)
     assert first_epoch(capsys) == 1

@@ -15,9 +15,9 @@ from mlflow.pyfunc.model import PythonModelContext
 from PIL import Image
 
 from hgmnet.data.images import decode_grey
-from hgmnet.inference import Predictor
+from hgmnet.inference.predictor import Predictor
 from hgmnet.models.spec import identity, load_operating
-from pipelines import serving
+from pipelines.registry import pyfunc_model
 from tests.tiny_repository import make_repository
 
 CLASSES = ("benign", "malignant", "normal")
@@ -40,9 +40,9 @@ def saved(workspace, tmp_path_factory: pytest.TempPathFactory) -> str:
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         mlflow.pyfunc.save_model(
             folder,
-            python_model=serving.__file__,
-            artifacts={serving.MODEL: str(workspace.model)},
-            signature=serving.signature(CLASSES),
+            python_model=pyfunc_model.__file__,
+            artifacts={pyfunc_model.MODEL: str(workspace.model)},
+            signature=pyfunc_model.signature(CLASSES),
             pip_requirements=["mlflow"],
         )
     return folder
@@ -66,7 +66,7 @@ def mask_of(text: str) -> np.ndarray:
 
 def test_it_says_what_the_predictor_says(loaded, images, expected):
     answer = loaded.predict(pd.DataFrame({"image": images}))
-    assert list(answer) == [column.name for column in serving.signature(CLASSES).outputs]
+    assert list(answer) == [column.name for column in pyfunc_model.signature(CLASSES).outputs]
     for (_, row), finding in zip(answer.iterrows(), expected, strict=True):
         assert (row["class"], row["decision"]) == (finding.predicted, finding.decision)
         assert [row[f"prob_{c}"] for c in CLASSES] == pytest.approx(list(finding.probs.values()))
@@ -92,8 +92,8 @@ def test_no_row_is_told(loaded):
 
 
 def test_without_a_lesion_there_is_no_box(workspace, images):
-    model = serving.HGMNetModel()
-    model.load_context(PythonModelContext({serving.MODEL: str(workspace.model)}, {}))
+    model = pyfunc_model.HGMNetModel()
+    model.load_context(PythonModelContext({pyfunc_model.MODEL: str(workspace.model)}, {}))
     strict = model.predictor.operating.model_copy(update={"min_area": 1.0})
     model.predictor.operating = strict
     answer = model.predict(None, pd.DataFrame({"image": images[:1]}))

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from small_repository import make_repository, put_model
 
-from hgmnet.data import sidecar
-from hgmnet.data.record import Record
-from hgmnet.models.folder import load_model, save_model
-from pipelines.__main__ import main
-from pipelines.files import write_rows
-from pipelines.registry.store import open_store
-from pipelines.workspace import Workspace
+from hgmnet.data import metadata
+from hgmnet.data.image_record import Record
+from hgmnet.models.serialization import load_model, save_model
+from pipelines.artifacts.io import write_rows
+from pipelines.artifacts.paths import Workspace
+from pipelines.cli.main import main
+from pipelines.registry.tracking_store import open_store
 from tests.records import record
 from tests.tiny_repository import liven
 
@@ -66,9 +66,9 @@ def make_clinic(clinic: Workspace, count: int = 40) -> None:
         known["pixel_sha256"] = f"{1000 + i:064x}" if i else SEEN
         records.append(record(f"{name}.png", **known))
         further = {"device": "AB"[i % 4 // 2], "birads": str(3 + i % 2)}
-        told.append(sidecar.Entry(image=f"{name}.png", patient="", pixel_mm=0.0, further=further))
+        told.append(metadata.Entry(image=f"{name}.png", patient="", pixel_mm=0.0, further=further))
     write_rows(clinic.manifest, Record, records)
-    sidecar.write(clinic.raw, told)
+    metadata.write(clinic.raw, told)
 
 
 def run(space: Workspace, monkeypatch, *words: str) -> Path:

@@ -12,9 +12,9 @@ import pytest
 from small_repository import make_repository, write_params
 
 from hgmnet.models.spec import load_spec
-from pipelines.__main__ import main
-from pipelines.openings import read_openings
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import read_openings
+from pipelines.cli.main import main
 from tests.processes import command
 
 pytestmark = [

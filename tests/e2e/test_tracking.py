@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.registry.store import open_store, tracking_uri
-from pipelines.tracking import LiveCurves
+from pipelines.registry.live_curves import LiveCurves
+from pipelines.registry.tracking_store import open_store, tracking_uri
 
 PARAMS = {f"train.p{i}": i for i in range(130)}
 

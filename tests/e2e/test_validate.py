@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hgmnet.config import Data, load_params
-from hgmnet.data.duplicates import Pair
-from hgmnet.data.record import Record
+from hgmnet.config.data import Data
+from hgmnet.config.params import load_params
+from hgmnet.data.image_record import Record
 from hgmnet.errors import InvalidDataError
-from pipelines.artifacts import ValidationReport
-from pipelines.files import read_json, write_rows
+from hgmnet.splitting.pairs import Pair
+from pipelines.artifacts.io import read_json, write_rows
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.validation import ValidationReport
 from pipelines.stages import validate
-from pipelines.workspace import Workspace
 from tests.records import record
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -19,21 +19,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.data.images import decode_grey
-from hgmnet.inference import Predictor
-from pipelines.registry import elsewhere
-from pipelines.registry.promotion import open_comparer, promote
-from pipelines.registry.ruling import Request
+from hgmnet.inference.predictor import Predictor
+from pipelines.artifacts.paths import Workspace
+from pipelines.promotion.promote import open_comparer, promote
+from pipelines.promotion.rule import Request
+from pipelines.registry import verification
 from pipelines.stages import register
-from pipelines.workspace import Workspace
 from tests.servers import free_port
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
-LOAD_BACK = Path(elsewhere.__file__).with_name("_load_back.py")
+LOAD_BACK = Path(verification.__file__).with_name("_load_back.py")
 
 
 @pytest.fixture(scope="module")

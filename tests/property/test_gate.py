@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hgmnet.config import Check, Where
-from hgmnet.figure import Figure
-from hgmnet.metrics import higher_is_better
-from pipelines.artifacts import CheckResult, Subgroup
-from pipelines.judging import Figures, judge_check, verdict
+from hgmnet.config.evaluation import Check, Where
+from hgmnet.metrics.bootstrap import Figure
+from hgmnet.metrics.catalogue import higher_is_better
+from pipelines.artifacts.evaluation import Subgroup
+from pipelines.artifacts.gate import CheckResult
+from pipelines.gate.checks import Figures, judge_check, verdict
 
 METRICS = ("lesion_dice", "accuracy", "served_normal_fp_rate", "ece")
 BY_PART = ("lesion_dice", "normal_fp_rate")

@@ -5,9 +5,10 @@ from collections import Counter, defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hgmnet.config import Fractions, Split
-from hgmnet.data import dealing, duplicates, split
-from hgmnet.data.duplicates import Pair
+from hgmnet.config.data import Fractions, Split
+from hgmnet.splitting import assignment, split_lock
+from hgmnet.splitting import pairs as duplicates
+from hgmnet.splitting.pairs import Pair
 from tests import records as made
 
 PARAMS = Split(
@@ -63,16 +64,16 @@ def within(pairs, records):
 @given(sets(), st.randoms())
 def test_the_order_of_files_and_pairs_does_not_matter(data, random):
     records, pairs = data
-    rows = dealing.extend([], records, pairs, PARAMS)
+    rows = assignment.extend([], records, pairs, PARAMS)
     random.shuffle(records)
     random.shuffle(pairs)
-    assert dealing.extend([], records, pairs, PARAMS) == rows
+    assert assignment.extend([], records, pairs, PARAMS) == rows
 
 
 @given(sets())
 def test_every_image_is_somewhere(data):
     records, pairs = data
-    rows = dealing.extend([], records, pairs, PARAMS)
+    rows = assignment.extend([], records, pairs, PARAMS)
     assert Counter((r.label, r.name, r.pixel_sha256) for r in rows) == Counter(
         (r.label, r.name, r.pixel_sha256) for r in records
     )
@@ -88,13 +89,13 @@ def test_groups_stay_whole_while_images_come(data, random):
     rows = []
     for end in (len(records) // 3, len(records) // 2, len(records)):
         here = records[:end]
-        rows = dealing.extend(rows, here, within(pairs, here), PARAMS)
-        sides = {item.record.image: item.row.status for item in split.live(rows, here)}
+        rows = assignment.extend(rows, here, within(pairs, here), PARAMS)
+        sides = {item.record.image: item.row.status for item in split_lock.live(rows, here)}
         for pair in pairs:
             if pair.first in sides and pair.second in sides:
                 assert sides[pair.first] == sides[pair.second]
         groups = defaultdict(set)
-        for item in split.live(rows, here):
+        for item in split_lock.live(rows, here):
             groups[item.row.group].add(item.row.status)
         assert all(len(found) == 1 for found in groups.values())
 
@@ -106,8 +107,8 @@ def test_adding_images_moves_nobody(data, random):
     records, pairs = data
     random.shuffle(records)
     some = records[: len(records) // 2]
-    before = dealing.extend([], some, within(pairs, some), PARAMS)
-    after = {(r.label, r.name): r.status for r in dealing.extend(before, records, pairs, PARAMS)}
+    before = assignment.extend([], some, within(pairs, some), PARAMS)
+    after = {(r.label, r.name): r.status for r in assignment.extend(before, records, pairs, PARAMS)}
     for row in before:
         assert after[row.label, row.name] in {row.status, "excluded"}
 
@@ -115,16 +116,16 @@ def test_adding_images_moves_nobody(data, random):
 @given(sets())
 def test_extending_by_nothing_changes_nothing(data):
     records, pairs = data
-    rows = dealing.extend([], records, pairs, PARAMS)
-    assert dealing.extend(rows, records, pairs, PARAMS) == rows
+    rows = assignment.extend([], records, pairs, PARAMS)
+    assert assignment.extend(rows, records, pairs, PARAMS) == rows
 
 
 @given(sets(), st.randoms())
 def test_withdrawing_images_changes_no_row_of_the_others(data, random):
     records, pairs = data
-    rows = dealing.extend([], records, pairs, PARAMS)
+    rows = assignment.extend([], records, pairs, PARAMS)
     rest = random.sample(records, len(records) // 2)
-    after = dealing.extend(rows, rest, within(pairs, rest), PARAMS)
+    after = assignment.extend(rows, rest, within(pairs, rest), PARAMS)
     assert Counter((r.label, r.name, r.status) for r in after) == Counter(
         (r.label, r.name, r.status) for r in rows
     )
@@ -134,6 +135,6 @@ def test_withdrawing_images_changes_no_row_of_the_others(data, random):
 def test_the_proportions_are_near_the_fractions(count, seed):
     records = [record("benign", n, str(n)) for n in range(count)]
     params = PARAMS.model_copy(update={"seed": seed})
-    held = Counter(r.status for r in dealing.extend([], records, [], params))
+    held = Counter(r.status for r in assignment.extend([], records, [], params))
     for side, share in PARAMS.fractions.model_dump().items():
         assert abs(held[side] - share * count) <= 1.5

@@ -2,15 +2,16 @@ import cv2
 import numpy as np
 import pytest
 
-from hgmnet.config import Phantom
-from hgmnet.data import alignment, features, phantom
+from hgmnet.config.data import Phantom
+from hgmnet.phantom import generate
+from hgmnet.splitting import alignment, features
 
 PARAMS = Phantom(seed=3, benign=2, malignant=0, normal=0, copies=0, width=320, height=240)
 
 
 @pytest.fixture(scope="module")
 def greys():
-    return [phantom.render(case, PARAMS).image for case in phantom.plan(PARAMS)]
+    return [generate.render(case, PARAMS).image for case in generate.plan(PARAMS)]
 
 
 def test_a_known_similarity_is_found_again(greys):

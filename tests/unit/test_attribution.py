@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from small_store import CLASSES, SIZE, params, small_store
 from torch import nn
 
-from hgmnet.attribution import COLUMNS, evidence, share, shares
-from hgmnet.config import Prepare
+from hgmnet.config.data import Prepare
+from hgmnet.evaluation.saliency import COLUMNS, evidence, figures, share, shares
 from hgmnet.models.hgmnet import HGMNet, Prediction
 from hgmnet.models.spec import FORMAT, Seen, Spec
-from hgmnet.shortcut import figures
 
 
 def spec(**model) -> Spec:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from hgmnet.config import Augment
-from hgmnet.data.augment import apply, draw
+from hgmnet.config.training import Augment
+from hgmnet.training.augmentation import apply, draw
 
 OFF = Augment(
     rotate_degrees=0, scale=0, shift=0, elastic=0, gamma=0, contrast=0, noise=0, mirror=False

@@ -3,8 +3,8 @@ import torch
 from small_store import params
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from hgmnet.averaging import Average
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.training.lightning_module import Average
 
 
 @pytest.fixture

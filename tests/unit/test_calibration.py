@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from small_store import params
 
-from hgmnet.calibration import Val, calibrate, fit_temperature, threshold_for
-from hgmnet.config import Calibrate, Model
+from hgmnet.calibration.operating_point import Val, calibrate, fit_temperature, threshold_for
+from hgmnet.config.evaluation import Calibrate
+from hgmnet.config.model import Model
 from hgmnet.errors import InvalidDataError
-from hgmnet.inference import Raw, softmax
+from hgmnet.inference.postprocess import Raw, softmax
 
 MODEL = params().model
 CLASSES = ("benign", "malignant", "normal")

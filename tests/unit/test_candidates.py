@@ -1,7 +1,7 @@
 import numpy as np
 
-from hgmnet.data import candidates
-from hgmnet.data.features import Features
+from hgmnet.splitting import candidates
+from hgmnet.splitting.features import Features
 
 
 def image(seed, descriptors=60):

@@ -7,11 +7,20 @@ import pandas as pd
 import pytest
 from small_store import CLASSES, entry, params
 
-from hgmnet.certainty import AT_RANDOM, FIGURES, SHARES, coverage, errors, risk_areas, surest
-from hgmnet.config import Model
-from hgmnet.consistency import RULES, served
-from hgmnet.evaluation import columns, figures, image_row
-from hgmnet.inference import Finding
+from hgmnet.config.model import Model
+from hgmnet.evaluation.consistency_rules import RULES, served
+from hgmnet.evaluation.figures import figures
+from hgmnet.evaluation.per_image import columns, image_row
+from hgmnet.evaluation.selective_prediction import (
+    AT_RANDOM,
+    FIGURES,
+    SHARES,
+    coverage,
+    errors,
+    risk_areas,
+    surest,
+)
+from hgmnet.inference.postprocess import Finding
 
 MODEL = params().model
 ALONE = {"coarse": False, "gate": "none"}

@@ -9,8 +9,8 @@ import pytest
 from small_store import small_store
 from trained import train
 
-from hgmnet.checkpoints import LAST, PREVIOUS, mark, newest, write
 from hgmnet.errors import CheckpointError
+from hgmnet.training.checkpoints import LAST, PREVIOUS, mark, newest, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 

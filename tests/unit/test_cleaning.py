@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hgmnet.errors import ConfigError
-from pipelines.cleaning import litter
-from pipelines.commands import clean
-from pipelines.overrides import alone
+from pipelines.cli import maintenance
+from pipelines.operations.cleanup import litter
+from pipelines.operations.run_overrides import alone
 
 DAY_S = 86_400
 
@@ -58,10 +58,10 @@ def test_it_removes_only_when_told(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    clean.run(root, Namespace(yes=False, older_than=14, studies=False))
+    maintenance.run_clean(root, Namespace(yes=False, older_than=14, studies=False))
     assert "nothing was removed" in capsys.readouterr().out
     assert (root / ".hgmnet/checkpoints/old").exists()
-    clean.run(root, Namespace(yes=True, older_than=14, studies=False))
+    maintenance.run_clean(root, Namespace(yes=True, older_than=14, studies=False))
     assert not (root / ".hgmnet/checkpoints/old").exists()
     kept = (".hgmnet/openings.jsonl", ".hgmnet/studies/rows/a.csv", "models/hgmnet/model.json")
     assert all((root / path).exists() for path in kept)
@@ -69,4 +69,4 @@ def test_it_removes_only_when_told(
 
 def test_not_while_a_run_is_under_way(root: Path) -> None:
     with alone(root, "a training flow"), pytest.raises(ConfigError, match="a training flow"):
-        clean.run(root, Namespace(yes=True, older_than=0, studies=False))
+        maintenance.run_clean(root, Namespace(yes=True, older_than=0, studies=False))

@@ -8,10 +8,8 @@ import pytest
 from small_store import CLASSES, params
 
 from hgmnet.errors import ConfigError, InvalidDataError
-from pipelines.__main__ import main
-from pipelines.comparison.contest import contest
-from pipelines.comparison.page import render, short
-from pipelines.comparison.sides import find_file, pair, read_rows
+from pipelines.cli.main import main
+from pipelines.report.comparison import contest, find_file, pair, read_rows, render, short
 from tests.small_repository import write_params
 from tests.unit.test_report_page import Text
 

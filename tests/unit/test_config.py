@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hgmnet.config import Params, load_params
+from hgmnet.config.params import Params, load_params
 from hgmnet.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,9 +2,9 @@
 
 from small_store import params
 
-from hgmnet import contamination
-from hgmnet.data.store import Entry
+from hgmnet.data.prepared import Entry
 from hgmnet.models.spec import FORMAT, Seen, Spec
+from hgmnet.splitting import contamination
 
 
 def spec(data, train=(), val=(), groups=(), parent=()):

@@ -1,13 +1,13 @@
 import pytest
 
-from hgmnet.data import curation
+from hgmnet.data import metadata
 from hgmnet.errors import InvalidDataError
 
 IMAGES = ["benign/a.png", "benign/b, c.png"]
 
 
 def parse(*lines, header="image,group,exclude,reason"):
-    return curation.parse("\n".join([header, *lines]), "curation.csv", IMAGES)
+    return metadata.parse("\n".join([header, *lines]), "curation.csv", IMAGES)
 
 
 def test_notes():
@@ -18,7 +18,7 @@ def test_notes():
 
 def test_empty_lines_and_excel_s_mark_are_passed_over():
     assert parse("", header="\ufeffimage,group,exclude,reason") == []
-    assert curation.parse(curation.HEADER, "curation.csv", IMAGES) == []
+    assert metadata.parse(metadata.HEADER, "curation.csv", IMAGES) == []
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hgmnet.inference import Finding
+from hgmnet.inference.postprocess import Finding
 from hgmnet.models.spec import Operating, Uncertainty
-from pipelines.predictions import Opened
-from pipelines.server import words
-from pipelines.server.samples import samples
+from pipelines.prediction.files import Opened
+from pipelines.serving.demo import view
+from pipelines.serving.demo.samples import samples
 
 MASK = np.zeros((10, 20), dtype=np.bool_)
 MASK[2:6, 5:10] = True  # 20 of 200 px
@@ -49,42 +49,42 @@ def predictor(*, segments=True, data="busi", **operating):
 
 
 def test_the_headline_is_the_decision_with_its_own_probability():
-    assert words.headline(SURE) == "benign, probability 0.700"
-    assert words.headline(replace(SURE, decision="malignant")) == "malignant, probability 0.200"
-    assert "no class" in words.headline(replace(SURE, decision="unclassified"))
+    assert view.headline(SURE) == "benign, probability 0.700"
+    assert view.headline(replace(SURE, decision="malignant")) == "malignant, probability 0.200"
+    assert "no class" in view.headline(replace(SURE, decision="unclassified"))
 
 
 def test_referral_is_said_with_the_number_and_its_bound():
-    assert words.refer(SURE, OPERATING) == ""
-    said = words.refer(replace(SURE, refer=True, uncertainty=0.95), OPERATING)
+    assert view.refer(SURE, OPERATING) == ""
+    said = view.refer(replace(SURE, refer=True, uncertainty=0.95), OPERATING)
     assert said.startswith("Refer: a person should look.")
     assert "0.950" in said
     assert "0.900" in said
 
 
 def test_bars_mark_the_malignant_threshold_and_the_bound_of_referral():
-    bars = {bar.name: bar for bar in words.bars(SURE, predictor())}
+    bars = {bar.name: bar for bar in view.bars(SURE, predictor())}
     assert list(bars) == ["benign", "malignant", "normal", "uncertainty"]
     assert [bar.mark for bar in bars.values()] == [None, 0.15, None, 0.9]
     assert "from 0.150 on" in bars["malignant"].note
 
 
 def test_a_model_without_val_levels_or_without_classes_shows_no_bar_of_them():
-    bars = words.bars(SURE, predictor(uncertainty=Uncertainty()))
+    bars = view.bars(SURE, predictor(uncertainty=Uncertainty()))
     assert [bar.name for bar in bars] == ["benign", "malignant", "normal"]
     without = replace(SURE, decision="unclassified")
-    assert [bar.name for bar in words.bars(without, predictor())] == ["uncertainty"]
+    assert [bar.name for bar in view.bars(without, predictor())] == ["uncertainty"]
 
 
 def test_area_is_told_in_square_millimetres_where_the_spacing_is_known():
     grey = np.zeros(MASK.shape, np.uint8)
-    told = dict(words.facts(SURE, Opened(grey, 0.5), BOTH, None, 1.0))
+    told = dict(view.facts(SURE, Opened(grey, 0.5), BOTH, None, 1.0))
     assert told["Lesion area"] == "20 px, 10.0 % of the image, 5.0 mm²"
     assert told["Box"] == "5 × 4 px, from (5, 2)"
     assert told["Image"] == "20 × 10 px, 0.5 mm a pixel"
-    assert "mm" not in str(words.facts(SURE, Opened(grey, 0.0), BOTH, None, 1.0))
+    assert "mm" not in str(view.facts(SURE, Opened(grey, 0.0), BOTH, None, 1.0))
     bare = dict(
-        words.facts(replace(SURE, lesion_area=0, box=None), Opened(grey, 0.5), BOTH, None, 1.0)
+        view.facts(replace(SURE, lesion_area=0, box=None), Opened(grey, 0.5), BOTH, None, 1.0)
     )
     assert bare["Lesion area"] == "no lesion outlined"
     assert "Box" not in bare
@@ -93,15 +93,15 @@ def test_area_is_told_in_square_millimetres_where_the_spacing_is_known():
 def test_dice_is_told_where_the_truth_is_known_and_not_empty():
     opened = Opened(np.zeros(MASK.shape, np.uint8), 0.0)
     shifted = np.roll(MASK, 1, axis=0)  # 15 of 20 px shared
-    assert dict(words.facts(SURE, opened, BOTH, shifted, 1.0))["Dice with the true mask"] == "0.750"
+    assert dict(view.facts(SURE, opened, BOTH, shifted, 1.0))["Dice with the true mask"] == "0.750"
     for truth in (NONE, None):
-        assert "Dice" not in str(words.facts(SURE, opened, BOTH, truth, 1.0))
+        assert "Dice" not in str(view.facts(SURE, opened, BOTH, truth, 1.0))
 
 
 def test_a_model_is_told_of_by_what_it_learnt():
     opened = Opened(np.zeros(MASK.shape, np.uint8), 0.0)
     masks, classes = (
-        dict(words.facts(SURE, opened, SimpleNamespace(segments=s, classifies=not s), MASK, 1.0))
+        dict(view.facts(SURE, opened, SimpleNamespace(segments=s, classifies=not s), MASK, 1.0))
         for s in (True, False)
     )
     assert set(masks) - set(classes) == {
@@ -125,22 +125,22 @@ def test_a_model_is_told_of_by_what_it_learnt():
     ],
 )
 def test_each_rule_that_changed_something_is_told_alone(changes, told):
-    (said,) = words.notes(replace(SURE, **changes), predictor(), None)
+    (said,) = view.notes(replace(SURE, **changes), predictor(), None)
     assert told in said
 
 
 def test_a_plain_finding_needs_no_note():
-    assert words.notes(SURE, predictor(), None) == ()
-    assert "no mask" in words.notes(SURE, predictor(segments=False), None)[0]
+    assert view.notes(SURE, predictor(), None) == ()
+    assert "no mask" in view.notes(SURE, predictor(segments=False), None)[0]
 
 
 def test_a_synthetic_image_is_called_synthetic_whatever_the_model_learnt_from():
     sample = samples()["malignant-2"]
     assert (
         "Synthetic: drawn by this program as malignant"
-        in words.notes(SURE, predictor(data="phantom"), sample)[0]
+        in view.notes(SURE, predictor(data="phantom"), sample)[0]
     )
-    assert "learnt from busi" in words.notes(SURE, predictor(), sample)[1]
+    assert "learnt from busi" in view.notes(SURE, predictor(), sample)[1]
 
 
 def test_samples_are_the_same_each_time_and_show_a_lesion_where_they_say_so():

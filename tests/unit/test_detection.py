@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from hgmnet.detection import OVERLAP, Found, find_lesions
+from hgmnet.metrics.segmentation import OVERLAP, Found, find_lesions
 
 
 def blobs(*boxes, shape=(20, 40)):

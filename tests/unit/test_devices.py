@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_store import params
 
-from hgmnet.devices import Plan, is_first, plan, share
 from hgmnet.errors import ConfigError
+from hgmnet.training.distributed import Plan, is_first, plan, share
 
 
 @pytest.fixture

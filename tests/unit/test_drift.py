@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from hgmnet.drift import (
+from hgmnet.evaluation.drift import (
     FALSE_ALARMS,
     MATTERS,
     Column,

@@ -1,5 +1,5 @@
-from hgmnet.data import duplicates
-from hgmnet.data.duplicates import Pair
+from hgmnet.splitting import pairs as duplicates
+from hgmnet.splitting.pairs import Pair
 from tests import records as made
 
 

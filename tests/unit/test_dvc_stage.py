@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
-from pipelines import dvc_stage
+from pipelines.system import dvc
 
 STAGES = """
 stages:
@@ -37,9 +37,9 @@ stages:
 PARENT = """
 import sys
 from pathlib import Path
-from pipelines import dvc_stage, supervisor
-supervisor.GRACE_SECONDS = float(sys.argv[3])
-dvc_stage.run(Path(sys.argv[1]), sys.argv[2], lambda line: print(line, flush=True))
+from pipelines.system import dvc, processes
+processes.GRACE_SECONDS = float(sys.argv[3])
+dvc.run(Path(sys.argv[1]), sys.argv[2], lambda line: print(line, flush=True))
 """
 
 
@@ -94,21 +94,21 @@ def gone_within(seconds: float, folder: Path) -> bool:
 
 def test_lines_come_one_by_one_and_a_bar_as_its_last_state(repository: Path) -> None:
     lines: list[str] = []
-    dvc_stage.run(repository, "lines", lines.append)
+    dvc.run(repository, "lines", lines.append)
     assert "Running stage 'lines':" in lines
     assert lines.index("first") + 1 == lines.index("2 of 2")
 
 
 def test_the_stage_finds_this_interpreter_as_python(repository: Path) -> None:
-    dvc_stage.run(repository, "lines", lambda _: None)
+    dvc.run(repository, "lines", lambda _: None)
     found = Path((repository / "python.txt").read_text().strip())
     assert found == Path(sys.executable).with_name("python")
 
 
 def test_an_unchanged_stage_is_not_run_again(repository: Path) -> None:
-    dvc_stage.run(repository, "lines", lambda _: None)
+    dvc.run(repository, "lines", lambda _: None)
     lines: list[str] = []
-    dvc_stage.run(repository, "lines", lines.append)
+    dvc.run(repository, "lines", lines.append)
     assert "first" not in lines
 
 
@@ -124,7 +124,7 @@ def test_a_stage_that_says_why_fails_with_its_own_status_and_words(
     repository: Path, stage: str, kind: type[HgmnetError], message: str
 ) -> None:
     with pytest.raises(kind) as raised:
-        dvc_stage.run(repository, stage, lambda _: None)
+        dvc.run(repository, stage, lambda _: None)
     assert str(raised.value) == message
 
 
@@ -138,7 +138,7 @@ def test_a_stage_that_says_why_fails_with_its_own_status_and_words(
 )
 def test_any_other_failure_shows_the_last_lines(repository: Path, target: str, line: str) -> None:
     with pytest.raises(HgmnetError) as raised:
-        dvc_stage.run(repository, target, lambda _: None)
+        dvc.run(repository, target, lambda _: None)
     assert raised.value.exit_status == 1
     assert line in str(raised.value)
 
@@ -169,7 +169,7 @@ def test_a_second_run_in_the_same_repository_fails_at_once(
 ) -> None:
     parent("long")
     with pytest.raises(HgmnetError, match="busy"):
-        dvc_stage.run(repository, "long", lambda _: None)
+        dvc.run(repository, "long", lambda _: None)
 
 
 def test_after_a_kill_the_repository_works_again(
@@ -177,32 +177,32 @@ def test_after_a_kill_the_repository_works_again(
 ) -> None:
     parent("long").kill()
     assert gone_within(30, repository)
-    dvc_stage.run(repository, "lines", lambda _: None)
+    dvc.run(repository, "lines", lambda _: None)
 
 
 def test_source_target_prefers_the_users_own_data(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "mine"
     folder.mkdir(parents=True)
     (folder / "dvc.yaml").touch()
-    assert dvc_stage.source_target(tmp_path, "mine") == "data/mine/dvc.yaml"
+    assert dvc.source_target(tmp_path, "mine") == "data/mine/dvc.yaml"
     (folder / "raw.dvc").touch()
-    assert dvc_stage.source_target(tmp_path, "mine") == "data/mine/raw.dvc"
+    assert dvc.source_target(tmp_path, "mine") == "data/mine/raw.dvc"
 
 
 def test_a_data_set_that_is_not_here_says_import(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hgmnet import mine <folder or zip>"):
-        dvc_stage.source_target(tmp_path, "mine")
+        dvc.source_target(tmp_path, "mine")
 
 
 def test_a_lock_that_a_full_disk_cut_short_is_removed(repository: Path) -> None:
     lock = repository / ".dvc/tmp/rwlock"
     lock.write_text('{"read": {"some/fi')
     lines: list[str] = []
-    dvc_stage.run(repository, "lines", lines.append, force=True)
+    dvc.run(repository, "lines", lines.append, force=True)
     assert "was cut short" in lines[0]
     assert "first" in lines
 
 
 def test_a_stage_has_so_much_time_and_no_more(repository: Path) -> None:
     with pytest.raises(HgmnetError, match=r"was ended after 0\.025 minutes"):
-        dvc_stage.run(repository, "long", lambda _: None, limit_s=1.5)
+        dvc.run(repository, "long", lambda _: None, limit_s=1.5)

@@ -10,7 +10,7 @@ import torchvision
 from safetensors.torch import load_file, save
 from small_store import params
 
-from hgmnet.config import File
+from hgmnet.config.model import File
 from hgmnet.errors import ConfigError
 from hgmnet.models.encoders import build_encoder, load_encoder_weights, say_missing
 

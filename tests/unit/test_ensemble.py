@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_repository import make_repository, put_model
 
-from hgmnet.ensemble import Ensemble, look_together
-from hgmnet.inference import Predictor, Raw, softmax
+from hgmnet.inference.ensemble import Ensemble, look_together
+from hgmnet.inference.postprocess import Raw, softmax
+from hgmnet.inference.predictor import Predictor
 from pipelines.stages import calibrate
 
 LOGITS = np.array([[2.0, 0.0, 0.0]], np.float32), np.array([[0.0, 3.0, 1.0]], np.float32)

@@ -3,15 +3,16 @@ import pandas as pd
 import pytest
 from small_store import CLASSES, entry, params, small_store
 
-from hgmnet import metrics
-from hgmnet.baselines import baselines
-from hgmnet.config import Model
-from hgmnet.evaluation import columns, figures, image_row
-from hgmnet.inference import Finding
+from hgmnet.config.model import Model
+from hgmnet.evaluation.baselines import baselines
+from hgmnet.evaluation.figures import figures
+from hgmnet.evaluation.per_image import columns, image_row
+from hgmnet.inference.postprocess import Finding
+from hgmnet.metrics import catalogue
 
 MODEL = params().model
 ALONE = {"coarse": False, "gate": "none"}
-CLASS_FIGURES = set(metrics.known(CLASSES)) - {
+CLASS_FIGURES = set(catalogue.known(CLASSES)) - {
     *("lesion_dice", "lesion_iou", "coarse_lesion_dice", "served_lesion_dice", "dice_all"),
     *("normal_fp_rate", "served_normal_fp_rate", "pixel_sensitivity", "pixel_precision"),
     *("hd95", "nsd", "area_error", "lesion_sensitivity", "served_lesion_sensitivity"),
@@ -125,7 +126,7 @@ def test_baselines_know_what_the_area_tells(tmp_path):
     [
         ({}, set()),
         ({"tasks": "segmentation"}, CLASS_FIGURES),
-        ({"tasks": "classification", **ALONE}, set(metrics.known(CLASSES)) - CLASS_FIGURES),
+        ({"tasks": "classification", **ALONE}, set(catalogue.known(CLASSES)) - CLASS_FIGURES),
         (ALONE, {"coarse_lesion_dice"}),
     ],
 )

@@ -6,10 +6,10 @@ import great_expectations.expectations as gxe
 import pandas as pd
 import pytest
 
-from hgmnet.config import Data, Validate
-from hgmnet.data.duplicates import Pair
-from pipelines.expectations import Rule, check
-from pipelines.expectations_images import image_rules, image_table
+from hgmnet.config.data import Data, Validate
+from hgmnet.splitting.pairs import Pair
+from pipelines.validation.expectations import Rule, check
+from pipelines.validation.image_rules import image_rules, image_table
 from tests.records import record
 
 DATA = Data(name="tiny", classes=("benign", "malignant", "normal"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hgmnet.drift import Shift
-from pipelines.expectations_drift import check_drift
+from hgmnet.evaluation.drift import Shift
+from pipelines.drift.report import check_drift
 
 
 def shift(column, statistic, bound=0.2):

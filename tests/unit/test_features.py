@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from hgmnet.config import Phantom
-from hgmnet.data import features, phantom
+from hgmnet.config.data import Phantom
+from hgmnet.phantom import generate
+from hgmnet.splitting import features
 
 PARAMS = Phantom(seed=2, benign=1, malignant=0, normal=0, copies=0, width=200, height=160)
 
 
 @pytest.fixture(scope="module")
 def grey():
-    return phantom.render(phantom.plan(PARAMS)[0], PARAMS).image
+    return generate.render(generate.plan(PARAMS)[0], PARAMS).image
 
 
 def test_features_are_of_the_thumbnail(grey):

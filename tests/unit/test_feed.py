@@ -6,8 +6,8 @@ import pytest
 import torch
 from small_store import CLASSES, SIZE, small_store
 
-from hgmnet.data.feed import Resident, Streamed, build_feed
-from hgmnet.metrics import class_indices
+from hgmnet.data.prepared import class_indices
+from hgmnet.training.batches import Resident, Streamed, build_feed
 
 CPU = torch.device("cpu")
 MANY = """
@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from numpy.lib.format import open_memmap
-from hgmnet.data.feed import Streamed
-from hgmnet.data.store import Store
+from hgmnet.data.prepared import Store
+from hgmnet.training.batches import Streamed
 
 def peak():
     status = Path("/proc/self/status").read_text()  # ru_maxrss would be the parent's

@@ -1,5 +1,5 @@
-from hgmnet.config import Frozen
-from pipelines.fingerprint import fingerprint
+from hgmnet.config.base import Frozen
+from pipelines.stages.fingerprint import fingerprint
 
 
 class Settings(Frozen):

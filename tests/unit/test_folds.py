@@ -5,7 +5,7 @@ import pytest
 from small_store import entry, small_store
 
 from hgmnet.errors import ConfigError
-from hgmnet.folds import deal_folds, hold_out
+from hgmnet.splitting.cross_validation import deal_folds, hold_out
 
 
 def made(count: int = 90) -> list:

@@ -3,11 +3,12 @@
 import pytest
 from made_up import figure
 
-from hgmnet.config import Check, Where
+from hgmnet.config.evaluation import Check, Where
 from hgmnet.errors import ConfigError
-from hgmnet.figure import Figure
-from pipelines.artifacts import CheckResult, ClauseResult, Subgroup
-from pipelines.judging import Figures, judge_check, refuse_unknown, verdict
+from hgmnet.metrics.bootstrap import Figure
+from pipelines.artifacts.evaluation import Subgroup
+from pipelines.artifacts.gate import CheckResult, ClauseResult
+from pipelines.gate.checks import Figures, judge_check, refuse_unknown, verdict
 
 CLASSES = ("benign", "malignant", "normal")
 

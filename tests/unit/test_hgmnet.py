@@ -5,14 +5,14 @@ import pytest
 import torch
 from small_store import CLASSES, network, params
 
-from hgmnet.config import Gates, Model
+from hgmnet.config.model import Gates, Model
 from hgmnet.errors import ConfigError
-from hgmnet.losses import joint_loss
 from hgmnet.models.encoders import TESTED
-from hgmnet.models.folder import load_model, save_model
-from hgmnet.models.geometry import check_size
 from hgmnet.models.hgmnet import HGMNet, lesion_pool
+from hgmnet.models.image_size import check_size
+from hgmnet.models.serialization import load_model, save_model
 from hgmnet.models.spec import FORMAT, Seen, Spec
+from hgmnet.training.losses import joint_loss
 
 MODEL = params().model
 

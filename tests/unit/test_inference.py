@@ -4,9 +4,11 @@ import torch
 from small_store import CLASSES, params
 
 from hgmnet.errors import ConfigError
-from hgmnet.inference import Predictor, Raw, decide, find, infer, serve, settle
-from hgmnet.models.folder import save_model, save_operating
+from hgmnet.inference.postprocess import Raw, decide, find, serve, settle
+from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.tta import infer
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.serialization import save_model, save_operating
 from hgmnet.models.spec import (
     FORMAT,
     OPERATING,

@@ -4,8 +4,8 @@ from importlib.metadata import version
 
 import pytest
 
-from pipelines.health import installation
-from pipelines.health.installation import packages, torch_pair
+from pipelines.operations import doctor
+from pipelines.operations.doctor import packages, torch_pair
 
 TORCH, VISION = version("torch"), version("torchvision")
 
@@ -70,8 +70,8 @@ def test_torch_and_torchvision_are_a_pair_by_their_labels():
 
 
 def test_a_full_disk_must_be_mended(tmp_path, monkeypatch):
-    assert installation.disk(tmp_path).status in {"ok", "note"}
-    monkeypatch.setattr(installation, "LEAST_DISK", 2**20)
-    finding = installation.disk(tmp_path)
+    assert doctor.disk(tmp_path).status in {"ok", "note"}
+    monkeypatch.setattr(doctor, "LEAST_DISK", 2**20)
+    finding = doctor.disk(tmp_path)
     assert finding.status == "mend"
     assert "dvc gc -w" in finding.says

@@ -5,9 +5,10 @@ import pytest
 import torch
 from small_store import CLASSES, params
 
-from hgmnet.inference import infer, normalise
-from hgmnet.interventions import _shuffled, infer_with
+from hgmnet.inference.maps import _shuffled, infer_with
+from hgmnet.inference.tta import infer
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import normalise
 from tests.tiny_repository import liven, spec
 
 N, SIDE = 5, 32

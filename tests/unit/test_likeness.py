@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from hgmnet.config import Phantom
-from hgmnet.data import duplicates, features, images, likeness, phantom
+from hgmnet.config.data import Phantom
+from hgmnet.data import images
+from hgmnet.phantom import generate
+from hgmnet.splitting import features, near_duplicates
+from hgmnet.splitting import pairs as duplicates
 
 PARAMS = Phantom(seed=5, benign=9, malignant=9, normal=9, copies=0, width=200, height=160)
 
@@ -20,7 +23,7 @@ def describe(greys):
 
 @pytest.fixture(scope="module")
 def originals():
-    return {case.name: phantom.render(case, PARAMS).image for case in phantom.plan(PARAMS)}
+    return {case.name: generate.render(case, PARAMS).image for case in generate.plan(PARAMS)}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def known(originals):
 @pytest.fixture(scope="module")
 def alone(known):
     """What is found among the originals, and what was tried to find it."""
-    return likeness.search(known, {})
+    return near_duplicates.search(known, {})
 
 
 def scaled(factor):
@@ -109,7 +112,7 @@ def among_copies(originals, known, alone):
         for name in changed(change)
     }
     assert len(copies) == len(originals)
-    return likeness.search(known | describe(copies), alone.tried).pairs
+    return near_duplicates.search(known | describe(copies), alone.tried).pairs
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -119,16 +122,16 @@ def test_a_changed_copy_is_found_and_told(change, among_copies):
     pairs = [pair for pair in among_copies if {pair.first, pair.second} & concerned]
     assert [(p.first, p.second) for p in pairs] == [(name, f"z {name}") for name in copied]
     assert {pair.kind for pair in pairs} == {"copy"}
-    assert all(likeness.COPY <= pair.agreement <= 1 for pair in pairs)
+    assert all(near_duplicates.COPY <= pair.agreement <= 1 for pair in pairs)
     assert {pair.transform.endswith("mirrored") for pair in pairs} == {change == "mirror"}
 
 
 def test_the_copies_planted_in_the_quickstart_are_found(known, alone):
     params = PARAMS.model_copy(update={"copies": 10})
-    copies = [case for case in phantom.plan(params) if case.copy_of]
-    drawn = describe({case.name: phantom.render(case, params).image for case in copies})
+    copies = [case for case in generate.plan(params) if case.copy_of]
+    drawn = describe({case.name: generate.render(case, params).image for case in copies})
     planted = {frozenset((c.name, c.copy_of.name)) for c in copies}
-    pairs = likeness.search(known | drawn, alone.tried).pairs
+    pairs = near_duplicates.search(known | drawn, alone.tried).pairs
     found = {frozenset((pair.first, pair.second)) for pair in pairs}
     assert len(planted) == 10
     assert planted <= found
@@ -136,9 +139,9 @@ def test_the_copies_planted_in_the_quickstart_are_found(known, alone):
 
 def test_the_transform_is_told_in_words(originals):
     original = originals["malignant (1)"]
-    pairs = likeness.find_likeness(describe({"a": original, "b": scaled(1.4)(original)}))
+    pairs = near_duplicates.find_likeness(describe({"a": original, "b": scaled(1.4)(original)}))
     assert [pair.transform for pair in pairs] == ["scale 1.40, rotation 0°, shift 0,0 px"]
-    pairs = likeness.find_likeness(describe({"a": original, "b": shifted(original)}))
+    pairs = near_duplicates.find_likeness(describe({"a": original, "b": shifted(original)}))
     rows, columns = original.shape[0] // 10, original.shape[1] // 10
     words = f"scale 1.00, rotation 0°, shift {-columns},{rows} px"
     assert [pair.transform for pair in pairs] == [words]
@@ -150,26 +153,26 @@ def test_shared_text_makes_no_pair(originals):
         image = Image.fromarray(scaled(3)(originals[name]))
         ImageDraw.Draw(image).text((60, 300), "LEFT BREAST UPPER OUTER", 255, font_size=40)
         titled[name] = np.asarray(image)
-    assert likeness.find_likeness(describe(titled)) == ()
+    assert near_duplicates.find_likeness(describe(titled)) == ()
 
 
 @pytest.fixture(scope="module")
 def grown(originals, known):
     """The originals and a copy, and what is found among them at once."""
     images = known | describe({"z": jpeg(originals["normal (1)"])})
-    return images, likeness.search(images, {})
+    return images, near_duplicates.search(images, {})
 
 
 def test_the_order_of_images_does_not_matter(grown):
     images, found = grown
     assert found.pairs
-    assert likeness.find_likeness(dict(reversed(images.items()))) == found.pairs
+    assert near_duplicates.find_likeness(dict(reversed(images.items()))) == found.pairs
 
 
 def test_images_that_show_nothing_are_like_nothing():
     blank = {"a": np.zeros((40, 50), np.uint8), "b": np.full((1, 1), 9, np.uint8)}
-    assert likeness.find_likeness(describe(blank)) == ()
-    assert likeness.find_likeness({}) == ()
+    assert near_duplicates.find_likeness(describe(blank)) == ()
+    assert near_duplicates.find_likeness({}) == ()
 
 
 @pytest.mark.slow
@@ -177,7 +180,7 @@ def test_a_known_scene_of_busi_is_one_group_and_shared_text_is_not(busi):
     names = [f"malignant/malignant ({n}).png" for n in range(4, 9)]
     strangers = ["benign/benign (3).png", "normal/normal (121).png", "benign/benign (318).png"]
     known = describe({n: images.decode_grey((busi / n).read_bytes(), n) for n in names + strangers})
-    pairs = likeness.find_likeness(known)
+    pairs = near_duplicates.find_likeness(known)
     groups = duplicates.group(known, pairs)
     assert {groups[name] for name in names} == {names[0]}
     assert [groups[name] for name in strangers] == strangers
@@ -185,10 +188,10 @@ def test_a_known_scene_of_busi_is_one_group_and_shared_text_is_not(busi):
 
 def test_what_was_tried_before_is_not_tried_again(known, alone, grown):
     images, fresh = grown
-    later = likeness.search(images, alone.tried)
+    later = near_duplicates.search(images, alone.tried)
     assert (later.pairs, later.tried.keys()) == (fresh.pairs, fresh.tried.keys())
     lies = dict.fromkeys(later.tried)  # what was tried is believed, so nothing is found now
-    assert likeness.search(images, lies).pairs == ()
+    assert near_duplicates.search(images, lies).pairs == ()
     assert (
-        likeness.search(known, later.tried).tried.keys() == alone.tried.keys()
+        near_duplicates.search(known, later.tried).tried.keys() == alone.tried.keys()
     )  # the rest is gone

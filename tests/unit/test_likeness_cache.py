@@ -5,16 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hgmnet.config import Phantom
-from hgmnet.data import features, likeness, phantom
-from pipelines.likeness_cache import LikenessCache
+from hgmnet.config.data import Phantom
+from hgmnet.phantom import generate
+from hgmnet.splitting import features, near_duplicates
+from pipelines.validation.near_duplicate_cache import LikenessCache
 
 PARAMS = Phantom(seed=5, benign=3, malignant=2, normal=1, copies=2, width=160, height=130)
 
 
 @pytest.fixture(scope="module")
 def greys():
-    return {case.name: phantom.render(case, PARAMS).image for case in phantom.plan(PARAMS)}
+    return {case.name: generate.render(case, PARAMS).image for case in generate.plan(PARAMS)}
 
 
 def readers(greys):
@@ -56,11 +57,13 @@ def test_what_was_tried_comes_back(tmp_path, greys):
     cache = LikenessCache(tmp_path)
     described = cache.describe(readers(greys))
     assert cache.tried() == {}
-    search = likeness.search(described, {})
+    search = near_duplicates.search(described, {})
     assert search.pairs
     cache.keep(search.tried)
     again = LikenessCache(tmp_path)
-    assert likeness.search(again.describe(readers(greys)), again.tried()).pairs == search.pairs
+    assert (
+        near_duplicates.search(again.describe(readers(greys)), again.tried()).pairs == search.pairs
+    )
     assert again.tried().keys() == search.tried.keys()
 
 

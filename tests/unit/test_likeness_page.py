@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from hgmnet.data.duplicates import Pair, find_conflicts
-from pipelines.likeness.page import SHOWN, render_likeness
+from hgmnet.splitting.pairs import Pair, find_conflicts
+from pipelines.validation.near_duplicate_page import SHOWN, render_likeness
 from tests.records import record
 
 

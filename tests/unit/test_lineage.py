@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.lineage import UNKNOWN, read_lineage
-from pipelines.workspace import Workspace
+from pipelines.artifacts.lineage import UNKNOWN, read_lineage
+from pipelines.artifacts.paths import Workspace
 
 LOCK = """schema: '2.0'
 stages:

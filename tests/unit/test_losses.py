@@ -4,9 +4,9 @@ import pytest
 import torch
 from small_store import params
 
-from hgmnet.config import LossWeights
-from hgmnet.losses import deep_loss, joint_loss, mask_loss
+from hgmnet.config.training import LossWeights
 from hgmnet.models.hgmnet import Prediction
+from hgmnet.training.losses import deep_loss, joint_loss, mask_loss
 
 
 def test_mask_loss_by_hand():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from small_store import SIZE
 
-from hgmnet.config import Prepare
-from hgmnet.inference import infer
-from hgmnet.maps import cropped, maps, spread
+from hgmnet.config.data import Prepare
+from hgmnet.inference.maps import cropped, maps, spread
+from hgmnet.inference.tta import infer
 from tests.unit.test_attribution import network, spec
 
 

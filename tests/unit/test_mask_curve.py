@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgmnet.mask_curve import Point, choose, mask_curve, minimum_area, standard_error
+from hgmnet.calibration.mask_threshold import (
+    Point,
+    choose,
+    mask_curve,
+    minimum_area,
+    standard_error,
+)
 
 
 def curve(prob, truth, *, price=0.25, shares=None, taken=None):

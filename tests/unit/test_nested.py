@@ -7,8 +7,7 @@ import pytest
 from small_store import entry, small_store
 
 from hgmnet.errors import ConfigError
-from hgmnet.folds import deal_folds
-from hgmnet.nested import JUDGED, OUT, nest, pool, sided, thin
+from hgmnet.splitting.cross_validation import JUDGED, OUT, deal_folds, nest, pool, sided, thin
 from pipelines.studies.leakage import leaked
 from tests.unit.test_folds import made
 

@@ -6,13 +6,14 @@ import shutil
 import pytest
 from small_repository import make_repository, put_model
 
-from hgmnet.config import load_params
-from hgmnet.data import sidecar
-from hgmnet.drift import DriftReport, Profile
-from hgmnet.metrics import known
+from hgmnet.config.params import load_params
+from hgmnet.data import metadata
+from hgmnet.evaluation.drift import DriftReport, Profile
+from hgmnet.metrics.catalogue import known
 from hgmnet.models.spec import PROFILE, load_operating
-from pipelines.artifacts import Certainty, Consistency, Evaluation, GateResult, MaskCurve
-from pipelines.files import read_json, read_table
+from pipelines.artifacts.evaluation import Certainty, Consistency, Evaluation, MaskCurve
+from pipelines.artifacts.gate import GateResult
+from pipelines.artifacts.io import read_json, read_table
 from pipelines.stages import calibrate, evaluate, gate, report
 from tests.change_plans import write_plans
 
@@ -124,11 +125,11 @@ def test_a_device_that_no_train_image_is_of_asks_for_a_new_validation(tmp_path):
     params = put_model(space)
     devices = {"train": "A", "val": "A", "test": "B"}
     entries = [
-        sidecar.Entry(image=row["image"], patient="", pixel_mm=0.0, further={"Device": device})
+        metadata.Entry(image=row["image"], patient="", pixel_mm=0.0, further={"Device": device})
         for row in read_table(space.prepared / "index.csv")
         if (device := devices.get(row["split"]))
     ]
-    sidecar.write(space.raw, entries)
+    metadata.write(space.raw, entries)
     write_plans(tmp_path, revalidate={"new_values_in": ["Device"]})
     calibrate.run(tmp_path, params.data, params.calibrate)
     evaluate.run(tmp_path, params.data, params.evaluate)

@@ -6,8 +6,13 @@ from pathlib import Path
 import pytest
 
 from hgmnet.errors import InvalidDataError
-from pipelines.openings import opening_number, openings_count, read_openings, record_opening
-from pipelines.workspace import Workspace
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import (
+    opening_number,
+    openings_count,
+    read_openings,
+    record_opening,
+)
 
 
 def test_without_a_record_nothing_was_opened(tmp_path: Path):

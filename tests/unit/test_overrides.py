@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hgmnet.config import load_params
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
-from pipelines.overrides import alone, overridden, restore
+from pipelines.operations.run_overrides import alone, overridden, restore
 
 PROFILES = Path(__file__).resolve().parents[2] / "profiles"
 
@@ -80,7 +80,7 @@ def test_what_is_no_setting_is_told_and_nothing_touched(root, profile, changes, 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipelines.overrides import alone, overridden
+from pipelines.operations.run_overrides import alone, overridden
 with alone(Path.cwd(), "a long run"), overridden(Path.cwd(), None, {"train.epochs": 3}):
     print("there", flush=True)
     time.sleep(600)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.studies.pace import Pace, span
+from pipelines.studies.cost_estimate import Pace, span
 
 
 def test_it_tells_after_the_second_epoch_and_after_each_seed():

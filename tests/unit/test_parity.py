@@ -6,8 +6,8 @@ from math import isnan
 import numpy as np
 import pytest
 
-from hgmnet.inference import Finding
-from hgmnet.parity import Loss, loss, parity
+from hgmnet.inference.parity import Loss, loss, parity
+from hgmnet.inference.postprocess import Finding
 
 
 def finding(pixels, predicted="benign", benign=0.75):

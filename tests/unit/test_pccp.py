@@ -6,11 +6,11 @@ import pytest
 from made_up import drift, evidence, figure
 from ruamel.yaml import YAML
 
-from hgmnet.config import load_params
+from hgmnet.config.change_plan import Span, load_plans
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
-from hgmnet.pccp import Span, load_plans
-from pipelines.clauses import Candidate, Design, hold, hold_design, openings_due
-from pipelines.judging import Figures
+from pipelines.gate.change_plan import Candidate, Design, hold, hold_design, openings_due
+from pipelines.gate.checks import Figures
 from tests.change_plans import NAME, PLANS, write_plans
 
 ROOT = PLANS.parent

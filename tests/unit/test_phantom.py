@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from hgmnet.config import Phantom
-from hgmnet.data.phantom import Case, generate, plan, render
-from hgmnet.data.phantom_copies import CHANGES, Picture, alter
+from hgmnet.config.data import Phantom
 from hgmnet.errors import ConfigError
+from hgmnet.phantom.generate import Case, generate, plan, render
+from hgmnet.phantom.planted_copies import CHANGES, Picture, alter
 from pipelines.stages.phantom import run
 
 SMALL = Phantom(seed=3, benign=3, malignant=3, normal=2, copies=8, width=80, height=64)

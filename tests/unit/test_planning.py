@@ -1,8 +1,7 @@
 import pytest
 from small_store import params
 
-from hgmnet.planning import BATCHES, EPOCHS, SIDES, Cost, Machine, plan
-from hgmnet.stepcost import step_cost
+from hgmnet.training.planner import BATCHES, EPOCHS, SIDES, Cost, Machine, plan, step_cost
 
 LAPTOP = Machine(cores=2, memory=16.0, gpu="", bf16=False)
 SERVER = Machine(cores=16, memory=78.0, gpu="H100", bf16=True)

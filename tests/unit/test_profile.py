@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from hgmnet.data.profile import measure
+from hgmnet.data.image_statistics import measure
 
 
 def speckled(seed=0, shape=(64, 80), mean=100):

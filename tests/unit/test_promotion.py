@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgmnet.config import Promotion
-from hgmnet.promotion import ORDER, compare, judge
-from hgmnet.statistics import Paired
+from hgmnet.config.operation import Promotion
+from hgmnet.evaluation.promotion_rule import ORDER, compare, judge
+from hgmnet.metrics.bootstrap import Paired
 
 MARGINS = {"served_lesion_dice": 0.03, "accuracy": 0.05, "served_sensitivity_malignant": 0.10}
 PRIMARY = "served_lesion_dice"

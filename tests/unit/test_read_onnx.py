@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_store import CLASSES, params
 
-from hgmnet.data.resample import fit_image
-from hgmnet.exported import describe
-from hgmnet.inference import Finder, Raw, find
+from hgmnet.data.resize import fit_image
+from hgmnet.inference.onnx import describe
+from hgmnet.inference.postprocess import Raw, find
+from hgmnet.inference.predictor import Finder
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 
 pytest.importorskip("onnxruntime")
 
-from hgmnet import read_onnx
+from hgmnet.inference import onnx_standalone
 
 SIDE = 32
 
@@ -80,7 +81,7 @@ def test_it_finds_what_the_library_finds(*, seed, fit, shape, classes, bounds, r
     told = spec(fit, classes)
     session = Session(Finder(lambda _: raw, told, operating, "0"), raw)
     grey = generator.integers(0, 256, shape, dtype=np.uint8)
-    said, mask = read_onnx.find(session, grey)
+    said, mask = onnx_standalone.find(session, grey)
     finding = find(raw, 0, grey.shape, told, operating)
     np.testing.assert_array_equal(session.square, fit_image(grey, told.prepare))
     np.testing.assert_array_equal(mask, finding.mask)

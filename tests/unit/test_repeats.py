@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_store import CLASSES, params
 
-from hgmnet.evaluation import compare, figures
-from hgmnet.repeats import averaged, difference, repeated
+from hgmnet.evaluation.figures import compare, figures
+from hgmnet.evaluation.repeated_runs import averaged, difference, repeated
 from tests.unit.test_compare import rows, worse
 
 MODEL = params().model

@@ -2,13 +2,12 @@
 
 import pytest
 
-from hgmnet.data.duplicates import Pair
-from hgmnet.data.split import Row
 from hgmnet.errors import InvalidDataError
-from pipelines.files import write_json, write_rows, write_table
-from pipelines.report.evidence import read_evidence
-from pipelines.report.provenance import duration
-from pipelines.workspace import Workspace
+from hgmnet.splitting.pairs import Pair
+from hgmnet.splitting.split_lock import Row
+from pipelines.artifacts.io import write_json, write_rows, write_table
+from pipelines.artifacts.paths import Workspace
+from pipelines.report.inputs import duration, read_evidence
 from tests.made_up import certainty, evidence, mask_curve, subgroups
 
 ROW = {

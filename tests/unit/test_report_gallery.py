@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report import heat
-from pipelines.report.gallery import SIDE, Picture, draw, draw_shelves, list_shelves
-from pipelines.report.shelves import choose
+from pipelines.report import overlays
+from pipelines.report.gallery import SIDE, Picture, choose, draw, draw_shelves, list_shelves
 from tests.made_up import CASES, case
 
 
@@ -71,7 +70,7 @@ def test_a_malignant_lesion_that_is_not_called_so_tells_its_probability_too():
 def test_a_map_is_stretched_over_the_whole_picture_below_the_outlines():
     mask = np.ones((40, 60), dtype=bool)
     ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
-    maps = ((heat.PROB, ramp), (heat.gate(2, 4), ramp))
+    maps = ((overlays.PROB, ramp), (overlays.gate(2, 4), ramp))
     svg = draw(CASES[0], Picture(np.zeros((40, 60), np.uint8), mask, mask, maps)).svg
     layers = re.findall(r'<image class="layer (\w+)" width="60" height="40"', svg)
     assert layers == ["prob", "gate2"]
@@ -79,24 +78,24 @@ def test_a_map_is_stretched_over_the_whole_picture_below_the_outlines():
 
 
 def test_the_colours_of_a_map_tell_its_values():
-    uri = heat.heat_uri(np.array([[0.0, 0.5, 1.0]], dtype=np.float32))
+    uri = overlays.heat_uri(np.array([[0.0, 0.5, 1.0]], dtype=np.float32))
     image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB")
-    colours = np.frombuffer(heat.palette(), np.uint8).reshape(256, 3)
+    colours = np.frombuffer(overlays.palette(), np.uint8).reshape(256, 3)
     assert [image.getpixel((x, 0)) for x in range(3)] == [tuple(colours[i]) for i in (0, 128, 255)]
     assert (np.diff(colours.astype(float) @ (0.2126, 0.7152, 0.0722)) > 0).all()
 
 
 def test_a_large_map_is_made_smaller_by_means():
     halves = np.repeat([[0.0, 1.0]], 256, axis=0).repeat(256, axis=1).astype(np.float32)
-    small = heat.shrunk(halves)
-    assert small.shape == (heat.SIDE // 2, heat.SIDE)
+    small = overlays.shrunk(halves)
+    assert small.shape == (overlays.SIDE // 2, overlays.SIDE)
     assert small.mean() == pytest.approx(0.5)
 
 
 def test_relative_maps_end_at_one_each_and_nothing_stays_nothing():
     maps = np.zeros((3, 8, 8), np.float32)
     maps[0, 4, 4], maps[1, 2, 2] = 5, 0.01
-    found = heat.relative(maps)
+    found = overlays.relative(maps)
     assert found.max(axis=(1, 2)).tolist() == [1, 1, 0]
     assert found[0, 3:6, 3:6].min() == 1
     assert found[0].sum() == 9
@@ -104,11 +103,11 @@ def test_relative_maps_end_at_one_each_and_nothing_stays_nothing():
 
 def test_shelves_are_drawn_in_order_with_the_maps_that_lie_over_them():
     none = np.zeros((10, 10), dtype=bool)
-    maps = ((heat.EVIDENCE, np.zeros((2, 2), np.float32)),)
+    maps = ((overlays.EVIDENCE, np.zeros((2, 2), np.float32)),)
     picture = Picture(np.zeros((10, 10), np.uint8), none, none, maps)
     drawn = draw_shelves(choose(CASES[:7]), {c.image: picture for c in CASES})
     assert [len(shelf.tiles) for shelf in drawn] == [2, 1, 2, 1, 0, 0, 0]
-    assert [shelf.layers for shelf in drawn] == [(heat.EVIDENCE,)] * 4 + [()] * 3
+    assert [shelf.layers for shelf in drawn] == [(overlays.EVIDENCE,)] * 4 + [()] * 3
 
 
 def test_without_pictures_the_captions_stay():

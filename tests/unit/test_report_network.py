@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.report import network
+from pipelines.report import tables
+from pipelines.report.html import render_page
 from pipelines.report.model_card import render_model_card
-from pipelines.report.page import render_page
 from tests.made_up import evidence
 
 SHA = "a" * 64
@@ -56,6 +56,6 @@ def test_page_and_card_say_what_the_network_is(changes, said):
 )
 def test_the_card_claims_no_more_than_the_network_has(changes, said):
     it = made(**changes)
-    assert said in network.summary(it.spec)
+    assert said in tables.summary(it.spec)
     assert said in render_model_card(it)
     assert "a reconstruction from the abstract" in render_model_card(it)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hgmnet.figure import Figure
-from pipelines.artifacts import LabelConflict
-from pipelines.report import claim, heat, wording
-from pipelines.report.gallery import Picture, draw_shelves, list_shelves
+from hgmnet.metrics.bootstrap import Figure
+from pipelines.artifacts.validation import LabelConflict
+from pipelines.report import model_card, overlays
+from pipelines.report import text as wording
+from pipelines.report.gallery import Picture, choose, draw_shelves, list_shelves
+from pipelines.report.html import render_page
 from pipelines.report.model_card import render_model_card
-from pipelines.report.page import render_page
-from pipelines.report.shelves import choose
 from tests.made_up import (
     certainty,
     check,
@@ -302,8 +302,13 @@ def test_without_pictures_the_page_holds_none_and_the_captions():
 
 
 def test_every_layer_has_a_labelled_radio_button_a_note_and_a_rule():
-    css = (Path(wording.__file__).parent / "report.css").read_text(encoding="utf-8")
-    layers = (heat.PROB, heat.COARSE, *(heat.gate(i, 2) for i in range(1, 6)), heat.EVIDENCE)
+    css = (Path(wording.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+    layers = (
+        overlays.PROB,
+        overlays.COARSE,
+        *(overlays.gate(i, 2) for i in range(1, 6)),
+        overlays.EVIDENCE,
+    )
     for layer in layers:
         assert f"#gallery:has(#layer-{layer.key}:checked) .{layer.key}" in css
     ramp = np.zeros((2, 2), np.float32)
@@ -337,7 +342,7 @@ def test_claim_has_all_items_filled_from_the_run_or_not_available():
     assert "torch 2.15.0" in told[23]
     assert told[35].startswith("val and test")
     bare = evidence(data="busi", provenance=provenance(run=None, sides={}, lock_id=None))
-    said = {i.number: i.answer for i in claim.items(bare)}
+    said = {i.number: i.answer for i in model_card.items(bare)}
     assert {said[n] for n in (10, 16, 20, 23, 26, 33)} == {"not available"}
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.report.shelves import choose
+from pipelines.report.gallery import choose
 from tests.made_up import case
 
 

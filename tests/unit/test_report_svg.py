@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pipelines.report.svg import (
+from pipelines.report.charts import (
     BOTTOM,
     HEIGHT,
     LEFT,

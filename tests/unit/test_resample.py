@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hgmnet.config import Prepare
-from hgmnet.data.resample import fit_image, fit_mask, placed, unfit
+from hgmnet.config.data import Prepare
+from hgmnet.data.resize import fit_image, fit_mask, placed, unfit
 
 STRETCH = Prepare(side=64, fit="stretch")
 LETTERBOX = Prepare(side=64, fit="letterbox")

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from hgmnet.scores import (
+from hgmnet.metrics.bootstrap import whole
+from hgmnet.metrics.classification import (
     Auroc,
     AveragePrecision,
     BalancedAccuracy,
@@ -16,7 +17,6 @@ from hgmnet.scores import (
     MacroF1,
     brier,
 )
-from hgmnet.statistics import whole
 
 SEEDS = st.integers(0, 10_000)
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgmnet.data import duplicates, manifest, sidecar
-from hgmnet.data.sidecar import Entry
+from hgmnet.data import manifest, metadata
+from hgmnet.data.metadata import Entry
 from hgmnet.errors import InvalidDataError
+from hgmnet.splitting import pairs as duplicates
 from tests.source_files import encoded, folder
 
 
@@ -20,8 +21,8 @@ def test_what_is_written_is_read(tmp_path):
         entry("benign/b.png", "anna, née é", 0.07125, Side="l", Note='"x"\ny'),
         entry("benign/a.png", "", 0.0, Side="", Note=""),
     ]
-    sidecar.write(tmp_path, entries)
-    assert sidecar.read(tmp_path, ["benign/a.png", "benign/b.png"]) == {
+    metadata.write(tmp_path, entries)
+    assert metadata.read(tmp_path, ["benign/a.png", "benign/b.png"]) == {
         entry.image: entry for entry in entries
     }
 
@@ -36,20 +37,20 @@ def test_whatever_stands_in_the_cells_is_read_again(cells):
         for number, (patient, side, note) in enumerate(cells)
     }
     with tempfile.TemporaryDirectory() as folder:
-        sidecar.write(Path(folder), list(entries.values()))
-        assert sidecar.read(Path(folder), entries) == entries
+        metadata.write(Path(folder), list(entries.values()))
+        assert metadata.read(Path(folder), entries) == entries
 
 
 def test_carriage_returns_become_line_ends(tmp_path):
-    sidecar.write(tmp_path, [entry("a.png", "p\rq", Note="x\r\ny")])
-    read = sidecar.read(tmp_path, ["a.png"])["a.png"]
+    metadata.write(tmp_path, [entry("a.png", "p\rq", Note="x\r\ny")])
+    read = metadata.read(tmp_path, ["a.png"])["a.png"]
     assert (read.patient, read.further) == ("p\nq", {"Note": "x\ny"})
 
 
 def test_nothing_is_written_where_nothing_is_known(tmp_path):
-    sidecar.write(tmp_path, [entry("benign/a.png")])
+    metadata.write(tmp_path, [entry("benign/a.png")])
     assert list(tmp_path.iterdir()) == []
-    assert sidecar.read(tmp_path, ["benign/a.png"]) == {}
+    assert metadata.read(tmp_path, ["benign/a.png"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -69,14 +70,14 @@ def test_nothing_is_written_where_nothing_is_known(tmp_path):
 def test_what_is_wrong_is_said_in_one_line(tmp_path, text, error):
     (tmp_path / "images.csv").write_text(text)
     with pytest.raises(InvalidDataError, match=error) as caught:
-        sidecar.read(tmp_path, ["a.png"])
+        metadata.read(tmp_path, ["a.png"])
     assert "\n" not in str(caught.value)
 
 
 def test_the_manifest_knows_patients_and_their_images_stay_together(tmp_path):
     names = ("benign/a.png", "benign/b.png", "malignant/c.png", "malignant/d.png")
     folder(tmp_path, {name: encoded() for name in names})
-    sidecar.write(
+    metadata.write(
         tmp_path, [entry(names[0], "p", 0.07), entry(names[1], "q"), entry(names[2], "p", 0.07)]
     )
     records = manifest.build(tmp_path)

@@ -2,11 +2,12 @@ from collections import Counter
 
 import pytest
 
-from hgmnet.config import Fractions, Split
-from hgmnet.data import dealing, duplicates, split
-from hgmnet.data.duplicates import Pair
-from hgmnet.data.split import Row
+from hgmnet.config.data import Fractions, Split
 from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.splitting import assignment, split_lock
+from hgmnet.splitting import pairs as duplicates
+from hgmnet.splitting.pairs import Pair
+from hgmnet.splitting.split_lock import Row
 from tests import records as made
 
 PARAMS = Split(
@@ -39,7 +40,7 @@ def scene(first, second):
 
 def extend(rows, records, *pairs, params=PARAMS):
     """The place of each image, by its path below raw/, and of what was withdrawn."""
-    extended = dealing.extend(rows, records, [*duplicates.find_copies(records), *pairs], params)
+    extended = assignment.extend(rows, records, [*duplicates.find_copies(records), *pairs], params)
     return {f"{r.label}/{r.name}": r for r in extended}
 
 
@@ -104,7 +105,7 @@ def test_names_may_repeat_across_classes():
 def test_a_name_that_several_bear_tells_nothing_across_classes():
     before = [row("benign/1", "test", "p"), row("malignant/1", "train", "q")]
     images = [record("malignant/1", "q"), record("normal/1", "r")]
-    rows = dealing.extend(before, images, [], PARAMS)
+    rows = assignment.extend(before, images, [], PARAMS)
     assert row("benign/1", "test", "p") in rows  # withdrawn, not taken over by normal/1
     assert len(rows) == 3
 
@@ -122,7 +123,7 @@ def test_renumbered_files_are_known_by_their_pixels():
 
 def test_the_pixels_of_one_side_under_a_name_of_another_are_a_bridge():
     before = [row("benign/a", "train", "p"), row("benign/b", "test", "q")]
-    rows = dealing.extend(before, [record("benign/b", "p")], [], PARAMS)
+    rows = assignment.extend(before, [record("benign/b", "p")], [], PARAMS)
     assert [(r.pixel_sha256, r.status, r.reason) for r in rows] == [
         ("p", "excluded", "bridge"),
         ("q", "test", ""),
@@ -131,7 +132,7 @@ def test_the_pixels_of_one_side_under_a_name_of_another_are_a_bridge():
 
 def test_a_withdrawn_image_keeps_its_row_and_its_side_when_it_returns():
     before = [row("benign/a", "test")]
-    gone = dealing.extend(before, [], [], PARAMS)
+    gone = assignment.extend(before, [], [], PARAMS)
     assert gone == before
     assert status(extend(gone, [record("benign/a")]), "benign/a") == ("test", "")
 
@@ -226,54 +227,54 @@ def test_live_joins_what_is_there():
         row("benign/b", "excluded", reason="x"),
         row("benign/c", "val"),
     ]
-    joined = split.live(rows, [record("benign/a"), record("benign/b")])
+    joined = split_lock.live(rows, [record("benign/a"), record("benign/b")])
     assert [(item.record.image, item.row.status) for item in joined] == [("benign/a.png", "test")]
 
 
 def test_live_refuses_an_image_without_a_row():
     with pytest.raises(InvalidDataError, match=r"benign/a\.png is not in split\.csv"):
-        split.live([], [record("benign/a")])
+        split_lock.live([], [record("benign/a")])
 
 
 def test_the_test_sha_is_of_pixels_and_labels_in_any_order():
     images = [("p", "benign"), ("q", "normal")]
-    sha = split.test_sha(images)
-    assert sha == split.test_sha(images[::-1])
-    assert sha != split.test_sha(images[:1])
-    assert sha != split.test_sha([("p", "benign"), ("q", "benign")])
+    sha = split_lock.test_sha(images)
+    assert sha == split_lock.test_sha(images[::-1])
+    assert sha != split_lock.test_sha(images[:1])
+    assert sha != split_lock.test_sha([("p", "benign"), ("q", "benign")])
 
 
 def test_the_lock_follows_from_the_data_alone():
     rows = [row("benign/a", "test"), row("benign/b", "train")]
-    lock = split.new_lock(rows, PARAMS, None, "first dealing", 2)
-    assert lock == split.new_lock(rows[::-1], PARAMS, None, "first dealing", 2)
-    split.verify(rows, lock, PARAMS)
-    assert split.extended_lock(lock, rows, "more", 2) == lock
+    lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
+    assert lock == split_lock.new_lock(rows[::-1], PARAMS, None, "first dealing", 2)
+    split_lock.verify(rows, lock, PARAMS)
+    assert split_lock.extended_lock(lock, rows, "more", 2) == lock
     more = [*rows, row("benign/c", "val")]
-    assert split.extended_lock(lock, rows, "fewer", 1).entries[-1].images == 1
-    longer = split.extended_lock(lock, more, "more", 3)
+    assert split_lock.extended_lock(lock, rows, "fewer", 1).entries[-1].images == 1
+    longer = split_lock.extended_lock(lock, more, "more", 3)
     assert longer.lock_id == lock.lock_id
     assert [entry.reason for entry in longer.entries] == ["first dealing", "more"]
-    split.verify(more, longer, PARAMS)
-    anew = split.new_lock(rows, PARAMS, longer, "wrong seed", 2)
+    split_lock.verify(more, longer, PARAMS)
+    anew = split_lock.new_lock(rows, PARAMS, longer, "wrong seed", 2)
     assert anew.lock_id != lock.lock_id
     assert len(anew.entries) == 3
 
 
 def test_a_set_that_lost_more_than_it_may_is_refused():
-    lock = split.new_lock([row("benign/a", "test")], PARAMS, None, "first dealing", 200)
-    split.hold_size(lock, 180, 0.1)
-    split.hold_size(lock, 500, 0.1)
+    lock = split_lock.new_lock([row("benign/a", "test")], PARAMS, None, "first dealing", 200)
+    split_lock.hold_size(lock, 180, 0.1)
+    split_lock.hold_size(lock, 500, 0.1)
     with pytest.raises(InvalidDataError, match=r"21 of 200 images are gone .* more than 10%"):
-        split.hold_size(lock, 179, 0.1)
+        split_lock.hold_size(lock, 179, 0.1)
 
 
 def test_an_edited_row_is_refused():
     rows = [row("benign/a", "test"), row("benign/b", "train")]
-    lock = split.new_lock(rows, PARAMS, None, "first dealing", 2)
+    lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
     moved = [rows[0].model_copy(update={"status": "train"}), rows[1]]
     with pytest.raises(InvalidDataError, match="hgmnet deal --reason"):
-        split.verify(moved, lock, PARAMS)
+        split_lock.verify(moved, lock, PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -281,9 +282,9 @@ def test_an_edited_row_is_refused():
 )
 def test_other_settings_are_refused(change):
     rows = [row("benign/a", "test")]
-    lock = split.new_lock(rows, PARAMS, None, "first dealing", 2)
+    lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
     with pytest.raises(ConfigError, match=r"seed 0 and 0\.65 / 0\.15 / 0\.2,.*hgmnet deal"):
-        split.verify(rows, lock, PARAMS.model_copy(update=change))
+        split_lock.verify(rows, lock, PARAMS.model_copy(update=change))
 
 
 def test_a_curated_group_that_straddles_is_parted_whatever_its_first_image():

@@ -8,15 +8,16 @@ import torch
 from safetensors.torch import save
 from small_store import CLASSES, params, small_store
 
-from hgmnet.config import Data, File
+from hgmnet.config.data import Data
+from hgmnet.config.model import File
 from hgmnet.errors import ConfigError, InvalidDataError
-from hgmnet.models.folder import save_model, save_operating
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.initialization import start_from, warm_encoders
+from hgmnet.models.serialization import save_model, save_operating
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, identity
-from hgmnet.models.start import start_from, warm_encoders
-from hgmnet.training import fit, quiet_lightning
+from hgmnet.training.fit import fit, quiet_lightning
+from pipelines.artifacts.paths import Workspace
 from pipelines.stages.train import refuse_own
-from pipelines.workspace import Workspace
 
 MODEL = params().model
 OTHER = ("malignant", "cyst", "benign", "normal")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hgmnet import statistics
-from hgmnet.statistics import GroupBootstrap, Mean, Ratio, paired, percentiles, whole, wilson
+from hgmnet.metrics import bootstrap as statistics
+from hgmnet.metrics.bootstrap import GroupBootstrap, Mean, Ratio, paired, percentiles, whole, wilson
 
 
 def test_wilson_against_published_values():

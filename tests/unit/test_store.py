@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from small_store import SIZE, entry, small_store
 
-from hgmnet.data.store import INDEX, assert_disjoint, open_store
+from hgmnet.data.prepared import INDEX, assert_disjoint, open_store
 from hgmnet.errors import InvalidDataError
 
 

@@ -7,17 +7,15 @@ import pandas as pd
 import pytest
 from small_store import CLASSES, params
 
-from hgmnet.config import Params
+from hgmnet.config.params import Params
 from hgmnet.errors import ConfigError, InvalidDataError
-from hgmnet.metrics import dice
-from pipelines.studies.cell import Cell
-from pipelines.studies.design import Part, Size, Study
-from pipelines.studies.forest import Row, forest, standalone
-from pipelines.studies.grid import grid
-from pipelines.studies.page import render
-from pipelines.studies.progress import Progress
-from pipelines.studies.summary import ALL, fold_lines, lines
-from pipelines.studies.tables import latex, markdown
+from hgmnet.metrics.segmentation import dice
+from pipelines.report.charts import Row, forest, standalone
+from pipelines.studies.ablation import grid
+from pipelines.studies.aggregate import ALL, fold_lines, lines
+from pipelines.studies.cost_estimate import Progress
+from pipelines.studies.definition import Cell, Part, Size, Study
+from pipelines.studies.output import latex, markdown, render
 from tests.unit.test_compare import rows, worse
 
 SIZE = Size(folds=2, seeds=2, everything=False, smoke=False)

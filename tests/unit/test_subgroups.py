@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 from records import record
 
-from hgmnet.data.record import Record
-from hgmnet.data.sidecar import Entry, write
+from hgmnet.data.image_record import Record
+from hgmnet.data.metadata import Entry, write
 from hgmnet.errors import InvalidDataError
-from hgmnet.figure import Figure
-from hgmnet.subgroups import facts, parts
-from pipelines.artifacts import Subgroup
-from pipelines.files import write_rows
-from pipelines.subgroups import find_subgroups
-from pipelines.workspace import Workspace
+from hgmnet.evaluation.subgroups import facts, parts
+from hgmnet.metrics.bootstrap import Figure
+from pipelines.artifacts.evaluation import Subgroup
+from pipelines.artifacts.io import write_rows
+from pipelines.artifacts.paths import Workspace
+from pipelines.stages.evaluation_tables import find_subgroups
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from hgmnet.config import Where
-from hgmnet.figure import Figure
-from pipelines.artifacts import CheckResult, ClauseResult, Evaluation, GateResult, Subgroup
-from pipelines.summary import details, figures_table, opened, rejection
+from hgmnet.config.evaluation import Where
+from hgmnet.metrics.bootstrap import Figure
+from pipelines.artifacts.evaluation import Evaluation, Subgroup
+from pipelines.artifacts.gate import CheckResult, ClauseResult, GateResult
+from pipelines.report.console import details, figures_table, opened, rejection
 from tests.made_up import check as made_check
 from tests.made_up import verdict
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from hgmnet.surfaces import apart
+from hgmnet.metrics.segmentation import apart
 
 
 def outline(mask):

@@ -9,15 +9,15 @@ from timm.layers.norm_act import BatchNormAct2d
 from together import by_two, step
 from torch import nn
 
-from hgmnet.losses import joint_loss
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.models.synchronise import (
+from hgmnet.models.sync_batchnorm import (
     SharedBatchNorm,
     SharedBatchNormAct,
     SharedDropout,
     freeze_unused,
     synchronise,
 )
+from hgmnet.training.losses import joint_loss
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from small_store import params, small_store
 from trained import same, train, weights
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
-from hgmnet.training import build_trainer, quiet_lightning
+from hgmnet.training.fit import build_trainer, quiet_lightning
 from pipelines.stages.train import epoch_line
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
@@ -87,7 +87,7 @@ def test_a_step_does_not_wait_for_the_gpu(tmp_path, monkeypatch, resident_gib):
                 torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(
-        "hgmnet.training.build_trainer",
+        "hgmnet.training.fit.build_trainer",
         lambda train, *more, **kw: build_trainer(train, Strict(), *more, **kw),
     )
     try:

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from hgmnet.calibration.operating_point import refer_bound, risk_area
+from hgmnet.inference.uncertainty import class_entropy, disagreement, levels, rank, uncertainty
 from hgmnet.models.spec import Uncertainty
-from hgmnet.referral import refer_bound, risk_area
-from hgmnet.uncertainty import class_entropy, disagreement, levels, rank, uncertainty
 
 values = arrays.arrays(float, st.integers(1, 60), elements=st.integers(0, 20).map(lambda n: n / 20))
 

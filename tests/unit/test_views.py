@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hgmnet.views import unzoom, zoom
+from hgmnet.inference.tta import unzoom, zoom
 
 
 def ramp(side: int = 32) -> torch.Tensor:

@@ -6,10 +6,9 @@ import pytest
 import torch
 from trained import train
 
-import hgmnet.learner
-import hgmnet.watch
-from hgmnet.checkpoints import LAST, mark
 from hgmnet.errors import HgmnetError
+from hgmnet.training import callbacks, lightning_module
+from hgmnet.training.checkpoints import LAST, mark
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 BATCHES = 3
@@ -20,14 +19,14 @@ BATCHES = 3
 def steps(monkeypatch) -> list[int]:
     """The steps taken; the fifth one's loss is NaN."""
     taken: list[int] = []
-    step = hgmnet.learner.Learner.training_step
+    step = lightning_module.Learner.training_step
 
     def failing(self, rows, index):
         taken.append(len(taken) + 1)
         loss = step(self, rows, index)
         return loss * math.nan if len(taken) == 5 else loss
 
-    monkeypatch.setattr(hgmnet.learner.Learner, "training_step", failing)
+    monkeypatch.setattr(lightning_module.Learner, "training_step", failing)
     return taken
 
 
@@ -36,7 +35,7 @@ def test_the_first_bad_step_is_named_and_nothing_after_it_kept(
     every, noticed, steps, monkeypatch, tmp_path
 ):
     """Every step, as on a CPU, and every 50, as on a GPU: there by the epoch's end."""
-    monkeypatch.setattr(hgmnet.watch, "steps_a_look", lambda _: every)
+    monkeypatch.setattr(callbacks, "steps_a_look", lambda _: every)
     told: list[int] = []
 
     with pytest.raises(HgmnetError, match=r"in epoch 2, step 5: the loss is nan at") as raised:
@@ -55,5 +54,5 @@ def test_the_first_bad_step_is_named_and_nothing_after_it_kept(
 
 
 def test_a_gpu_is_looked_at_seldom_and_a_cpu_always():
-    assert hgmnet.watch.steps_a_look(torch.device("cpu")) == 1
-    assert hgmnet.watch.steps_a_look(torch.device("cuda")) == hgmnet.watch.STEPS_A_LOOK
+    assert callbacks.steps_a_look(torch.device("cpu")) == 1
+    assert callbacks.steps_a_look(torch.device("cuda")) == callbacks.STEPS_A_LOOK

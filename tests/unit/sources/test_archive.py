@@ -3,8 +3,8 @@ import zipfile
 
 import pytest
 
-from hgmnet.data.sources import archive, layout
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing import importer, source_files
 from tests.source_files import encoded, refused, zipped
 
 FILES = {
@@ -48,13 +48,13 @@ def test_a_name_twice_in_a_zip_is_refused(raw, tmp_path):
 
 
 def test_a_bomb_by_ratio_is_refused(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "_FREE_BYTES", 2**20)
+    monkeypatch.setattr(source_files, "_FREE_BYTES", 2**20)
     source = zipped(tmp_path / "s.zip", {"benign/a.png": bytes(2**24)})
     refused(source, "that is no set of images", raw)
 
 
 def test_a_bomb_by_size_is_refused(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(source_files, "MAX_FILE_BYTES", 1000)
     source = zipped(tmp_path / "s.zip", {"benign/a.png": os.urandom(1001)})
     refused(source, "is larger than", raw)
 
@@ -63,7 +63,7 @@ def test_what_lies_packed_in_a_zip_stays_packed(raw, tmp_path):
     """A bomb within is not opened, and what is not opened does no harm."""
     inner = zipped(tmp_path / "inner.zip", {"benign/b.png": bytes(2**24)})
     source = zipped(tmp_path / "s.zip", {"benign/a.png": encoded(), "x.zip": inner.read_bytes()})
-    came = layout.lay_out(source, raw)
+    came = importer.lay_out(source, raw)
     assert came.left_out == ("x.zip",)
     assert came.per_class == {"benign": 1}
 
@@ -77,8 +77,8 @@ def test_a_size_that_is_a_lie_is_found_out(raw, tmp_path):
 
 
 def test_too_many_entries_are_refused(raw, tmp_path, monkeypatch):
-    assert archive.MAX_ENTRIES == 100_000
-    monkeypatch.setattr(archive, "MAX_ENTRIES", 1000)
+    assert source_files.MAX_ENTRIES == 100_000
+    monkeypatch.setattr(source_files, "MAX_ENTRIES", 1000)
     source = zipped(tmp_path / "s.zip", {str(number): b"" for number in range(1001)})
     refused(source, "has 1,001 entries, at most 1,000", raw)
 
@@ -99,7 +99,7 @@ def test_a_damaged_zip_is_refused_or_read_whole(raw, tmp_path):
         damaged[at] ^= 0xFF
         (tmp_path / "s.zip").write_bytes(damaged)
         try:
-            layout.lay_out(tmp_path / "s.zip", raw)
+            importer.lay_out(tmp_path / "s.zip", raw)
         except InvalidDataError:
             refusals += 1
     assert refusals > len(whole) / 7 / 4

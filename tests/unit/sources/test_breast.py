@@ -3,16 +3,17 @@ from pathlib import PurePosixPath
 import pytest
 
 from hgmnet.data import images, manifest
-from hgmnet.data.sources import breast, layout, recognise, spreadsheet
-from hgmnet.data.sources.folder import Folder
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing import detect, importer, spreadsheet
+from hgmnet.importing.formats import breast
+from hgmnet.importing.source_files import Folder
 from tests.source_files import BREAST_COLUMNS, BREAST_ROWS, BREAST_TABLE, as_csv, folder, zipped
 from tests.source_files import breast as made
 
 
 def planned(files, tmp_path):
     found = Folder(folder(tmp_path / "s", files))
-    plan = recognise.plan(found, None, tmp_path, "auto")
+    plan = detect.plan(found, None, tmp_path, "auto")
     assert plan.format == "breast"
     return plan.pictures
 
@@ -77,7 +78,7 @@ def test_a_column_that_is_absent_is_named():
 
 def test_the_whole_way_to_the_manifest(tmp_path):
     raw = tmp_path / "data" / "breast" / "raw"
-    came = layout.lay_out(zipped(tmp_path / "s.zip", made()), raw)
+    came = importer.lay_out(zipped(tmp_path / "s.zip", made()), raw)
     assert (came.masks, came.unmasked, came.patients, came.spaced) == (2, 0, 3, 3)
     assert [name.rpartition("/")[2] for name in came.left_out] == [
         "case002_other1.png",

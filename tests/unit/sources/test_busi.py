@@ -2,8 +2,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from hgmnet.data.sources import busi
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing.formats import busi
 
 
 def planned(*names):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.data import images, manifest
-from hgmnet.data.sources import dicom, layout
+from hgmnet.data import dicom, images, manifest
 from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.importing import importer
 from tests.source_files import GREY, as_csv, encoded, folder
 from tests.source_files import dicom_file as made
 
@@ -130,7 +130,7 @@ def test_a_table_of_dicom_knows_what_its_files_know_and_goes_before_them(tmp_pat
         "1/IM1": made(**spaced), "2/IM1.dcm": made(255 - GREY, **spaced), "m.dcm": made(white),
     }  # fmt: skip
     raw = tmp_path / "data" / "mine" / "raw"
-    layout.lay_out(folder(tmp_path / "s", files) / "t.csv", raw)
+    importer.lay_out(folder(tmp_path / "s", files) / "t.csv", raw)
     first, second = manifest.build(raw)
     assert (first.image, first.patient, first.pixel_mm) == ("benign/1_IM1.png", "P", 0.07)
     assert (second.image, second.patient) == ("malignant/2_IM1.png", "anna")

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from hgmnet.data.sources import download
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing import download
 
 DATA = np.random.default_rng(0).bytes(700_000)
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -1,8 +1,8 @@
 import os
 from pathlib import PurePosixPath
 
-from hgmnet.data.sources import layout
-from hgmnet.data.sources.folder import Folder
+from hgmnet.importing import importer
+from hgmnet.importing.source_files import Folder
 from tests.source_files import encoded, folder, refused
 
 
@@ -23,7 +23,7 @@ def test_a_link_that_stays_inside_is_followed(raw, tmp_path):
     source = folder(tmp_path / "s", {"benign/a.png": encoded(7)})
     (source / "normal").mkdir()
     (source / "normal/b.png").symlink_to("../benign/a.png")
-    layout.lay_out(source, raw)
+    importer.lay_out(source, raw)
     assert (raw / "normal/b.png").read_bytes() == encoded(7)
     assert not (raw / "normal/b.png").is_symlink()
 
@@ -44,7 +44,7 @@ def test_a_linked_folder_is_refused(raw, tmp_path):
 def test_the_source_itself_may_be_a_link(raw, tmp_path):
     folder(tmp_path / "s", {"benign/a.png": encoded()})
     (tmp_path / "link").symlink_to("s")
-    assert layout.lay_out(tmp_path / "link", raw).per_class == {"benign": 1}
+    assert importer.lay_out(tmp_path / "link", raw).per_class == {"benign": 1}
 
 
 def test_a_pipe_is_refused_and_not_waited_for(raw, tmp_path):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.data import sidecar
-from hgmnet.data.sources import layout
+from hgmnet.data import metadata
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing import importer
 from tests.source_files import as_csv, bus_bra, encoded, folder, zipped
 
 FILES = {
@@ -31,7 +31,7 @@ def below(raw):
 
 
 def test_a_source_is_laid_out(pack, raw, tmp_path):
-    came = layout.lay_out(pack(tmp_path / "source.zip", FILES), raw)
+    came = importer.lay_out(pack(tmp_path / "source.zip", FILES), raw)
     assert came.format == "busi"
     assert came.per_class == {"benign": 1, "normal": 1}
     assert (came.masks, came.unmasked, came.patients, came.spaced) == (3, 0, 0, 0)
@@ -48,14 +48,14 @@ def test_a_source_is_laid_out(pack, raw, tmp_path):
 def test_the_source_is_not_touched(raw, tmp_path):
     source = folder(tmp_path / "source", FILES)
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in source.rglob("*") if p.is_file()}
-    layout.lay_out(source, raw)
+    importer.lay_out(source, raw)
     after = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in source.rglob("*") if p.is_file()}
     assert after == before
 
 
 def test_what_was_there_is_replaced(raw, tmp_path):
     folder(raw, {"cyst/old.png": encoded()})
-    layout.lay_out(folder(tmp_path / "source", FILES), raw)
+    importer.lay_out(folder(tmp_path / "source", FILES), raw)
     assert sorted(path.name for path in raw.iterdir()) == ["benign", "normal"]
     assert [path.name for path in raw.parent.iterdir()] == ["raw"]
 
@@ -81,7 +81,7 @@ def test_what_was_there_is_replaced(raw, tmp_path):
 )
 def test_what_is_no_data_set_is_refused_and_leaves_nothing(pack, raw, tmp_path, files, error):
     with pytest.raises(InvalidDataError, match=error) as caught:
-        layout.lay_out(pack(tmp_path / "source" / "it", files), raw)
+        importer.lay_out(pack(tmp_path / "source" / "it", files), raw)
     assert "\n" not in str(caught.value)
     assert not raw.parent.exists()
 
@@ -90,7 +90,7 @@ def test_a_refusal_leaves_what_was_there(raw, tmp_path):
     folder(raw, {"cyst/old.png": encoded()})
     broken = folder(tmp_path / "s", {"benign/a.png": encoded(), "benign/b.jpg": b"x"})
     with pytest.raises(InvalidDataError):
-        layout.lay_out(broken, raw)
+        importer.lay_out(broken, raw)
     assert (raw / "cyst/old.png").is_file()
     assert [path.name for path in raw.parent.iterdir()] == ["raw"]
 
@@ -99,7 +99,7 @@ def test_names_that_are_not_ascii_stay(pack, raw, tmp_path):
     source = pack(
         tmp_path / "s", {"benign/囊肿 (1).png": encoded(), "benign/e\u0301_é.png": encoded()}
     )
-    layout.lay_out(source, raw)
+    importer.lay_out(source, raw)
     assert below(raw) == {"benign/囊肿 (1).png", "benign/é_é.png"}
 
 
@@ -114,7 +114,7 @@ def test_odd_colour_modes_come_through(raw, tmp_path, kind, mode):
     data = io.BytesIO()
     (image if mode == "I;16" else image.convert("RGB").convert(mode)).save(data, kind)
     source = folder(tmp_path / "s", {f"benign/a.{kind.lower()}": data.getvalue()})
-    layout.lay_out(source, raw)
+    importer.lay_out(source, raw)
     from hgmnet.data import manifest
 
     (record,) = manifest.build(raw)
@@ -129,18 +129,18 @@ def test_a_decompression_bomb_is_refused(raw, tmp_path):
 
     bomb[29:33] = zlib.crc32(bytes(bomb[12:29])).to_bytes(4, "big")
     with pytest.raises(InvalidDataError, match=r"benign/a\.png: .* pixels"):
-        layout.lay_out(folder(tmp_path / "s", {"benign/a.png": bytes(bomb)}), raw)
+        importer.lay_out(folder(tmp_path / "s", {"benign/a.png": bytes(bomb)}), raw)
     assert not raw.parent.exists()
 
 
 def test_images_without_masks_are_counted(raw, tmp_path):
     files = {"benign/a.png": encoded(), "malignant/b.png": encoded(), "normal/c.png": encoded()}
-    came = layout.lay_out(folder(tmp_path / "s", files), raw)
+    came = importer.lay_out(folder(tmp_path / "s", files), raw)
     assert (came.masks, came.unmasked) == (0, 2)
 
 
 def test_what_the_source_knows_lies_beside_the_images(pack, raw, tmp_path):
-    came = layout.lay_out(pack(tmp_path / "source", bus_bra()), raw)
+    came = importer.lay_out(pack(tmp_path / "source", bus_bra()), raw)
     assert (came.format, came.per_class) == ("bus-bra", {"benign": 2, "malignant": 2})
     assert (came.masks, came.patients, came.spaced) == (4, 2, 0)
     assert came.left_out == ("BUSBRA/5-fold-cv.csv",)
@@ -150,7 +150,7 @@ def test_what_the_source_knows_lies_beside_the_images(pack, raw, tmp_path):
         *(f"benign/bus_0002-{s}{m}.png" for s in "lr" for m in ("", "_mask")),
     }
     images = [f"{f.parent.name}/{f.name}" for f in raw.glob("*/bus_????-?.png")]
-    entries = sidecar.read(raw, images)
+    entries = metadata.read(raw, images)
     entry = entries["benign/bus_0002-l.png"]
     assert (entry.patient, entry.pixel_mm) == ("2", 0)
     assert entry.further == {
@@ -163,7 +163,7 @@ def test_a_table_is_a_source_and_its_folder_may_hold_anything(raw, tmp_path):
     rows = [("a.png", "Benign", "", "7")]
     files = {"t.csv": as_csv(("image", "label", "mask", "patient"), rows), "a.png": encoded()}
     source = folder(tmp_path / "s", files | {"other.txt": b"x"})
-    came = layout.lay_out(source / "t.csv", raw)
+    came = importer.lay_out(source / "t.csv", raw)
     assert (came.format, came.left_out, came.unmasked) == ("table", (), 1)
     assert (raw / "images.csv").read_text() == "image,patient,pixel_mm\nbenign/a.png,7,\n"
 
@@ -173,7 +173,7 @@ def test_a_missing_file_of_a_table_is_named_and_nothing_comes(raw, tmp_path):
     for number in range(1, 7):
         del files[f"Images/bus_000{number}-l.png"], files[f"Masks/mask_000{number}-r.png"]
     with pytest.raises(InvalidDataError, match=r"bus_0001-l\.png, .* and 2 more are not there"):
-        layout.lay_out(folder(tmp_path / "s", files), raw)
+        importer.lay_out(folder(tmp_path / "s", files), raw)
     assert not raw.parent.exists()
 
 
@@ -181,14 +181,14 @@ def test_a_column_of_a_name_that_is_taken_is_refused(raw, tmp_path):
     files = bus_bra("", 1)
     files["bus_data.csv"] = files["bus_data.csv"].replace(b"Device", b"patient")
     with pytest.raises(InvalidDataError, match="another column patient than the format knows"):
-        layout.lay_out(folder(tmp_path / "s", files), raw)
+        importer.lay_out(folder(tmp_path / "s", files), raw)
 
 
 def test_an_image_twice_in_a_table_is_refused(raw, tmp_path):
     files = bus_bra("", 1)
     files["bus_data.csv"] += files["bus_data.csv"].splitlines(keepends=True)[1]
     with pytest.raises(InvalidDataError, match=r"would both be malignant/bus_0001-l\.png"):
-        layout.lay_out(folder(tmp_path / "s", files), raw)
+        importer.lay_out(folder(tmp_path / "s", files), raw)
 
 
 def test_the_real_set(busi, raw, tmp_path):
@@ -197,7 +197,7 @@ def test_the_real_set(busi, raw, tmp_path):
         for file in busi.glob(f"*/{name}*.png"):
             (part / file.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, part / file.parent.name)
-    came = layout.lay_out(part, raw)
+    came = importer.lay_out(part, raw)
     assert came.per_class == {"benign": 1, "malignant": 1, "normal": 1}
     assert came.masks == 5
     assert below(raw) == below(part)

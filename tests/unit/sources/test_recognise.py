@@ -3,10 +3,10 @@ from typing import get_args
 
 import pytest
 
-from hgmnet.data.sources import recognise
-from hgmnet.data.sources.folder import Folder
 from hgmnet.errors import InvalidDataError
-from pipelines.commands import import_data
+from hgmnet.importing import detect
+from hgmnet.importing.source_files import Folder
+from pipelines.cli import data
 from tests.source_files import as_csv, breast, bus_bra, encoded, folder
 
 CLASSES = {"benign/a.png": encoded(), "malignant/b.png": encoded()}
@@ -15,7 +15,7 @@ TABLE = {"t.csv": as_csv(("image", "label"), [("benign/a.png", "benign")])}
 
 def planned(tmp_path, files, form="auto", given=None):
     there = Folder(folder(tmp_path / "s", files))
-    return recognise.plan(there, given and PurePosixPath(given), tmp_path / "s", form)
+    return detect.plan(there, given and PurePosixPath(given), tmp_path / "s", form)
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_a_given_table_of_other_columns_is_told_them(tmp_path):
 
 
 def test_the_command_offers_every_format():
-    assert get_args(recognise.Format) == import_data.FORMATS
+    assert get_args(detect.Format) == data.FORMATS

@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from hgmnet.data.sources import spreadsheet
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing import spreadsheet
 from tests.source_files import as_xlsx
 
 CSV, XLSX = PurePosixPath("t.csv"), PurePosixPath("t.xlsx")

@@ -2,8 +2,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from hgmnet.data.sources import spreadsheet, table
 from hgmnet.errors import InvalidDataError
+from hgmnet.importing import spreadsheet
+from hgmnet.importing.formats import table
 
 
 def planned(text, path="in/t.csv"):

@@ -1,0 +1,223 @@
+"""From which uncertainty on a person should look, if that is worth it on val."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from hgmnet.calibration.mask_threshold import MASK_THRESHOLD, Curve, mask_curve
+from hgmnet.config.base import MALIGNANT, NORMAL, UNCLASSIFIED
+from hgmnet.config.evaluation import Calibrate
+from hgmnet.config.model import Model
+from hgmnet.errors import InvalidDataError
+from hgmnet.inference.postprocess import Raw, decide, doubt, softmax
+from hgmnet.inference.uncertainty import levels, uncertainty
+from hgmnet.metrics.bootstrap import GroupBootstrap
+from hgmnet.models.spec import Operating, Uncertainty
+
+Floats = NDArray[np.float64]
+_DRAWS = 500
+
+
+def refer_bound(
+    uncertain: Floats, errors: Floats, groups: Sequence[str], share: float
+) -> float | None:
+    """The uncertainty above which an image is referred, or None where that would not be worth it.
+
+    It lies midway between two val images, so that at most `share` of them are above. It is worth it
+    where uncertainty puts the images in order of their errors: where the risk area lies below the
+    mean error in 95 of 100 bootstrap draws of groups. All images are asked for that, since the few
+    that would be referred are too few to tell.
+
+    Args:
+        uncertain: of the N val images, in [0, 1].
+        errors: of their findings, in [0, 1].
+        groups: which they belong to.
+        share: of the images, at most, that a person is to look at.
+    """
+    count = int(share * len(uncertain) + 1e-9)
+    if not 0 < count < len(uncertain):
+        return None
+    blocks = GroupBootstrap(groups, _DRAWS, seed=0).weights()
+    draws = (
+        np.flatnonzero(often).repeat(often[often > 0].astype(int)) for w in blocks for often in w
+    )
+    gains = [errors[rows].mean() - risk_area(uncertain[rows], errors[rows]) for rows in draws]
+    if np.percentile(gains, 5) <= 0:
+        return None
+    falling = np.sort(uncertain)[::-1]
+    return float((falling[count - 1] + falling[count]) / 2)
+
+
+def risk_area(uncertain: Floats, errors: Floats) -> float:
+    """Area under the risk-coverage curve: the mean error of the n surest images, over all n.
+
+    Smaller is better; images ordered at random give the mean error (Geifman, El-Yaniv, NeurIPS
+    2017). Images that are equally sure stand for one another.
+    """
+    order = np.argsort(uncertain, kind="stable")
+    _, start, size = np.unique(uncertain[order], return_index=True, return_counts=True)
+    alike = np.add.reduceat(errors[order], start) / size
+    smooth = np.repeat(alike, size)
+    return float((np.cumsum(smooth) / np.arange(1, len(smooth) + 1)).mean())
+
+
+_TEMPERATURES = (0.2, 5.0)
+
+
+@dataclass(frozen=True)
+class Val:
+    """The N val images, and what the network says of them.
+
+    `truth`: (N, S, S) masks. `labels`: class indices, (N,). `shares`: how much of the square each
+    image takes up, (N,) in (0, 1]. `groups`: which they belong to, (N,).
+    """
+
+    raw: Raw
+    truth: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    groups: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The operating point, and the mask's curve behind it; None for a model that tells no mask."""
+
+    operating: Operating
+    curve: Curve | None
+
+
+def calibrate(
+    val: Val,
+    *,
+    classes: tuple[str, ...],
+    aim: Calibrate,
+    model: Model,
+    temperature: float | None = None,
+) -> Calibrated:
+    """Choose the operating point, as far as the model has one.
+
+    First the temperature, then the malignant threshold, then the mask as it is served beside that
+    decision, then who is referred. A model for segmentation alone says the same of every image's
+    class: its temperature stays 1, and there is no malignant threshold. One for classification
+    alone has no minimum area (0). The rule that no mask means normal is off where the model or the
+    classes give it no sense.
+
+    Args:
+        val: what it is chosen on.
+        classes: their names.
+        aim: what to aim at.
+        model: what the network learns.
+        temperature: of the class logits; None: the likeliest is looked for.
+
+    Raises:
+        InvalidDataError: val holds no malignant image, and the model tells classes.
+    """
+    threshold, decided = None, np.full(len(val.labels), UNCLASSIFIED)
+    if not model.classifies:
+        temperature = 1.0
+    else:
+        temperature = temperature or fit_temperature(val.raw.class_logits, val.labels)
+        probs = softmax(val.raw.class_logits / temperature)
+        malignant = classes.index(MALIGNANT)
+        positives = _some(probs[val.labels == malignant, malignant])
+        threshold = threshold_for(positives, aim.malignant_sensitivity)
+        decided = np.array([decide(one, classes, threshold) for one in probs])
+    taken = (decided == NORMAL) & aim.normal_means_no_mask
+    curve = _curve(val, taken, aim.normal_fp_price) if model.segments else None
+    sensible = model.segments and model.classifies and NORMAL in classes
+    point = Operating(
+        temperature=temperature,
+        mask_threshold=curve.chosen.mask_threshold if curve else MASK_THRESHOLD,
+        min_area=curve.chosen.min_area if curve else 0.0,
+        malignant_threshold=threshold,
+        normal_means_no_mask=aim.normal_means_no_mask,
+        mirror=aim.mirror,
+        no_mask_means_normal=aim.no_mask_means_normal and sensible,
+        scales=aim.scales,
+    )
+    unsure = _uncertainty(val, point, _errors(val, point, taken, model), aim.refer_share, model)
+    return Calibrated(point.model_copy(update={"uncertainty": unsure}), curve)
+
+
+def _curve(val: Val, taken: NDArray[np.bool_], price: float) -> Curve:
+    return mask_curve(
+        val.raw.mask_prob,
+        val.truth,
+        shares=val.shares,
+        taken=taken,
+        groups=val.groups,
+        price=price,
+    )
+
+
+def _errors(
+    val: Val, point: Operating, taken: NDArray[np.bool_], model: Model
+) -> NDArray[np.float64]:
+    """How wrong each finding is, (N,) in [0, 1], on the square.
+
+    As `hgmnet.evaluation.selective_prediction.errors`.
+    """
+    parts: list[NDArray[np.float64]] = []
+    if model.classifies:
+        parts.append((val.raw.class_logits.argmax(axis=1) != val.labels).astype(float))
+    if model.segments:
+        mask = val.raw.mask_prob >= point.mask_threshold
+        small = mask.mean(axis=(1, 2)) / val.shares < point.min_area
+        mask[small | taken] = False
+        both = (mask & val.truth).sum(axis=(1, 2))
+        sizes = mask.sum(axis=(1, 2)) + val.truth.sum(axis=(1, 2))
+        parts.append(1 - np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), 1.0))
+    return np.asarray(np.mean(parts, axis=0))
+
+
+def _uncertainty(
+    val: Val, point: Operating, errors: NDArray[np.float64], share: float, model: Model
+) -> Uncertainty:
+    entropy, disagreeing, _ = doubt(val.raw, point)
+    known = Uncertainty(
+        class_entropy=levels(entropy) if model.classifies else (),
+        mask_disagreement=levels(disagreeing) if model.segments else (),
+    )
+    bound = refer_bound(uncertainty(entropy, disagreeing, known), errors, val.groups, share)
+    return known.model_copy(update={"refer_above": bound})
+
+
+def _some(positives: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not len(positives):
+        raise InvalidDataError(
+            "val has no malignant image, so no threshold can be chosen; add images, or deal anew"
+        )
+    return positives
+
+
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature in [0.2, 5] at which the labels are likeliest (Guo et al., ICML 2017, 4.2).
+
+    Args:
+        logits: (N, C).
+        labels: (N,).
+    """
+
+    def nll(log_temperature: float) -> float:
+        probs = softmax(logits / np.float32(np.exp(log_temperature)))
+        chosen = probs[np.arange(len(labels)), labels]
+        return float(-np.log(np.clip(chosen, 1e-12, None)).mean())
+
+    found = minimize_scalar(nll, bounds=tuple(np.log(_TEMPERATURES)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:
+    """A threshold that this share of the positives' scores passes, and not one more.
+
+    It lies midway to the next lower score (or to 0), since the last digits of a score depend on
+    the batch that an image is predicted in.
+    """
+    needed = ceil(sensitivity * len(scores) - 1e-9)
+    falling = np.append(np.sort(scores)[::-1], 0.0)
+    return float((falling[needed - 1] + falling[needed]) / 2)

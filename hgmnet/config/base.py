@@ -1,0 +1,118 @@
+"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+
+There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from hgmnet.errors import ConfigError
+
+NORMAL = "normal"
+MALIGNANT = "malignant"
+UNCLASSIFIED = "unclassified"
+"""What stands in a class's place where a model tells none."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Natural = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**24)]
+NAME = r"^[a-z0-9][a-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Frozen(BaseModel):
+    """A value that can't be changed and refuses what it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+WORD, FILE = "<word>", "<file>"
+_A_FILE = "{path: ..., sha256: ...}"
+
+
+SMALL = 30
+"""A subgroup of fewer images is small: its figures are marked, and no bound may rest on it."""
+
+
+SUBGROUP = "<subgroup>"
+
+
+def load_settings(path: Path, kind: type[T], absent: str) -> T:
+    """Read a file of settings as YAML 1.2.
+
+    Args:
+        path: the file.
+        kind: what it must be.
+        absent: what to do where there is no such file.
+
+    Raises:
+        ConfigError: as `load_params`.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is missing; {absent}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error.reason}") from None
+    except YAMLError as error:
+        where = " ".join(str(error).split())
+        msg = f"{path} is not YAML: {where}"
+        raise ConfigError(msg) from None
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        msg = f"{path}: " + "; ".join(problems(error))
+        raise ConfigError(msg) from None
+
+
+def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | bool]:
+    """Every setting of some sections by its dotted name, as `train.loss.dice`; lists as text."""
+    flat: dict[str, str | float | bool] = {}
+    trees = [(name, part.model_dump(mode="json")) for name, part in sections.items()]
+    while trees:
+        prefix, tree = trees.pop(0)
+        for key, value in tree.items():
+            name = f"{prefix}.{key}"
+            if isinstance(value, dict):
+                trees.append((name, value))
+            else:
+                flat[name] = value if isinstance(value, float | bool) else str(value)
+    return flat
+
+
+def problems(error: ValidationError) -> Iterator[str]:
+    """What is wrong with settings, a key each, in words."""
+    for problem in error.errors(include_url=False):
+        parts = (str(part) for part in problem["loc"] if part not in {WORD, FILE, SUBGROUP})
+        key = ".".join(parts) or "the file"
+        yield f"{key}: {_said(problem)}"
+
+
+def _said(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown key"
+    if problem["type"] == "missing":
+        return "missing"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    got = f"got {problem['input']!r}"
+    if problem["loc"][-1:] == (WORD,):
+        other = "{column: ..., value: ...}" if "where" in problem["loc"] else _A_FILE
+        return f"expected {problem['ctx']['expected']} or {other}, {got}"
+    return f"{problem['msg']}, {got}"

@@ -1,0 +1,98 @@
+"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+
+There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+from hgmnet.config.base import SMALL, SUBGROUP, WORD, Frozen, Natural, Seed
+
+
+class Calibrate(Frozen):
+    """What the operating point aims at on val (docs/operating.md).
+
+    `normal_fp_price`: how much lesion Dice a false lesion on every normal is worth.
+    `normal_means_no_mask`: a decision for normal takes the mask away. `no_mask_means_normal`: where
+    no mask is left, a decision that is not malignant becomes normal. `mirror`: average with the
+    mirrored image. `scales`: magnifications of further views, which tell of uncertainty alone; each
+    is a pass through the network, for every image served too. `refer_share`: of the val images, at
+    most, that are referred to a person; 0: none.
+    """
+
+    malignant_sensitivity: Annotated[float, Field(gt=0, lt=1)]
+    normal_fp_price: Annotated[float, Field(ge=0)]
+    normal_means_no_mask: bool
+    no_mask_means_normal: bool
+    mirror: bool
+    scales: Annotated[
+        tuple[Annotated[float, Field(ge=0.5, le=2)], ...], Field(max_length=8, strict=False)
+    ]
+    refer_share: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Evaluate(Frozen):
+    """`open_test`: compute figures on the test split; each opening is counted."""
+
+    open_test: bool
+    draws: Annotated[int, Field(ge=100)]
+    seed: Seed
+
+
+class Where(Frozen):
+    """The images with this value of this column of reports/evaluation/subgroups.json."""
+
+    column: str
+    value: str
+
+
+def _where(value: Any) -> str:
+    return SUBGROUP if isinstance(value, dict | Where) else WORD
+
+
+class Check(Frozen):
+    """A condition on a figure.
+
+    `on`: the point, or the end of the 95 % interval that counts against the model. `where`: all
+    images, or one subgroup. `min_n`: fewer images than this fail the check, whatever the figure; at
+    least 30 for a subgroup.
+    """
+
+    metric: str
+    bound: float
+    on: Literal["point", "conservative"]
+    where: Annotated[
+        Annotated[Literal["all"], Tag(WORD)] | Annotated[Where, Tag(SUBGROUP)],
+        Discriminator(_where),
+    ]
+    min_n: Natural
+
+    @property
+    def subgroup(self) -> Where | None:
+        """The subgroup that it is about, if any."""
+        return self.where if isinstance(self.where, Where) else None
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.subgroup and self.min_n < SMALL:
+            msg = f"min_n: a check of a subgroup needs at least {SMALL} images, got {self.min_n}"
+            raise ValueError(msg)
+        return self
+
+
+class Gate(Frozen):
+    """Every check must pass."""
+
+    checks: Annotated[tuple[Check, ...], Field(min_length=1, strict=False)]
+
+
+class Report(Frozen):
+    """`images`: show pictures of patients, and maps of them, in the report."""
+
+    images: bool

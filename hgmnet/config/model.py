@@ -1,0 +1,92 @@
+"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+
+There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+from hgmnet.config.base import FILE, WORD, Frozen, Natural, Sha256
+
+Tasks = Literal["joint", "segmentation", "classification"]
+Gates = Literal["tied", "free", "self", "multiply", "input", "reverse", "uncertainty", "none"]
+
+
+class File(Frozen):
+    """A file or model folder, below the repository, that must be the one with this sha256."""
+
+    path: str
+    sha256: Sha256
+
+
+def _kind(value: Any) -> str:
+    """Which of the two a setting is meant to be, so that an error tells of that one alone."""
+    return FILE if isinstance(value, dict | File) else WORD
+
+
+_AFile = Annotated[File, Tag(FILE)]
+EncoderWeights = Annotated[
+    Annotated[Literal["imagenet", "none"], Tag(WORD)] | _AFile, Discriminator(_kind)
+]
+InitFrom = Annotated[Annotated[Literal["none"], Tag(WORD)] | _AFile, Discriminator(_kind)]
+
+
+class Model(Frozen):
+    """HGM-Net's shape.
+
+    `encoder_weights`: random at the start (none), ImageNet's from their hub, or a file of them.
+    `shared_encoder`: coarse and fine net have one encoder between them. `input`: channels that the
+    encoders see; rgb is the grey channel three times. `decoder_channels` run from the deepest block
+    to full resolution. `coarse`: there is a coarse net, else the fine one stands alone. `gate`:
+    how the coarse map acts on the fine net (`hgmnet.models.gating`). `detach_coarse`: no gradient
+    flows back through that map. `deep_supervision`: the fine decoder's blocks predict masks too.
+    `class_scales`: how many of the deepest scales the classifier sees.
+    """
+
+    encoder: str
+    encoder_weights: EncoderWeights
+    shared_encoder: bool
+    input: Literal["grey", "rgb"]
+    decoder_channels: Annotated[
+        tuple[Natural, ...], Field(min_length=5, max_length=5, strict=False)
+    ]
+    tasks: Tasks
+    coarse: bool
+    gate: Gates
+    detach_coarse: bool
+    deep_supervision: bool
+    class_scales: Annotated[int, Field(ge=1, le=5)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def segments(self) -> bool:
+        """Whether it learns masks."""
+        return self.tasks != "classification"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it learns the class."""
+        return self.tasks != "segmentation"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        masks = self.coarse or self.gate != "none" or self.deep_supervision
+        if self.tasks == "classification" and masks:
+            msg = (
+                "tasks: classification has no masks; set coarse: false, gate: none and "
+                "deep_supervision: false"
+            )
+            raise ValueError(msg)
+        if not self.coarse and self.gate not in {"none", "self"}:
+            msg = f"gate: {self.gate} needs a coarse map; set coarse: true, or gate: none or self"
+            raise ValueError(msg)
+        if self.shared_encoder and not self.coarse:
+            msg = "shared_encoder: without a coarse net there is nothing to share; set it to false"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,85 @@
+"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+
+There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from hgmnet.config.base import Frozen, Name, Positive, Seed
+
+
+class Registry(Frozen):
+    """The MLflow registered model, one a data set; `approval`: a person must approve promotion."""
+
+    name: Name
+    approval: bool
+
+
+Compared = Literal["served_lesion_dice", "accuracy", "served_sensitivity_malignant"]
+"""What two versions can be compared by: of what they serve, and the likeliest class."""
+
+
+class Promotion(Frozen):
+    """When a challenger takes the champion's place.
+
+    `margins`: how much of each figure may be lost at most. `primary`: the figure, one of them, that
+    must be better. `draws`, `seed`: of the paired bootstrap.
+    """
+
+    primary: Compared
+    margins: dict[Compared, Positive]
+    draws: Annotated[int, Field(ge=1000)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _among(self) -> Self:
+        if self.primary not in self.margins:
+            msg = f"primary: {self.primary} is not among margins; give it one"
+            raise ValueError(msg)
+        return self
+
+
+Timed = Literal[
+    "default",
+    "pull",
+    "ingest",
+    "validate",
+    "split",
+    "prepare",
+    "train",
+    "calibrate",
+    "evaluate",
+    "gate",
+    "report",
+    "publish",
+]
+"""What has a time of its own in `flow.timeout_minutes`."""
+Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
+
+
+class Flow(Frozen):
+    """How the flows run.
+
+    `timeout_minutes`: what a stage may take, by its name, before it is ended; `default` is for
+    those not named and for the data itself. `notify`: Prefect's notification blocks to tell, as
+    `slack-webhook/ops`; what is secret in them stays there.
+    """
+
+    timeout_minutes: dict[Timed, Positive]
+    notify: Annotated[tuple[Block, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _rest(self) -> Self:
+        if "default" not in self.timeout_minutes:
+            raise ValueError("timeout_minutes: default is missing")
+        return self
+
+    def limit_s(self, stage: str) -> float:
+        """Seconds that a stage may take."""
+        named = {str(name): minutes for name, minutes in self.timeout_minutes.items()}
+        return 60 * named.get(stage, named["default"])

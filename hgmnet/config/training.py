@@ -1,0 +1,68 @@
+"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+
+There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+)
+
+from hgmnet.config.base import Frozen, Natural, Positive, Seed
+from hgmnet.config.model import InitFrom
+
+
+class LossWeights(Frozen):
+    """Weights of the terms beside the fine mask's, which is 1; `deep`: of deep supervision's."""
+
+    coarse: Annotated[float, Field(ge=0)]
+    deep: Annotated[float, Field(ge=0)]
+    classification: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Augment(Frozen):
+    """Ranges of the random changes; 0 turns one off. Lengths are shares of the image side."""
+
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    shift: Annotated[float, Field(ge=0, lt=1)]
+    elastic: Annotated[float, Field(ge=0, lt=0.5)]
+    gamma: Annotated[float, Field(ge=0, lt=1)]
+    contrast: Annotated[float, Field(ge=0, lt=1)]
+    noise: Annotated[float, Field(ge=0, lt=1)]
+    mirror: bool
+
+
+class Train(Frozen):
+    """How the weights are found.
+
+    `init_from`: a trained model to start from, by the sha256 that its report shows. `batch_size`:
+    images a step, over all processes. `select`: keep the moving average of the weights, or the
+    last. `compile`: by torch.compile; pays on a GPU after some minutes, not on a CPU
+    (docs/speed.md). `resident_gib`: prepared images of up to so many GiB live on the training
+    device; a larger set is read from the disk by `workers` threads. `devices`: processes on each
+    machine, a GPU each; auto is every GPU, or one process on a CPU. `num_nodes`: machines.
+    `strategy`: auto joins several processes by DDP and leaves one alone, ddp wraps one too.
+    """
+
+    seed: Seed
+    init_from: InitFrom
+    epochs: Natural
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(gt=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    select: Literal["ema", "last"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    compile: bool
+    resident_gib: Annotated[float, Field(ge=0)]
+    workers: Natural
+    devices: Literal["auto"] | Natural
+    num_nodes: Natural
+    strategy: Literal["auto", "ddp"]
+    loss: LossWeights
+    augment: Augment

@@ -1,0 +1,95 @@
+"""A folder in BUSI's layout: `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...
+
+Al-Dhabyani et al., "Dataset of breast ultrasound images", Data in Brief 28, 2020.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from hgmnet.config.base import Frozen
+from hgmnet.data import images
+from hgmnet.errors import InvalidDataError
+
+LAYOUT = "<class>/<name>.png beside <class>/<name>_mask.png, <name>_mask_1.png, ..."
+"""What is expected, in words for an error."""
+
+_MASK = re.compile(r"(?P<stem>.+)_mask(?:_\d+)?")
+
+
+class Sample(Frozen):
+    """An image and its masks, POSIX paths below the folder; `error` says what is wrong with it."""
+
+    image: str
+    label: str
+    masks: tuple[str, ...]
+    error: str
+
+
+def scan(raw: Path) -> list[Sample]:
+    """List what lies in a folder, sorted by image; nothing is opened.
+
+    Hidden files and what is no image by its name are passed over. A mask without an image, an image
+    without a mask, one outside a class folder and two of one stem become samples with an `error`.
+
+    Raises:
+        InvalidDataError: there is no folder, or no image in it.
+    """
+    if not raw.is_dir():
+        msg = f"{raw} is missing; bring the images in: hgmnet import <name> <folder-or-zip>"
+        raise InvalidDataError(msg)
+    files = sorted(
+        path
+        for path in (PurePosixPath(p.relative_to(raw).as_posix()) for p in raw.rglob("*"))
+        if is_image(path) and (raw / path).is_file()
+    )
+    if not files:
+        msg = f"{raw} holds no image; expected {LAYOUT}"
+        raise InvalidDataError(msg)
+    return _samples(files)
+
+
+def is_image(path: PurePosixPath) -> bool:
+    """Whether a file counts as an image: by its suffix, and nothing on its way is hidden."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return path.suffix.lower() in images.SUFFIXES and not hidden
+
+
+def mask_of(stem: str) -> str | None:
+    """The stem of the image that a mask's stem belongs to; None where it is no mask's."""
+    match = _MASK.fullmatch(stem)
+    return match["stem"] if match else None
+
+
+def _samples(files: Iterable[PurePosixPath]) -> list[Sample]:
+    masks: dict[PurePosixPath, list[str]] = {}
+    originals = []
+    for path in files:
+        stem = mask_of(path.stem)
+        if stem is None:
+            originals.append(path)
+        else:
+            masks.setdefault(path.with_name(stem), []).append(str(path))
+    keys = {path: path.with_suffix("") for path in originals}
+    twins = Counter(keys.values())
+    samples = [_sample(path, tuple(masks.get(key, ())), twins[key]) for path, key in keys.items()]
+    orphans = [mask for key, found in masks.items() if key not in twins for mask in found]
+    error = "is a mask without an image"
+    samples += [
+        Sample(image=m, label=PurePosixPath(m).parent.name, masks=(), error=error) for m in orphans
+    ]
+    return sorted(samples, key=lambda sample: sample.image)
+
+
+def _sample(path: PurePosixPath, masks: tuple[str, ...], twins: int) -> Sample:
+    error = ""
+    if len(path.parts) != 2:
+        error = f"lies outside a class folder; expected {LAYOUT}"
+    elif "|" in path.name:
+        error = "has a | in its name"
+    elif twins > 1:
+        error = (
+            f"shares the name {path.stem} with another image, so their masks can't be told apart"
+        )
+    return Sample(image=str(path), label=path.parent.name, masks=masks, error=error)

@@ -1,0 +1,109 @@
+"""What can be measured of an image and its mask to judge their quality, a function a fact."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hgmnet.data.images import Grey, Rgb
+from hgmnet.data.resize import Mask
+
+DARK = 10
+"""Grey (0-255) up to which a pixel shows nothing."""
+
+_CHROMA = 8  # levels between a pixel's channels: JPEG's rounding reaches 3
+_BITS = {"1": 1, "I": 32, "F": 32}
+
+
+def bit_depth(mode: str) -> int:
+    """Bits a channel of a colour mode as PIL calls it."""
+    return _BITS.get(mode, 16 if mode.startswith("I;16") else 8)
+
+
+def dark_share(grey: Grey) -> float:
+    """The share of pixels that show nothing, 0 to 1, of (H, W) uint8."""
+    return float((grey <= DARK).mean())
+
+
+def saturated_share(grey: Grey) -> float:
+    """The share of pixels at full white, 0 to 1, of (H, W) uint8."""
+    return float((grey == 255).mean())
+
+
+def colour_share(rgb: Rgb) -> float:
+    """The share of pixels that are no grey, 0 to 1, of (H, W, 3) uint8."""
+    red, green, blue = np.moveaxis(rgb, 2, 0)
+    lowest, highest = np.minimum(red, green), np.maximum(red, green)
+    chroma = np.maximum(highest, blue) - np.minimum(lowest, blue)
+    return float((chroma > _CHROMA).mean())
+
+
+def part_areas(mask: Mask) -> tuple[int, ...]:
+    """The pixels of each part of (H, W) bool that hangs together, corners included; ascending."""
+    parts, _ = ndimage.label(mask, np.ones((3, 3)))
+    return tuple(sorted(np.bincount(parts.ravel())[1:].tolist()))
+
+
+def border_share(mask: Mask) -> float:
+    """The share of the outermost pixels of (H, W) bool that are in the mask, 0 to 1."""
+    border = np.ones(mask.shape, np.bool_)
+    border[1:-1, 1:-1] = False
+    return float(mask[border].mean())
+
+
+_STROKE = np.ones((7, 7), np.uint8)  # px; what is drawn is thinner
+_BRIGHT = 170
+_STEP = 60  # grey levels between a mark and what lies around it
+_EVEN = 6  # the step is so many times the mark's own standard deviation
+_AREA = 10  # px: more than a dot of a dotted line
+_HEIGHTS = (7, 40)
+_WIDTHS = (3, 40)
+_CORNER = (48, 32)  # px: where makers put a sign that says how the probe is held
+
+Part = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class _Ink:
+    """An image and its thin and bright parts: (H, W) numbers in `parts`, 0 where there is none."""
+
+    grey: Grey
+    parts: NDArray[np.int32]
+
+
+def count_marks(grey: Grey) -> int:
+    """Count letters, digits, caliper crosses and the like.
+
+    A maker's sign in an upper corner is not counted: nearly every image has one. Text on tissue
+    that is as bright as itself, and what is cut off by the image's edge, may be missed.
+
+    Args:
+        grey: (H, W) uint8.
+    """
+    around = cv2.morphologyEx(grey, cv2.MORPH_OPEN, _STROKE)
+    thin = (cv2.subtract(grey, around) >= _STEP) & (grey >= _BRIGHT)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8), connectivity=8)
+    ink = _Ink(grey, np.asarray(parts, np.int32))
+    worth = _letter_sized(np.asarray(stats, np.int32), grey.shape[1])
+    return sum(_is_drawn(ink, number, box) for number, box in worth)
+
+
+def _letter_sized(stats: NDArray[np.int32], width: int) -> Iterator[tuple[int, Part]]:
+    """The parts of a letter's size with a margin of one pixel, away from the upper corners."""
+    for number, (x, y, w, h, area) in enumerate(stats.tolist()):
+        fits = _HEIGHTS[0] <= h <= _HEIGHTS[1] and _WIDTHS[0] <= w <= _WIDTHS[1]
+        beside = x + w <= _CORNER[0] or x >= width - _CORNER[0]
+        if number and fits and area >= _AREA and not (beside and y + h <= _CORNER[1]):
+            yield number, np.s_[max(0, y - 1) : y + h + 1, max(0, x - 1) : x + w + 1]
+
+
+def _is_drawn(ink: _Ink, number: int, box: Part) -> bool:
+    """Whether a part is flat and all around it the image is darker at once."""
+    grey, parts = ink.grey[box], ink.parts[box]
+    part = parts == number
+    rim = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (parts == 0)
+    step = float(np.median(grey[part]) - np.median(grey[rim]))
+    return step >= max(_STEP, _EVEN * float(grey[part].std()))

@@ -1,0 +1,62 @@
+"""What is known of one image: a row of the manifest, without what it takes to compute it."""
+
+from hgmnet.config.base import Frozen
+
+
+class Record(Frozen):
+    """One image of a data set.
+
+    `image` and `masks` are POSIX paths below raw/; `image` is unique. `label` is the class folder's
+    name, whatever it is. Where `error` is not empty the image, one of its masks or their pairing
+    could not be read; what could not be computed is then 0, false or empty.
+
+    `pixel_sha256`: of width, height and the decoded RGB pixels, so that a re-encoded file keeps it.
+    `mask_pixels`: pixels in the union of all masks, at native size. `masks_match`: every mask has
+    the image's size. `masks_binary`: every mask holds only 0 and 255; both are true without a
+    mask. `intensity_*`: grey, 0-255. `bit_depth`: bits a channel. `*_share`: of the image's pixels,
+    0 to 1: too dark to show anything, at full white, coloured. `marks`: letters, calipers and the
+    like that were drawn into it. `mask_parts`, `mask_smallest`: how many parts the union of all
+    masks has, and the pixels of the smallest. `mask_border`: share of the image's border in it.
+    `patient`, `pixel_mm`: from images.csv; empty and 0 where unknown.
+    `group`: images that are copies or frames of one scene share it. `excluded`: curation's reason.
+    """
+
+    image: str
+    label: str
+    masks: tuple[str, ...]
+    width: int
+    height: int
+    mode: str
+    pixel_sha256: str
+    mask_pixels: int
+    masks_match: bool
+    masks_binary: bool
+    intensity_mean: float
+    intensity_std: float
+    bit_depth: int
+    dark_share: float
+    saturated_share: float
+    colour_share: float
+    marks: int
+    mask_parts: int
+    mask_smallest: int
+    mask_border: float
+    patient: str
+    pixel_mm: float
+    group: str
+    excluded: str
+    error: str
+
+    @property
+    def name(self) -> str:
+        """The file's stem: with the pixels' hash, what an image is known by."""
+        return self.image.rpartition("/")[2].rpartition(".")[0]
+
+
+class Grouped(Frozen):
+    """Of a record what others need to split the same images as we do: files, pixels, group."""
+
+    image: str
+    pixel_sha256: str
+    label: str
+    group: str

@@ -1,0 +1,59 @@
+"""A folder in BUSI's layout: `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...
+
+Al-Dhabyani et al., "Dataset of breast ultrasound images", Data in Brief 28, 2020.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hgmnet.data import images
+from hgmnet.data.prepared import Entry
+from hgmnet.data.resize import Mask
+from hgmnet.errors import InvalidDataError
+
+
+def read_mask(paths: Sequence[Path]) -> Mask:
+    """Unite an image's masks.
+
+    Args:
+        paths: at least one mask, all of one size, of any mode.
+
+    Returns:
+        (H, W) bool: where any of them is brighter than 127.
+
+    Raises:
+        InvalidDataError: a mask is absent, does not decode, or their sizes differ.
+    """
+    first, *others = (_read(path) for path in paths)
+    for path, mask in zip(paths[1:], others, strict=True):
+        if mask.shape != first.shape:
+            sizes = f"{_size(mask)}, {paths[0].name} {_size(first)}"
+            msg = f"{path} is {sizes}; the masks of an image must have its size"
+            raise InvalidDataError(msg)
+    return np.asarray(np.logical_or.reduce([first, *others]))
+
+
+def _read(path: Path) -> Mask:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        msg = f"{path} is missing; bring it back (`dvc checkout`) or make the manifest anew"
+        raise InvalidDataError(msg) from None
+    return images.decode_mask(data, str(path)) > 127
+
+
+def _size(mask: Mask) -> str:
+    return f"{mask.shape[1]} × {mask.shape[0]}"
+
+
+def read_truth(raw: Path, entry: Entry) -> Mask:
+    """Unite an entry's masks below raw/, (H, W) bool; empty where it has none.
+
+    Raises:
+        InvalidDataError: a mask is absent, does not decode, or their sizes differ.
+    """
+    if not entry.masks:
+        return np.zeros((entry.height, entry.width), dtype=np.bool_)
+    return read_mask([raw / name for name in entry.masks.split("|")])

@@ -1,0 +1,193 @@
+"""images.csv beside the class folders: what is known of images beyond their pixels.
+
+Columns `image` (the path below raw/), `patient`, `pixel_mm`, then whatever else the source said of
+them (BI-RADS, device, histology, side, ...), as it came. `hgmnet import` writes it; it is versioned
+with the images.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hgmnet.config.base import Frozen
+from hgmnet.errors import InvalidDataError
+
+NAME = "images.csv"
+COLUMNS = ("image", "patient", "pixel_mm")
+
+
+class Entry(Frozen):
+    """What is known of one image.
+
+    `image`: its path below raw/. `patient`: empty where unknown. `pixel_mm`: the side of a pixel,
+    0 where unknown. `further`: text by column, the same columns for every image.
+    """
+
+    image: str
+    patient: str
+    pixel_mm: float
+    further: dict[str, str]
+
+
+def write(raw: Path, entries: Sequence[Entry]) -> None:
+    """Write images.csv, sorted by image; nothing is written where nothing is known."""
+    if not any(entry.patient or entry.pixel_mm or entry.further for entry in entries):
+        return
+    further = list(dict.fromkeys(column for entry in entries for column in entry.further))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *further])
+    for entry in sorted(entries, key=lambda entry: entry.image):
+        spacing = f"{entry.pixel_mm:.6g}" if entry.pixel_mm else ""
+        rest = (_unix(entry.further.get(column, "")) for column in further)
+        writer.writerow([entry.image, _unix(entry.patient), spacing, *rest])
+    (raw / NAME).write_bytes(text.getvalue().encode())
+
+
+def read(raw: Path, images: Iterable[str]) -> dict[str, Entry]:
+    """Read images.csv.
+
+    Args:
+        raw: the folder that holds it, or doesn't.
+        images: the paths below raw/ that may be named.
+
+    Returns:
+        By image; images that it doesn't name are not in it.
+
+    Raises:
+        InvalidDataError: other columns, an unknown image, one named twice, or a spacing that is no
+            positive number; the message names the line.
+    """
+    try:
+        text = (raw / NAME).read_bytes().decode()
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError:
+        msg = f"{raw / NAME} is not UTF-8; import the images again"
+        raise InvalidDataError(msg) from None
+    return _parse(text, raw / NAME, set(images))
+
+
+def words(folder: Path) -> dict[str, dict[str, str]]:
+    """What is known of each image of a folder beyond `COLUMNS`: text by column, by image.
+
+    Raises:
+        InvalidDataError: as `read` does.
+    """
+    if not (folder / NAME).exists():
+        return {}
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return {image: entry.further for image, entry in read(folder, files).items()}
+
+
+def _unix(text: str) -> str:
+    """With Unix line ends: csv does not quote a lone carriage return, and then can't read it."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _parse(text: str, path: Path, known: set[str]) -> dict[str, Entry]:
+    lines = csv.reader(io.StringIO(text, newline=""))
+    header = next(lines, [])
+    if tuple(header[:3]) != COLUMNS or len(set(header)) < len(header) or "" in header:
+        msg = (
+            f"{path}: expected the columns {', '.join(COLUMNS)} and others, each once, "
+            f"got {', '.join(header) or 'none'}; import the images again"
+        )
+        raise InvalidDataError(msg)
+    entries: dict[str, Entry] = {}
+    for cells in filter(None, lines):
+        where = f"{path}, line {lines.line_num}"
+        if len(cells) != len(header):
+            msg = f"{where}: expected {len(header)} cells, got {len(cells)}"
+            raise InvalidDataError(msg)
+        image, patient, spacing, *further = cells
+        if image not in known or image in entries:
+            why = "is named twice" if image in entries else f"is no image below {path.parent.name}/"
+            msg = f"{where}: {image!r} {why}; expected <class>/<name>.png, once"
+            raise InvalidDataError(msg)
+        entries[image] = Entry(
+            image=image,
+            patient=patient,
+            pixel_mm=_millimetres(spacing, where),
+            further=dict(zip(header[3:], further, strict=True)),
+        )
+    return entries
+
+
+def _millimetres(text: str, where: str) -> float:
+    try:
+        value = float(text or 0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        msg = f"{where}: pixel_mm is {text!r}, expected millimetres, or nothing"
+        raise InvalidDataError(msg)
+    return value
+
+
+CURATION_COLUMNS = ("image", "group", "exclude", "reason")
+HEADER = ",".join(CURATION_COLUMNS) + "\n"
+"""An empty curation.csv."""
+
+_YES = {"true": True, "false": False, "": False}
+
+
+class Note(Frozen):
+    """What is said of one image, named by its path below raw/.
+
+    `group`: images with the same name here are never parted; empty for none. `exclude`: it takes no
+    part, for the `reason`.
+    """
+
+    image: str
+    group: str
+    exclude: bool
+    reason: str
+
+
+def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
+    """Read the text of a curation.csv.
+
+    Args:
+        text: CSV with the columns image, group, exclude (true or false), reason.
+        name: what to call the file in an error.
+        images: the paths below raw/ that may be named.
+
+    Raises:
+        InvalidDataError: other columns, an unknown image, one named twice, an `exclude` that is
+            neither true nor false or has no reason; the message names the line.
+    """
+    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    header = tuple(next(lines, ()))
+    if header != CURATION_COLUMNS:
+        wanted = ",".join(CURATION_COLUMNS)
+        msg = f"{name}: expected the columns {wanted}, got {','.join(header) or 'none'}"
+        raise InvalidDataError(msg)
+    notes: list[Note] = []
+    known, named = set(images), set[str]()
+    for cells in filter(None, lines):
+        where = f"{name}, line {lines.line_num}"
+        note = _note([cell.strip() for cell in cells], where)
+        if note.image not in known or note.image in named:
+            why = "is named twice" if note.image in named else "is no image below raw/"
+            msg = f"{where}: {note.image!r} {why}; expected <class>/<name>.png, once"
+            raise InvalidDataError(msg)
+        named.add(note.image)
+        notes.append(note)
+    return notes
+
+
+def _note(cells: list[str], where: str) -> Note:
+    if len(cells) != len(CURATION_COLUMNS):
+        wanted = f"{len(CURATION_COLUMNS)} cells ({','.join(CURATION_COLUMNS)})"
+        msg = f"{where}: expected {wanted}, got {len(cells)}"
+        raise InvalidDataError(msg)
+    image, group, exclude, reason = cells
+    if exclude.lower() not in _YES:
+        msg = f"{where}: exclude is {exclude!r}, expected true or false"
+        raise InvalidDataError(msg)
+    if _YES[exclude.lower()] and not reason:
+        msg = f"{where}: {image} is excluded without a reason; give one in the last column"
+        raise InvalidDataError(msg)
+    return Note(image=image, group=group, exclude=_YES[exclude.lower()], reason=reason)

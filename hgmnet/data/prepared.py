@@ -1,0 +1,139 @@
+"""The prepared data set: arrays to be memory-mapped, and an index of their rows."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from hgmnet.config.base import Frozen
+from hgmnet.data.resize import Grey, Mask
+from hgmnet.errors import InvalidDataError
+
+IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.csv"
+
+
+class Entry(Frozen):
+    """One live image: where it lies below raw/, and what is known of it. `masks` joined by `|`."""
+
+    image: str
+    masks: str
+    pixel_sha256: str
+    label: str
+    group: str
+    split: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """Prepared images and what they are: row i of each belongs together.
+
+    `images`: (N, S, S) uint8. `masks`: (N, S, S) uint8 in {0, 1}. Both memory-mapped, read-only.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    entries: tuple[Entry, ...]
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """The rows of train, val or test, in order."""
+        return np.array([i for i, e in enumerate(self.entries) if e.split == split], dtype=np.int64)
+
+    def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Copies of images and masks, (B, S, S) each.
+
+        They are read through a mapping that is closed again: pages of `images` and `masks` that
+        were looked at count as this process's memory until it ends.
+        """
+        return _mapped_anew(self.images)[rows], _mapped_anew(self.masks)[rows]
+
+    @property
+    def row_bytes(self) -> int:
+        """What an image and its mask take up."""
+        return int(self.images[0].nbytes + self.masks[0].nbytes)
+
+
+def write_store(
+    folder: Path, entries: tuple[Entry, ...], size: int, squares: Iterable[tuple[Grey, Mask]]
+) -> None:
+    """Write a store row by row, so that no more than one image is in memory.
+
+    Args:
+        folder: made if absent.
+        entries: N of them.
+        size: S, px.
+        squares: image and mask (S, S) of each entry, in order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(entries), size, size)
+    images = open_memmap(folder / IMAGES, "w+", np.uint8, shape)
+    masks = open_memmap(folder / MASKS, "w+", np.uint8, shape)
+    for row, (image, mask) in enumerate(squares):
+        images[row], masks[row] = image, mask
+    images.flush()
+    masks.flush()
+    with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(Entry.model_fields), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(entry.model_dump() for entry in entries)
+
+
+def open_store(folder: Path) -> Store:
+    """Open a store.
+
+    Raises:
+        InvalidDataError: it is absent, its parts do not belong together, or a group or an image's
+            pixels stand in two splits.
+    """
+    try:
+        with (folder / INDEX).open(newline="", encoding="utf-8") as file:
+            rows = [Entry.model_validate(row, strict=False) for row in csv.DictReader(file)]
+        images = np.load(folder / IMAGES, mmap_mode="r")
+        masks = np.load(folder / MASKS, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InvalidDataError(
+            f"{folder} is no prepared data set: {error}; remake it: dvc repro prepare"
+        ) from None
+    if not len(images) == len(masks) == len(rows):
+        raise InvalidDataError(f"{folder}: arrays and index differ; remake it: dvc repro prepare")
+    assert_disjoint(rows)
+    return Store(images, masks, tuple(rows))
+
+
+def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if not isinstance(array, np.memmap):
+        return array
+    where: Any = array  # of np.memmap, numpy's types know neither file nor offset
+    return np.memmap(where.filename, array.dtype, "r", where.offset, array.shape)
+
+
+def assert_disjoint(entries: Iterable[Entry]) -> None:
+    """Hold that no group and no picture stands in two splits.
+
+    Raises:
+        InvalidDataError: one does.
+    """
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        for key in (f"group {entry.group}", f"pixels {entry.pixel_sha256}"):
+            other = seen.setdefault(key, entry)
+            if other.split != entry.split:
+                raise InvalidDataError(
+                    f"{key} leaks: `{other.image}` is in {other.split}, `{entry.image}` in "
+                    f'{entry.split}; deal anew: hgmnet deal --reason "..."'
+                )
+
+
+Counts = NDArray[np.int64]
+
+
+def class_indices(labels: Sequence[str], classes: Sequence[str]) -> Counts:
+    """The index of each label among the classes."""
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index[label] for label in labels], dtype=np.int64)

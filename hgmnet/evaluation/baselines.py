@@ -1,0 +1,55 @@
+"""What needs no picture: the figures that a model must beat before its own say anything.
+
+Majority class, the true lesion area alone, and image width and height alone; classifiers are
+fitted on train and judged on the same images as the model.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+
+from hgmnet.config.base import MALIGNANT
+from hgmnet.data.prepared import Store, class_indices
+from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
+from hgmnet.metrics.classification import Auroc
+
+_TREES = 200
+_LEAF = 10
+
+
+def baselines(
+    store: Store, split: str, classes: Sequence[str], draws: int, seed: int
+) -> dict[str, Figure]:
+    """Figures on the images of `split`, named `<baseline>_<metric>`, with their 95 % intervals."""
+    train, judged = store.rows("train"), store.rows(split)
+    labels = class_indices([entry.label for entry in store.entries], classes)
+    malignant = list(classes).index(MALIGNANT)
+    truth = labels[judged]
+    bootstrap = GroupBootstrap([store.entries[i].group for i in judged], draws, seed)
+    found: dict[str, Figure] = {}
+
+    def add(name: str, predicted: NDArray[np.int64]) -> None:
+        right = Mean((predicted == truth).astype(float))
+        found[f"{name}_accuracy"] = bootstrap.figure(right, proportion=True)
+
+    majority = np.bincount(labels[train]).argmax()
+    add("majority", np.full(len(judged), majority))
+    for name, feature in (("area", _areas(store)), ("size", _sizes(store))):
+        forest = RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, random_state=seed)
+        forest.fit(feature[train], labels[train])
+        add(name, forest.predict(feature[judged]))
+        column = list(forest.classes_).index(malignant)
+        score = forest.predict_proba(feature[judged])[:, column]
+        ranked = Auroc(truth == malignant, score)
+        found[f"{name}_auroc_malignant"] = bootstrap.figure(ranked, proportion=False)
+    return found
+
+
+def _areas(store: Store) -> NDArray[np.float64]:
+    return np.array([[float(mask.mean())] for mask in store.masks])
+
+
+def _sizes(store: Store) -> NDArray[np.float64]:
+    return np.array([[float(entry.height), float(entry.width)] for entry in store.entries])

@@ -1,0 +1,176 @@
+"""From findings to figures: a row of counts an image, and every figure from the rows alone."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from hgmnet.config.base import MALIGNANT
+from hgmnet.config.model import Model
+from hgmnet.data import prepared
+from hgmnet.evaluation.per_image import COUNTS, OUTLINES
+from hgmnet.metrics import segmentation
+from hgmnet.metrics.bootstrap import (
+    Figure,
+    GroupBootstrap,
+    Mean,
+    Paired,
+    Ratio,
+    Statistic,
+    paired,
+    whole,
+)
+from hgmnet.metrics.classification import (
+    Auroc,
+    AveragePrecision,
+    BalancedAccuracy,
+    Bools,
+    CalibrationError,
+    MacroF1,
+    brier,
+)
+
+
+def figures(
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    draws: int,
+    seed: int,
+    *,
+    model: Model,
+    only: Collection[str] = (),
+) -> dict[str, Figure]:
+    """Every figure of the images in `table` (rows of per_image.csv), with its 95 % interval.
+
+    Args:
+        table: of one split.
+        classes: their names.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+        model: what it learns; of the rest there are no figures.
+        only: names of figures; empty: all.
+    """
+    found: dict[str, Figure] = {}
+    for name, part, proportion, statistic in tasks(table, classes, model):
+        if only and name not in only:
+            continue
+        bootstrap = GroupBootstrap(part["group"].tolist(), draws, seed)
+        found[name] = bootstrap.figure(statistic, proportion=proportion)
+    return found
+
+
+def compare(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    classes: Sequence[str],
+    draws: int,
+    seed: int,
+    *,
+    model: Model,
+) -> dict[str, Paired]:
+    """Every figure of two models on the same images, and its paired difference.
+
+    Figures whose images the models themselves choose (`pixel_precision`), and those that can't be
+    computed for both, are left out.
+
+    Args:
+        before: rows of per_image.csv.
+        after: of the other model, of the same images in the same order.
+        classes: their names.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+        model: what both learn.
+    """
+    tables = (table.reset_index(drop=True) for table in (before, after))
+    both = [tasks(table, classes, model) for table in tables]
+    found: dict[str, Paired] = {}
+    for (name, part, _, one), (_, others, _, other) in zip(*both, strict=True):
+        n = len(part)
+        comparable = n and part.index.equals(others.index)
+        if comparable and np.isfinite([whole(one, n), whole(other, n)]).all():
+            found[name] = paired(part["group"].astype(str).tolist(), one, other, draws, seed)
+    return found
+
+
+Task = tuple[str, pd.DataFrame, bool, Statistic]
+"""A figure's name, the rows it is of, whether it is a proportion, and the statistic."""
+
+
+def tasks(table: pd.DataFrame, classes: Sequence[str], model: Model) -> list[Task]:
+    """Every figure of the images in `table` (rows of per_image.csv), not yet computed."""
+    found = list(_segmentation(table, coarse=model.coarse)) if model.segments else []
+    return found + (list(_classification(table, classes)) if model.classifies else [])
+
+
+def _segmentation(table: pd.DataFrame, *, coarse: bool) -> Iterator[Task]:
+    lesion = table[table["tp"] + table["fn"] > 0]
+    empty = table[table["tp"] + table["fn"] == 0]
+    yield "lesion_dice", lesion, False, _dice(lesion, "")
+    if coarse:
+        yield "coarse_lesion_dice", lesion, False, _dice(lesion, "coarse_")
+    yield "served_lesion_dice", lesion, False, _dice(lesion, "served_")
+    yield "lesion_iou", lesion, False, Mean(segmentation.iou(*_counts(lesion, "")))
+    yield "dice_all", table, False, _dice(table, "served_")
+    yield from _pixels(lesion)
+    for prefix in ("", "served_"):
+        any_found = (empty[f"{prefix}fp"].to_numpy(float) > 0).astype(float)
+        yield f"{prefix}normal_fp_rate", empty, True, Mean(any_found)
+        yield from _lesions(table, prefix)
+
+
+def _pixels(lesion: pd.DataFrame) -> Iterator[Task]:
+    tp, fp, fn = (count.astype(float) for count in _counts(lesion, ""))
+    said = lesion[tp + fp > 0]
+    yield "pixel_sensitivity", lesion, False, Mean(tp / (tp + fn))
+    yield "pixel_precision", said, False, Mean((tp / np.maximum(tp + fp, 1))[tp + fp > 0])
+    yield "area_error", lesion, False, Mean(np.abs(fp - fn) / (tp + fn))
+    for name in OUTLINES:
+        if name in lesion:
+            yield name, lesion, False, Mean(lesion[name].to_numpy(float))
+
+
+def _lesions(table: pd.DataFrame, prefix: str) -> Iterator[Task]:
+    if "lesions" not in table:
+        return
+    true, found, false = (
+        table[name].to_numpy(float)
+        for name in ("lesions", f"{prefix}found", f"{prefix}false_lesions")
+    )
+    some = true > 0
+    yield f"{prefix}lesion_sensitivity", table[some], True, Ratio(found[some], true[some])
+    yield f"{prefix}false_lesions", table, False, Mean(false)
+
+
+def _classification(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[Task]:
+    label = prepared.class_indices(table["label"].tolist(), classes)
+    predicted = prepared.class_indices(table["predicted"].tolist(), classes)
+    decided = prepared.class_indices(table["decision"].tolist(), classes)
+    probs = table[[f"prob_{name}" for name in classes]].to_numpy(dtype=float)
+    malignant = list(classes).index(MALIGNANT)
+    positive, score = label == malignant, probs[:, malignant]
+    yield "accuracy", table, True, Mean((label == predicted).astype(float))
+    yield "served_accuracy", table, True, Mean((label == decided).astype(float))
+    yield "balanced_accuracy", table, True, BalancedAccuracy(label, predicted)
+    yield "macro_f1", table, False, MacroF1(label, predicted, len(classes))
+    yield "auroc_malignant", table, False, Auroc(positive, score)
+    yield "average_precision_malignant", table, False, AveragePrecision(positive, score)
+    yield "brier", table, False, Mean(brier(label, probs))
+    yield "ece", table, False, CalibrationError(label == predicted, probs.max(axis=1))
+    for i, name in enumerate(classes):
+        yield from _by_class(table, name, label == i, predicted == i, "")
+    yield from _by_class(table, MALIGNANT, positive, decided == malignant, "served_")
+
+
+def _by_class(
+    table: pd.DataFrame, name: str, truth: Bools, said: Bools, prefix: str
+) -> Iterator[Task]:
+    yield f"{prefix}sensitivity_{name}", table[truth], True, Mean(said[truth].astype(float))
+    yield f"{prefix}specificity_{name}", table[~truth], True, Mean((~said[~truth]).astype(float))
+
+
+def _dice(part: pd.DataFrame, prefix: str) -> Mean:
+    return Mean(segmentation.dice(*_counts(part, prefix)))
+
+
+def _counts(part: pd.DataFrame, prefix: str) -> tuple[prepared.Counts, ...]:
+    return tuple(part[prefix + name].to_numpy(dtype=np.int64) for name in COUNTS[:3])

@@ -1,0 +1,64 @@
+"""From findings to figures: a row of counts an image, and every figure from the rows alone."""
+
+from collections.abc import Sequence
+
+from hgmnet.config.model import Model
+from hgmnet.data.prepared import Entry
+from hgmnet.data.resize import Mask
+from hgmnet.inference.postprocess import Finding
+from hgmnet.metrics import segmentation
+from hgmnet.metrics.segmentation import apart, find_lesions
+
+MASKS = ("", "coarse_", "served_")
+COUNTS = ("tp", "fp", "fn", "tn")
+OUTLINES = ("hd95", "nsd")
+LESIONS = ("lesions", "found", "false_lesions", "served_found", "served_false_lesions")
+UNSURE = ("class_entropy", "mask_disagreement", "uncertainty", "refer")
+
+
+def image_row(
+    entry: Entry, finding: Finding, truth: Mask, model: Model
+) -> dict[str, str | int | float]:
+    """One row of per_image.csv: who the image is, what was counted at native size, and the class.
+
+    Pixel counts come thrice: of the fine net's mask, `coarse_` of the coarse net's, and `served_`
+    of the mask after minimum area and the consistency rules. `hd95` and `nsd` are of the fine net's
+    mask, where there is a lesion. `decided` and `large` are the class and whether the mask reaches
+    the minimum area, both before those rules. What the model does not tell is left out.
+    """
+    row: dict[str, str | int | float] = entry.model_dump(exclude={"masks"})
+    if model.segments:
+        row |= _mask_columns(finding, truth, coarse=model.coarse)
+    row |= {"predicted": finding.predicted, "decision": finding.decision}
+    row |= {"decided": finding.decided, "large": finding.large}
+    if model.classifies:
+        row["class_entropy"] = round(finding.class_entropy, 6)
+    if model.segments:
+        row["mask_disagreement"] = round(finding.mask_disagreement, 6)
+    row |= {"uncertainty": round(finding.uncertainty, 6), "refer": finding.refer}
+    probs = finding.probs if model.classifies else {}
+    return row | {f"prob_{name}": round(prob, 6) for name, prob in probs.items()}
+
+
+def columns(classes: Sequence[str]) -> list[str]:
+    """The columns of per_image.csv, in order; a cell is empty where there is nothing to tell."""
+    known = [name for name in Entry.model_fields if name != "masks"]
+    counts = [prefix + name for prefix in MASKS for name in COUNTS]
+    said = ["predicted", "decision", "decided", "large", *UNSURE]
+    probs = [f"prob_{name}" for name in classes]
+    return [*known, *counts, *OUTLINES, *LESIONS, *said, *probs]
+
+
+def _mask_columns(finding: Finding, truth: Mask, *, coarse: bool) -> dict[str, int | float]:
+    row: dict[str, int | float] = {}
+    masks = (finding.raw_mask, finding.coarse_mask, finding.mask)
+    for prefix, mask in zip(MASKS, masks, strict=True):
+        if prefix != "coarse_" or coarse:
+            counts = segmentation.count_pixels(mask, truth)
+            row |= {prefix + name: count for name, count in zip(COUNTS, counts, strict=True)}
+    if truth.any():
+        distance = apart(finding.raw_mask, truth)
+        row |= {"hd95": round(distance.hd95, 4), "nsd": round(distance.nsd, 6)}
+    raw, served = (find_lesions(mask, truth) for mask in (finding.raw_mask, finding.mask))
+    lesions = (raw.lesions, raw.found, raw.false, served.found, served.false)
+    return row | dict(zip(LESIONS, lesions, strict=True))

@@ -1,0 +1,89 @@
+"""Whether one model is better than another on the same images: the rule that decides promotion.
+
+A difference is challenger minus champion, image by image, groups drawn whole. The ends of its
+one-sided 95 % intervals decide (non-inferiority within a margin, then superiority of the primary).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hgmnet.config.base import MALIGNANT
+from hgmnet.config.operation import Promotion
+from hgmnet.metrics import segmentation
+from hgmnet.metrics.bootstrap import Mean, Paired, paired
+
+Verdict = Literal["better", "not worse", "worse", "undecided"]
+ORDER: tuple[Verdict, ...] = ("worse", "undecided", "not worse", "better")
+"""From the verdict that speaks most against promotion to the one that speaks most for it."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every compared figure by name, and the verdict on them; `margins` as they were asked for."""
+
+    figures: Mapping[str, Paired]
+    margins: Mapping[str, float]
+    verdict: Verdict
+
+
+def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -> Comparison:
+    """Hold two models' rows of per_image.csv against one another.
+
+    Args:
+        champion: one row an image.
+        challenger: of the same images in the same order.
+        rule: margins, primary figure, draws and seed.
+
+    Raises:
+        ValueError: the rows are of other images.
+    """
+    if champion["pixel_sha256"].tolist() != challenger["pixel_sha256"].tolist():
+        msg = "expected rows of the same images in the same order"
+        raise ValueError(msg)
+    groups = challenger["group"].astype(str).to_numpy()
+    found: dict[str, Paired] = {}
+    margins: Mapping[str, float] = {str(name): bound for name, bound in rule.margins.items()}
+    for name in margins:
+        before, after = _values(name, champion), _values(name, challenger)
+        there = np.isfinite(after)
+        if there.any():
+            both = Mean(before[there]), Mean(after[there])
+            found[name] = paired(groups[there].tolist(), *both, rule.draws, rule.seed)
+    return Comparison(found, margins, judge(found, margins, rule.primary))
+
+
+def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: str) -> Verdict:
+    """The verdict on differences; a figure that could not be compared leaves it undecided.
+
+    Better: every lower bound lies above minus its margin, and the primary's above 0. Not worse:
+    every lower bound lies above minus its margin. Worse: an upper bound lies below 0.
+
+    Args:
+        figures: by name.
+        margins: what may be lost, by name, > 0.
+        primary: the figure that must be better.
+    """
+    kept = all(name in figures and figures[name].lower > -margins[name] for name in margins)
+    if kept and figures[primary].lower > 0:
+        return "better"
+    if kept:
+        return "not worse"
+    if any(figure.upper < 0 for figure in figures.values()):
+        return "worse"
+    return "undecided"
+
+
+def _values(name: str, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """One value an image; NaN for an image that the figure leaves out."""
+    if name == "accuracy":
+        return np.asarray(rows["label"] == rows["predicted"], dtype=float)
+    if name == "served_sensitivity_malignant":
+        decided = np.asarray(rows["decision"] == MALIGNANT, dtype=float)
+        return np.where(rows["label"] == MALIGNANT, decided, np.nan)
+    counts = [rows[f"served_{part}"].to_numpy(dtype=np.int64) for part in ("tp", "fp", "fn")]
+    return np.where(counts[0] + counts[2] > 0, segmentation.dice(*counts), np.nan)

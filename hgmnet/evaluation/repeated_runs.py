@@ -1,0 +1,101 @@
+"""Figures of several trainings on the same images: their mean, and the difference of two means.
+
+Groups are drawn once for all repeats, so an interval tells of other images; what another seed would
+have changed is told by the standard deviation over repeats.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hgmnet.config.model import Model
+from hgmnet.evaluation.figures import Task, tasks
+from hgmnet.metrics.bootstrap import (
+    Figure,
+    GroupBootstrap,
+    Paired,
+    Statistic,
+    Values,
+    paired,
+    whole,
+)
+
+Tables = Sequence[pd.DataFrame]
+"""A table of per_image.csv a repeat, each of the same images in the same order, indexed alike."""
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """The mean of a statistic over repeats, of the rows as drawn."""
+
+    repeats: tuple[Statistic, ...]
+
+    def __call__(self, weights: Values) -> Values:
+        """Of the rows as drawn, the same in every repeat."""
+        return np.asarray(np.mean([repeat(weights) for repeat in self.repeats], axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Repeated:
+    """A figure's statistic averaged over repeats, and the rows it is of."""
+
+    rows: pd.DataFrame
+    proportion: bool
+    statistic: Average
+
+    @property
+    def groups(self) -> list[str]:
+        """Of each row."""
+        return self.rows["group"].astype(str).tolist()
+
+    @property
+    def values(self) -> list[float]:
+        """Of each repeat, of all rows."""
+        return [whole(repeat, len(self.rows)) for repeat in self.statistic.repeats]
+
+
+def repeated(
+    tables: Tables, classes: Sequence[str], model: Model, only: Collection[str] = ()
+) -> dict[str, Repeated]:
+    """Every figure that is of the same images in each repeat (`pixel_precision` need not be).
+
+    Args:
+        tables: one a repeat.
+        classes: their names.
+        model: what it learns.
+        only: names of figures; empty: all.
+    """
+    by_name: dict[str, list[Task]] = {}
+    for table in tables:
+        for task in tasks(table, classes, model):
+            by_name.setdefault(task[0], []).append(task)
+    return {
+        name: Repeated(found[0][1], found[0][2], Average(tuple(task[3] for task in found)))
+        for name, found in by_name.items()
+        if (not only or name in only) and _alike(found, len(tables))
+    }
+
+
+def averaged(found: Repeated, draws: int, seed: int) -> Figure:
+    """The mean over repeats with its 95 % interval by groups."""
+    bootstrap = GroupBootstrap(found.groups, draws, seed)
+    return bootstrap.figure(found.statistic, proportion=found.proportion)
+
+
+def difference(before: Repeated, after: Repeated, draws: int, seed: int) -> Paired | None:
+    """The paired difference of two means.
+
+    None where either can't be computed, or they are of different images (which the models chose).
+    """
+    names = [side.rows["image"].tolist() for side in (before, after)]
+    values = [*before.values, *after.values]
+    if names[0] != names[1] or not np.isfinite(values).all():
+        return None
+    return paired(before.groups, before.statistic, after.statistic, draws, seed)
+
+
+def _alike(found: Sequence[Task], repeats: int) -> bool:
+    index = found[0][1].index
+    return len(found) == repeats and all(task[1].index.equals(index) for task in found)

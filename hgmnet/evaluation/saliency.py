@@ -1,0 +1,153 @@
+"""Where in an image the class comes from, and how much of that lies inside the lesion.
+
+A network may read the class off what is not the lesion: a caliper, a scanner's frame, the depth.
+The check holds a gradient map (Simonyan, Vedaldi, Zisserman, ICLR workshop 2014, arXiv:1312.6034;
+it depends on the weights, as Adebayo et al., NeurIPS 2018, ask of such maps) against the true
+lesion: which share of it lies inside, and which share would by chance, that of the lesion's area.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from hgmnet.data.prepared import Entry, Store
+from hgmnet.data.resize import Grey, Mask, Prob, fit_mask
+from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
+from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import Spec, normalise
+
+COLUMNS = ("evidence_inside", "evidence_chance")
+"""Columns of per_image.csv; empty where the truth is empty or the model tells no class."""
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of a map's sum, what lies inside the lesion; and the lesion's share of the area, 0 to 1."""
+
+    inside: float
+    chance: float
+
+    @property
+    def row(self) -> dict[str, float]:
+        """As cells of per_image.csv."""
+        values = (self.inside, self.chance)
+        return {name: round(value, 6) for name, value in zip(COLUMNS, values, strict=True)}
+
+
+def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
+    """How much the class answer moves with each pixel: |d log-odds of the likeliest class / d x|.
+
+    Log-odds, since logits are told up to a constant. The derivative goes through the coarse net's
+    map too, also where training does not (`detach_coarse`): the answer depends on it.
+
+    Args:
+        network: in evaluation mode, on its device; it tells a class.
+        spec: how it sees an image.
+        square: (B, S, S) uint8.
+
+    Returns:
+        (B, S, S) float32, not below 0.
+    """
+    device = next(network.parameters()).device
+    image = normalise(torch.from_numpy(square).to(device), spec).requires_grad_()
+    network.to(memory_format=torch.channels_last)  # as inference lays it out
+    with torch.enable_grad(), _undetached(network):
+        log_odds = _log_odds(network(image).class_logits.float())
+        (gradient,) = torch.autograd.grad(log_odds.sum(), image)
+    moved: Prob = gradient.abs().squeeze(1).cpu().numpy()
+    return moved
+
+
+def share(moved: Prob, lesion: Mask, frame: Mask) -> Share | None:
+    """How much of a map lies inside the lesion.
+
+    Args:
+        moved: (S, S), not below 0.
+        lesion: (S, S), the truth.
+        frame: (S, S), where the image lies on the square; the rest is padding and does not count.
+
+    Returns:
+        None where the lesion or the map is empty.
+    """
+    total = float(moved[frame].sum())
+    if not lesion.any() or not total > 0:
+        return None
+    inside = float(moved[lesion & frame].sum()) / total
+    return Share(inside, float((lesion & frame).sum() / frame.sum()))
+
+
+def shares(
+    network: HGMNet, spec: Spec, store: Store, entries: Sequence[Entry]
+) -> dict[str, Share | None]:
+    """The share of each prepared image, by `Entry.image`; one backward pass a batch of lesions.
+
+    Args:
+        network: in evaluation mode, on its device.
+        spec: how it sees an image.
+        store: the prepared images.
+        entries: some of the store's.
+    """
+    if not spec.model.classifies:
+        return dict.fromkeys((entry.image for entry in entries), None)
+    asked = {entry.image for entry in entries}
+    rows = np.array([i for i, e in enumerate(store.entries) if e.image in asked], dtype=np.int64)
+    found: dict[str, Share | None] = {}
+    for start in range(0, len(rows), _BATCH):
+        part = rows[start : start + _BATCH]
+        images, masks = store.read(part)
+        lesions = masks.astype(bool)
+        some = lesions.any(axis=(1, 2))
+        moved = np.zeros(images.shape, np.float32)
+        if some.any():
+            moved[some] = evidence(network, spec, images[some])
+        for row, one, lesion in zip(part, moved, lesions, strict=True):
+            entry = store.entries[row]
+            frame = fit_mask(np.ones((entry.height, entry.width), np.bool_), spec.prepare)
+            found[entry.image] = share(one, lesion, frame)
+    return found
+
+
+@contextmanager
+def _undetached(network: HGMNet) -> Iterator[None]:
+    """Let gradients through the coarse map meanwhile."""
+    before = network.model
+    network.model = before.model_copy(update={"detach_coarse": False})
+    try:
+        yield
+    finally:
+        network.model = before
+
+
+def _log_odds(class_logits: Tensor) -> Tensor:
+    """Of the likeliest class against the others, (B,)."""
+    said = class_logits.argmax(dim=1, keepdim=True)
+    others = class_logits.scatter(1, said, -torch.inf)
+    return class_logits.gather(1, said).squeeze(1) - others.logsumexp(dim=1)
+
+
+def figures(table: pd.DataFrame, draws: int, seed: int) -> dict[str, Figure]:
+    """The mean shares of the images in `table` that have them, with 95 % intervals.
+
+    `evidence_above_chance`: the mean difference, paired by image; none above 0 is a warning.
+
+    Args:
+        table: rows of per_image.csv, of one split.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+    """
+    if not set(COLUMNS) <= set(table.columns):
+        return {}
+    told = table.dropna(subset=list(COLUMNS))
+    if told.empty:
+        return {}
+    inside, chance = (told[name].to_numpy(dtype=float) for name in COLUMNS)
+    bootstrap = GroupBootstrap(told["group"].tolist(), draws, seed)
+    values = dict(zip(COLUMNS, (inside, chance), strict=True))
+    values["evidence_above_chance"] = inside - chance
+    return {name: bootstrap.figure(Mean(v), proportion=False) for name, v in values.items()}

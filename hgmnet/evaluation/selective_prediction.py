@@ -1,0 +1,82 @@
+"""Whether uncertainty tells where a model errs, from the rows of per_image.csv alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hgmnet.calibration.operating_point import risk_area
+from hgmnet.config.model import Model
+from hgmnet.evaluation.figures import figures
+from hgmnet.metrics import segmentation
+from hgmnet.metrics.bootstrap import Figure
+
+Floats = NDArray[np.float64]
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+FIGURES = (
+    "lesion_dice",
+    "served_normal_fp_rate",
+    "accuracy",
+    "auroc_malignant",
+    "served_accuracy",
+    "served_sensitivity_malignant",
+    "served_specificity_malignant",
+)
+PARTS = ("uncertainty", "class_entropy", "mask_disagreement")
+AT_RANDOM = "at_random"
+
+
+def surest(table: pd.DataFrame, share: float) -> pd.DataFrame:
+    """The images of the lowest uncertainty, this share of them, rounded up; in the table's order.
+
+    Of images that are equally sure those come first that stand first by name.
+    """
+    order = table.sort_values(["uncertainty", "image"], kind="stable").index
+    count = int(np.ceil(share * len(table) - 1e-9))
+    return table.loc[table.index.isin(order[:count])]
+
+
+def coverage(
+    table: pd.DataFrame, classes: Sequence[str], draws: int, seed: int, *, model: Model
+) -> dict[float, dict[str, Figure]]:
+    """The figures of the surest 100, 90, ... 50 % of the images, each with its 95 % interval.
+
+    Args:
+        table: rows of per_image.csv of one split.
+        classes: their names.
+        draws: of the bootstrap.
+        seed: of the bootstrap.
+        model: what it learns.
+    """
+    return {
+        share: figures(surest(table, share), classes, draws, seed, model=model, only=FIGURES)
+        for share in SHARES
+    }
+
+
+def errors(table: pd.DataFrame, model: Model) -> Floats:
+    """How wrong each finding is, (N,) in [0, 1].
+
+    The mean of two: 1 where the likeliest class is not the true one, and 1 - Dice of the mask
+    served (0 where it and the truth are empty). Of a model that tells one of them, that one.
+    """
+    parts: list[Floats] = []
+    if model.classifies:
+        wrong = table["predicted"] != table["label"]
+        parts.append(np.asarray(wrong, dtype=np.float64))
+    if model.segments:
+        counts = (table[f"served_{name}"].to_numpy(dtype=np.int64) for name in ("tp", "fp", "fn"))
+        parts.append(1 - segmentation.dice(*counts))
+    return np.asarray(np.mean(parts, axis=0))
+
+
+def risk_areas(table: pd.DataFrame, model: Model) -> dict[str, float]:
+    """Area under the risk-coverage curve by what the images are ordered by; smaller is better."""
+    wrong = errors(table, model)
+    areas = {
+        name: risk_area(table[name].to_numpy(dtype=float), wrong)
+        for name in PARTS
+        if name in table.columns and table[name].notna().all()
+    }
+    return areas | {AT_RANDOM: float(wrong.mean())}

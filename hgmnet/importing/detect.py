@@ -1,0 +1,115 @@
+"""Which format a source has, and the plan that follows from it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from hgmnet.data import folder_layout
+from hgmnet.errors import InvalidDataError
+from hgmnet.importing import spreadsheet
+from hgmnet.importing.formats import breast, bus_bra, busi, table
+from hgmnet.importing.planned_image import Picture
+from hgmnet.importing.source_files import TABLES, Files
+from hgmnet.importing.spreadsheet import Sheet
+
+Format = Literal["auto", "busi", "bus-bra", "breast", "table"]
+"""`auto` finds out which of the others it is."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was found: the format, the table (where it has one), and the images."""
+
+    format: Format
+    table: PurePosixPath | None
+    pictures: tuple[Picture, ...]
+
+
+_COLUMNS: Mapping[Format, tuple[str, ...]] = {
+    "bus-bra": bus_bra.COLUMNS,
+    "breast": breast.COLUMNS,
+    "table": table.COLUMNS,
+}
+_PLANS: Mapping[Format, Callable[[Sheet, Files], list[Picture]]] = {
+    "bus-bra": lambda sheet, _: bus_bra.plan(sheet),
+    "breast": breast.plan,
+    "table": lambda sheet, _: table.plan(sheet),
+}
+_LOOKED_FOR: Mapping[Format, str] = {
+    "bus-bra": f"{bus_bra.TABLE} with the columns {', '.join(bus_bra.COLUMNS)} (BUS-BRA)",
+    "breast": f"a table with the columns {', '.join(breast.COLUMNS)} (BrEaST)",
+    "table": f"a .csv or .xlsx with the columns {', '.join(table.COLUMNS)}",
+    "busi": f"class folders with {folder_layout.LAYOUT}",
+}
+
+
+def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) -> Plan:
+    """Find out what a source holds.
+
+    A table with known columns goes before class folders.
+
+    Args:
+        files: what there is.
+        given: the table, where the source is one.
+        source: what to call it in an error.
+        form: what it must be, or `auto`.
+
+    Raises:
+        InvalidDataError: nothing, or more than one table, was recognised, or it isn't whole.
+    """
+    if given is not None:
+        return _from_table(spreadsheet.read(files[given](), given), files, source, form)
+    if form == "busi":
+        return Plan(form, None, tuple(busi.plan(files)))
+    wanted = tuple(_COLUMNS) if form == "auto" else (form,)
+    tables, unread = _tables(files)
+    found = [(hit, sheet) for hit, sheet in tables if hit in wanted]
+    if len(found) > 1:
+        names = " and ".join(f"{sheet.path} ({hit})" for hit, sheet in found)
+        msg = f"{source} holds {names}; give the table itself: hgmnet import <name> <table>"
+        raise InvalidDataError(msg)
+    if found:
+        [(hit, sheet)] = found
+        return Plan(hit, sheet.path, tuple(_PLANS[hit](sheet, files)))
+    if form == "auto" and any(folder_layout.is_image(path) for path in files):
+        return Plan("busi", None, tuple(busi.plan(files)))
+    looked = " or ".join(_LOOKED_FOR.values() if form == "auto" else (_LOOKED_FOR[form],))
+    why = f" ({unread[0]})" if unread else ""
+    msg = f"{source} holds no image that belongs to {looked}{why}; see data/README.md"
+    raise InvalidDataError(msg)
+
+
+def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> Plan:
+    known = _format_of(sheet) if form == "auto" else form
+    if known is None or known not in _PLANS:
+        looked = " or ".join(_LOOKED_FOR[name] for name in _PLANS)
+        columns = ", ".join(sheet.columns) or "none"
+        msg = f"{source} has the columns {columns}; expected {looked}; see data/README.md"
+        raise InvalidDataError(msg)
+    return Plan(known, sheet.path, tuple(_PLANS[known](sheet, files)))
+
+
+def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:
+    """The tables of known columns, and why others can't be read."""
+    tables: list[tuple[Format, Sheet]] = []
+    unread = []
+    for path in files:
+        hidden = any(part.startswith((".", "__MACOSX", "~$")) for part in path.parts)
+        if hidden or path.suffix.lower() not in TABLES:
+            continue
+        try:
+            sheet = spreadsheet.read(files[path](), path)
+        except InvalidDataError as error:
+            unread.append(str(error))
+            continue
+        form = _format_of(sheet)
+        folds = form == "bus-bra" and path.name != bus_bra.TABLE  # they have columns like its table
+        if form and not folds:
+            tables.append((form, sheet))
+    return tables, unread
+
+
+def _format_of(sheet: Sheet) -> Format | None:
+    held = (form for form, columns in _COLUMNS.items() if set(columns) <= set(sheet.columns))
+    return next(held, None)

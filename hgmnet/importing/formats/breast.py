@@ -1,0 +1,96 @@
+"""BrEaST: `case001.png` with `case001_tumor.png`, and a clinical table (.xlsx, or saved as .csv).
+
+A. Pawłowska et al., "Curated benchmark dataset for ultrasound based breast lesion analysis",
+Scientific Data 11, 2024. Masks of other findings (`case001_other1.png`) are no part of the lesion
+that the class is about and stay behind; their names are kept.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from statistics import median
+
+from hgmnet.errors import InvalidDataError
+from hgmnet.importing import spreadsheet
+from hgmnet.importing.planned_image import Picture
+from hgmnet.importing.source_files import Files
+from hgmnet.importing.spreadsheet import Sheet
+
+COLUMNS = ("CaseID", "Image_filename")
+"""What the table is known by."""
+
+_USED = (*COLUMNS, "Mask_tumor_filename", "Pixel_size", "Classification")
+_CENTIMETRES_BELOW = 0.025
+"""Pixels of breast ultrasound have sides of 0.03 to 0.3 mm: where the median is below this, the
+column stands in centimetres."""
+
+
+def plan(sheet: Sheet, files: Files) -> list[Picture]:
+    """An image a row; a case is a patient, and normals have no mask.
+
+    Args:
+        sheet: the clinical table.
+        files: the images, beside the table or anywhere below it.
+
+    Raises:
+        InvalidDataError: a column or an image is absent, or a pixel's size is no number.
+    """
+    sheet.hold(_USED)
+    locate = _locator(sheet.path.parent, files)
+    millimetres = _millimetres(sheet)
+    return [
+        _picture(row, locate, millimetres[number], sheet.where(number))
+        for number, row in sheet.rows.items()
+    ]
+
+
+def _picture(
+    row: Mapping[str, str],
+    locate: Callable[[str], PurePosixPath],
+    pixel_mm: float,
+    where: str,
+) -> Picture:
+    image = row["Image_filename"]
+    if not image:
+        msg = f"{where}: no Image_filename; name the image, or take out the row"
+        raise InvalidDataError(msg)
+    masks = (name.strip() for name in row["Mask_tumor_filename"].split("&"))
+    return Picture(
+        source=locate(image),
+        label=row["Classification"].lower(),
+        stem=PurePosixPath(image).stem,
+        masks=tuple(locate(name) for name in masks if name),
+        patient=row["CaseID"],
+        pixel_mm=pixel_mm,
+        further={name: text for name, text in row.items() if name not in _USED},
+    )
+
+
+def _millimetres(sheet: Sheet) -> dict[int, float]:
+    sizes = {
+        number: spreadsheet.number(row["Pixel_size"], f"{sheet.where(number)}: Pixel_size")
+        for number, row in sheet.rows.items()
+    }
+    known = [size for size in sizes.values() if size]
+    factor = 10 if known and median(known) < _CENTIMETRES_BELOW else 1
+    return {number: factor * size for number, size in sizes.items()}
+
+
+def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPath]:
+    """Find a file by its name: beside the table, or the only one of that name below it."""
+    below: dict[str, list[PurePosixPath]] = {}
+
+    def locate(name: str) -> PurePosixPath:
+        beside = folder / name
+        if beside in files:
+            return beside
+        if not below:
+            for path in files:
+                if path.is_relative_to(folder):
+                    below.setdefault(path.name, []).append(path)
+        found = below.get(name, [])
+        if len(found) > 1:
+            msg = f"{found[0]} and {found[1]} have one name; which is meant? Remove one"
+            raise InvalidDataError(msg)
+        return found[0] if found else beside
+
+    return locate

@@ -1,0 +1,60 @@
+"""BUSI and its like: the class is a folder's name, masks go by theirs.
+
+`<class>/<stem>.png` with `<stem>_mask*.png` beside it, or `<class>/images/<stem>.png` with
+`<class>/mask/<stem>.png` or `<stem>_mask*.png`; whatever lies above doesn't matter.
+"""
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from hgmnet.data import folder_layout
+from hgmnet.errors import InvalidDataError
+from hgmnet.importing.planned_image import Picture, named
+
+_MASKS = {"mask", "masks"}
+_PARTED = {"image", "images", *_MASKS}
+
+
+def plan(files: Iterable[PurePosixPath]) -> list[Picture]:
+    """Find images in class folders, and the masks of each.
+
+    Raises:
+        InvalidDataError: there is no image, one lies outside any class folder, or a mask has none.
+    """
+    masks: dict[PurePosixPath, list[PurePosixPath]] = {}
+    images = []
+    for path in sorted(path for path in files if folder_layout.is_image(path)):
+        if _is_mask(path):
+            masks.setdefault(_key(path), []).append(path)
+        else:
+            images.append(path)
+    if not images:
+        msg = f"no image found; expected {folder_layout.LAYOUT}"
+        raise InvalidDataError(msg)
+    strays = sorted(str(path) for path in images if not _key(path).parent.name)
+    if strays:
+        msg = f"{named(strays)} in no class folder; expected {folder_layout.LAYOUT}"
+        raise InvalidDataError(msg)
+    orphans = masks.keys() - {_key(path) for path in images}
+    if orphans:
+        lost = sorted(str(path) for key in orphans for path in masks[key])
+        msg = f"{named(lost)} without an image of that name; bring it, or remove the mask"
+        raise InvalidDataError(msg)
+    return [_picture(path, masks.get(_key(path), [])) for path in images]
+
+
+def _picture(path: PurePosixPath, masks: list[PurePosixPath]) -> Picture:
+    in_order = sorted(masks, key=lambda mask: (len(mask.stem), mask.stem))
+    label = _key(path).parent.name.lower()
+    return Picture(source=path, label=label, stem=path.stem, masks=tuple(in_order))
+
+
+def _is_mask(path: PurePosixPath) -> bool:
+    folders = {part.lower() for part in path.parent.parts}
+    return bool(folders & _MASKS) or folder_layout.mask_of(path.stem) is not None
+
+
+def _key(path: PurePosixPath) -> PurePosixPath:
+    """What an image and its masks have in common: the class folder and the image's stem."""
+    folders = (part for part in path.parent.parts if part.lower() not in _PARTED)
+    return PurePosixPath(*folders, folder_layout.mask_of(path.stem) or path.stem)

@@ -1,0 +1,67 @@
+"""Any CSV or .xlsx of images: columns image and label, and what else is known."""
+
+from pathlib import PurePosixPath
+
+from hgmnet.errors import InvalidDataError
+from hgmnet.importing import spreadsheet
+from hgmnet.importing.planned_image import Picture
+from hgmnet.importing.spreadsheet import Sheet
+
+COLUMNS = ("image", "label")
+"""What the table is known by."""
+
+SPACINGS = ("pixel_mm", "spacing")
+"""What the column of a pixel's side in mm may be called, the first first."""
+
+_SEPARATOR = ";"
+
+
+def plan(sheet: Sheet) -> list[Picture]:
+    """An image a row.
+
+    `image`: a path below the table's folder; it is called after its whole path, so that
+    `anna/1.dcm` and `berta/1.dcm` become `anna_1` and `berta_1`. `mask`: none, one, or several
+    separated by `;`. `patient`, `pixel_mm` or `spacing` (mm) may be there; other columns are kept.
+
+    Raises:
+        InvalidDataError: a column is absent, a path leads out of the folder, a label is empty, an
+            image is there twice, or a spacing is no number; the message names the row.
+    """
+    sheet.hold(COLUMNS)
+    spacing = next((name for name in SPACINGS if name in sheet.columns), "")
+    used = {*COLUMNS, "mask", "patient", spacing}
+    pictures = []
+    rows: dict[PurePosixPath, int] = {}
+    for number, row in sheet.rows.items():
+        where = sheet.where(number)
+        image = _path(sheet, row["image"], where)
+        if not row["label"]:
+            msg = f"{where}: {row['image']} has no label; give one, or take out the row"
+            raise InvalidDataError(msg)
+        if rows.setdefault(image, number) != number:
+            msg = f"{where}: {row['image']} stands in row {rows[image]} too; take one out"
+            raise InvalidDataError(msg)
+        masks = filter(None, (name.strip() for name in row.get("mask", "").split(_SEPARATOR)))
+        pictures.append(
+            Picture(
+                source=image,
+                label=row["label"].lower(),
+                stem="_".join(image.relative_to(sheet.path.parent).with_suffix("").parts),
+                masks=tuple(_path(sheet, mask, where) for mask in masks),
+                patient=row.get("patient", ""),
+                pixel_mm=spreadsheet.number(row.get(spacing, ""), f"{where}: {spacing}"),
+                further={name: text for name, text in row.items() if name not in used},
+            )
+        )
+    return pictures
+
+
+def _path(sheet: Sheet, text: str, where: str) -> PurePosixPath:
+    path = PurePosixPath(text.replace("\\", "/"))
+    if not path.name:
+        msg = f"{where}: no image is named; expected a path below the table's folder"
+        raise InvalidDataError(msg)
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        msg = f"{where}: {text} leads out of the table's folder; put the file below it"
+        raise InvalidDataError(msg)
+    return sheet.path.parent / path

@@ -1,0 +1,116 @@
+"""A source of any format, laid out as a data set's raw/: whole or not at all."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from hgmnet.config.base import NORMAL, Frozen
+from hgmnet.data import dicom, images, metadata
+from hgmnet.data.metadata import Entry
+from hgmnet.importing import detect, source_files
+from hgmnet.importing.detect import Format, Plan
+from hgmnet.importing.planned_image import Picture, check
+from hgmnet.importing.source_files import Files
+
+
+class LaidOut(Frozen):
+    """What came of an import.
+
+    `format`: what the source was. `per_class`: images. `masks`: mask files. `unmasked`: images of
+    other classes than normal without one. `patients`: different ones named. `spaced`: images whose
+    pixels' size is known. `left_out`: files that are no part of it; none are named where the source
+    was a table, whose folder may hold anything.
+    """
+
+    format: Format
+    per_class: dict[str, int]
+    masks: int
+    unmasked: int
+    patients: int
+    spaced: int
+    left_out: tuple[str, ...]
+
+
+def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
+    """Bring a source's images in.
+
+    Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
+    copied byte for byte, other formats re-encoded without loss. What the source knows beyond pixels
+    goes to images.csv (`hgmnet.data.metadata`).
+
+    Args:
+        source: a folder, a .zip or a table.
+        raw: where to put them; what is there is replaced once all is read.
+        form: the source's format.
+
+    Raises:
+        InvalidDataError: the source is absent, broken, hostile, empty or not of the format, or two
+            of its files would get one name.
+        ConfigError: it holds DICOM and pydicom is not installed.
+    """
+    part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
+    try:
+        with source_files.opened(source) as (files, given):
+            plan = detect.plan(files, given, source, form)
+            check(plan.pictures, files, source)
+            entries = [_bring(picture, files, part) for picture in plan.pictures]
+            left_out = () if given else _left_out(plan, files)
+        metadata.write(part, entries)
+        _swap(part, raw)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # a data set's folder that held nothing before goes, too
+            raw.parent.rmdir()
+    return _told(plan, entries, left_out)
+
+
+def _bring(picture: Picture, files: Files, part: Path) -> Entry:
+    """Write one image and its masks; what its own header knows fills what the source left open."""
+    data = files[picture.source]()
+    scan = dicom.decode(data, str(picture.source)) if dicom.is_dicom(data) else None
+    _write(part / picture.target, scan.png if scan else data, picture.source)
+    for mask, target in picture.mask_targets():
+        data = files[mask]()
+        png = dicom.decode(data, str(mask)).png if dicom.is_dicom(data) else data
+        _write(part / target, png, mask)
+    return Entry(
+        image=str(picture.target),
+        patient=picture.patient or (scan.patient if scan else ""),
+        pixel_mm=picture.pixel_mm or (scan.pixel_mm if scan else 0.0),
+        further=dict(picture.further),
+    )
+
+
+def _write(target: Path, data: bytes, source: PurePosixPath) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(images.encode_png(data, str(source)))
+
+
+def _left_out(plan: Plan, files: Files) -> tuple[str, ...]:
+    used = {path for picture in plan.pictures for path in (picture.source, *picture.masks)}
+    return tuple(sorted(str(path) for path in files if path not in used and path != plan.table))
+
+
+def _swap(part: Path, raw: Path) -> None:
+    """Put `part` where `raw` is; only then is the old one removed."""
+    old = part.with_suffix(".old")
+    if raw.exists():
+        raw.rename(old)
+    part.rename(raw)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _told(plan: Plan, entries: Sequence[Entry], left_out: tuple[str, ...]) -> LaidOut:
+    per_class = Counter(picture.label for picture in plan.pictures)
+    return LaidOut(
+        format=plan.format,
+        per_class=dict(sorted(per_class.items())),
+        masks=sum(len(picture.masks) for picture in plan.pictures),
+        unmasked=sum(not p.masks and p.label != NORMAL for p in plan.pictures),
+        patients=len({entry.patient for entry in entries if entry.patient}),
+        spaced=sum(entry.pixel_mm > 0 for entry in entries),
+        left_out=left_out,
+    )

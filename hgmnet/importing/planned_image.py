@@ -1,0 +1,101 @@
+"""What an import will do: every image, where it comes from, and what is known of it."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from hgmnet.config.base import NAME
+from hgmnet.data import folder_layout, metadata
+from hgmnet.errors import InvalidDataError
+from hgmnet.importing.source_files import Files
+
+MAX_NAME_BYTES = 200
+"""Longer names of images are refused: file systems end at 255, and `_mask_1.png` comes to it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a source.
+
+    `source`: its path there. `label`: its class, in lower case. `stem`: what it will be called,
+    without suffix. `masks`: paths of its lesion masks, in order. `patient`: empty where unknown.
+    `pixel_mm`: the side of a pixel, 0 where unknown. `further`: other columns, as they came.
+    """
+
+    source: PurePosixPath
+    label: str
+    stem: str
+    masks: tuple[PurePosixPath, ...] = ()
+    patient: str = ""
+    pixel_mm: float = 0.0
+    further: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def target(self) -> PurePosixPath:
+        """Where the image goes below raw/; names are brought to one Unicode form (NFC)."""
+        return PurePosixPath(self.label, unicodedata.normalize("NFC", self.stem) + ".png")
+
+    def mask_targets(self) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
+        """Each mask's path in the source, and where it goes below raw/."""
+        for number, mask in enumerate(self.masks):
+            ending = f"_{number}" if number else ""
+            yield mask, self.target.with_name(f"{self.target.stem}_mask{ending}.png")
+
+
+def check(pictures: Sequence[Picture], files: Files, source: Path) -> None:
+    """Make sure that a plan can be carried out.
+
+    Raises:
+        InvalidDataError: a file is not there, a class or an image can't be called what it would be,
+            or two would have one name, also where names differ only by case.
+    """
+    wanted = {path for picture in pictures for path in (picture.source, *picture.masks)}
+    absent = sorted(str(path) for path in wanted if path not in files)
+    if absent:
+        msg = (
+            f"{source}: {named(absent)} not there; bring the missing files, or take out their rows"
+        )
+        raise InvalidDataError(msg)
+    taken: dict[str, PurePosixPath] = {}
+    for picture in pictures:
+        problem = _problem(picture)
+        if problem:
+            msg = f"{source}: {str(picture.source)!r}: {problem}"
+            raise InvalidDataError(msg)
+        key = str(picture.target).casefold()
+        if key in taken:
+            msg = (
+                f"{source}: {taken[key]} and {picture.source} would both be {picture.target} "
+                "(upper and lower case are one); rename or remove one"
+            )
+            raise InvalidDataError(msg)
+        taken[key] = picture.source
+
+
+def named(names: Iterable[str], limit: int = 10) -> str:
+    """List names for an error, ten at most and then a count, with `is` or `are` behind them."""
+    listed = list(names)
+    rest = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return f"{', '.join(listed[:limit])}{rest} {'is' if len(listed) == 1 else 'are'}"
+
+
+def _problem(picture: Picture) -> str:
+    name, stem = picture.target.name, picture.stem
+    unseen = any(unicodedata.category(char).startswith("C") for char in name)
+    reserved = "|" in name or "/" in stem or not folder_layout.is_image(picture.target)
+    taken = ", ".join(column for column in metadata.COLUMNS if column in picture.further)
+    problems = (
+        (
+            not re.fullmatch(NAME, picture.label),
+            f"class {picture.label!r}: expected letters, digits, - and _",
+        ),
+        (folder_layout.mask_of(stem), "an image's name can't end in _mask, which marks its masks"),
+        (unseen, "its name has characters that can't be shown"),
+        (reserved, "its name can't hold | or /, or begin with a dot"),
+        (len(os.fsencode(name)) > MAX_NAME_BYTES, f"its name is over {MAX_NAME_BYTES} bytes long"),
+        (taken, f"its table has another column {taken} than the format knows"),
+    )
+    return next((f"{what}; rename it" for found, what in problems if found), "")

@@ -1,0 +1,181 @@
+"""A folder as a mapping from path to bytes; links that lead out of it are refused."""
+
+import lzma
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from hgmnet.errors import InvalidDataError
+
+MAX_FILE_BYTES = 512 * 2**20
+"""A larger file is no image and is not read."""
+
+Read = Callable[[], bytes]
+Files = Mapping[PurePosixPath, Read]
+"""What a source holds: by path, a way to read it."""
+
+
+class Folder(Mapping[PurePosixPath, Read]):
+    """The files of a folder, by their paths below it; what lies in it is looked at when asked for.
+
+    A link is followed where it stays inside. One that leads out, a linked folder, a pipe and the
+    like are refused: the first when it is read, a linked folder when the files are listed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(os.path.realpath(root))
+
+    def __getitem__(self, path: PurePosixPath) -> Read:
+        there = self._root / path
+        outside = path.is_absolute() or ".." in path.parts
+        if outside or not os.path.lexists(there) or there.is_dir():
+            raise KeyError(path)
+        return partial(self._read, path)
+
+    def __iter__(self) -> Iterator[PurePosixPath]:
+        for here, folders, names in os.walk(self._root):
+            folder = PurePosixPath(Path(here).relative_to(self._root).as_posix())
+            folders.sort()
+            for name in folders:
+                if Path(here, name).is_symlink():
+                    msg = f"{folder / name} is a linked folder; put the folder itself there"
+                    raise InvalidDataError(msg)
+            yield from (folder / name for name in sorted(names))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _read(self, path: PurePosixPath) -> bytes:
+        real = Path(os.path.realpath(self._root / path))
+        problem = ""
+        if not real.is_relative_to(self._root):
+            problem = "is a link that leads out of the folder; put the file itself there"
+        elif real.exists() and not real.is_file():
+            problem = "is no plain file; remove it"
+        if problem:
+            msg = f"{path} {problem}"
+            raise InvalidDataError(msg)
+        try:
+            if real.stat().st_size > MAX_FILE_BYTES:
+                msg = f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB; that is no image"
+                raise InvalidDataError(msg)
+            return real.read_bytes()
+        except OSError as error:
+            msg = f"{path} can't be read: {error.strerror or error}; mend or remove it"
+            raise InvalidDataError(msg) from None
+
+
+MAX_ENTRIES = 100_000
+MAX_RATIO = 100
+"""An archive that unpacks to more than this many times its size, and past 1 GiB, is refused."""
+
+TABLES = (".csv", ".xlsx")
+"""What a table may be called, in lower case."""
+
+_FREE_BYTES = 2**30
+_KIND = 0o170000
+_LINK = 0o120000
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+)
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
+    """Open a source for reading.
+
+    Args:
+        source: a folder, a .zip, or a table (.csv, .xlsx) with its images in or below its folder.
+
+    Yields:
+        The files, and which of them is the table, where the source was one.
+
+    Raises:
+        InvalidDataError: the source is absent, broken or hostile; also while it is read.
+    """
+    if source.is_dir():
+        yield Folder(source), None
+    elif not source.is_file():
+        msg = f"{source} is not there; expected a folder, a .zip, or a table of images"
+        raise InvalidDataError(msg)
+    elif source.suffix.lower() in TABLES:
+        yield Folder(source.parent), PurePosixPath(source.name)
+    else:
+        try:
+            with zipfile.ZipFile(source) as archive:
+                packed = source.stat().st_size
+                entries = safe_entries(archive, str(source), packed, _FREE_BYTES).items()
+                yield {path: partial(_unpack, archive, info) for path, info in entries}, None
+        except _BROKEN as error:
+            msg = f"{source} is no whole zip archive ({error}); fetch it again"
+            raise InvalidDataError(msg) from None
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    try:
+        return archive.read(entry)
+    except OSError as error:  # an entry that lies nowhere
+        raise zipfile.BadZipFile(str(error)) from None
+
+
+def safe_entries(
+    archive: zipfile.ZipFile, name: str, packed: int, free: int
+) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """List the files of an archive.
+
+    Args:
+        archive: open for reading.
+        name: what to call it in an error.
+        packed: its own bytes.
+        free: it may unpack to so many bytes, however small it is.
+
+    Raises:
+        InvalidDataError: it has too many entries, unpacks to too much, or an entry leads out of it,
+            is a link, encrypted, too large or there twice.
+    """
+    infos = archive.infolist()
+    if len(infos) > MAX_ENTRIES:
+        msg = f"{name} has {len(infos):,} entries, at most {MAX_ENTRIES:,} are read; split it up"
+        raise InvalidDataError(msg)
+    size = sum(info.file_size for info in infos)
+    if size > max(free, MAX_RATIO * packed):
+        msg = f"{name} would unpack to {size / 2**30:.1f} GiB; that is no set of images"
+        raise InvalidDataError(msg)
+    entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for info in infos:
+        path = _safe_path(info, name)
+        if path in entries:
+            msg = f"{name} has two entries {info.filename!r}; pack it again"
+            raise InvalidDataError(msg)
+        if not info.is_dir():
+            entries[path] = info
+    return entries
+
+
+def _safe_path(info: zipfile.ZipInfo, archive: str) -> PurePosixPath:
+    name = info.filename.replace("\\", "/")
+    path = PurePosixPath(name)
+    problem = ""
+    if path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:
+        problem = "leads out of the archive's folder"
+    elif info.external_attr >> 16 & _KIND == _LINK:
+        problem = "is a link"
+    elif info.flag_bits & 1:
+        problem = "is encrypted"
+    elif info.file_size > MAX_FILE_BYTES:
+        problem = f"is larger than {MAX_FILE_BYTES // 2**20} MiB"
+    if problem:
+        msg = f"{archive}: the entry {info.filename!r} {problem}; nothing was imported"
+        raise InvalidDataError(msg)
+    return path

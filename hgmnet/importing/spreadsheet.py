@@ -1,0 +1,141 @@
+"""Tables as text by column: CSV, and the first sheet of an .xlsx."""
+
+import csv
+import io
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any
+
+from hgmnet.errors import InvalidDataError
+from hgmnet.importing import source_files
+
+MAX_ROWS = 100_000
+
+_XLSX_BYTES = 2**26
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: `path` in its source, its columns, and its rows by their number, the header's is 1.
+
+    A row maps each column to its text without spaces around it, empty where there is none.
+    """
+
+    path: PurePosixPath
+    columns: tuple[str, ...]
+    rows: Mapping[int, Mapping[str, str]]
+
+    def where(self, row: int) -> str:
+        """How to name a row in an error."""
+        return f"{self.path}, row {row}"
+
+    def hold(self, columns: Iterable[str]) -> None:
+        """Make sure that columns are there.
+
+        Raises:
+            InvalidDataError: one is not.
+        """
+        absent = [column for column in columns if column not in self.columns]
+        if absent:
+            found = ", ".join(self.columns)
+            msg = f"{self.path} lacks the column {', '.join(absent)}; it has {found or 'none'}"
+            raise InvalidDataError(msg)
+
+
+def read(data: bytes, path: PurePosixPath) -> Sheet:
+    """Read a table; empty rows and columns without a name are passed over.
+
+    Args:
+        data: the file: UTF-8 CSV with commas, or .xlsx by the path's suffix.
+        path: what to call it.
+
+    Raises:
+        InvalidDataError: it can't be read, a column is there twice, a row is longer than the
+            header, or there are more than `MAX_ROWS`.
+    """
+    cells = _xlsx_rows(data, path) if path.suffix.lower() == ".xlsx" else _csv_rows(data, path)
+    if len(cells) > MAX_ROWS + 1:
+        msg = f"{path} has more than {MAX_ROWS:,} rows; split it up"
+        raise InvalidDataError(msg)
+    header = cells[0] if cells else []
+    columns = tuple(filter(None, header))
+    if len(set(columns)) < len(columns):
+        twice = next(column for column in columns if columns.count(column) > 1)
+        msg = f"{path} has the column {twice} twice; rename one"
+        raise InvalidDataError(msg)
+    rows = {}
+    for number, row in enumerate(cells[1:], start=2):
+        if any(row[len(header) :]):
+            msg = f"{path}, row {number}: more cells than columns; quote cells that hold a comma"
+            raise InvalidDataError(msg)
+        if any(row):
+            padded = (*row, *[""] * (len(header) - len(row)))
+            rows[number] = {c: v for c, v in zip(header, padded, strict=False) if c}
+    return Sheet(path, columns, rows)
+
+
+def number(text: str, what: str) -> float:
+    """Read a length that may be absent.
+
+    Args:
+        text: a positive number, or nothing.
+        what: what to call it in an error.
+
+    Returns:
+        0 where there is none.
+
+    Raises:
+        InvalidDataError: it is something else.
+    """
+    if not text:
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        msg = f"{what} is {text!r}, expected a number above 0, or nothing"
+        raise InvalidDataError(msg)
+    return value
+
+
+def _csv_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
+    try:
+        lines = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        return [[cell.strip() for cell in row] for row in islice(lines, MAX_ROWS + 2)]
+    except UnicodeDecodeError:
+        msg = f"{path} is not UTF-8; save it as CSV UTF-8"
+        raise InvalidDataError(msg) from None
+    except csv.Error as error:
+        msg = f"{path} is no CSV: {error}; save it as CSV UTF-8"
+        raise InvalidDataError(msg) from None
+
+
+def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
+    import openpyxl
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            source_files.safe_entries(packed, str(path), len(data), _XLSX_BYTES)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of styles and the like, which say nothing here
+            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # what the file says of its own size may be a lie
+            rows = islice(sheet.iter_rows(values_only=True), MAX_ROWS + 2)
+            return [_texts(row) for row in rows]
+    except InvalidDataError:
+        raise
+    except Exception as error:  # on broken files openpyxl raises whatever comes
+        why = " ".join(str(error).split())[:120]
+        msg = f"{path} can't be read as .xlsx: {why}; save it again, or as CSV UTF-8"
+        raise InvalidDataError(msg) from None
+
+
+def _texts(row: Sequence[Any]) -> list[str]:
+    whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in row)
+    return ["" if value is None else str(value).strip() for value in whole]

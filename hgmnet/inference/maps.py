@@ -1,0 +1,158 @@
+"""What lies behind an answer, to be looked at: probability maps and gates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hgmnet.data.resize import Grey, Prob, placed, unfit
+from hgmnet.inference.postprocess import Raw
+from hgmnet.inference.tta import infer
+from hgmnet.models.hgmnet import HGMNet, Prediction
+from hgmnet.models.spec import Spec, normalise
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Of a batch, on the square the network sees.
+
+    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32 in [0, 1], the same where there is no coarse
+    net. `gates`: (B, S_l, S_l) float32 in [0, 1] by scale, finest first; none without a gate.
+    """
+
+    mask_prob: Prob
+    coarse_mask_prob: Prob
+    gates: tuple[Prob, ...]
+
+
+def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
+    """Run the network over prepared images and keep what it goes by.
+
+    Args:
+        network: in evaluation mode, on its device.
+        spec: how it sees an image.
+        square: (B, S, S) uint8.
+        mirror: average each map with the mirrored image's, as inference does.
+    """
+    device = next(network.parameters()).device
+    image = normalise(torch.from_numpy(square).to(device), spec)
+    with torch.inference_mode():
+        found = _forward(network, image)
+        if mirror:
+            mirrored = _forward(network, image.flip(-1))
+            found = [(a + b.flip(-1)) / 2 for a, b in zip(found, mirrored, strict=True)]
+    mask, coarse, *gates = (one.float().squeeze(1).cpu().numpy() for one in found)
+    return Maps(mask, coarse, tuple(gates))
+
+
+def spread(views: NDArray[np.float16]) -> Prob:
+    """How far the views of an image differ at each pixel: their largest value minus their least.
+
+    Args:
+        views: mask probabilities by view, (B, V, S, S), as in `hgmnet.inference.postprocess.Raw`.
+
+    Returns:
+        (B, S, S) in [0, 1]; 0 where there is one view alone.
+    """
+    seen = views.astype(np.float32)
+    return np.asarray(seen.max(axis=1) - seen.min(axis=1))
+
+
+def cropped(square: Prob, height: int, width: int, spec: Spec) -> Prob:
+    """The part of a map that an image lies on, without what letterboxing puts around it.
+
+    Args:
+        square: (s, s), of the whole square; s divides the side.
+        height: of the image, px.
+        width: of the image, px.
+        spec: how the network saw it.
+    """
+    repeat = spec.prepare.side // len(square)
+    full = np.kron(square, np.ones((repeat, repeat), square.dtype))
+    return unfit(full, *placed(height, width, spec.prepare), spec.prepare)
+
+
+def _forward(network: HGMNet, image: Tensor) -> list[Tensor]:
+    out = network(image)
+    return [out.mask_logits.sigmoid(), out.coarse_mask_logits.sigmoid(), *out.gates]
+
+
+Map = Literal["own", "shuffled", "truth"]
+"""The coarse net's own map, that of another image, or the true mask."""
+
+_BATCH = 32
+
+
+def infer_with(
+    network: HGMNet,
+    spec: Spec,
+    square: Grey,
+    truth: NDArray[np.uint8],
+    given: Map,
+    *,
+    mirror: bool,
+    scales: Sequence[float] = (),
+) -> Raw:
+    """Run the network over prepared images with another map in the coarse one's place.
+
+    The map acts on the gates and on where the classifier pools. The coarse mask stays the coarse
+    net's own.
+
+    Args:
+        network: in evaluation mode, on its device.
+        spec: how it sees an image.
+        square: (N, S, S) uint8.
+        truth: (N, S, S) in {0, 1}.
+        given: which map; `own` leaves all as it is. A shuffled one is of the next image in an order
+            that is drawn with seed 0, so that none keeps its own.
+        mirror: average with the mirrored image, its map mirrored too.
+        scales: of further views, which tell of uncertainty alone; left out unless the map is `own`.
+    """
+    parts = [slice(start, start + _BATCH) for start in range(0, len(square), _BATCH)]
+    near = scales if given == "own" else ()
+    own = joined([infer(network, spec, square[part], mirror=mirror, scales=near) for part in parts])
+    if given == "own":
+        return own
+    maps = truth.astype(np.float32) if given == "truth" else _shuffled(own.coarse_mask_prob)
+    told = [_told(network, spec, square[part], maps[part], mirror) for part in parts]
+    masks, logits, views = (np.concatenate(kind) for kind in zip(*told, strict=True))
+    return Raw(masks, own.coarse_mask_prob, logits, views)
+
+
+def joined(parts: list[Raw]) -> Raw:
+    """Batches as one."""
+    return Raw(
+        np.concatenate([part.mask_prob for part in parts]),
+        np.concatenate([part.coarse_mask_prob for part in parts]),
+        np.concatenate([part.class_logits for part in parts]),
+        np.concatenate([part.views for part in parts]),
+    )
+
+
+def _shuffled(maps: Prob) -> Prob:
+    order = np.random.default_rng(0).permutation(len(maps))
+    changed = np.empty_like(maps)
+    changed[order] = maps[np.roll(order, -1)]
+    return changed
+
+
+def _told(
+    network: HGMNet, spec: Spec, square: Grey, maps: Prob, mirror: bool
+) -> tuple[Prob, NDArray[np.float32], NDArray[np.float16]]:
+    device = next(network.parameters()).device
+    image = normalise(torch.from_numpy(square).to(device), spec)
+    given = torch.from_numpy(np.ascontiguousarray(maps)).to(device).unsqueeze(1)
+    with torch.inference_mode():
+        out: Prediction = network(image, given)
+        views, logits = [out.mask_logits.float().sigmoid()], out.class_logits.float()
+        if mirror:
+            out = network(image.flip(-1), given.flip(-1))
+            views.append(out.mask_logits.float().sigmoid().flip(-1))
+            logits = (logits + out.class_logits.float()) / 2
+        seen = torch.cat(views, dim=1)
+    mask = seen.mean(dim=1)
+    return mask.cpu().numpy(), logits.cpu().numpy(), seen.half().cpu().numpy()

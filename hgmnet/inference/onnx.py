@@ -1,0 +1,104 @@
+"""A model that `hgmnet export` wrote, run by ONNX Runtime: the same findings, without torch."""
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from hgmnet.data.resize import Grey
+from hgmnet.errors import ConfigError
+from hgmnet.inference.postprocess import Raw
+from hgmnet.inference.predictor import Finder
+from hgmnet.models.spec import Operating, Seen, Spec
+
+FORMAT = "1"
+INPUT = "square"
+OUTPUTS = ("mask_prob", "coarse_mask_prob", "class_logits", "views")
+NOTICE = "Research use only; not a medical device."
+_NOBODY = Seen(train=(), val=(), groups=(), parent=())
+
+
+class Exported(Finder):
+    """An ONNX file, loaded; ONNX Runtime runs it on the CPU.
+
+    Its `spec` does not say which images the model has seen: the file leaves that out.
+
+    Example:
+        finding = Exported.load(Path("model.onnx")).predict([grey])[0]
+    """
+
+    def __init__(self, session: Any, spec: Spec, operating: Operating, sha256: str) -> None:
+        """Take an `onnxruntime.InferenceSession`."""
+        super().__init__(self._look, spec, operating, sha256)
+        self._session = session
+
+    @classmethod
+    def load(cls, file: Path) -> "Exported":
+        """Load a file.
+
+        It takes OMP_NUM_THREADS threads where that is set, else one a core.
+
+        Raises:
+            ConfigError: onnxruntime is not installed, or this is no such file.
+        """
+        session = _session(file)
+        known = session.get_modelmeta().custom_metadata_map
+        if known.get("format") != FORMAT:
+            came = f"format {known['format']}" if "format" in known else "no format"
+            msg = f"{file} says {came}, this version reads {FORMAT}; make it: hgmnet export"
+            raise ConfigError(msg)
+        try:
+            spec = Spec.model_validate_json(known["spec"])
+            operating = Operating.model_validate_json(known["operating"])
+        except (KeyError, ValidationError) as error:
+            why = str(error).splitlines()[0]
+            raise ConfigError(f"{file}: its metadata are damaged: {why}; export anew") from None
+        return cls(session, spec, operating, known["model_sha256"])
+
+    def _look(self, square: Grey) -> Raw:
+        mask, coarse, logits, views = self._session.run(list(OUTPUTS), {INPUT: square})
+        return Raw(mask, coarse, logits, views.astype(np.float16))
+
+
+def describe(model: Finder, precision: str) -> dict[str, str]:
+    """What the file's metadata say, text by name; `spec` without the images that it has seen.
+
+    Args:
+        model: whose file it is.
+        precision: `fp32` or `int8`.
+    """
+    return {
+        "format": FORMAT,
+        "model_sha256": model.identity,
+        "precision": precision,
+        "spec": model.spec.model_copy(update={"seen": _NOBODY}).model_dump_json(),
+        "operating": model.operating.model_dump_json(),
+        "notice": NOTICE,
+    }
+
+
+def lacking(packages: Sequence[str]) -> str:
+    """Those of these packages that are not installed, as words; empty where all are."""
+    return " and ".join(name for name in packages if find_spec(name) is None)
+
+
+def _session(file: Path) -> Any:
+    if lacking(["onnxruntime"]):
+        raise ConfigError("onnxruntime is not installed: pip install onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    try:
+        content = file.read_bytes()
+        return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    except FileNotFoundError:
+        raise ConfigError(f"{file} is missing; make it: hgmnet export --out {file}") from None
+    except Exception as error:  # onnxruntime's own kinds of error have no common parent
+        why = str(error).splitlines()[0][:120]
+        raise ConfigError(f"{file} is no ONNX model that can be run: {why}") from None

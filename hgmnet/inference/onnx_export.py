@@ -1,0 +1,141 @@
+"""A trained model as one ONNX file: the network with its views, and all that is known of it.
+
+The graph takes prepared images as they are, (B, S, S) uint8, and gives the fields of
+`hgmnet.inference.postprocess.Raw`; normalisation, the mirrored image and further views are inside.
+What comes before and after it is in the file's metadata (`hgmnet.inference.onnx.describe`).
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hgmnet.data.resize import Grey
+from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.inference.onnx import INPUT, OUTPUTS, describe, lacking
+from hgmnet.inference.predictor import Finder, Predictor
+from hgmnet.inference.tta import see
+from hgmnet.models.spec import normalise
+
+_BATCH = 16
+
+
+def export_onnx(predictor: Predictor, file: Path) -> None:
+    """Write a model as ONNX in float32, for batches of any size.
+
+    Args:
+        predictor: on the CPU.
+        file: replaced where it is there.
+
+    Raises:
+        ConfigError: onnx, onnxscript or onnxruntime is not installed.
+        HgmnetError: torch has fixed the size of the batch, which it does where code asks for it.
+    """
+    _check_installed()
+    import onnx
+
+    side = predictor.spec.prepare.side
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            _Seeing(predictor).eval(),
+            (torch.zeros(2, side, side, dtype=torch.uint8),),
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
+    model: Any = program.model_proto if program else None
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        msg = "torch could not export this model for batches of any size; nothing was written"
+        raise HgmnetError(msg)
+    onnx.helper.set_model_props(model, describe(predictor, "fp32"))
+    file.write_bytes(model.SerializeToString())
+
+
+def quantise(model: Finder, file: Path, squares: Grey, into: Path) -> None:
+    """Write the int8 form of an exported file.
+
+    Convolutions and what lies between them run on 8 bits: weights signed, by channel, in 7 bits, so
+    that sums do not overflow on processors without VNNI; activations unsigned, over the range that
+    they have on `squares`.
+
+    Args:
+        model: that the file was made from.
+        file: of `export_onnx`.
+        squares: prepared images to find the ranges on, (N, S, S) uint8; a hundred will do.
+        into: replaced where it is there.
+
+    Raises:
+        ConfigError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    _check_installed()
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with _quiet(), TemporaryDirectory(dir=into.parent) as folder:
+        shaped, made = Path(folder) / "shaped.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(file, shaped, skip_symbolic_shape=True)
+        quantize_static(
+            shaped,
+            made,
+            _Batches(squares),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+        )
+        quantised = onnx.load(made)
+        onnx.helper.set_model_props(quantised, describe(model, "int8"))
+        into.write_bytes(quantised.SerializeToString())
+
+
+class _Seeing(nn.Module):
+    """`hgmnet.inference.infer` as a graph."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.network = predictor.network
+        self.spec, self.point = predictor.spec, predictor.operating
+
+    def forward(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        image, point = normalise(square, self.spec), self.point
+        return see(self.network, image, mirror=point.mirror, scales=point.scales, few=True)
+
+
+class _Batches:
+    """Squares as onnxruntime's calibration asks for them."""
+
+    def __init__(self, squares: Grey) -> None:
+        self._left = iter({INPUT: squares[i : i + _BATCH]} for i in range(0, len(squares), _BATCH))
+
+    def get_next(self) -> dict[str, Grey] | None:
+        return next(self._left, None)
+
+
+def _check_installed() -> None:
+    missing = lacking(["onnx", "onnxscript", "onnxruntime"])
+    if missing:
+        msg = f"{missing} must be installed to export: pip install onnx onnxscript onnxruntime"
+        raise ConfigError(msg)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch's exporter and onnxruntime's quantiser tell of themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

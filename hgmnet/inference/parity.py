@@ -1,0 +1,127 @@
+"""How far two ways to run a model agree, and what a coarser way to compute costs in figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hgmnet.data.resize import Mask
+from hgmnet.inference.postprocess import Finding
+from hgmnet.metrics.segmentation import count_pixels, dice
+
+PROB_TOLERANCE = 1e-4
+MASK_AGREEMENT = 0.999
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How two ways to run a model agree on `images` images.
+
+    `prob_gap`: the largest difference of a class probability. `mask_agreement`: the smallest share
+    of an image's pixels on which the fine net's masks, or the masks served, are the same.
+    """
+
+    images: int
+    prob_gap: float
+    mask_agreement: float
+
+    @property
+    def holds(self) -> bool:
+        """Within 1e-4, and equal on 99.9 % of each image's pixels."""
+        return self.prob_gap <= PROB_TOLERANCE and self.mask_agreement >= MASK_AGREEMENT
+
+    def __str__(self) -> str:
+        """In words."""
+        return (
+            f"on {self.images} images probabilities differ by {self.prob_gap:.1e} at most, and "
+            f"{self.mask_agreement:.3%} of an image's mask is the same at least"
+        )
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the second way to run a model loses against the first on the same images.
+
+    `lesion_dice`, `accuracy`: of the first way minus the second, each, NaN where the model or the
+    images have none. `before`, `after`: the two figures of the first way, and of the second.
+    """
+
+    images: int
+    lesions: int
+    before: tuple[float, float]
+    after: tuple[float, float]
+
+    @property
+    def lesion_dice(self) -> float:
+        """Of the fine net's masks."""
+        return self.before[0] - self.after[0]
+
+    @property
+    def accuracy(self) -> float:
+        """Of the likeliest class."""
+        return self.before[1] - self.after[1]
+
+    def within(self, dice_bound: float, accuracy_bound: float) -> bool:
+        """Whether neither loss is over its bound; a figure that there is not loses nothing."""
+        return not (self.lesion_dice > dice_bound or self.accuracy > accuracy_bound)
+
+    def __str__(self) -> str:
+        """In words."""
+        parts = (
+            f"{name} {other:.4f} instead of {one:.4f}"
+            for name, one, other in zip(
+                ("lesion Dice", "accuracy"), self.before, self.after, strict=True
+            )
+            if not np.isnan(one)
+        )
+        return f"on {self.images} images, {self.lesions} with a lesion: {', '.join(parts)}"
+
+
+def parity(first: Sequence[Finding], second: Sequence[Finding]) -> Parity:
+    """Compare what two ways to run a model say of the same images, at least one."""
+    pairs = list(zip(first, second, strict=True))
+    gaps = [abs(a.probs[name] - b.probs[name]) for a, b in pairs for name in a.probs]
+    agreements = [
+        float((one == other).mean())
+        for a, b in pairs
+        for one, other in ((a.mask, b.mask), (a.raw_mask, b.raw_mask))
+    ]
+    return Parity(len(pairs), max(gaps), min(agreements))
+
+
+def loss(
+    first: Sequence[Finding],
+    second: Sequence[Finding],
+    truth: Sequence[Mask],
+    labels: Sequence[str],
+) -> Loss:
+    """Measure what the second way to run a model loses.
+
+    Args:
+        first: what is said of each image.
+        second: what the other way says of them.
+        truth: the lesion of each, in the size of its findings' masks.
+        labels: the class of each.
+    """
+    lesions = sum(bool(mask.any()) for mask in truth)
+    before, after = _figures(first, truth, labels), _figures(second, truth, labels)
+    return Loss(len(truth), lesions, before, after)
+
+
+def _figures(
+    findings: Sequence[Finding], truth: Sequence[Mask], labels: Sequence[str]
+) -> tuple[float, float]:
+    """Lesion Dice and accuracy; NaN where there is no lesion, or the model tells no class."""
+    counts = [
+        count_pixels(finding.raw_mask, mask)[:3]
+        for finding, mask in zip(findings, truth, strict=True)
+        if mask.any()
+    ]
+    told = [one.predicted in one.probs for one in findings]
+    right = [one.predicted == label for one, label in zip(findings, labels, strict=True)]
+    accuracy = float(np.mean(right)) if all(told) else float("nan")
+    if not counts:
+        return float("nan"), accuracy
+    scores: NDArray[np.float64] = dice(*np.array(counts).T)
+    return float(scores.mean()), accuracy

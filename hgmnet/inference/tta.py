@@ -1,0 +1,130 @@
+"""An image seen nearer or farther, and what was said of it brought back to its place."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hgmnet.data.resize import Grey
+from hgmnet.inference.postprocess import Raw
+from hgmnet.models.spec import Spec, normalise
+
+if TYPE_CHECKING:
+    from hgmnet.models.hgmnet import HGMNet
+
+
+def zoom(image: Tensor, factor: float) -> Tensor:
+    """Magnify about the centre by `factor`, on a square of the same side.
+
+    Below 1 the image shrinks, and what lies beyond its edge is its reflection.
+
+    Args:
+        image: (B, C, S, S).
+        factor: above 0.
+    """
+    grid = _grid(image, 1 / factor)
+    return functional.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
+
+
+def unzoom(view: Tensor, factor: float, elsewhere: Tensor) -> Tensor:
+    """Bring what was said of a zoomed view back to the whole image.
+
+    Args:
+        view: (B, C, S, S), said of `zoom(image, factor)`.
+        factor: that of the zoom.
+        elsewhere: (B, C, S, S); stands where the view showed nothing of the image.
+    """
+    grid = _grid(view, factor)
+    back = functional.grid_sample(view, grid, padding_mode="border", align_corners=False)
+    shown = (grid.abs() <= 1).all(dim=-1).unsqueeze(1)
+    return torch.where(shown, back, elsewhere)
+
+
+def _grid(image: Tensor, stretch: float) -> Tensor:
+    """Where each pixel looks, (B, S, S, 2), in coordinates that run from -1 to 1 over the image."""
+    theta = torch.tensor([[stretch, 0, 0], [0, stretch, 0]], device=image.device, dtype=image.dtype)
+    one = functional.affine_grid(theta[None], [1, *image.shape[1:]], align_corners=False)
+    return one.expand(image.shape[0], -1, -1, -1)  # by torch.export's leave: any number of images
+
+
+_TOGETHER = 16
+"""Squares that pass the network at once; the views of few images do, which is faster."""
+
+
+def infer(
+    network: "HGMNet", spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
+) -> Raw:
+    """Run the network over prepared images.
+
+    Args:
+        network: in evaluation mode, on its device; laid out anew for speed (docs/speed.md).
+        spec: how it sees an image.
+        square: (B, S, S) uint8.
+        mirror: average probabilities and class logits with the mirrored image's.
+        scales: magnifications of further views, which change nothing but `views`.
+    """
+    import torch
+
+    network.to(memory_format=torch.channels_last)  # nothing to do from the second time on
+    device = next(network.parameters()).device
+    image = normalise(torch.from_numpy(square).to(device), spec)
+    few = len(square) * (1 + mirror) <= _TOGETHER
+    with torch.inference_mode():
+        mask, coarse, logits, views = see(network, image, mirror=mirror, scales=scales, few=few)
+        seen = views.half()
+    return Raw(mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy(), seen.cpu().numpy())
+
+
+def see(
+    network: "HGMNet", image: "Tensor", *, mirror: bool, scales: Sequence[float], few: bool
+) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
+    """What the network says of images and their views, as the fields of `Raw` (`views` float32).
+
+    Args:
+        network: in evaluation mode.
+        image: (B, 1, S, S), normalised.
+        mirror: as of `infer`.
+        scales: as of `infer`.
+        few: the mirrored images pass the network together with the images.
+    """
+    import torch
+
+    # MOVED
+
+    inputs = (image, image.flip(-1)) if mirror else (image,)
+    passes = _at_once(network, inputs) if few else [_forward(network, one) for one in inputs]
+    mask, coarse, logits = passes[0]
+    views = [mask]
+    if mirror:
+        mirrored = passes[1]
+        views.append(mirrored[0].flip(-1))
+        mask = (mask + views[1]) / 2
+        coarse = (coarse + mirrored[1].flip(-1)) / 2
+        logits = (logits + mirrored[2]) / 2
+    for scale in scales:
+        near = _forward(network, zoom(image, scale))[0].unsqueeze(1)
+        views.append(unzoom(near, scale, elsewhere=mask.unsqueeze(1)).squeeze(1))
+    return mask, coarse, logits, torch.stack(views, dim=1)
+
+
+def _at_once(
+    network: "HGMNet", inputs: "Sequence[Tensor]"
+) -> "list[tuple[Tensor, Tensor, Tensor]]":
+    """What the network says of each input of the same size, in one pass."""
+    import torch
+
+    count = len(inputs)
+    told = _forward(network, torch.cat(list(inputs)))
+    mask, coarse, logits = (part.reshape(count, -1, *part.shape[1:]).unbind() for part in told)
+    return list(zip(mask, coarse, logits, strict=True))
+
+
+def _forward(network: "HGMNet", image: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
+    out = network(image)
+    return (
+        out.mask_logits.float().sigmoid().squeeze(1),
+        out.coarse_mask_logits.float().sigmoid().squeeze(1),
+        out.class_logits.float(),
+    )

@@ -1,0 +1,130 @@
+"""Scores of classes and their probabilities, as statistics (`hgmnet.metrics.bootstrap.Statistic`).
+
+Each is built from one value a row, (N,), and takes weights, (draws, N); it gives (draws,), NaN
+where nothing can be said.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hgmnet.metrics.bootstrap import Values, divide
+
+Bools = NDArray[np.bool_]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class BalancedAccuracy:
+    """Mean over the classes that the rows hold of the share that is recognised.
+
+    A draw without one of them says nothing.
+    """
+
+    label: Indices
+    predicted: Indices
+
+    def __call__(self, weights: Values) -> Values:
+        """Of the rows as drawn."""
+        right = self.label == self.predicted
+        shares = [
+            divide(weights @ (of * right).astype(float), weights @ of.astype(float))
+            for of in (self.label == c for c in np.unique(self.label))
+        ]
+        return np.asarray(np.mean(shares, axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class MacroF1:
+    """Mean over the classes that occur, as truth or answer, of 2 tp / (2 tp + fp + fn)."""
+
+    label: Indices
+    predicted: Indices
+    classes: int
+
+    def __call__(self, weights: Values) -> Values:
+        """Of the rows as drawn; a class that a draw lacks is left out of its mean."""
+        scores = []
+        for c in range(self.classes):
+            of, said = (self.label == c), (self.predicted == c)
+            both = weights @ (of & said).astype(float)
+            scores.append(divide(2 * both, weights @ (of.astype(float) + said)))
+        known = np.isfinite(scores)
+        return divide(np.where(known, scores, 0).sum(axis=0), known.sum(axis=0).astype(float))
+
+
+class _Ranked:
+    """Positives and negatives by falling score, so that sums from the top are cumulative ones."""
+
+    def __init__(self, positive: Bools, score: Values) -> None:
+        """Take truth and score of each row, (N,)."""
+        falling = np.argsort(-score, kind="stable")
+        truth = positive[falling]
+        self.positives, self.negatives = falling[truth], falling[~truth]
+        self.high, self.low = -score[self.positives], -score[self.negatives]
+
+    def from_top(
+        self, weights: Values, *, negatives: bool, side: Literal["left", "right"]
+    ) -> Values:
+        """For each positive the weight of those above it, (draws, positives); right: ties too."""
+        rows, scores = (self.negatives, self.low) if negatives else (self.positives, self.high)
+        total = np.zeros((len(weights), len(rows) + 1))
+        np.cumsum(weights[:, rows], axis=1, out=total[:, 1:])
+        sums: Values = total[:, np.searchsorted(scores, self.high, side=side)]
+        return sums
+
+
+class Auroc(_Ranked):
+    """Area under the ROC curve: how often a positive outranks a negative, ties counted half."""
+
+    def __call__(self, weights: Values) -> Values:
+        """Of the rows as drawn."""
+        positive = weights[:, self.positives]
+        above = sum(self.from_top(weights, negatives=True, side=s) for s in ("left", "right"))
+        lost = (positive * above).sum(axis=1) / 2
+        pairs = positive.sum(axis=1) * weights[:, self.negatives].sum(axis=1)
+        return 1 - divide(lost, pairs)
+
+
+class AveragePrecision(_Ranked):
+    """Sum over the thresholds of precision times the gain in recall, without interpolation.
+
+    As scikit-learn's `average_precision_score`.
+    """
+
+    def __call__(self, weights: Values) -> Values:
+        """Of the rows as drawn."""
+        positive = weights[:, self.positives]
+        found = self.from_top(weights, negatives=False, side="right")
+        precision = divide(found, found + self.from_top(weights, negatives=True, side="right"))
+        return divide(np.nansum(precision * positive, axis=1), positive.sum(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationError:
+    """Mean gap between confidence and accuracy over ten bins of one width, weighted by their share.
+
+    Guo et al., On Calibration of Modern Neural Networks, ICML 2017, eq. 3.
+    """
+
+    correct: Bools
+    confidence: Values
+    bins: int = 10
+
+    def __call__(self, weights: Values) -> Values:
+        """Of the rows as drawn."""
+        index = np.clip((self.confidence * self.bins).astype(int), 0, self.bins - 1)
+        gaps = np.zeros((len(index), self.bins))
+        gaps[np.arange(len(index)), index] = self.correct - self.confidence
+        return divide(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
+
+
+def brier(label: Indices, probs: Values) -> Values:
+    """Squared distance of each row's probabilities, (N, C), from its truth; (N,) in [0, 2].
+
+    Brier, Monthly Weather Review 78, 1950, eq. 2.
+    """
+    truth = np.eye(probs.shape[1])[label]
+    return np.asarray(((probs - truth) ** 2).sum(axis=1))

@@ -1,0 +1,128 @@
+"""How far two outlines lie apart: HD95 and NSD, in pixels.
+
+Maier-Hein et al., Metrics Reloaded, Nature Methods 21, 2024; NSD after Nikolov et al., JMIR 23(7),
+2021. An outline is the pixels of a mask that touch, by side or by corner, one outside of it.
+"""
+
+from dataclasses import dataclass
+from math import hypot
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion, distance_transform_edt, label
+
+from hgmnet.data.prepared import Counts
+from hgmnet.data.resize import Mask
+
+TOLERANCE = 2.0
+"""px: outlines that lie so near one another count as the same."""
+_NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """`hd95`: px. `nsd`: share of both outlines, 0 to 1, within `TOLERANCE` of the other."""
+
+    hd95: float
+    nsd: float
+
+
+def apart(predicted: Mask, truth: Mask) -> Apart:
+    """Compare two masks of one image (H, W), of which the truth is not empty.
+
+    HD95 is the larger of the two directions' 95th percentiles. A missed lesion counts as the
+    image's diagonal, with an NSD of 0.
+    """
+    if not predicted.any():
+        return Apart(hypot(*truth.shape), 0.0)
+    window = _window(predicted | truth)
+    one, other = _outline(predicted[window]), _outline(truth[window])
+    there, back = _distances(one, other), _distances(other, one)
+    within = np.count_nonzero(there <= TOLERANCE) + np.count_nonzero(back <= TOLERANCE)
+    hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
+    return Apart(float(hd95), within / (len(there) + len(back)))
+
+
+def _distances(of: Mask, to: Mask) -> NDArray[np.float64]:
+    """From each pixel of an outline to the nearest of another, px."""
+    return np.asarray(distance_transform_edt(~to)[of])
+
+
+def _outline(mask: Mask) -> Mask:
+    inside = binary_erosion(mask, _NEIGHBOURS, border_value=0)
+    return np.asarray(mask & ~inside)
+
+
+def _window(mask: Mask) -> tuple[slice, slice]:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+OVERLAP = 0.1
+"""IoU from which on a lesion counts as found."""
+_CONNECTED = np.ones((3, 3), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one image: true lesions, those found, and parts of the prediction that found none."""
+
+    lesions: int
+    found: int
+    false: int
+
+
+def find_lesions(predicted: Mask, truth: Mask) -> Found:
+    """Match the parts of two masks of one image (H, W)."""
+    parts, predictions = label(predicted, _CONNECTED)
+    lesions, count = label(truth, _CONNECTED)
+    if not count or not predictions:
+        return Found(count, 0, predictions)
+    matched = _matches(_overlaps(parts, lesions, predictions, count))
+    return Found(count, matched, predictions - matched)
+
+
+def _overlaps(
+    parts: NDArray[np.int32], lesions: NDArray[np.int32], predictions: int, count: int
+) -> NDArray[np.float64]:
+    """IoU of each part with each lesion."""
+    width = count + 1
+    pairs = np.bincount(
+        (parts.ravel().astype(np.int64) * width + lesions.ravel()),
+        minlength=(predictions + 1) * width,
+    ).reshape(predictions + 1, width)
+    both = pairs[1:, 1:]
+    union = pairs[1:].sum(axis=1)[:, None] + pairs[:, 1:].sum(axis=0)[None, :] - both
+    return np.asarray(both / union)
+
+
+def _matches(overlaps: NDArray[np.float64]) -> int:
+    matched = 0
+    while overlaps.size and overlaps.max() >= OVERLAP:
+        part, lesion = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
+        overlaps = np.delete(np.delete(overlaps, part, axis=0), lesion, axis=1)
+        matched += 1
+    return matched
+
+
+Floats = NDArray[np.float64]
+
+
+def count_pixels(predicted: Mask, truth: Mask) -> tuple[int, int, int, int]:
+    """True positive, false positive, false negative and true negative pixels of one image."""
+    tp = int(np.count_nonzero(predicted & truth))
+    fp = int(np.count_nonzero(predicted)) - tp
+    fn = int(np.count_nonzero(truth)) - tp
+    return tp, fp, fn, truth.size - tp - fp - fn
+
+
+def dice(tp: Counts, fp: Counts, fn: Counts) -> Floats:
+    """2 tp / (2 tp + fp + fn) by image; 1 where truth and prediction are both empty."""
+    total = 2 * tp + fp + fn
+    return np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)
+
+
+def iou(tp: Counts, fp: Counts, fn: Counts) -> Floats:
+    """Tp / (tp + fp + fn) by image; 1 where truth and prediction are both empty."""
+    total = tp + fp + fn
+    return np.where(total > 0, tp / np.maximum(total, 1), 1.0)

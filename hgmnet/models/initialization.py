@@ -1,0 +1,75 @@
+"""What a network knows before its training: nothing, an encoder's weights, or another model's."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from hgmnet.config.model import File
+from hgmnet.errors import ConfigError
+from hgmnet.models.encoders import few, load_encoder_weights, say_missing
+from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.serialization import load_model
+from hgmnet.models.spec import Spec, identity
+
+_CLASSIFIER = "classifier."
+
+
+def warm_encoders(network: HGMNet, root: Path) -> None:
+    """Load the file that `model.encoder_weights` names, if it is one, into every encoder.
+
+    Args:
+        network: fresh.
+        root: what the file's path is relative to.
+
+    Raises:
+        ConfigError: as `hgmnet.models.encoders.load_encoder_weights`.
+    """
+    file = network.model.encoder_weights
+    if isinstance(file, File):
+        missing = [load_encoder_weights(encoder, file, root) for encoder in network.encoders()]
+        say_missing(file, missing[0])
+
+
+def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root: Path) -> Spec:
+    """Take up the weights of a model that was trained before, on another data set perhaps.
+
+    Where its classes are others, the classifier stays as it is: fresh.
+
+    Args:
+        network: to fill; of the parent's shape.
+        parent: a model folder; `sha256` as `hgmnet.models.spec.identity` has it.
+        classes: that the network is to tell apart.
+        root: what the folder's path is relative to.
+
+    Returns:
+        What the parent says of itself.
+
+    Raises:
+        ConfigError: the folder is absent, damaged or another model, or of another shape.
+    """
+    folder = root / parent.path
+    if not folder.is_dir():
+        raise ConfigError(
+            f"train.init_from: there is no folder {folder}; put the model there, or set "
+            "init_from: none"
+        )
+    sha256 = identity(folder)
+    if sha256 != parent.sha256:
+        raise ConfigError(
+            f"train.init_from: the model in {parent.path} is {sha256}, params.yaml says "
+            f"{parent.sha256}"
+        )
+    known, spec = load_model(folder)
+    state: dict[str, Tensor] = known.state_dict()
+    if spec.classes != classes:
+        state = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIER)}
+    own = network.state_dict()
+    wanted = {key for key in own if spec.classes == classes or not key.startswith(_CLASSIFIER)}
+    differ = [key for key in wanted & state.keys() if own[key].shape != state[key].shape]
+    if problems := sorted(differ) + sorted(wanted ^ state.keys()):
+        raise ConfigError(
+            f"train.init_from: {parent.path} is of another shape than `model` says, see "
+            f"{few(problems)}; give `model` the values that its model.json has"
+        )
+    network.load_state_dict(state, strict=False)
+    return spec

@@ -1,0 +1,4 @@
+"""Synthetic breast ultrasound for the quickstart and the tests.
+
+Imports config alone.
+"""

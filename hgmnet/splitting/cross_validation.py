@@ -1,0 +1,179 @@
+"""Folds of a cross-validation: whole groups, every class in the same share; train and val alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from hgmnet.data.prepared import Entry, Store
+from hgmnet.errors import ConfigError
+
+
+def deal_folds(
+    entries: Sequence[Entry], folds: int, seed: int, *, grouped: bool = True
+) -> NDArray[np.int64]:
+    """Deal images into folds: a group stays whole, each class is spread evenly.
+
+    The test split takes no part.
+
+    Args:
+        entries: N images.
+        folds: how many.
+        seed: of the deal.
+        grouped: False deals image by image, as one must not: to measure what that flatters.
+
+    Returns:
+        (N,) the fold of each image, -1 for those of the test split.
+
+    Raises:
+        ConfigError: a class has fewer images than there are folds.
+    """
+    dealt = np.full(len(entries), -1, dtype=np.int64)
+    rows = np.array([i for i, entry in enumerate(entries) if entry.split != "test"])
+    labels = np.array([entries[i].label for i in rows])
+    groups = [entries[i].group for i in rows]
+    names, counts = np.unique(labels, return_counts=True)
+    if counts.min() < folds:
+        scarce = f"{counts.min()} images of {names[counts.argmin()]}"
+        raise ConfigError(f"{folds} folds need as many images of every class; there are {scarce}")
+    kind = StratifiedGroupKFold if grouped else StratifiedKFold
+    dealer = kind(folds, shuffle=True, random_state=seed)
+    for fold, (_, held) in enumerate(dealer.split(rows, labels, groups if grouped else None)):
+        dealt[rows[held]] = fold
+    return dealt
+
+
+def hold_out(store: Store, dealt: NDArray[np.int64], fold: int) -> Store:
+    """The store for one fold: its images are `val`, the other folds' `train`; test stays test."""
+
+    def side(row: int) -> str:
+        if dealt[row] < 0:
+            return "test"
+        return "val" if dealt[row] == fold else "train"
+
+    entries = tuple(
+        entry.model_copy(update={"split": side(row)}) for row, entry in enumerate(store.entries)
+    )
+    return Store(store.images, store.masks, entries)
+
+
+JUDGED, OUT = "judged", "out"
+"""Beside `train` and `val`: the fold that is judged, and images that take no part."""
+
+Sides = tuple[str, ...]
+"""The side of each image."""
+
+
+def pool(
+    entries: Sequence[Entry], *, everything: bool, per_class: int | None = None
+) -> tuple[Entry, ...]:
+    """The images that take part, as `train`; the others as `test`, which no fold holds.
+
+    Args:
+        entries: N images.
+        everything: the test split takes part too.
+        per_class: so many images of each class at most, whole groups, the largest groups first.
+    """
+    there = [everything or entry.split != "test" for entry in entries]
+    if per_class is not None:
+        chosen = _few([e for e, part in zip(entries, there, strict=True) if part], per_class)
+        there = [p and e.group in chosen for e, p in zip(entries, there, strict=True)]
+    return tuple(
+        entry.model_copy(update={"split": "train" if part else "test"})
+        for entry, part in zip(entries, there, strict=True)
+    )
+
+
+def nest(
+    entries: Sequence[Entry],
+    dealt: NDArray[np.int64],
+    fold: int,
+    *,
+    parts: int,
+    seed: int,
+    grouped: bool = True,
+) -> Sides:
+    """The sides of one fold: its images are judged, one part of the others is val, the rest train.
+
+    Args:
+        entries: N images.
+        dealt: (N,) the fold of each, -1: it takes no part.
+        fold: that is judged.
+        parts: how many parts the other folds are dealt into; fewer where a class has fewer images.
+        seed: of that deal.
+        grouped: False deals image by image, as one must not.
+
+    Raises:
+        ConfigError: there is no such fold, or the other folds have a single image of a class.
+    """
+    if fold not in dealt:
+        raise ConfigError(f"fold {fold}: the folds are numbered 0 to {dealt.max()}")
+    others = (dealt >= 0) & (dealt != fold)
+    left = [
+        entry.model_copy(update={"split": "train" if other else "test"})
+        for entry, other in zip(entries, others, strict=True)
+    ]
+    scarcest = min(Counter(entry.label for entry in left if entry.split == "train").values())
+    inner = deal_folds(left, max(2, min(parts, scarcest)), seed, grouped=grouped)
+    return tuple(_side(int(d), fold, int(i)) for d, i in zip(dealt, inner, strict=True))
+
+
+def thin(entries: Sequence[Entry], sides: Sides, share: float, seed: int) -> Sides:
+    """Leave a share of the training groups, of each class alike; the others are out.
+
+    A smaller share is part of every larger one of the same seed. A group counts for the class of
+    its first image. At least one group of each class stays.
+
+    Args:
+        entries: N images.
+        sides: of each.
+        share: in (0, 1].
+        seed: of the draw.
+    """
+    home: dict[str, str] = {}
+    for entry, side in zip(entries, sides, strict=True):
+        if side == "train":
+            home.setdefault(entry.group, entry.label)
+    kept: set[str] = set()
+    for label in sorted(set(home.values())):
+        groups = sorted(group for group, its in home.items() if its == label)
+        order = np.random.default_rng(seed).permutation(len(groups))
+        kept |= {groups[i] for i in order[: ceil(share * len(groups) - 1e-9)]}
+    return tuple(
+        OUT if side == "train" and entry.group not in kept else side
+        for entry, side in zip(entries, sides, strict=True)
+    )
+
+
+def sided(store: Store, sides: Sides) -> Store:
+    """The store with these sides for splits."""
+    entries = tuple(
+        entry.model_copy(update={"split": side})
+        for entry, side in zip(store.entries, sides, strict=True)
+    )
+    return replace(store, entries=entries)
+
+
+def _side(dealt: int, fold: int, inner: int) -> str:
+    if dealt < 0:
+        return OUT
+    if dealt == fold:
+        return JUDGED
+    return "val" if inner == 0 else "train"
+
+
+def _few(entries: Sequence[Entry], per_class: int) -> set[str]:
+    """Groups, the largest first and those of one size by name, until each class has enough."""
+    sizes = Counter(entry.group for entry in entries)
+    labels = {entry.group: entry.label for entry in entries}
+    chosen: set[str] = set()
+    counts: Counter[str] = Counter()
+    for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        if counts[labels[group]] + size <= per_class:
+            counts[labels[group]] += size
+            chosen.add(group)
+    return chosen

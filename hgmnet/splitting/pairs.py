@@ -1,0 +1,186 @@
+"""Which images are alike, and the groups that follow: pairs are evidence, groups their closure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from hgmnet.config.base import Frozen
+from hgmnet.data.image_record import Record
+
+
+class Pair(Frozen):
+    """Two images that must stay on one side of every split.
+
+    `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`: how
+    many points agree, 0 where none were counted. `agreement`: how far the tissue agrees once one
+    lies on the other, -1 to 1; 1 where the pixels are the same, 0 where it was not measured.
+    `transform`: what brings the first onto the second, in words; `identity` where the pixels are
+    the same, `curation` where a person said so, `patient` where the source names one patient for
+    both.
+    """
+
+    first: str
+    second: str
+    kind: Literal["copy", "scene"]
+    score: int
+    agreement: float
+    transform: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Copies with contradictory labels.
+
+    `labels`: by image, sorted by image; what curation excluded is not in it. `pairs`: all copies of
+    one another in the group, sorted; they may name an excluded image that links others.
+    """
+
+    labels: Mapping[str, str]
+    pairs: tuple[Pair, ...]
+
+
+def find_copies(records: Sequence[Record]) -> list[Pair]:
+    """Pair the images of the same pixels; unreadable ones are like nothing."""
+    readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
+    return _alike(readable, "copy", 1.0, "identity")
+
+
+def extend_to_twins(pairs: Iterable[Pair], records: Sequence[Record]) -> list[Pair]:
+    """Say of all images of the same pixels what was found of the first of them.
+
+    Args:
+        pairs: between images that are the first of their pixels, in any order.
+        records: all images.
+    """
+    pixels = {record.image: record.pixel_sha256 for record in records}
+    twins: dict[str, list[str]] = {}
+    for image in sorted(pixels):
+        twins.setdefault(pixels[image], []).append(image)
+    return [
+        _between(pair, one, other)
+        for pair in pairs
+        for one in twins[pixels[pair.first]]
+        for other in twins[pixels[pair.second]]
+    ]
+
+
+def curated(groups: Mapping[str, str]) -> list[Pair]:
+    """Pair the images to which a person gave the same group name.
+
+    Args:
+        groups: the group's name by image.
+    """
+    return _alike(groups, "scene", 0.0, "curation")
+
+
+def honour(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
+    """Drop the frames of one scene that a person put into different groups; copies stay.
+
+    Args:
+        pairs: what was found.
+        groups: the group's name by image, as for `curated`.
+    """
+
+    def parted(pair: Pair) -> bool:
+        one, other = groups.get(pair.first, ""), groups.get(pair.second, "")
+        return pair.kind == "scene" and bool(one and other) and one != other
+
+    return [pair for pair in pairs if not parted(pair)]
+
+
+def of_one_patient(records: Iterable[Record]) -> list[Pair]:
+    """Pair the images of the same patient, where it is known."""
+    return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")
+
+
+def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
+    """Close pairs transitively.
+
+    Args:
+        images: what to group, in any order.
+        pairs: in any order; one that names another image is passed over.
+
+    Returns:
+        The group of each image, called after its first member by name.
+    """
+    parent = {image: image for image in images}
+    for pair in pairs:
+        if pair.first in parent and pair.second in parent:
+            low, high = sorted((_root(parent, pair.first), _root(parent, pair.second)))
+            parent[high] = low
+    return {image: _root(parent, image) for image in parent}
+
+
+def copy_labels(records: Iterable[Record], pairs: Iterable[Pair]) -> dict[str, set[str]]:
+    """Find the labels of each image and all its copies; frames of one scene are no copies.
+
+    Args:
+        records: the images; one that curation excluded links its copies, but its label is not
+            counted, and it is not in the result.
+        pairs: in any order.
+    """
+    known = {record.image: record for record in records}
+    frames = group(known, (pair for pair in pairs if pair.kind == "copy"))
+    counted = [image for image, record in known.items() if not record.excluded]
+    labels: dict[str, set[str]] = {}
+    for image in counted:
+        labels.setdefault(frames[image], set()).add(known[image].label)
+    return {image: labels[frames[image]] for image in counted}
+
+
+def conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> set[str]:
+    """Find images whose copies bear another label; what curation excluded contradicts nobody."""
+    return {image for conflict in find_conflicts(records, pairs) for image in conflict.labels}
+
+
+def find_conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> list[Conflict]:
+    """Find the groups of copies whose labels differ, with what links them, sorted by image."""
+    known = {record.image: record for record in records}
+    copies = sorted((p for p in pairs if p.kind == "copy"), key=lambda p: (p.first, p.second))
+    members: dict[str, list[str]] = {}
+    for image, first in sorted(group(known, copies).items()):
+        members.setdefault(first, []).append(image)
+    found = []
+    for images in members.values():
+        labels = {image: known[image].label for image in images if not known[image].excluded}
+        if len(set(labels.values())) > 1:
+            linking = tuple(pair for pair in copies if pair.first in images)
+            found.append(Conflict(labels, linking))
+    return found
+
+
+def _between(pair: Pair, one: str, other: str) -> Pair:
+    """The same evidence for twins of both images, which may stand in the other order."""
+    if one < other:
+        return pair.model_copy(update={"first": one, "second": other})
+    transform = f"inverse of {pair.transform}"
+    return pair.model_copy(update={"first": other, "second": one, "transform": transform})
+
+
+def _alike(
+    keys: Mapping[str, str], kind: Literal["copy", "scene"], agreement: float, transform: str
+) -> list[Pair]:
+    """Every pair of one key: a chain would come apart where a link of it is excluded."""
+    members: dict[str, list[str]] = {}
+    for image in sorted(keys):
+        members.setdefault(keys[image], []).append(image)
+    return [
+        Pair(
+            first=first,
+            second=second,
+            kind=kind,
+            score=0,
+            agreement=agreement,
+            transform=transform,
+        )
+        for images in members.values()
+        for first, second in combinations(images, 2)
+    ]
+
+
+def _root(parent: dict[str, str], image: str) -> str:
+    while parent[image] != image:
+        parent[image] = parent[parent[image]]
+        image = parent[image]
+    return image

@@ -1,0 +1,136 @@
+"""Where a training's pictures come from: the device's memory, or the disk if they don't fit there.
+
+Either way the same rows give the same batches, so that a set may outgrow the device and a training
+of it still gives the same weights. The random changes come later, on the device.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hgmnet.data.prepared import Store
+
+
+class Batch(NamedTuple):
+    """Prepared images, as they are stored.
+
+    `images`: (B, S, S) uint8. `masks`: (B, S, S) uint8 in {0, 1}. `labels`: (B,) int64.
+    """
+
+    images: Tensor
+    masks: Tensor
+    labels: Tensor
+
+
+class Feed(ABC):
+    """Gives batches of the store's rows; `train` and `val` are the rows of each, on the CPU."""
+
+    def __init__(self, store: Store, labels: Tensor) -> None:
+        """Take a store and the class index of each of its rows, (N,) int64."""
+        self.train, self.val = (torch.from_numpy(store.rows(split)) for split in ("train", "val"))
+        self.labels = labels
+
+    @abstractmethod
+    def to(self, device: torch.device) -> None:
+        """Be told where the training runs, before the first batch."""
+
+    @abstractmethod
+    def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
+        """A batch for each tensor of rows, in order, none of them waited for by the device."""
+
+    def batches(self, plan: Sequence[Tensor]) -> "Batches":
+        """A loader for Lightning: a batch for each tensor of row numbers, in order."""
+        return Batches(self, plan)
+
+
+class Batches:
+    """An epoch's batches, or a rank's share of them; can be gone through again."""
+
+    def __init__(self, feed: Feed, plan: Sequence[Tensor]) -> None:
+        """Take where from, and which rows, (B,) int64 a batch."""
+        self.feed, self.plan = feed, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.feed.read(self.plan)
+
+
+class Resident(Feed):
+    """All images of train and val lie on the device; a batch is looked up there."""
+
+    def __init__(self, store: Store, labels: Tensor) -> None:
+        """Read the images of train and val."""
+        super().__init__(store, labels)
+        live = torch.cat([self.train, self.val]).sort().values
+        images, masks = store.read(live.numpy())
+        self.images, self.masks = torch.from_numpy(images), torch.from_numpy(masks)
+        self.place = torch.full_like(labels, -1)
+        self.place[live] = torch.arange(len(live))
+
+    def to(self, device: torch.device) -> None:
+        """Move everything but `train` and `val` there."""
+        self.images, self.masks = self.images.to(device), self.masks.to(device)
+        self.labels, self.place = self.labels.to(device), self.place.to(device)
+
+    def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
+        """Row numbers go to the device once, not batch by batch."""
+        rows = torch.cat([*plan]).to(self.images.device)
+        for part in torch.split(rows, [len(batch) for batch in plan]):
+            where = self.place[part]
+            yield Batch(self.images[where], self.masks[where], self.labels[part])
+
+
+class Streamed(Feed):
+    """Images stay on the disk; threads read the next batches while the device is at work.
+
+    Threads, not processes: all that is done here is to copy bytes, which needs no interpreter, and
+    a process would cost some hundred MiB. No more than `workers` + 1 batches lie ready.
+    """
+
+    def __init__(self, store: Store, labels: Tensor, workers: int) -> None:
+        """Take a store; nothing is read yet."""
+        super().__init__(store, labels)
+        self.store, self.workers, self.pin = store, workers, False
+
+    def to(self, device: torch.device) -> None:
+        """For a GPU, batches lie in pinned memory: their copy there runs beside its work."""
+        self.pin = device.type == "cuda"
+
+    def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
+        """As many batches ahead as there are workers."""
+        ahead: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(self.workers) as pool:
+            for rows in plan:
+                ahead.append(pool.submit(self._load, rows))
+                if len(ahead) > self.workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _load(self, rows: Tensor) -> Batch:
+        images, masks = self.store.read(np.asarray(rows))
+        batch = Batch(torch.from_numpy(images), torch.from_numpy(masks), self.labels[rows])
+        return Batch(*(part.pin_memory() for part in batch)) if self.pin else batch
+
+
+def build_feed(store: Store, labels: Tensor, *, room: int, workers: int) -> Feed:
+    """Hold train and val on the device if they take up no more than `room`, else stream them.
+
+    Args:
+        store: the prepared images.
+        labels: class index of each of its rows, (N,) int64.
+        room: bytes.
+        workers: threads that read, where streamed.
+    """
+    live = len(store.rows("train")) + len(store.rows("val"))
+    if live * store.row_bytes <= room:
+        return Resident(store, labels)
+    return Streamed(store, labels, workers)

@@ -1,0 +1,117 @@
+"""What looks on while Lightning trains: a loss that is no number, each epoch's end, its checkpoint.
+
+To look at a loss makes a CPU wait for its GPU, so on a GPU it happens every 50 steps and at the
+epoch's end; on a CPU, in every step. Either way the step that is named is the first bad one, and
+nothing after it is saved: checkpoints are written at an epoch's end, after the look.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from torch import Tensor
+
+from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.training.checkpoints import LAST, Checkpoints
+from hgmnet.training.lightning_module import EpochFigures
+
+STEPS_A_LOOK = 50
+
+
+@dataclass(frozen=True)
+class _Step:
+    number: int
+    learning_rate: float
+    loss: Tensor
+
+
+class Watch(lightning.Callback):
+    """Tells of each epoch, stops at a loss that is no number, writes the checkpoints."""
+
+    def __init__(
+        self,
+        on_epoch: Callable[[EpochFigures], None],
+        folder: Path,
+        checkpoints: Checkpoints,
+        mark: str,
+    ) -> None:
+        """Watch a training.
+
+        Args:
+            on_epoch: called with each new epoch's figures, in the first process alone.
+            folder: of the checkpoints.
+            checkpoints: what the trainer writes them with.
+            mark: of all that the processes must have in common.
+        """
+        self.on_epoch, self.folder, self.mark = on_epoch, folder, mark
+        self.checkpoints = checkpoints
+        self._learning_rate = 0.0
+        self._steps: list[_Step] = []
+
+    def on_fit_start(self, trainer: lightning.Trainer, _: Any) -> None:
+        """Hold that all processes train the same, from the same checkpoint."""
+        if trainer.world_size > 1:
+            marks = [""] * trainer.world_size
+            torch.distributed.all_gather_object(marks, self.mark)
+            if len(set(marks)) > 1:
+                raise ConfigError(
+                    "the processes of this training differ in params.yaml, code, data or "
+                    "checkpoint; give every machine the same files, best by a shared folder, and "
+                    "start again"
+                )
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Note the rate, which has moved on when the step has ended."""
+        self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, learner: Any, outputs: Any, *_: Any
+    ) -> None:
+        """Look at the loss, now or later."""
+        self._steps.append(_Step(trainer.global_step, self._learning_rate, outputs["loss"]))
+        if len(self._steps) >= steps_a_look(learner.device):
+            self._look(trainer)
+
+    def on_validation_start(self, trainer: lightning.Trainer, _: Any) -> None:
+        """The epoch's last steps."""
+        self._look(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
+        """Tell of the epoch, then keep it."""
+        figures = learner.curves[-1]
+        if not isfinite(figures.train_loss + figures.val_loss):
+            raise self._diverged(trainer, trainer.global_step, figures.val_loss)
+        if trainer.is_global_zero:
+            self.on_epoch(figures)
+        trainer.save_checkpoint(self.folder / LAST)
+        failure = trainer.strategy.broadcast(self.checkpoints.failure)
+        if failure is not None:
+            raise failure
+
+    def _look(self, trainer: lightning.Trainer) -> None:
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        losses = torch.stack([step.loss for step in steps])
+        losses = trainer.strategy.reduce(losses, reduce_op="mean")
+        for step, loss in zip(steps, losses.tolist(), strict=True):
+            if not isfinite(loss):
+                self._learning_rate = step.learning_rate
+                raise self._diverged(trainer, step.number, loss)
+
+    def _diverged(self, trainer: lightning.Trainer, step: int, loss: float) -> HgmnetError:
+        epoch = trainer.current_epoch
+        kept = f"the weights after epoch {epoch} are kept in {self.folder}; " if epoch else ""
+        return HgmnetError(
+            f"training diverged in epoch {epoch + 1}, step {step}: the loss is {loss} at learning "
+            f"rate {self._learning_rate:.2g}; {kept}lower train.learning_rate"
+        )
+
+
+def steps_a_look(device: torch.device) -> int:
+    """After how many steps the losses are looked at."""
+    return 1 if device.type == "cpu" else STEPS_A_LOOK

@@ -1,0 +1,158 @@
+"""One process or several: who takes part in a training, and what each of them does of a step.
+
+On one machine Lightning starts the processes beside the first by running the same command again;
+on several, torchrun starts all of them. A batch is dealt out like cards: of B images and n
+processes, process r takes r, r + n, r + 2n, ...
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+from hgmnet.config.training import Train
+from hgmnet.errors import ConfigError, HgmnetError
+
+_PARENT = "HGMNET_FIRST_PROCESS"
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which processes train: `devices` on each of `nodes` machines, on CUDA GPUs or on CPUs."""
+
+    devices: int
+    nodes: int
+    cuda: bool
+
+    @property
+    def processes(self) -> int:
+        """All of them."""
+        return self.devices * self.nodes
+
+
+def plan(train: Train) -> Plan:
+    """Who trains, by the settings and by what this machine has.
+
+    Raises:
+        ConfigError: there are not as many GPUs, they lack the precision, there are more processes
+            than images in a batch, or torchrun has started others than the settings say.
+    """
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if train.accelerator == "gpu" and not seen:
+        raise ConfigError("train.accelerator: gpu, but torch sees none; set it to auto or cpu")
+    cuda = train.accelerator != "cpu" and seen > 0
+    devices = train.devices if train.devices != "auto" else (seen if cuda else 1)
+    if cuda and devices > seen:
+        raise ConfigError(f"train.devices: {devices}, but torch sees {seen} GPUs; set it to auto")
+    if cuda and train.precision == "bf16-mixed" and not _has_bf16():
+        raise ConfigError(
+            f"train.precision: bf16-mixed, but {torch.cuda.get_device_name()} has no bf16; set it "
+            "to 16-mixed or 32-true"
+        )
+    planned = Plan(devices, train.num_nodes, cuda)
+    _check_started(planned)
+    if planned.processes > train.batch_size:
+        raise ConfigError(
+            f"train.batch_size: {train.batch_size} images for {planned.processes} processes; "
+            "raise it, or lower train.devices"
+        )
+    return planned
+
+
+def trainer_settings(train: Train, planned: Plan) -> dict[str, Any]:
+    """What Lightning's Trainer is told of devices; lets the processes beside this one know it."""
+    if planned.processes == 1 and train.strategy == "auto":
+        return {"accelerator": train.accelerator, "devices": 1}
+    if is_first():
+        os.environ[_PARENT] = str(os.getpid())
+    return {
+        "accelerator": "gpu" if planned.cuda else "cpu",
+        "devices": planned.devices,
+        "num_nodes": planned.nodes,
+        "strategy": DDPStrategy(
+            process_group_backend="nccl" if planned.cuda else "gloo",
+            broadcast_buffers=False,  # the statistics are the same everywhere already
+        ),
+        "use_distributed_sampler": False,  # `share` deals
+    }
+
+
+def environment() -> LightningEnvironment | TorchElasticEnvironment:
+    """Who starts the processes; never guessed from a cluster's variables."""
+    return TorchElasticEnvironment() if _torchrun() else LightningEnvironment()
+
+
+def is_first() -> bool:
+    """Whether this is the process that tells, and writes what training puts out."""
+    return int(os.environ.get("RANK" if _torchrun() else "LOCAL_RANK", "0")) == 0
+
+
+@contextmanager
+def following() -> Iterator[None]:
+    """The training of a process beside the first.
+
+    It ends when the first does, however that dies. What all of them fail from the first one says;
+    this one ends with 0, for at another status Lightning kills the first before it has said it.
+    """
+    if not _torchrun():
+        threading.Thread(target=_end_without, args=(os.environ.get(_PARENT),), daemon=True).start()
+    try:
+        yield
+    except HgmnetError:
+        raise SystemExit(0) from None
+
+
+def share(trainer: lightning.Trainer) -> slice:
+    """What this process takes of a batch, by position."""
+    return slice(trainer.global_rank, None, trainer.world_size)
+
+
+def summed(trainer: lightning.Trainer, values: Sequence[float]) -> list[float]:
+    """Each value summed over the processes."""
+    if trainer.world_size == 1:
+        return list(values)
+    device = trainer.strategy.root_device
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    reduced: list[float] = trainer.strategy.reduce(total, reduce_op="sum").tolist()
+    return reduced
+
+
+def _check_started(planned: Plan) -> None:
+    wanted = (planned.processes, planned.devices)
+    if not _torchrun():
+        if planned.nodes > 1:
+            raise ConfigError(
+                f"train.num_nodes: {planned.nodes} machines are started by torchrun, on each of "
+                "them; docs/training.md has the line"
+            )
+        return
+    started = (int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+    if started != wanted:
+        raise ConfigError(
+            f"torchrun started {started[0]} processes, {started[1]} on this machine, but "
+            f"train.devices and num_nodes say {wanted[0]} and {wanted[1]}; make them agree"
+        )
+
+
+def _has_bf16() -> bool:
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def _torchrun() -> bool:
+    return TorchElasticEnvironment.detect()
+
+
+def _end_without(parent: str | None) -> None:
+    while parent == str(os.getppid()):
+        time.sleep(_POLL_S)
+    os._exit(1)

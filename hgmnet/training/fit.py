@@ -1,0 +1,184 @@
+"""Training HGM-Net on a prepared data set by Lightning: seeded, and resumed where it was killed."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as lightning
+import torch
+
+from hgmnet.config.data import Data, Prepare
+from hgmnet.config.model import File, Model
+from hgmnet.config.training import Train
+from hgmnet.data.prepared import Store, class_indices
+from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.image_size import check_size
+from hgmnet.models.initialization import start_from, warm_encoders
+from hgmnet.models.spec import FORMAT, Seen, Spec
+from hgmnet.models.sync_batchnorm import synchronise
+from hgmnet.splitting.contamination import check
+from hgmnet.training.batches import Feed, build_feed
+from hgmnet.training.callbacks import Watch
+from hgmnet.training.checkpoints import Checkpoints, newest
+from hgmnet.training.checkpoints import mark as mark_of
+from hgmnet.training.distributed import Plan, environment, plan, trainer_settings
+from hgmnet.training.lightning_module import EpochFigures, Learner
+
+MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in evaluation mode on the CPU, its spec, and a row of figures an epoch."""
+
+    network: HGMNet
+    spec: Spec
+    curves: tuple[EpochFigures, ...]
+
+
+def fit(
+    store: Store,
+    *,
+    data: Data,
+    prepare: Prepare,
+    model: Model,
+    train: Train,
+    root: Path,
+    fingerprint: str,
+    checkpoints: Path,
+    on_epoch: Callable[[EpochFigures], None],
+) -> Trained:
+    """Train, or go on from `checkpoints` if a training of the same fingerprint was interrupted.
+
+    Args:
+        store: the prepared images; only train and val are looked at.
+        data: classes.
+        prepare: how the store was made.
+        model: the network's shape.
+        train: the recipe. On a CPU the same seed gives the same weights, bit for bit.
+        root: what the paths in `model` and `train` are relative to.
+        fingerprint: identifies everything that the weights depend on.
+        checkpoints: a folder for this fingerprint alone.
+        on_epoch: called with each new epoch's figures, in the first process alone.
+
+    Raises:
+        ConfigError: the encoder, its weights, the model to start from, the image side or the device
+            can't be had.
+        InvalidDataError: train or val has no images, or the model to start from has seen some of
+            val or test.
+        HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
+        CheckpointError: the disk takes no checkpoint; the one before is intact.
+    """
+    check_size(prepare.side)
+    planned = plan(train)
+    torch.manual_seed(train.seed)
+    network = HGMNet(model, len(data.classes))
+    warm_encoders(network, root)
+    parent = _parent(network, store, train, data, root)
+    spec = Spec(
+        format=FORMAT,
+        model=model,
+        prepare=prepare,
+        classes=data.classes,
+        mean=MEAN,
+        std=STD,
+        data=data.name,
+        seed=train.seed,
+        fingerprint=fingerprint,
+        parent=train.init_from.sha256 if isinstance(train.init_from, File) else None,
+        seen=_seen(store, data.name, parent),
+    )
+    if planned.processes > 1:
+        synchronise(network, prepare.side, cuda=planned.cuda)
+    learner = Learner(network, spec, train, _feed(store, data, train, planned))
+    last = newest(checkpoints)
+    durable = Checkpoints()
+    mark = f"{fingerprint} {mark_of(last) if last else ''}"
+    trainer = build_trainer(train, Watch(on_epoch, checkpoints, durable, mark), durable=durable)
+    trainer.fit(learner, ckpt_path=last, weights_only=True)
+    return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
+
+
+def build_trainer(
+    train: Train, *callbacks: lightning.Callback, durable: Checkpoints | None = None
+) -> lightning.Trainer:
+    """Lightning's Trainer as every training here has it.
+
+    Args:
+        train: the recipe.
+        callbacks: to be called in this order.
+        durable: what writes the checkpoints, if there are any.
+
+    Raises:
+        ConfigError: as `hgmnet.training.distributed.plan`.
+    """
+    return lightning.Trainer(
+        **trainer_settings(train, plan(train)),
+        plugins=[durable or Checkpoints(), environment()],
+        precision=train.precision,
+        max_epochs=train.epochs,
+        callbacks=[*callbacks],
+        benchmark=True,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        logger=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+    )
+
+
+def _parent(network: HGMNet, store: Store, train: Train, data: Data, root: Path) -> Spec | None:
+    """Give the network the weights of the model to start from, if there is one."""
+    if not isinstance(train.init_from, File):
+        return None
+    parent = start_from(network, train.init_from, classes=data.classes, root=root)
+    judging = [entry for entry in store.entries if entry.split != "train"]
+    if known := check(judging, data.name, [parent]).seen:
+        raise InvalidDataError(
+            f"train.init_from: {train.init_from.path} was fitted on {len(known)} images of today's "
+            f"val and test, {known[0].image} among them; start from another model"
+        )
+    return parent
+
+
+def _seen(store: Store, data: str, parent: Spec | None) -> Seen:
+    def pixels(split: str) -> tuple[str, ...]:
+        return tuple(sorted({e.pixel_sha256 for e in store.entries if e.split == split}))
+
+    groups = {e.group for e in store.entries if e.split in {"train", "val"}}
+    before: frozenset[str] = frozenset()
+    if parent is not None:
+        before = parent.seen.pixels
+        groups |= set(parent.seen.groups) if parent.data == data else set()
+    return Seen(
+        train=pixels("train"),
+        val=pixels("val"),
+        groups=tuple(sorted(groups)),
+        parent=tuple(sorted(before)),
+    )
+
+
+def _feed(store: Store, data: Data, train: Train, planned: Plan) -> Feed:
+    for split in ("train", "val"):
+        if not len(store.rows(split)):
+            raise InvalidDataError(f"{split} has no images: change split.fractions, or add images")
+    if (count := len(store.rows("train"))) < planned.processes:
+        raise ConfigError(
+            f"train.devices: {planned.processes} processes for {count} images; lower it"
+        )
+    labels = class_indices([entry.label for entry in store.entries], data.classes)
+    room = train.resident_gib * 2**30
+    if planned.cuda:
+        room = min(room, torch.cuda.mem_get_info()[0] / 2)  # the rest is for the network
+    return build_feed(store, torch.from_numpy(labels), room=int(room), workers=train.workers)
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning's notices and advice off the terminal; warnings of other kinds stay."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

@@ -1,0 +1,239 @@
+"""The moving average of a network's weights and statistics, without a wait for the device."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from hgmnet.config.training import Train
+from hgmnet.models.gating import HierarchicalGating, area_resize
+from hgmnet.models.hgmnet import HGMNet, Prediction
+from hgmnet.models.spec import Spec, normalise
+from hgmnet.training.augmentation import apply, draw
+from hgmnet.training.batches import Batch, Batches, Feed
+from hgmnet.training.distributed import share, summed
+from hgmnet.training.losses import joint_loss
+
+
+class Average(nn.Module):
+    """A copy of a network that trails it: average += (1 - decay) * (network - average).
+
+    What torch's AveragedModel does, but that one asks the device for its counter in every step and
+    averages the buffers one by one.
+    """
+
+    def __init__(self, network: HGMNet, decay: float) -> None:
+        """Copy the network; `decay` in [0, 1)."""
+        super().__init__()
+        self.module = deepcopy(network).requires_grad_(requires_grad=False)
+        self.decay = decay
+
+    def forward(self, image: Tensor) -> Prediction:
+        """What the averaged network says; see `HGMNet.forward`."""
+        out: Prediction = self.module(image)
+        return out
+
+    @torch.no_grad()
+    def update(self, network: HGMNet, step: int) -> None:
+        """Move towards the network, or become it in the first step; counters are taken over.
+
+        Args:
+            network: of the same shape, on the same device.
+            step: number of optimiser steps done, from 1 on.
+        """
+        pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
+        moving = [pair for pair in pairs if pair[0].is_floating_point()]
+        share = 1.0 if step == 1 else 1 - self.decay
+        torch._foreach_lerp_([own for own, _ in moving], [new for _, new in moving], share)
+        counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+        torch._foreach_copy_([own for own, _ in counters], [new for _, new in counters])
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
+
+
+_SUMS = ("n", "lesions", "loss", "dice", "coarse", "correct", "correlation")
+"""What a val batch adds to."""
+
+
+class EpochFigures(BaseModel):
+    """What an epoch showed; Dice and accuracy on the prepared val images, at 0.5 and the argmax.
+
+    What the model does not learn is None.
+    `gate_correlation`: Pearson's, of the gates with the coarse map at their scale, mean over
+    scales. `gate_gamma`: mean absolute strength of the gate. Both are 0 where there is no gate.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    val_loss: float
+    val_lesion_dice: float | None
+    val_coarse_dice: float | None
+    val_accuracy: float | None
+    gate_correlation: float
+    gate_gamma: float
+
+
+class Learner(lightning.LightningModule):
+    """Trains an HGM-Net; `average` holds the moving average of its weights and statistics."""
+
+    def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: Feed) -> None:
+        """Take a fresh network and the data that it learns from."""
+        super().__init__()
+        network.to(memory_format=torch.channels_last)
+        self.network = network
+        self.average = Average(network, train.ema_decay if train.select == "ema" else 0.0)
+        if train.compile:
+            network.compile()
+        self.spec, self.settings, self.feed = spec, train, feed
+        self.curves: list[EpochFigures] = []
+        self._losses: list[Tensor] = []
+        self._val: list[dict[str, Tensor]] = []
+
+    @property
+    def averaged(self) -> HGMNet:
+        """The network whose weights are the moving average."""
+        return self.average.module
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step, over all processes: as the settings say, or all that there are."""
+        return min(self.settings.batch_size, len(self.feed.train))
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps an epoch; a last, smaller batch is left out."""
+        return len(self.feed.train) // self.batch_size
+
+    def on_fit_start(self) -> None:
+        """Bring the pictures to the device, or say where they are to be sent."""
+        self.feed.to(self.device)
+
+    def train_dataloader(self) -> Batches:
+        """This process's share of this epoch's batches, shuffled by (seed, epoch)."""
+        generator = torch.Generator().manual_seed(self._seed(0))
+        rows = self.feed.train[torch.randperm(len(self.feed.train), generator=generator)]
+        whole = torch.split(rows, self.batch_size)[: self.steps]
+        return self.feed.batches([batch[share(self.trainer)] for batch in whole])
+
+    def val_dataloader(self) -> Batches:
+        """Val, in order."""
+        return self.feed.batches(torch.split(self.feed.val, self.settings.batch_size))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, its rate on one cycle over the whole training."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
+        )
+        total = self.steps * self.settings.epochs + 1
+        cycle = OneCycleLR(
+            optimizer,
+            max_lr=self.settings.learning_rate,
+            total_steps=total,
+            pct_start=max(self.settings.warmup, 2 / total),  # it divides by pct_start * total - 1
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of this process's share of an augmented batch; nothing here waits for a GPU.
+
+        The mean of the processes' losses is the whole batch's.
+        """
+        torch.manual_seed(self._seed(index + 1))  # for dropout
+        generator = torch.Generator().manual_seed(self._seed(index + 1))
+        whole = self.batch_size
+        drawn = draw(whole, self.settings.augment, generator).part(share(self.trainer))
+        image, mask = batch.images.unsqueeze(1).float() / 255, batch.masks.unsqueeze(1).float()
+        image, mask = apply(image, mask, drawn)
+        out = self.network((image - self.spec.mean) / self.spec.std)
+        loss = joint_loss(out, mask, batch.labels, self.settings.loss, self.spec.model)
+        loss = loss * (len(batch.labels) * self.trainer.world_size / whole)
+        self._losses.append(loss.detach())
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the average towards the new weights."""
+        self.average.update(self.network, self.trainer.global_step)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Sums over a val batch, by the averaged weights; whole batches are dealt out."""
+        if index % self.trainer.world_size != self.global_rank:
+            return
+        mask, label = batch.masks.unsqueeze(1).float(), batch.labels
+        out = self.average(normalise(batch.images, self.spec))
+        loss = joint_loss(out, mask, label, self.settings.loss, self.spec.model)
+        lesion = mask.flatten(1).any(dim=1)
+        self._val.append(
+            {
+                "n": torch.tensor(float(len(label))),
+                "lesions": lesion.sum().float(),
+                "loss": loss * len(label),
+                "dice": (_dice(out.mask_logits, mask) * lesion).sum(),
+                "coarse": (_dice(out.coarse_mask_logits, mask) * lesion).sum(),
+                "correct": (out.class_logits.argmax(dim=1) == label).sum().float(),
+                "correlation": _gate_correlation(out) * len(label),
+            }
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        """Note the figures of the epoch: validation runs at its end."""
+        train_loss = float(torch.stack(self._losses).mean()) / self.trainer.world_size
+        sums = [float(sum(float(part[k]) for part in self._val)) for k in _SUMS]
+        train_loss, *sums = summed(self.trainer, [train_loss, *sums])
+        total = dict(zip(_SUMS, sums, strict=True))
+        n, lesions = total["n"], max(total["lesions"], 1.0)
+        gating, model = self.averaged.gating, self.spec.model
+        gammas = gating.gamma() if isinstance(gating, HierarchicalGating) else [torch.zeros(1)]
+        self.curves.append(
+            EpochFigures(
+                epoch=self.current_epoch + 1,
+                learning_rate=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
+                train_loss=train_loss,
+                val_loss=total["loss"] / n,
+                val_lesion_dice=total["dice"] / lesions if model.segments else None,
+                val_coarse_dice=total["coarse"] / lesions if model.coarse else None,
+                val_accuracy=total["correct"] / n if model.classifies else None,
+                gate_correlation=total["correlation"] / n,
+                gate_gamma=sum(float(g.abs().mean()) for g in gammas) / len(gammas),
+            )
+        )
+        self._losses.clear()
+        self._val.clear()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The curves so far go on with the training."""
+        checkpoint["curves"] = [figures.model_dump() for figures in self.curves]
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take up the curves."""
+        self.curves = [EpochFigures(**figures) for figures in checkpoint["curves"]]
+
+    def _seed(self, index: int) -> int:
+        return (self.settings.seed * 1_000_003 + self.current_epoch) * 100_003 + index
+
+
+def _dice(logits: Tensor, mask: Tensor) -> Tensor:
+    predicted = (logits > 0).float()
+    overlap = (predicted * mask).sum(dim=(1, 2, 3))
+    total = (predicted + mask).sum(dim=(1, 2, 3))
+    return 2 * overlap / total.clamp(min=1)
+
+
+def _gate_correlation(out: Prediction) -> Tensor:
+    if not out.gates:
+        return torch.tensor(0.0)
+    prob = out.coarse_mask_logits.float().sigmoid()
+    pairs = [torch.stack([g.flatten(), area_resize(prob, g).flatten()]) for g in out.gates]
+    return torch.stack([torch.corrcoef(pair)[0, 1].nan_to_num() for pair in pairs]).mean()

@@ -1,0 +1,87 @@
+"""Where a model comes from: the commit, the tree's state, and DVC's own record of the stages."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from hgmnet.config.base import Frozen
+from pipelines.artifacts.paths import Workspace
+
+UNKNOWN = "unknown"
+
+
+class Lineage(Frozen):
+    """What a version was made from; `unknown` where git or DVC can't say.
+
+    `git_dirty`: something beside the files that stages write differs from the commit.
+    `dvc_lock_sha256`: of dvc.lock's entries from ingest to report. `data_hash`: DVC's, of raw/.
+    """
+
+    git_commit: str
+    git_dirty: bool
+    dvc_lock_sha256: str
+    data_hash: str
+
+
+def read_lineage(workspace: Workspace) -> Lineage:
+    """Ask git and dvc.lock about the checkout as it lies there."""
+    stages = _locked_stages(workspace.root / "dvc.lock")
+    return Lineage(
+        git_commit=_git(workspace.root, "rev-parse", "HEAD") or UNKNOWN,
+        git_dirty=_dirty(workspace),
+        dvc_lock_sha256=_hash_stages(stages),
+        data_hash=_data_hash(stages, f"data/{workspace.data}/raw"),
+    )
+
+
+def origin(root: Path) -> str:
+    """Where the repository was cloned from; itself where git names nothing."""
+    return _git(root, "remote", "get-url", "origin") or str(root)
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _dirty(workspace: Workspace) -> bool:
+    """Whether git lists anything but what the stages themselves write into git's files."""
+    locks = (workspace.root / "dvc.lock", workspace.folder / "dvc.lock")
+    written = (*locks, workspace.groups, workspace.split_csv, workspace.split_json)
+    excluded = [f":(exclude){path.relative_to(workspace.root)}" for path in written]
+    changes = _git(workspace.root, "status", "--porcelain", "--", ".", *excluded)
+    return changes != ""
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """What git answers; None without git or outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", root, *words], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _locked_stages(path: Path) -> dict[str, Any]:
+    """dvc.lock's entries but for register's, which is written only after register has run."""
+    if not path.exists():
+        return {}
+    stages = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))["stages"]
+    return {name: entry for name, entry in stages.items() if name != "register"}
+
+
+def _hash_stages(stages: dict[str, Any]) -> str:
+    if not stages:
+        return UNKNOWN
+    return hashlib.sha256(json.dumps(stages, sort_keys=True).encode()).hexdigest()
+
+
+def _data_hash(stages: dict[str, Any], raw: str) -> str:
+    deps = stages.get("ingest", {}).get("deps", [])
+    return next((dep["md5"] for dep in deps if dep["path"] == raw), UNKNOWN)

@@ -1,0 +1,111 @@
+"""The commands on data: `hgmnet import`, `hgmnet data`, `hgmnet deal`."""
+
+import argparse
+import re
+from pathlib import Path
+
+FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
+"""As `hgmnet.importing.detect.Format`, which takes too long to import for `--help`."""
+
+
+def configure_import(parser: argparse.ArgumentParser) -> None:
+    """Take the data set's name and where its images are."""
+    parser.add_argument("name", help="the data set: data/<name>; a-z, 0-9, - and _")
+    parser.add_argument(
+        "source",
+        help="a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address",
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="auto", help="what the source is (default: find out)"
+    )
+    parser.add_argument("--sha256", type=_sha256, metavar="HEX", help="what the file must hash to")
+    parser.add_argument("--replace", action="store_true", help="replace the images that are there")
+
+
+def run_import(root: Path, args: argparse.Namespace) -> None:
+    """Lay the images out, give them to DVC, and say what to do next.
+
+    Raises:
+        ConfigError: the name can't be one, or DVC did not take the images.
+        InvalidDataError: there are images already, or the source is not what it must be.
+    """
+    from pipelines.operations.import_dataset import import_dataset
+
+    summary = import_dataset(
+        root,
+        args.name,
+        args.source,
+        source_format=args.format,
+        sha256=args.sha256 or "",
+        replace=args.replace,
+    )
+    print(summary.text())
+    print(_next(root, summary.name, ", ".join(summary.found.per_class)))
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        msg = f"{text!r} is no sha256; expected 64 hexadecimal digits"
+        raise argparse.ArgumentTypeError(msg)
+    return text.lower()
+
+
+def _next(root: Path, name: str, classes: str) -> str:
+    profiles = [f"profiles/{name}-cpu.yaml", f"profiles/{name}.yaml"]
+    there = [profile for profile in profiles if (root / profile).is_file()]
+    ready = f" (or: cp {there[0]} params.yaml)" if there else ""
+    return (
+        f"data/{name}/raw is in DVC's care; for git: git add data/{name}\n"
+        f"Next: set data.name to {name} and data.classes to [{classes}] in params.yaml{ready}, "
+        "then: dvc repro"
+    )
+
+
+def configure_data(parser: argparse.ArgumentParser) -> None:
+    """Take the verb and what it is about."""
+    verbs = parser.add_subparsers(metavar="verb", dest="verb", required=True)
+    does = "compare a folder of images with those that a model was made from"
+    profile = verbs.add_parser("profile", help=does, description=does)
+    profile.add_argument("folder", type=Path, help="images, in folders or not; masks are left out")
+    profile.add_argument("--model", type=Path, help="a model folder, else models/hgmnet")
+
+
+def run_data(root: Path, args: argparse.Namespace) -> None:
+    """Print a line a column, write reports/drift.json and Great Expectations' pages.
+
+    That images drifted is a finding, not an error: drift.json has it.
+
+    Raises:
+        ConfigError: the model is absent or damaged.
+        InvalidDataError: its profile is, or the folder holds no image that can be read.
+    """
+    from pipelines.drift.report import profile_folder, tell
+
+    report = profile_folder(root, args.folder, args.model or root / "models" / "hgmnet")
+    print("\n".join(tell(report)))
+
+
+def configure_deal(parser: argparse.ArgumentParser) -> None:
+    """Take the reason, which split.json keeps."""
+    parser.add_argument("--reason", required=True, help="why; kept in split.json")
+
+
+def run_deal(root: Path, args: argparse.Namespace) -> None:
+    """Deal every image of the data set anew, by the seed and fractions of params.yaml.
+
+    Raises:
+        ConfigError: the reason is empty.
+        InvalidDataError: the manifest is absent or did not pass validation.
+    """
+    from hgmnet.config.params import load_params
+    from hgmnet.errors import ConfigError
+    from pipelines.stages.split import deal
+
+    reason = " ".join(args.reason.split())
+    if not reason:
+        msg = 'expected a reason that someone will understand in a year: --reason "..."'
+        raise ConfigError(msg)
+    params = load_params(root / "params.yaml")
+    deal(root, params.data, params.split, reason)
+    print(f"Dealt anew: {params.data.name}. Models from before were tested on other images.")
+    print("Next: dvc repro")

@@ -1,0 +1,117 @@
+"""`hgmnet flow`: run a Prefect flow here and now, on the server that is there or on one's own."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def configure_flow(parser: argparse.ArgumentParser) -> None:
+    """Take the flow's name and its parameters."""
+    flows = parser.add_subparsers(dest="name", metavar="flow", required=True)
+    training = flows.add_parser("training", help="every stage, then register")
+    training.add_argument("--profile", metavar="NAME", help="one of profiles/, for this run alone")
+    training.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        action="extend",
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="other settings for this run alone: --set train.epochs=3",
+    )
+    training.add_argument(
+        "--force", dest="force_stage", metavar="STAGE", help="run it even if nothing has changed"
+    )
+    training.add_argument(
+        "--publish", action="store_true", help="then push, commit and tag it (`hgmnet publish`)"
+    )
+    training.add_argument(
+        "--promote", action="store_true", help="then hold a new challenger against the champion"
+    )
+    promotion = flows.add_parser("promotion", help="hold the challenger against the champion")
+    promotion.add_argument("--version", metavar="N", help="instead of the challenger")
+    promotion.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
+    monitoring = flows.add_parser(
+        "monitoring", help="hold recent images against what the champion was made from"
+    )
+    monitoring.add_argument("folder", type=Path, help="recent images, in folders or not")
+    monitoring.add_argument("--version", metavar="N", help="instead of the champion")
+    watch = flows.add_parser("data_watch", help="take changed images in, and train if it matters")
+    watch.add_argument("source", type=Path, help="the whole data set: a folder, zip or table")
+    watch.add_argument(
+        "--no-train", action="store_false", dest="train", help="only say what is new"
+    )
+    watch.add_argument("--no-promote", action="store_false", dest="promote", help="train alone")
+    batch = flows.add_parser("batch_predict", help="a folder or table of images, exactly once each")
+    batch.add_argument(
+        "source", type=Path, help="a folder, or a CSV or Parquet with a column image"
+    )
+    batch.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="may hold earlier ones"
+    )
+    batch.add_argument("--version", metavar="N", help="instead of the champion")
+    batch.add_argument("--part", type=int, default=256, metavar="N", help="images a task (256)")
+    study = flows.add_parser("study", help="`hgmnet study`, its trainings side by side")
+    study.add_argument("kind", choices=("crossval", "leakage", "ablation", "curve"))
+    study.add_argument("--folds", type=int, default=5, help="5")
+    study.add_argument("--seeds", type=int, default=1, help="trainings a fold; 1")
+    study.add_argument("--only", nargs="+", default=[], help="variants of the ablation")
+    study.add_argument("--smoke", action="store_true", help="a few images, 1 epoch")
+    for flow in (batch, study):
+        flow.add_argument("--workers", type=int, default=1, metavar="N", help="processes here (1)")
+        flow.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, instead of them")
+    for flow, hours in ((training, 0.0), (promotion, 72.0)):
+        flow.add_argument(
+            "--approval-hours",
+            type=float,
+            default=hours,
+            metavar="H",
+            help=f"how long to wait where a person must decide ({hours:g})",
+        )
+
+
+def run_flow(root: Path, args: argparse.Namespace) -> None:
+    """Run the flow to its end.
+
+    Raises:
+        RejectedError: the model did not pass its gate, or does not serve.
+        InvalidDataError: the data did not pass validation.
+        ConfigError: a setting is wrong, the data set is not here, or no server starts.
+        HgmnetError: it failed in any other way.
+    """
+    from pipelines.flows.prefect import server
+
+    parameters = {k: v for k, v in vars(args).items() if k not in {"name", "run_flow"}}
+    if "overrides" in parameters:
+        parameters["overrides"] = dict(map(_change, parameters["overrides"]))
+    with server.running(root) as url:
+        from pipelines.flows.prefect.states import check
+
+        print(f"Prefect server: {url.removesuffix('/api')}")
+        check(_flow(args.name)(root=root, **parameters, return_state=True))
+
+
+def _change(word: str) -> tuple[str, Any]:
+    """`train.epochs=3` as key and value; the value as params.yaml would have it.
+
+    Raises:
+        ConfigError: there is no `=` in it, or the value is not YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from hgmnet.errors import ConfigError
+
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {word}: expected key=value, as train.epochs=3")
+    try:
+        return key, YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        raise ConfigError(f"--set {word}: {value} is not YAML") from None
+
+
+def _flow(name: str) -> Any:
+    import importlib
+
+    return getattr(importlib.import_module(f"pipelines.flows.{name}"), name)

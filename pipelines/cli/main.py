@@ -1,0 +1,161 @@
+"""The command: users type `hgmnet ...`, dvc.yaml says `python -m pipelines ...`; both are this.
+
+Every import of weight happens inside the command that needs it, so that `--help` answers at once.
+"""
+
+import argparse
+import errno
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+STAGES = {
+    "phantom": "generate the embedded data set of synthetic ultrasound",
+    "ingest": "read every image into a manifest and find the copies among them",
+    "validate": "hold the manifest against the expectations",
+    "split": "deal new groups out to train, val and test; nobody moves",
+    "prepare": "resample images and masks into arrays",
+    "train": "train HGM-Net",
+    "calibrate": "choose temperature and thresholds on val",
+    "evaluate": "count pixels and classes at native resolution, with intervals",
+    "gate": "hold the figures against the bounds",
+    "report": "write the HTML report and the model card",
+    "register": "record the run in MLflow and register the model if it passed",
+}
+"""The DVC stages in their order; each is `pipelines/stages/<name>.py`."""
+
+COMMANDS = {
+    "import": (
+        "data",
+        "bring images (a folder, zip, table or URL) in as data/<name>, and `dvc add` them",
+    ),
+    "data": ("data", "compare a folder of images with those a model was made from"),
+    "deal": ("data", "deal the split anew, with a reason that is kept"),
+    "plan": ("studies", "propose image side, batch, epochs and precision for this machine"),
+    "study": (
+        "studies",
+        "cross-validation, ablation, leakage, learning curve, external set, seeds",
+    ),
+    "predict": ("inference", "find lesions in images: masks, overlays, and a row for each"),
+    "export": ("inference", "write a model as one ONNX file, checked against the model"),
+    "serve": ("servers", "answer over HTTP by the champion; a new one takes over by itself"),
+    "demo": ("servers", "open a page to look at images with the model, on this machine"),
+    "promote": ("registry", "hold the challenger against the champion; the better one serves"),
+    "rollback": ("registry", "let an earlier champion serve again"),
+    "versions": ("registry", "list the registered versions, or delete one"),
+    "lineage": ("registry", "what a version was made from, and the commands that bring it back"),
+    "publish": ("registry", "push a version's data, and commit and tag what brings it back"),
+    "history": ("registry", "list and verify every decision about who served"),
+    "flow": ("flows", "run a Prefect flow here and now: training, promotion, ..."),
+    "up": ("servers", "start servers, deployments and a worker; Ctrl-C ends all of it"),
+    "clean": ("maintenance", "list what may go, and remove it when told"),
+    "doctor": ("maintenance", "check this machine and this checkout, and say what to do"),
+}
+"""The other commands: which file of this folder has `configure_<name>` and `run_<name>`; a line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a line is read when it is written, in a pipe too
+        sys.stdout.reconfigure(line_buffering=True)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = _parser(words).parse_args(words)
+    from hgmnet.errors import HgmnetError, RejectedError
+    from pipelines.operations.run_overrides import restore
+
+    try:
+        root = find_root()
+        restore(root)
+        args.run(root, args)
+    except RejectedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except HgmnetError as error:
+        kind = type(error).__name__.removesuffix("Error").replace("Hgmnet", "Failed")
+        print(f"hgmnet: {kind}: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("hgmnet: interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        where = error.filename or root
+        print(
+            f"hgmnet: Failed: {where}: the disk is full; make room, then the same command again",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def find_root() -> Path:
+    """The repository root: the nearest folder at or above the current one with the stages in it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    from hgmnet.errors import ConfigError
+
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        beside = (folder / "params.yaml").exists() or (folder / "data").exists()
+        if beside and (folder / "dvc.yaml").is_file():
+            return folder
+    msg = (
+        f"no dvc.yaml with params.yaml or data/ beside it in {here} or above; go to the repository"
+    )
+    raise ConfigError(msg)
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hgmnet",
+        description="From breast-ultrasound images to a gated, registered HGM-Net.",
+        epilog="exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 data",
+    )
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name, (module, does) in COMMANDS.items():
+        command = commands.add_parser(name, help=does, description=does)
+        if name in words[:1]:
+            loaded = importlib.import_module(f"pipelines.cli.{module}")
+            getattr(loaded, f"configure_{name}")(command)
+            command.set_defaults(run=getattr(loaded, f"run_{name}"))
+    for name, does in STAGES.items():
+        stage = commands.add_parser(name, help=f"stage: {does}", description=does)
+        stage.set_defaults(run=partial(_run_stage, name))
+        if name == "report":
+            _offer_comparison(stage)
+    return parser
+
+
+def _offer_comparison(stage: argparse.ArgumentParser) -> None:
+    """`report --compare A B` is a command: it leaves what the stage writes alone."""
+    stage.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="two versions (number, alias, or a folder or file with per_image.csv), side by side: "
+        "writes reports/compare/index.html instead",
+    )
+    stage.set_defaults(run=_report)
+
+
+def _report(root: Path, args: argparse.Namespace) -> None:
+    if args.compare is None:
+        _run_stage("report", root, args)
+    else:
+        importlib.import_module("pipelines.cli.registry").run_compare(root, args)
+
+
+def _run_stage(name: str, root: Path, _: argparse.Namespace) -> None:
+    from pipelines.stages.runner import run_stage
+
+    run_stage(name, root)

@@ -1,0 +1,136 @@
+"""`hgmnet clean`: list what may go from this checkout's disk, and remove it when told."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.registry.tracking_store import Store
+
+_MIB = 2**20
+
+
+def configure_clean(parser: argparse.ArgumentParser) -> None:
+    """Take how old, and whether to remove."""
+    parser.add_argument("--yes", action="store_true", help="remove it")
+    parser.add_argument(
+        "--older-than",
+        type=float,
+        default=14.0,
+        metavar="DAYS",
+        help="only what nothing was written to for so long (14)",
+    )
+    parser.add_argument(
+        "--studies", action="store_true", help="the trainings of studies too, hours of work"
+    )
+
+
+def run_clean(root: Path, args: argparse.Namespace) -> None:
+    """List, with sizes and ages; remove with --yes; say what DVC, MLflow and Prefect keep.
+
+    Raises:
+        ConfigError: a run is under way here.
+    """
+    from pipelines.operations.cleanup import litter, remove
+    from pipelines.operations.run_overrides import alone
+
+    with alone(root, "hgmnet clean"):
+        found = litter(root, older_than=args.older_than, studies=args.studies)
+        for one in found:
+            where = one.path.relative_to(root)
+            print(f"{one.size / _MIB:>9.1f} MiB  {one.days:>4.0f} days  {where}: {one.what}")
+            if args.yes:
+                remove(one)
+    mib = sum(one.size for one in found) / _MIB
+    if not found:
+        print(f"nothing here that is older than {args.older_than:g} days and may go")
+    elif args.yes:
+        print(f"removed: {mib:.1f} MiB")
+    else:
+        print(f"nothing was removed; {mib:.1f} MiB would be: hgmnet clean --yes")
+    print("\n".join(["", *_advice(root, args.older_than, delete=args.yes)]))
+
+
+def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
+    from hgmnet.config.params import load_params
+    from hgmnet.errors import ConfigError
+    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+
+    try:
+        params = load_params(root / "params.yaml")
+        with http_limits(timeout_s=20, retries=1):
+            store = open_store_patiently(root, params.data.name)
+            yield from _dvc(root, store, params.registry.name)
+            yield _mlflow(store)
+    except ConfigError as error:
+        yield f"DVC and MLflow: not looked at; {error}"
+    yield _prefect(days, delete=delete)
+
+
+def _dvc(root: Path, store: "Store", name: str) -> Iterator[str]:
+    """`dvc gc` deletes what no tag and no workspace names: one without a tag loses its own."""
+    from pipelines.operations.publishing import tags
+    from pipelines.registry.versions import list_versions
+
+    there = tags(root)
+    bare = [v.number for v in list_versions(store, name) if f"{name}-v{v.number}" not in there]
+    if bare:
+        yield (
+            f"DVC: no `dvc gc` yet: version {', '.join(reversed(bare))} of {name} has no tag, so "
+            "it would lose images and weights from the cache; `hgmnet lineage N` brings one back, "
+            "`hgmnet publish` tags it"
+        )
+    else:
+        yield "DVC: `dvc gc --workspace --all-tags` keeps what every version needs, no more"
+
+
+def _mlflow(store: "Store") -> str:
+    from pipelines.registry.download import deleted_runs
+    from pipelines.system.urls import shown
+
+    if not (free := deleted_runs(store)):
+        return "MLflow: no deleted runs that still take disk"
+    runs = ",".join(free)
+    return f"MLflow: mlflow gc --backend-store-uri {shown(store.uri)} --run-ids {runs}"
+
+
+def _prefect(days: float, *, delete: bool) -> str:
+    """Runs that ended long ago; a server must be there to be asked."""
+    if not os.environ.get("PREFECT_API_URL"):
+        return "Prefect: not looked at; set PREFECT_API_URL (`hgmnet up` says it), then again"
+    from pipelines.flows.prefect.old_runs import old_runs, remove
+
+    try:
+        runs = old_runs(days)
+        if delete:
+            remove(runs)
+    except Exception as error:  # whatever a server that is not there raises
+        return f"Prefect: not looked at; {type(error).__name__}"
+    done = "removed" if delete else "would be removed by --yes"
+    return f"Prefect: {len(runs)} runs that ended more than {days:g} days ago {done}"
+
+
+def configure_doctor(parser: argparse.ArgumentParser) -> None:
+    """It takes no arguments."""
+    parser.epilog = "exit status: 0 nothing blocks a run, 2 something must be mended first"
+
+
+def run_doctor(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
+    """Print a line a finding.
+
+    Raises:
+        ConfigError: something must be mended before a run can end well; says how many things.
+    """
+    from hgmnet.errors import ConfigError
+    from pipelines.operations import doctor
+
+    findings = [*doctor.installation_findings(root), *doctor.checkout_findings(root)]
+    for finding in findings:
+        print(f"{finding.status:<5} {finding.says}")
+    blocking = sum(finding.status == "mend" for finding in findings)
+    if blocking:
+        things = "1 thing" if blocking == 1 else f"{blocking} things"
+        msg = f"{things} must be mended first: see the lines that begin with `mend`"
+        raise ConfigError(msg)

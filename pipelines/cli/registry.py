@@ -1,0 +1,314 @@
+"""`hgmnet versions`: what is registered, what each version reached, and which one serves."""
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hgmnet.config.params import Params
+    from pipelines.registry.history import Link
+    from pipelines.registry.versions import Registered
+
+
+def configure_versions(parser: argparse.ArgumentParser) -> None:
+    """Take the version to delete, if one is to go."""
+    parser.add_argument("--delete", metavar="N", help="delete a version that has no alias")
+
+
+def run_versions(root: Path, args: argparse.Namespace) -> None:
+    """Print a line a version, newest first.
+
+    Raises:
+        ConfigError: the version to delete does not exist, or has an alias.
+    """
+    from hgmnet.config.params import load_params
+    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.versions import delete, list_versions
+
+    params = load_params(root / "params.yaml")
+    name = params.registry.name
+    with http_limits(timeout_s=60, retries=2):
+        store = open_store_patiently(root, params.data.name)
+        if args.delete:
+            delete(store, name, args.delete)
+            print(f"{name} version {args.delete} is deleted; its runs stay.")
+        lines = list(_versions(list_versions(store, name)))
+    print(f"{name}\n")
+    print("\n".join(lines) if lines else "no version yet; `dvc repro` registers one that passes")
+
+
+def _versions(versions: "Sequence[Registered]") -> Iterator[str]:
+    if versions:
+        yield "version  gate       lesion Dice  accuracy  commit   aliases"
+    for one in versions:
+        dice, accuracy = (
+            "–" if value is None else f"{value:.3f}" for value in (one.lesion_dice, one.accuracy)
+        )
+        yield (
+            f"{one.number:>7}  {one.gate:<11}{dice:>11}{accuracy:>10}  {one.commit:<9}"
+            f"{', '.join(one.aliases)}"
+        ).rstrip()
+
+
+def configure_promote(parser: argparse.ArgumentParser) -> None:
+    """Take the version, the images, and a person's approval."""
+    parser.add_argument("--version", metavar="N", help="instead of the challenger")
+    parser.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
+    parser.add_argument("--dry-run", action="store_true", help="compare, and change nothing")
+    parser.add_argument("--approve", action="store_true", help="you take the decision on yourself")
+    parser.add_argument("--reason", default="", help="why; needed with --approve, and kept")
+
+
+def run_promote(root: Path, args: argparse.Namespace) -> None:
+    """Print both with their differences, the decision, and the head of the history.
+
+    Raises:
+        ConfigError: nothing to compare, or --approve without a reason.
+        RejectedError: the version does not serve; that is recorded.
+    """
+    from hgmnet.errors import ConfigError, RejectedError
+    from pipelines.promotion.promote import consider, open_comparer, promote
+    from pipelines.promotion.rule import Request
+    from pipelines.promotion.text import tell
+    from pipelines.registry.aliases import check, standing
+    from pipelines.registry.tracking_store import http_limits
+
+    reason = " ".join(args.reason.split())
+    if args.approve and not reason:
+        raise ConfigError('expected why you approve, for the history: --reason "..."')
+    comparer = open_comparer(root, args.data)
+    name = comparer.params.registry.name
+    request = Request(args.version, args.approve, reason)
+    with http_limits(timeout_s=120, retries=3):
+        if args.dry_run:
+            now = standing(comparer.store, name)
+            fault = check(now)
+            print("\n".join(tell(name, consider(comparer, now, request))))
+            print("Dry run: nothing was changed." + (f" History: {fault}" if fault else ""))
+            return
+        outcome, link = promote(comparer, request)
+    print("\n".join(tell(name, outcome)))
+    print(f"History: decision {link.number}, head {link.hash}")
+    if outcome.refused:
+        raise RejectedError(outcome.refused)
+
+
+def configure_rollback(parser: argparse.ArgumentParser) -> None:
+    """Take the version and the reason."""
+    parser.add_argument("--to", metavar="N", help="a version that has served; else the one before")
+    parser.add_argument("--reason", required=True, help="why; kept in the history")
+
+
+def run_rollback(root: Path, args: argparse.Namespace) -> None:
+    """Move the alias back and record it.
+
+    Raises:
+        ConfigError: no reason, nothing to return to, or that version never served.
+    """
+    from hgmnet.config.params import load_params
+    from hgmnet.errors import ConfigError
+    from pipelines.artifacts.test_evaluations import user
+    from pipelines.registry.aliases import Resolve, decide, served, served_before, standing
+    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+
+    reason = " ".join(args.reason.split())
+    if not reason:
+        raise ConfigError('expected why, for the history: --reason "..."')
+    params = load_params(root / "params.yaml")
+    name = params.registry.name
+    store = open_store_patiently(root, params.data.name)
+    with http_limits(timeout_s=60, retries=2):
+        now = standing(store, name)
+        version = args.to or served_before(now.links)
+        if not version:
+            raise ConfigError(f"{name}: no version served before {now.champion or 'now'}")
+        if version not in served(now.links):
+            told = ", ".join(served(now.links)) or "none"
+            raise ConfigError(f"{name} version {version} never served; these did: {told}")
+        back = Resolve("rolled back", version, version, version, reason, "", user())
+        link = decide(store, name, now.champion, back, repair=True)
+    print(f"{name} version {version} serves again, after version {now.champion or 'none'}.")
+    print(f"History: decision {link.number}, head {link.hash}")
+
+
+def configure_history(parser: argparse.ArgumentParser) -> None:
+    """Take the hash that was noted elsewhere."""
+    parser.add_argument("--head", metavar="HASH", help="a hash noted earlier; it must be there")
+
+
+def run_history(root: Path, args: argparse.Namespace) -> None:
+    """Print every decision and verify the chain.
+
+    Raises:
+        ConfigError: there is no registered model.
+        InvalidDataError: the history does not hold; the message names the first broken link.
+    """
+    from hgmnet.config.params import load_params
+    from hgmnet.errors import InvalidDataError
+    from pipelines.registry.aliases import check, standing
+    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+
+    params = load_params(root / "params.yaml")
+    name = params.registry.name
+    with http_limits(timeout_s=60, retries=2):
+        now = standing(open_store_patiently(root, params.data.name), name)
+    print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
+    fault = check(now, args.head)
+    if fault:
+        raise InvalidDataError(f"the history of {name} is broken: {fault}")
+    end = "" if args.head else "; its end is not verified, which takes --head HASH, noted elsewhere"
+    print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
+    count = len(now.links)
+    print(f"{count} decision{'s' * (count != 1)}, every link holds{end}.")
+
+
+def _decisions(links: "tuple[Link, ...]") -> Iterator[str]:
+    for link in links:
+        entry = link.entry
+        if entry is None:
+            yield f"{link.number:>4}  (can't be read)"
+            continue
+        by = f", approved by {entry.approved_by}" if entry.approved_by else ""
+        over = f" Lock taken over from {entry.taken_from}." if entry.taken_from else ""
+        yield (
+            f"{entry.number:>4}  {entry.when}  {entry.action} {entry.version}: {entry.reason}"
+            f" (champion {entry.champion or 'none'}; {entry.who}{by}).{over}  {entry.hash[:12]}"
+        )
+
+
+UNKNOWN = "unknown"
+
+
+def configure_lineage(parser: argparse.ArgumentParser) -> None:
+    """Take the version."""
+    parser.add_argument("version", nargs="?", metavar="N", help="else the champion")
+
+
+def run_lineage(root: Path, args: argparse.Namespace) -> None:
+    """Print what it was made from, and how to have exactly that workspace again.
+
+    Raises:
+        ConfigError: there is no such version, or no champion.
+    """
+    from hgmnet.config.params import load_params
+    from hgmnet.errors import ConfigError
+    from pipelines.promotion.comparison import read_version
+    from pipelines.registry.aliases import standing
+    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.system.urls import shown
+
+    params = load_params(root / "params.yaml")
+    name = params.registry.name
+    with http_limits(timeout_s=60, retries=2):
+        store = open_store_patiently(root, params.data.name)
+        number = args.version or standing(store, name).champion
+        if not number:
+            raise ConfigError(f"{name} has no champion yet; say which version: hgmnet lineage N")
+        tags = dict(read_version(store, name, number).tags)
+    print(f"{name} version {number}\n")
+    print("\n".join(_facts(tags)))
+    print("\n".join(["", *_way_back(root, shown(store.uri), tags)]))
+
+
+def _facts(tags: Mapping[str, str]) -> Iterator[str]:
+    from pipelines.report.console import details
+
+    def tag(name: str) -> str:
+        return tags.get(f"hgmnet.{name}", UNKNOWN)
+
+    dirty = ", and what was changed beside it" if tag("git_dirty") == "true" else ""
+    yield details(
+        [
+            ("commit", tag("git_commit") + dirty),
+            ("data", f"{tag('data')}, {tag('data_hash')}"),
+            ("test set", f"{tag('test_sha')}, opening {tag('opening')}"),
+            ("stages", f"dvc.lock from ingest to report, {tag('dvc_lock_sha256')}"),
+            ("training", f"fingerprint {tag('fingerprint')}"),
+            ("model", tag("model")),
+            ("gate", f"{tag('gate')}, gate.json {tag('gate_sha256')}"),
+            ("change plan", f"pccp.yaml {tag('pccp_sha256')}"),
+            ("MLflow run", tag("decision_run")),
+        ]
+    )
+
+
+def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
+    """Commands for a shell; the run holds params.yaml, dvc.lock, split and evidence in place."""
+    from shlex import quote
+
+    from pipelines.artifacts.lineage import origin
+    from pipelines.system.urls import shown
+
+    commit = tags.get("hgmnet.git_commit", UNKNOWN)
+    if commit == UNKNOWN:
+        yield "It was made outside of git: its code can't be brought back, only what the run holds."
+    if tags.get("hgmnet.git_dirty") == "true":
+        yield "The tree had changes that no commit holds: its code comes back without them."
+    yield "To have its workspace again, images and weights out of DVC's remote:\n"
+    folder = f"version-{tags.get('hgmnet.model', UNKNOWN)[:8]}"
+    yield f"git clone {quote(shown(origin(root)))} {folder} && cd {folder}"
+    if commit != UNKNOWN:
+        yield f"git checkout -q {commit}"
+    run_lineage = tags.get("hgmnet.decision_run", UNKNOWN)
+    yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run_lineage} -d ."
+    yield "dvc pull --allow-missing"
+    yield "dvc status report              # says that nothing has changed"
+
+
+def configure_publish(parser: argparse.ArgumentParser) -> None:
+    """It takes no arguments."""
+    parser.epilog = "may be repeated: what an earlier attempt has done is found"
+
+
+def run_publish(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
+    """Push images and weights, commit dvc.lock and split on a branch of their own, and tag it.
+
+    Raises:
+        ConfigError, HgmnetError: as `pipelines.operations.publishing.publish`.
+    """
+    from pipelines.operations.publishing import publish
+
+    done = publish(root, print)
+    to = f", pushed to {done.remote}" if done.remote else "; git has no remote `origin` to push to"
+    print(f"{done.tag}: commit {done.commit[:7]} on {done.branch}{to}")
+
+
+def run_compare(root: Path, args: argparse.Namespace) -> None:
+    """Write reports/compare/index.html and print a short table.
+
+    Raises:
+        ConfigError: a side can't be found, or the two were not evaluated on the same images.
+        InvalidDataError: a side's rows are damaged.
+    """
+    from hgmnet.config.params import load_params
+    from pipelines.artifacts.io import write_text
+    from pipelines.artifacts.paths import Workspace
+    from pipelines.report.comparison import contest, pair, render, short
+
+    params = load_params(root / "params.yaml")
+    (first, ours), (second, theirs) = (_side(root, params, word) for word in args.compare)
+    names = (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
+    found = contest(pair(ours, theirs, names), params.model, params.evaluate)
+    page = Workspace(root, params.data.name).comparison
+    write_text(page, render(found, names, params.data.name))
+    print(f"{short(found, names)}\nreport: {page.relative_to(root)}")
+
+
+def _side(root: Path, params: "Params", word: str) -> "tuple[str, pd.DataFrame]":
+    """A side's name and rows: of a file, of a folder, or of a registered version."""
+    from pipelines.report.comparison import find_file, read_rows
+
+    file = find_file(Path(word))
+    if file:
+        return word.rstrip("/"), read_rows(file)
+    from pipelines.registry.download import fetch_rows
+    from pipelines.registry.tracking_store import open_store_patiently
+
+    store = open_store_patiently(root, params.data.name)
+    with tempfile.TemporaryDirectory(prefix="hgmnet-") as folder:
+        number, path = fetch_rows(store, params.registry.name, word, Path(folder))
+        return f"version {number}", read_rows(path)

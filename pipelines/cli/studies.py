@@ -1,0 +1,241 @@
+"""`hgmnet study`: questions about a model that take many trainings, and change nothing."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hgmnet.config.params import Params
+    from hgmnet.training.planner import Machine, Plan
+
+CELLS = {
+    "crossval": "judge every image of train and val once, by a model that never saw it",
+    "leakage": "the same recipe on a naive random split and on the grouped one",
+    "ablation": "take each part of the model away, on the same folds and seeds",
+    "curve": "figures over a tenth, a quarter, half, three quarters and all of the training groups",
+}
+"""The studies made of cells; each is `pipelines/studies/<name>.py`, with a `design`."""
+
+
+def configure_study(parser: argparse.ArgumentParser) -> None:
+    """Take the study's name and its size."""
+    studies = parser.add_subparsers(metavar="study", dest="study", required=True)
+    does = "train the settings with several seeds: mean, spread, and their ensemble"
+    seeds = studies.add_parser("seeds", help=does, description=does)
+    seeds.add_argument(
+        "--n", type=int, default=3, help="how many, from train.seed on; 3 unless told"
+    )
+    for name, said in CELLS.items():
+        study = studies.add_parser(name, help=said, description=said)
+        _size(study)
+        if name == "ablation":
+            study.add_argument("--only", nargs="+", default=[], help="variants beside the full one")
+
+    said = "a trained model on a data set that it has not seen"
+    external = studies.add_parser("external", help=said, description=said)
+    external.add_argument("--model", required=True, help="a version's number, or a model folder")
+    external.add_argument("--data", required=True, help="an imported data set's name")
+    external.add_argument(
+        "--map", nargs="+", default=[], metavar="THEIRS=OURS", help="classes that differ in name"
+    )
+    external.add_argument(
+        "--recalibrate",
+        type=float,
+        metavar="SHARE",
+        help="choose the operating point anew on this share of it, and report the rest apart",
+    )
+    external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
+
+
+def _size(study: argparse.ArgumentParser) -> None:
+    study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
+    study.add_argument("--seeds", type=int, help="trainings a fold, from train.seed on; 1")
+    study.add_argument(
+        "--all", action="store_true", help="the test split takes part too: an opening"
+    )
+    study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
+    study.add_argument(
+        "--drop-models", action="store_true", help="keep each model's rows alone, to save disk"
+    )
+    study.add_argument(
+        "--smoke", action="store_true", help="a few images, 2 folds, 1 epoch: see that it runs"
+    )
+
+
+def run_study(root: Path, args: argparse.Namespace) -> None:
+    """Run the study to its end, or go on with one that was killed.
+
+    Raises:
+        HgmnetError: as `pipelines.studies.runner.carry_out` and `pipelines.studies.seeds.run` do.
+    """
+    from hgmnet.config.params import load_params
+
+    params = load_params(root / "params.yaml")
+    if args.study == "seeds":
+        from pipelines.studies import seeds
+
+        seeds.run(root, params, args.n)
+        return
+    if args.study == "external":
+        _external(root, params, args)
+        return
+    from pipelines.studies.definition import Size
+    from pipelines.studies.runner import carry_out, declaration
+
+    folds = args.folds if args.folds is not None else 2 if args.smoke else 5
+    size = Size(
+        folds=folds,
+        seeds=1 if args.seeds is None else args.seeds,
+        everything=args.all,
+        smoke=args.smoke,
+    )
+    declare = declaration(args.study, getattr(args, "only", ()))
+    keep, only_say = not args.drop_models, args.dry_run
+    carry_out(root, params, declare, size, keep=keep, only_say=only_say)
+
+
+def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
+    import torch
+
+    from hgmnet.errors import ConfigError
+    from hgmnet.inference.predictor import Predictor
+    from pipelines.studies import external
+
+    if strange := [word for word in args.map if word.count("=") != 1]:
+        raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
+    folder, name = _model(root, params, args.model)
+    asked = external.Asked(
+        predictor=Predictor.load(folder, "cuda" if torch.cuda.is_available() else "cpu"),
+        name=name,
+        folder=folder,
+        data=args.data,
+        mapping=dict(word.split("=") for word in args.map),
+        recalibrate=args.recalibrate,
+        smoke=args.smoke,
+    )
+    external.run(root, params, asked)
+
+
+def _model(root: Path, params: "Params", word: str) -> tuple[Path, str]:
+    """The model folder that a word names, and how to call it."""
+    if not word.isdigit():
+        return Path(word), word
+    from pipelines.registry.download import fetch_model
+    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+
+    with http_limits(timeout_s=60, retries=2):
+        store = open_store_patiently(root, params.data.name)
+        cache = root / ".hgmnet" / "versions"
+        folder, number = fetch_model(store, params.registry.name, word, cache)
+    return folder, f"{params.registry.name} version {number}"
+
+
+MINUTES = 30.0
+
+
+def configure_plan(parser: argparse.ArgumentParser) -> None:
+    """Take the time that a training may take, and whether to write."""
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="a training may take (30)")
+    parser.add_argument("--write", action="store_true", help="put it into params.yaml")
+
+
+def run_plan(root: Path, args: argparse.Namespace) -> None:
+    """Print a part of params.yaml; with --write, put it there.
+
+    Raises:
+        ConfigError: the data set is not here or has not been read yet, or no time is given.
+        InvalidDataError: no image of it could be read.
+    """
+    from hgmnet.config.params import load_params
+    from hgmnet.data.image_record import Record
+    from hgmnet.errors import ConfigError, InvalidDataError
+    from hgmnet.training.planner import plan, step_cost
+    from pipelines.artifacts.io import read_rows
+    from pipelines.artifacts.paths import Workspace
+
+    if args.minutes <= 0:
+        msg = f"--minutes {args.minutes:g}: expected more than 0"
+        raise ConfigError(msg)
+    params = load_params(root / "params.yaml")
+    manifest = Workspace(root, params.data.name).manifest
+    if not manifest.exists():
+        msg = f"{manifest} is missing; first: dvc repro ingest"
+        raise ConfigError(msg)
+    shapes = [(r.height, r.width) for r in read_rows(manifest, Record) if not r.error]
+    if not shapes:
+        msg = f"{manifest} lists no image that can be read"
+        raise InvalidDataError(msg)
+    machine = this_machine()
+    found = plan(
+        shapes,
+        machine,
+        lambda side, batch, precision: step_cost(
+            params.model,
+            params.train,
+            len(params.data.classes),
+            side=side,
+            batch=batch,
+            precision=precision,
+        ),
+        images=max(1, round(len(shapes) * params.split.fractions.train)),
+        minutes=args.minutes,
+    )
+    print("\n".join(_said(params.data.name, len(shapes), machine, found)))
+    if args.write:
+        _write(root / "params.yaml", found)
+        print("\nWritten into params.yaml. Next: dvc repro")
+
+
+def this_machine() -> "Machine":
+    """Cores, memory and GPU as torch and the system tell them."""
+    import os
+
+    import torch
+
+    from hgmnet.training.planner import Machine
+
+    if torch.cuda.is_available():
+        known = torch.cuda.get_device_properties(0)
+        return Machine(
+            cores=os.cpu_count() or 1,
+            memory=known.total_memory / 2**30,
+            gpu=known.name,
+            bf16=torch.cuda.is_bf16_supported(),
+        )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Machine(cores=os.cpu_count() or 1, memory=memory, gpu="", bf16=False)
+
+
+def _said(name: str, count: int, machine: "Machine", found: "Plan") -> Iterator[str]:
+    device = machine.gpu or f"{machine.cores} cores, no GPU"
+    yield f"# {name}: {count} images, on {device}, {machine.memory:.0f} GiB"
+    yield f"# a training takes about {found.minutes:.0f} min and {found.memory:.1f} GiB"
+    for section, settings in _sections(found).items():
+        yield f"{section}:"
+        for key, value in settings.items():
+            yield f"  {key}: {value}".ljust(24) + f"# {found.reasons[key]}"
+
+
+def _sections(found: "Plan") -> dict[str, dict[str, Any]]:
+    return {
+        "prepare": {"side": found.side, "fit": found.fit},
+        "train": {
+            "epochs": found.epochs,
+            "batch_size": found.batch_size,
+            "precision": found.precision,
+        },
+    }
+
+
+def _write(path: Path, found: "Plan") -> None:
+    """Change these keys alone; comments and order stay."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    tree = yaml.load(path.read_text(encoding="utf-8"))
+    for section, settings in _sections(found).items():
+        tree[section].update(settings)
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(tree, file)

@@ -1,1 +1,0 @@
-"""One file per command that is no stage, each with `configure(parser)` and `run(root, args)`."""

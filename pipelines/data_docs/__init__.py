@@ -1,1 +1,0 @@
-"""Great Expectations' pages, made readable without a network."""

@@ -1,0 +1,4 @@
+"""New images compared with those that a model was made from.
+
+Imports validation, artifacts and hgmnet.
+"""

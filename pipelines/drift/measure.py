@@ -1,0 +1,163 @@
+"""What is compared of images: facts that need no model, and what a model says of them."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hgmnet.config.model import Model
+from hgmnet.data import images, metadata
+from hgmnet.data.folder_layout import is_image, mask_of
+from hgmnet.data.image_statistics import Facts, measure
+from hgmnet.data.images import Grey
+from hgmnet.errors import InvalidDataError
+from hgmnet.evaluation.drift import DriftReport, Profile, compare, unknown
+from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.predictor import Predictor
+from hgmnet.models.spec import PROFILE
+from pipelines.artifacts.io import read_json
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A folder of images.
+
+    `columns`: numbers by column. `told`: of each image that its images.csv names, words by column.
+    `images`: how many were read. `unreadable`: the others.
+    """
+
+    columns: dict[str, list[float]]
+    told: tuple[dict[str, str], ...]
+    images: int
+    unreadable: tuple[str, ...]
+
+
+def measure_folder(folder: Path, predictor: Predictor) -> Measured:
+    """Measure and predict every image of a folder and the folders in it; masks are left out.
+
+    What the model says of images that its weights were fitted on is left out: it is surer of them
+    than of others.
+
+    Raises:
+        InvalidDataError: there is no folder, or no image in it that can be read, or its images.csv
+            is not what it must be.
+    """
+    names = _list(folder)
+    trained_on = frozenset(predictor.spec.seen.train)
+    facts: list[Mapping[str, float]] = []
+    said: list[Mapping[str, float]] = []
+    unreadable = []
+    for batch in _looks(folder, names):
+        unreadable += [name for name, look in batch if look is None]
+        seen = [look for _, look in batch if look is not None]
+        facts += [look.facts.model_dump() for look in seen]
+        new = [look.grey for look in seen if look.pixel_sha256 not in trained_on]
+        said += (say(finding, predictor.spec.model) for finding in predictor.predict(new))
+    if not facts:
+        msg = f"none of the {len(names)} images in {folder} can be read; name a folder of scans"
+        raise InvalidDataError(msg)
+    told = tuple(metadata.words(folder).values())
+    return Measured(by_column(facts) | by_column(said), told, len(facts), tuple(unreadable))
+
+
+def drift_of(
+    model: Path, identity: str, facts: Mapping[str, Mapping[str, float]], raw: Path, source: str
+) -> DriftReport:
+    """Images that were evaluated against the profile of the model that was asked.
+
+    Args:
+        model: the folder of it.
+        identity: the hash that it is known by.
+        facts: of each image, by its path below `raw`; the same columns for all.
+        raw: the folder that the images lie in.
+        source: the same in words.
+
+    Raises:
+        InvalidDataError: the profile is absent or damaged, or images.csv is not what it must be.
+    """
+    profile = read_json(model / PROFILE, Profile)
+    shifts = compare(profile, by_column(list(facts.values())))
+    told = metadata.words(raw)
+    return DriftReport(
+        data=profile.data,
+        model=identity,
+        source=source,
+        images=len(facts),
+        unreadable=(),
+        columns=shifts,
+        drifted=tuple(shift.column for shift in shifts if shift.drifted),
+        new_values=unknown(profile, (told[image] for image in facts if image in told)),
+    )
+
+
+def measure_images(paths: Iterable[Path]) -> list[Facts]:
+    """Measure images, several at once.
+
+    Raises:
+        InvalidDataError: one can't be decoded.
+    """
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda path: measure(_read(path)), paths))
+
+
+def say(finding: Finding, model: Model) -> dict[str, float]:
+    """What a model says of an image, as columns: lesion area as served, as a share; confidence.
+
+    What it does not learn is left out.
+    """
+    said = {}
+    if model.segments:
+        said["lesion_area"] = round(finding.lesion_area / finding.mask.size, 6)
+    if model.classifies:
+        said["confidence"] = round(max(finding.probs.values()), 6)
+    return said
+
+
+def by_column(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Turn rows, all of the same columns, into columns; no rows make no columns."""
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+
+@dataclass(frozen=True)
+class _Look:
+    facts: Facts
+    grey: Grey
+    pixel_sha256: str
+
+
+def _list(folder: Path) -> list[str]:
+    """The images, POSIX paths below the folder, sorted."""
+    if not folder.is_dir():
+        msg = f"{folder} is no folder; expected one of images, such as data/<name>/raw"
+        raise InvalidDataError(msg)
+    paths = (PurePosixPath(path.relative_to(folder).as_posix()) for path in folder.rglob("*"))
+    names = sorted(str(p) for p in paths if is_image(p) and mask_of(p.stem) is None)
+    if not names:
+        kinds = ", ".join(images.SUFFIXES)
+        msg = f"{folder} holds no image; expected files that end in {kinds}"
+        raise InvalidDataError(msg)
+    return names
+
+
+def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, _Look | None]]]:
+    """Batches of images; None where one can't be read. No more than a batch is in memory."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(names), _BATCH):
+            batch = names[start : start + _BATCH]
+            yield list(zip(batch, pool.map(lambda name: _look(folder / name), batch), strict=True))
+
+
+def _look(path: Path) -> _Look | None:
+    try:
+        rgb = images.decode(path.read_bytes(), path.name).rgb
+    except (InvalidDataError, OSError):
+        return None
+    grey = images.to_grey(rgb)
+    return _Look(measure(grey), grey, images.pixel_sha256(rgb))
+
+
+def _read(path: Path) -> Grey:
+    return images.decode_grey(path.read_bytes(), str(path))

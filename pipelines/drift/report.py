@@ -1,0 +1,110 @@
+"""The Great Expectations suite of drift: every column stays within its bound of the reference."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import great_expectations.expectations as gxe
+import pandas as pd
+import torch
+from great_expectations.expectations.row_conditions import Column
+
+from hgmnet.evaluation.drift import DriftReport, Profile, Shift, compare, unknown
+from hgmnet.inference.predictor import Predictor
+from hgmnet.models.spec import PROFILE
+from pipelines.artifacts.io import read_json, write_json
+from pipelines.artifacts.paths import Workspace
+from pipelines.drift.measure import measure_folder
+from pipelines.validation.expectations import Outcome, Rule, check
+
+
+def check_drift(shifts: Sequence[Shift], docs: Path) -> tuple[Outcome, ...]:
+    """Judge shifts, and write Great Expectations' own pages about them.
+
+    Args:
+        shifts: a column each.
+        docs: folder of the pages; whatever is in it is replaced.
+
+    Returns:
+        An outcome a shift, in their order.
+    """
+    table = pd.DataFrame([shift.model_dump() for shift in shifts])
+    return check("drift", table, "column", [_rule(shift) for shift in shifts], docs)
+
+
+def _rule(shift: Shift) -> Rule:
+    within = partial(gxe.ExpectColumnValuesToBeBetween, column="statistic", max_value=shift.bound)
+    return Rule(
+        f"{shift.column} is distributed as in the reference: "
+        f"Kolmogorov-Smirnov distance at most {shift.bound:.3f}",
+        within,
+        severity="warning",
+        rows=Column("column") == shift.column,
+        remedy="look at the images; a model's figures may not hold for them",
+        tells=True,
+    )
+
+
+_NAMED = 10  # unreadable files; the report names all
+
+
+def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
+    """Write reports/drift.json and Great Expectations' pages.
+
+    Args:
+        root: the repository.
+        folder: images, in folders or not; masks are left out.
+        model: a model folder.
+
+    Raises:
+        ConfigError: the model is absent or damaged.
+        InvalidDataError: its profile is, or the folder holds no image that can be read.
+    """
+    profile = read_json(model / PROFILE, Profile)
+    predictor = Predictor.load(model, "cuda" if torch.cuda.is_available() else "cpu")
+    measured = measure_folder(folder, predictor)
+    shifts = compare(profile, measured.columns)
+    space = Workspace(root, profile.data)
+    outcomes = check_drift(shifts, space.drift_docs)
+    report = DriftReport(
+        data=profile.data,
+        model=predictor.identity,
+        source=str(folder),
+        images=measured.images,
+        unreadable=measured.unreadable,
+        columns=shifts,
+        drifted=tuple(name for outcome in outcomes for name in outcome.broken_by),
+        new_values=unknown(profile, measured.told),
+    )
+    write_json(space.drift, report)
+    return report
+
+
+def tell(report: DriftReport) -> Iterator[str]:
+    """A line a column, and the verdict."""
+    yield from _table(report.columns)
+    yield ""
+    yield from _summary(report)
+
+
+def _table(shifts: Sequence[Shift]) -> Iterator[str]:
+    yield f"{'column':<12} {'reference':>10} {'new':>10} {'distance':>9} {'bound':>6}  verdict"
+    for shift in shifts:
+        verdict = "drifted" if shift.drifted else "as before"
+        medians = f"{shift.reference_median:>10.4g} {shift.new_median:>10.4g}"
+        yield (
+            f"{shift.column:<12} {medians} {shift.statistic:>9.3f} {shift.bound:>6.3f}  {verdict}"
+        )
+
+
+def _summary(report: DriftReport) -> Iterator[str]:
+    if report.unreadable:
+        named = ", ".join(report.unreadable[:_NAMED])
+        more = len(report.unreadable) - _NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        yield f"{len(report.unreadable)} images can't be read and were left out: {named}{rest}"
+    for column, values in report.new_values.items():
+        if values:
+            yield f"{column} that {report.data} did not have: {', '.join(values)}"
+    verdict = f"drifted in {', '.join(report.drifted)}" if report.drifted else "no drift"
+    yield f"{report.images} images against those of {report.data}: {verdict}"

@@ -1,0 +1,1 @@
+"""What the flows share of Prefect: server, states, artifacts, notifications, parallel tasks."""

@@ -1,0 +1,82 @@
+"""What a person sees of a run on Prefect's pages: its name, its progress, and what came of it.
+
+None of it may end a run: a server that does not answer costs a line in the log.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.runtime import flow_run
+
+_EPOCH = re.compile(r"epoch (\d+)/(\d+): (.*)")
+
+
+def run_name() -> str:
+    """Data set and settings of a run: `busi, busi-cpu, train.epochs=3`."""
+    given = flow_run.parameters
+    root, profile = Path(given["root"]), given.get("profile")
+    changes = given.get("overrides") or {}
+    words = [_data(root, profile, changes), profile or "params.yaml"]
+    return ", ".join([*words, *(f"{key}={value}" for key, value in changes.items())])
+
+
+def progress(key: str) -> Callable[[str], None]:
+    """Something to call with each line of a training: an artifact follows its epochs."""
+    show = share(key)
+
+    def look(line: str) -> None:
+        if found := _EPOCH.match(line.strip()):
+            done, all_of_them, said = found.groups()
+            show(int(done), int(all_of_them), f"epoch {done} of {all_of_them}: {said}")
+
+    return look
+
+
+def share(key: str) -> Callable[[int, int, str], None]:
+    """Something to call with how many are done, of how many, and what to say: a progress bar."""
+    artifact: list[Any] = []
+
+    def show(done: int, whole: int, text: str) -> None:
+        percent = 100 * done / whole
+        if artifact:
+            _quietly(lambda: update_progress_artifact(artifact[0], percent, text))
+        else:
+            _quietly(lambda: artifact.append(create_progress_artifact(percent, key, text)))
+
+    return show
+
+
+def page(key: str, text: str) -> None:
+    """Show a text as it is, its columns aligned; addresses in it become links below."""
+    links = "".join(f"\n- <{found}>" for found in re.findall(r"https?://\S+", text))
+    _quietly(
+        lambda: create_markdown_artifact(f"```\n{text.strip()}\n```\n{links}", key=key.lower())
+    )
+
+
+def _data(root: Path, profile: str | None, changes: dict[str, Any]) -> str:
+    from hgmnet.config.params import load_params
+    from hgmnet.errors import HgmnetError
+
+    if "data.name" in changes:
+        return str(changes["data.name"])
+    file = root / "profiles" / f"{profile}.yaml" if profile else root / "params.yaml"
+    try:
+        return load_params(file).data.name
+    except HgmnetError:
+        return "unknown data"
+
+
+def _quietly(show: Callable[[], Any]) -> None:
+    try:
+        show()
+    except Exception as error:  # a run is worth more than its picture
+        get_run_logger().warning("Not shown in Prefect: %s", str(error).split("\n")[0])

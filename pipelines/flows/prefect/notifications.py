@@ -1,0 +1,53 @@
+"""Tell people, through the notification blocks that params.yaml names (`flow.notify`).
+
+Told is what somebody may have to act on: a run that did not just end well, a version that waits for
+a person, another champion. What is secret, as a webhook's address, stays in the block. A block that
+does not answer costs a line in the log.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
+from prefect.client.schemas.objects import FlowRun
+from prefect.flows import Flow
+from prefect.logging import get_logger
+from prefect.settings import PREFECT_UI_URL
+
+from hgmnet.config.params import load_params
+from hgmnet.errors import HgmnetError
+from pipelines.flows.prefect.states import AnyState
+
+ORDINARY = {"Completed", "Unchanged"}
+"""The names of states that nobody is told of."""
+
+
+def ended(flow: Flow[..., Any], run: FlowRun, state: AnyState) -> None:
+    """A hook for `on_completion`, `on_failure` and `on_crashed`; not of one within another."""
+    if run.parent_task_run_id or state.name in ORDINARY:
+        return
+    page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{run.id}"
+    told = f"{run.name}\n{state.message or ''}\n{page}"
+    tell(Path(run.parameters["root"]), f"hgmnet {flow.name}: {state.name}", told)
+
+
+HOOKS: Any = {"on_completion": [ended], "on_failure": [ended], "on_crashed": [ended]}
+"""For `@flow`."""
+
+
+def tell(root: Path, subject: str, body: str) -> None:
+    """Hand a message to every block of `flow.notify`."""
+    try:
+        names = load_params(root / "params.yaml").flow.notify
+    except HgmnetError:
+        return  # the run itself says so
+    for name in names:
+        try:
+            block = Block.load(name)
+            if not isinstance(block, NotificationBlock):
+                get_logger(__name__).warning("%s is no notification block", name)
+                continue
+            cast("Any", block).notify(body, subject=subject)
+        except Exception as error:  # its text can hold the address, which is a secret
+            get_logger(__name__).warning("Not told through %s: %s", name, type(error).__name__)

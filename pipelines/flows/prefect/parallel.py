@@ -1,0 +1,54 @@
+"""Calls of one task, one after the other here or side by side on Dask."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from prefect import Task, flow
+from prefect.task_runners import TaskRunner
+
+from hgmnet.errors import ConfigError
+from pipelines.flows.prefect.states import AnyState
+
+
+def spread(
+    work: Task[..., Any], calls: Sequence[tuple[Any, ...]], workers: int, dask: str | None
+) -> Iterator[AnyState]:
+    """The state of each call, in their order.
+
+    Args:
+        work: the task; what it is called with can be pickled.
+        calls: its arguments.
+        workers: processes of this machine; 1: this one.
+        dask: the address of a Dask scheduler, whose workers see the same folders; instead of them.
+
+    Raises:
+        ConfigError: Dask is asked for and is not installed.
+    """
+    if workers == 1 and not dask:
+        for call in calls:
+            yield cast("AnyState", work(*call, return_state=True))
+        return
+    runner = _runner(workers, dask)
+
+    @flow(name=f"{work.name} on Dask", task_runner=runner)
+    def together() -> list[AnyState]:
+        futures = [work.submit(*call) for call in calls]
+        for future in futures:
+            future.wait()
+        return [future.state for future in futures]
+
+    done = cast("AnyState", together(return_state=True))
+    yield from done.data if isinstance(done.data, list) else [done]
+
+
+def _runner(workers: int, dask: str | None) -> TaskRunner[Any]:
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError:
+        raise ConfigError("Dask is not installed: pip install 'hgmnet[dask]'") from None
+    if dask:
+        return DaskTaskRunner(address=dask)
+    local = {"n_workers": workers, "threads_per_worker": 1, "host": "127.0.0.1"}
+    return DaskTaskRunner(cluster_kwargs={**local, "dashboard_address": None})

@@ -1,0 +1,4 @@
+"""Bounds of params.yaml and clauses of pccp.yaml, evaluated on a model's figures.
+
+Imports artifacts and hgmnet.
+"""

@@ -1,0 +1,177 @@
+"""A model held against its change plan, clause by clause. Pure: values in, values out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hgmnet.config.change_plan import ChangePlan, ChangePlans, Span, Thresholds
+from hgmnet.config.data import Prepare
+from hgmnet.config.model import Model
+from hgmnet.evaluation.drift import DriftReport
+from hgmnet.models.spec import Operating
+from pipelines.artifacts.gate import CheckResult, ClauseResult
+from pipelines.gate.checks import UNOPENED, Figures, judge_check
+
+_DAYS_A_MONTH = 365.2425 / 12
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is known of a model before it is trained."""
+
+    data: str
+    classes: tuple[str, ...]
+    model: Model
+    prepare: Prepare
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a plan is told of a model: its name, what it is, and what the evaluation found."""
+
+    registry: str
+    design: Design
+    operating: Operating
+    figures: Figures
+    drift: DriftReport
+
+
+def hold(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
+    """Every clause of the plan that the model's name has; without a plan it is outside.
+
+    `revalidate.openings_above` and `.months` need what is known only later: the record in MLflow,
+    and the day (`hgmnet flow monitoring` asks).
+    """
+    plan = plans.plans.get(candidate.registry)
+    known = hold_design(plans, candidate.registry, candidate.design)
+    if plan is None:
+        return known
+    model = candidate.design.model
+    return (
+        *known,
+        *_thresholds(plan.allowed.thresholds, candidate.operating, model),
+        *(_criterion(judge_check(check, candidate.figures)) for check in plan.acceptance),
+        *drift_due(plan, candidate.drift),
+    )
+
+
+def hold_design(plans: ChangePlans, registry: str, design: Design) -> tuple[ClauseResult, ...]:
+    """The clauses that can be told before a training."""
+    plan = plans.plans.get(registry)
+    if plan is None:
+        planned = ", ".join(sorted(plans.plans)) or "none"
+        why = f"there is no plan for {registry}; there are plans for {planned}"
+        return (ClauseResult(clause="plans", status="breached", reason=why),)
+    return (*_allowed(plan, design), *_fixed(plan, design))
+
+
+def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
+    """Whether a test split was opened so often that its figures flatter."""
+    most = plan.revalidate.openings_above
+    due = openings > most
+    return ClauseResult(
+        clause="revalidate.openings_above",
+        status="due" if due else "held",
+        reason=f"the test split was opened {openings} times, {'above' if due else 'up to'} {most}",
+    )
+
+
+def drift_due(plan: ChangePlan, drift: DriftReport) -> Iterator[ClauseResult]:
+    """Whether new images differ so much from the training images that figures may not hold."""
+    yield _drifted(plan, drift)
+    yield from (_new_values(column, drift) for column in plan.revalidate.new_values_in)
+
+
+def _drifted(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
+    share = len(drift.drifted) / len(drift.columns) if drift.columns else 0.0
+    most = plan.revalidate.drifted_share_above
+    due = share > most
+    return ClauseResult(
+        clause="revalidate.drifted_share_above",
+        status="due" if due else "held",
+        reason=(
+            f"the {drift.source} differs from the training images in {len(drift.drifted)} of "
+            f"{len(drift.columns)} facts, {share:.0%} {'>' if due else '≤'} {most:.0%}"
+        ),
+    )
+
+
+def _new_values(column: str, drift: DriftReport) -> ClauseResult:
+    new = drift.new_values.get(column)
+    status: Literal["held", "due", "not judged"] = "due" if new else "held"
+    reason = f"the {drift.source} has no {column} that the training images do not have"
+    if new:
+        reason = f"the {drift.source} has {column} {', '.join(new)}; the training images do not"
+    elif new is None:
+        status = "not judged"
+        reason = f"images.csv of the training images or of the {drift.source} tells no {column}"
+    return ClauseResult(clause="revalidate.new_values_in", status=status, reason=reason)
+
+
+def age_due(plan: ChangePlan, days: float) -> ClauseResult:
+    """Whether the version was made so long ago that it must be validated again."""
+    most, months = plan.revalidate.months, days / _DAYS_A_MONTH
+    due = months > most
+    return ClauseResult(
+        clause="revalidate.months",
+        status="due" if due else "held",
+        reason=f"the version is {months:.1f} months old, {'above' if due else 'up to'} {most}",
+    )
+
+
+def _allowed(plan: ChangePlan, design: Design) -> Iterator[ClauseResult]:
+    sets, allowed = plan.allowed.data.sets, plan.allowed.retraining
+    yield _clause("allowed.data", "is made from", design.data, sets, held=design.data in sets)
+    encoder, side = design.model.encoder, design.prepare.side
+    known = allowed.knows(encoder)
+    name = "allowed.retraining"
+    yield _clause(f"{name}.encoders", "has the encoder", encoder, allowed.encoders, held=known)
+    yield _within(f"{name}.side", "sees a side of", side, allowed.side)
+
+
+def _thresholds(allowed: Thresholds, operating: Operating, model: Model) -> Iterator[ClauseResult]:
+    name = "allowed.thresholds"
+    if operating.malignant_threshold is not None:
+        value = operating.malignant_threshold
+        yield _within(f"{name}.malignant", "calls malignant from", value, allowed.malignant)
+    if model.segments:
+        value = operating.mask_threshold
+        yield _within(f"{name}.mask", "draws a mask from", value, allowed.mask)
+        value = operating.min_area
+        yield _within(f"{name}.min_area", "drops a mask below", value, allowed.min_area)
+
+
+def _fixed(plan: ChangePlan, design: Design) -> Iterator[ClauseResult]:
+    fixed, classes = plan.fixed, sorted(design.classes)
+    same = classes == sorted(fixed.classes)
+    said = ", ".join(classes)
+    yield _clause("fixed.classes", "tells", said, sorted(fixed.classes), held=same)
+    tasks = design.model.tasks
+    yield _clause("fixed.tasks", "learns", tasks, [fixed.tasks], held=tasks == fixed.tasks)
+    seen, planned = design.model.input, fixed.input.channels
+    yield _clause("fixed.input.channels", "sees", seen, [planned], held=seen == planned)
+
+
+def _criterion(check: CheckResult) -> ClauseResult:
+    """A criterion counts as the checks of params.yaml do."""
+    of = f" where {check.where.column} is {check.where.value}" if check.where else ""
+    status: Literal["held", "breached", "not judged"] = "held" if check.passed else "breached"
+    if check.reason == UNOPENED:
+        status = "not judged"
+    return ClauseResult(
+        clause=f"acceptance.{check.metric}",
+        status=status,
+        reason=f"{check.metric}{of}, on the {check.on}: {check.reason}",
+    )
+
+
+def _clause(
+    clause: str, verb: str, got: str, planned: Sequence[str], *, held: bool
+) -> ClauseResult:
+    says = f"it {verb} {got}; planned: {', '.join(planned)}"
+    return ClauseResult(clause=clause, status="held" if held else "breached", reason=says)
+
+
+def _within(clause: str, verb: str, got: float, planned: Span) -> ClauseResult:
+    says = f"{planned.min:g} to {planned.max:g}"
+    return _clause(clause, verb, f"{got:.4g}", [says], held=got in planned)

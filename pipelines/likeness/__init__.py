@@ -1,1 +1,0 @@
-"""The page that shows which images are alike, side by side."""

@@ -1,0 +1,213 @@
+"""The servers and the worker of one machine: started where they are missing, ended together."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import Request, urlopen
+
+from filelock import FileLock, Timeout
+
+from hgmnet.errors import ConfigError, HgmnetError
+from pipelines.system.processes import supervised
+from pipelines.system.urls import shown
+
+POOL = "hgmnet"
+"""The work pool of prefect.yaml."""
+_UNDER_WAY = ("PENDING", "RUNNING", "PAUSED", "CANCELLING")
+_STARTUP_S = 180.0
+_LOOK_S = 0.5
+
+
+class Services:
+    """Children that live as long as the block.
+
+    Their state is in <root>/.hgmnet and <root>/mlflow.db; PREFECT_API_URL and MLFLOW_TRACKING_URI
+    name servers that are there already, which are used and left alone.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Prepare; nothing is started."""
+        self.logs = root / ".hgmnet" / "up"
+        self._root = root
+        self._stack = ExitStack()
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        home = os.environ.get("PREFECT_HOME", str(root / ".hgmnet" / "prefect"))
+        self._env = {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes for what nobody asks
+            **os.environ,
+            "DO_NOT_TRACK": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "HGMNET_ROOT": str(root),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PREFECT_HOME": str(Path(home).absolute()),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def __enter__(self) -> Self:
+        """Be the only one in this checkout.
+
+        Raises:
+            HgmnetError: another one is there.
+        """
+        self.logs.mkdir(parents=True, exist_ok=True)
+        Path(self._env["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+        try:  # the lock that a flow with a server of its own takes: two on one database lose writes
+            self._stack.enter_context(
+                FileLock(Path(self._env["PREFECT_HOME"]) / "server.lock", timeout=0)
+            )
+        except Timeout:
+            msg = (
+                "`hgmnet up`, or a flow with a server of its own, runs here already; stop it first"
+            )
+            raise HgmnetError(msg) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the children, the last first."""
+        self._stack.close()
+
+    def start_prefect(self, port: int) -> None:
+        """Prefect's server, unless PREFECT_API_URL names one.
+
+        Raises:
+            ConfigError: the port is taken, it does not start, or the named one does not answer.
+        """
+        url = os.environ.get("PREFECT_API_URL")
+        if url is None:
+            url = f"http://127.0.0.1:{port}/api"
+            self._env["PREFECT_UI_API_URL"] = url
+            app = ["--factory", "prefect.server.api.server:create_app"]
+            self._serve("prefect", ["uvicorn", *app, "--host", "127.0.0.1"], port, "/api/health")
+            _bury(url)
+        elif not _answers(f"{url}/health"):
+            raise ConfigError(
+                f"PREFECT_API_URL: {shown(url)} does not answer; start it, or unset it"
+            )
+        self._env["PREFECT_API_URL"] = url
+        print(f"Prefect  {shown(url.removesuffix('/api'))}")
+
+    def start_mlflow(self, port: int) -> None:
+        """MLflow's server over the database of this checkout, unless MLFLOW_TRACKING_URI names one.
+
+        Raises:
+            ConfigError: the port is taken, or it does not start.
+        """
+        from pipelines.registry.tracking_store import SQLITE, tracking_uri
+
+        uri = tracking_uri(self._root)
+        if uri.startswith(SQLITE):
+            places = ["--backend-store-uri", uri, "--artifacts-destination"]
+            command = ["mlflow", "server", *places, str(self._root / "mlartifacts")]
+            words = [*command, "--workers", "1", "--host", "127.0.0.1"]
+            self._serve("mlflow", words, port, "/health")
+            uri = f"http://127.0.0.1:{port}"
+        self._env["MLFLOW_TRACKING_URI"] = uri
+        print(f"MLflow   {shown(uri)}")
+
+    def deploy(self) -> None:
+        """Have the work pool and the deployments of prefect.yaml as they are written there.
+
+        Raises:
+            ConfigError: Prefect refuses them.
+        """
+        pool = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
+        self._prefect(pool)
+        self._prefect(["--no-prompt", "deploy", "--all"])
+
+    def start_worker(self) -> None:
+        """A worker that carries out what is due."""
+        words = ["worker", "start", "--pool", POOL, "--name", f"hgmnet-{socket.gethostname()}"]
+        self._start("worker", ["prefect", *words])
+
+    def wait(self) -> None:
+        """Until Ctrl-C.
+
+        Raises:
+            HgmnetError: a child ended by itself.
+        """
+        while True:
+            for name, child in self._children.items():
+                if child.poll() is not None:
+                    raise HgmnetError(f"{name} ended; {self.logs / name}.log says why")
+            time.sleep(_LOOK_S)
+
+    def _serve(self, name: str, module: Sequence[str], port: int, health: str) -> None:
+        _refuse_taken(name, port)
+        child = self._start(name, [*module, "--port", str(port)])
+        deadline = time.monotonic() + _STARTUP_S
+        while not _answers(f"http://127.0.0.1:{port}{health}"):
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise ConfigError(f"{name} did not start; {self.logs / name}.log says why")
+            time.sleep(0.2)
+
+    def _start(self, name: str, module: Sequence[str]) -> "subprocess.Popen[bytes]":
+        log = self._stack.enter_context((self.logs / f"{name}.log").open("wb"))
+        command = [sys.executable, "-m", *module]
+        child = supervised(command, cwd=self._root, env=self._env, output=log)
+        self._children[name] = self._stack.enter_context(child)
+        return self._children[name]
+
+    def _prefect(self, words: Sequence[str]) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *words],
+            cwd=self._root,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (self.logs / "deploy.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+        if done.returncode:
+            why = done.stderr.strip() or done.stdout.strip()
+            raise ConfigError(f"`prefect {' '.join(words)}` failed: {why[-1000:]}")
+
+
+def _bury(api: str) -> None:
+    """Call crashed what this server believes to be under way: it ended with the last `up`.
+
+    Otherwise it would stay Running for ever, and hold its deployment's one place for minutes.
+    """
+    wanted = {"flow_runs": {"state": {"type": {"any_": list(_UNDER_WAY)}}}}
+    said = "`hgmnet up` was ended under it; the next run goes on where it was"
+    crashed = {"type": "CRASHED", "name": "Crashed", "message": said}
+    for run in _post(f"{api}/flow_runs/filter", wanted):
+        _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": False})
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    headers = {"Content-Type": "application/json"}
+    request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - our own server
+    with urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5):  # noqa: S310 - the user's own setting, or ours
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _refuse_taken(name: str, port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (")[0]
+        msg = f"127.0.0.1:{port}: {why}; take another: --{name}-port N"
+        raise ConfigError(msg) from None

@@ -1,0 +1,65 @@
+"""What runs a model on this machine: torch, or ONNX Runtime on an export that was checked."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from hgmnet.inference.onnx import Exported, lacking
+from hgmnet.inference.predictor import Finder, Predictor
+from hgmnet.models.spec import identity
+from pipelines.prediction.onnx_export import cached
+
+Wanted = Literal["auto", "torch", "onnx"]
+MANY = 1000
+"""Images from which on an export pays within one call (docs/speed.md)."""
+
+
+def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Finder, str]:
+    """Load a model; and by what it runs, in words.
+
+    `auto` takes torch on a GPU. Elsewhere it takes ONNX Runtime where that is installed and the
+    model was exported before, or where there are so many images that an export pays.
+
+    Args:
+        root: the repository, which keeps the exports.
+        model: a model folder, or a file of `hgmnet export`.
+        wanted: what to run it by.
+        images: how many will be looked at.
+
+    Raises:
+        ConfigError: there is no such model, or what is wanted is not installed.
+        HgmnetError: the export answers otherwise than the model.
+    """
+    if model.is_file():
+        return Exported.load(model), _onnxruntime()
+    device = _device()
+    kept = cached(root, identity(model))
+    if wanted == "auto":
+        wanted = "onnx" if device == "cpu" and _pays(kept, images) else "torch"
+    if wanted == "torch":
+        return Predictor.load(model, device), f"torch {version('torch')} on {device}"
+    if not kept.exists():
+        from pipelines.prediction.onnx_export import export_checked
+
+        print("Exporting the model for ONNX Runtime, once; it takes about half a minute.")
+        print(export_checked(root, Predictor.load(model), kept))
+    return Exported.load(kept), _onnxruntime()
+
+
+def _pays(kept: Path, images: int) -> bool:
+    if lacking(["onnxruntime"]):
+        return False
+    return kept.exists() or (images >= MANY and not lacking(["onnx", "onnxscript"]))
+
+
+def _device() -> str:
+    """`cuda` or `cpu`; torch, which takes seconds to import, is asked where a driver is there."""
+    if not Path("/proc/driver/nvidia").exists():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _onnxruntime() -> str:
+    return f"onnxruntime {version('onnxruntime')}"

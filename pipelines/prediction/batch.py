@@ -1,0 +1,201 @@
+"""Many images through one model: each exactly once, in parts that a killed run need not repeat.
+
+A part is a Parquet file of rows, written whole once the masks of its images are; at the end the
+parts are joined into predictions.parquet. What lies there for the same file (by name, size and
+time) and the same model is never asked again.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.inference.predictor import Finder
+from pipelines.prediction import backends
+from pipelines.prediction.files import BOX, describe, find_files, open_image
+
+TABLE, PARTS, MASKS = "predictions.parquet", "parts", "masks"
+_KEY = ["image", "bytes", "modified_ns", "model_sha256"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An image: what the source calls it, and the file as it was found; -1 where it is absent."""
+
+    name: str
+    file: Path
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What images are asked of, and where the answers go.
+
+    `model`: its folder; `backend`: torch or onnx; `called`: model and backend in words.
+    """
+
+    root: Path
+    model: Path
+    sha256: str
+    backend: backends.Wanted
+    called: tuple[str, str]
+    out: Path
+
+
+def asked_for(source: Path) -> list[Asked]:
+    """The images of a folder with all below it, or of a table's column `image`.
+
+    Raises:
+        ConfigError: there are none, the table has no such column, or names an image twice.
+    """
+    if source.is_dir() or source.suffix.lower() not in {".csv", ".parquet"}:
+        top = source if source.is_dir() else source.parent
+        return [
+            _asked(file.relative_to(top).as_posix(), file) for file in find_files([str(source)])
+        ]
+    try:
+        table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{source} can't be read: {error}") from None
+    if "image" not in table:
+        raise ConfigError(f"{source}: expected a column `image`, got {', '.join(table.columns)}")
+    names = [str(name) for name in table["image"]]
+    twice = table["image"][table["image"].duplicated()]
+    if len(twice):
+        raise ConfigError(f"{source} names {twice.iloc[0]} more than once")
+    return [_asked(name, source.parent / name) for name in names]
+
+
+def left(job: Job, asked: Sequence[Asked]) -> list[Asked]:
+    """Those of them that no row answers yet."""
+    there = {row for table in _tables(job.out, _KEY) for row in zip(*table, strict=True)}
+    return [one for one in asked if (one.name, one.size, one.modified_ns, job.sha256) not in there]
+
+
+def predict_part(job: Job, asked: Sequence[Asked]) -> int:
+    """Write the masks of some images, then their rows; how many could not be read."""
+    finder = _finder(job.root, job.model, job.backend)
+    rows = [_row(job, one, finder) for one in asked]
+    name = hashlib.sha256(repr([job.sha256, *asked]).encode()).hexdigest()[:16]
+    table = pa.Table.from_pylist(rows, schema=_schema(finder.spec.classes))
+    _write(table, job.out / PARTS / f"{name}.parquet")
+    return sum(row["error"] is not None for row in rows)
+
+
+def join(job: Job, asked: Sequence[Asked]) -> pd.DataFrame:
+    """Make one predictions.parquet of the earlier one and the parts; its rows of these images.
+
+    Raises:
+        HgmnetError: an image has no row, which is a fault of ours.
+    """
+    files = _files(job.out)
+    found = pa.concat_tables([pq.read_table(file) for file in files], promote_options="default")
+    keys = found.select(_KEY).to_pandas()
+    wanted = {(one.name, one.size, one.modified_ns, job.sha256) for one in asked}
+    keys["answers"] = [key in wanted for key in keys.itertuples(index=False, name=None)]
+    last = keys.sort_values("answers", kind="stable").drop_duplicates("image", keep="last")
+    table = found.take(sorted(last.index))
+    rows: pd.DataFrame = (
+        table.to_pandas().set_index("image").reindex([one.name for one in asked]).reset_index()
+    )
+    if missing := int((rows["model_sha256"] != job.sha256).sum()):
+        raise HgmnetError(f"{missing} images have no row; run the same command again")
+    _write(table, job.out / TABLE)
+    for file in files:
+        if file.name != TABLE:
+            file.unlink()
+    return rows
+
+
+def mask_path(name: str) -> str:
+    """Where an image's mask lies below the folder: a few hundred folders, however many images."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return f"{MASKS}/{digest[:2]}/{Path(name).stem}-{digest[2:12]}.png"
+
+
+def _asked(name: str, file: Path) -> Asked:
+    try:
+        stat = file.stat()
+    except OSError:
+        return Asked(name, file, -1, -1)
+    return Asked(name, file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _finder(root: Path, model: Path, backend: backends.Wanted) -> Finder:
+    """The model, loaded once in a process."""
+    return backends.load(root, model, backend, 1)[0]
+
+
+def _row(job: Job, asked: Asked, finder: Finder) -> dict[str, Any]:
+    found = {"image": asked.name, "bytes": asked.size, "modified_ns": asked.modified_ns}
+    model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
+    row: dict[str, Any] = {**found, **model, "error": None}
+    try:
+        opened = open_image(asked.file.read_bytes(), asked.file.name)
+        finding = finder.predict([opened.grey])[0]
+    except (HgmnetError, OSError) as error:
+        return {**row, "error": str(error)}
+    path = mask_path(asked.name)
+    _save(Image.fromarray(finding.mask).convert("L"), job.out / path)
+    said = describe(finding, opened.pixel_mm)
+    return {**row, **{k: None if v == "" else v for k, v in said.items()}, "mask": path}
+
+
+def _schema(classes: Sequence[str]) -> pa.Schema:
+    probs = [(f"prob_{name}", pa.float64()) for name in classes]
+    return pa.schema(
+        [
+            ("image", pa.string()),
+            ("decision", pa.string()),
+            ("class", pa.string()),
+            *probs,
+            ("uncertainty", pa.float64()),
+            ("refer", pa.bool_()),
+            ("lesion_area_px", pa.int64()),
+            ("lesion_area_mm2", pa.float64()),
+            *((side, pa.int64()) for side in BOX),
+            ("mask", pa.string()),
+            ("error", pa.string()),
+            ("bytes", pa.int64()),
+            ("modified_ns", pa.int64()),
+            ("model", pa.string()),
+            ("model_sha256", pa.string()),
+            ("backend", pa.string()),
+        ]
+    )
+
+
+def _files(out: Path) -> list[Path]:
+    """predictions.parquet, then what was written after it."""
+    whole, parts = out / TABLE, sorted((out / PARTS).glob("*.parquet"))
+    return [*([whole] if whole.exists() else []), *parts]
+
+
+def _tables(out: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
+    for file in _files(out):
+        table = pq.read_table(file, columns=columns)
+        yield [table[column].to_pylist() for column in columns]
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    image.save(part, "PNG")
+    part.replace(path)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    pq.write_table(table, part)
+    part.replace(path)

@@ -1,0 +1,168 @@
+"""Exports that are held against the model that they are made from before they are kept."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+import hgmnet
+from hgmnet.config.data import Phantom
+from hgmnet.data.images import decode_grey
+from hgmnet.data.prepared import Store, open_store
+from hgmnet.data.resize import Grey
+from hgmnet.errors import HgmnetError, InvalidDataError, RejectedError
+from hgmnet.inference.onnx import Exported
+from hgmnet.inference.onnx_export import export_onnx, quantise
+from hgmnet.inference.parity import Loss, Parity, loss, parity
+from hgmnet.inference.predictor import Predictor
+from hgmnet.models.spec import Spec
+from hgmnet.phantom.generate import plan, render
+from pipelines.artifacts.paths import Workspace
+
+T = TypeVar("T")
+_CHECKED = 50
+_RANGED = 96
+_PHANTOM = Phantom(seed=0, benign=17, malignant=17, normal=16, copies=0, width=320, height=256)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The most that int8 may lose, of lesion Dice and of accuracy."""
+
+    lesion_dice: float
+    accuracy: float
+
+
+def export_checked(root: Path, predictor: Predictor, file: Path) -> str:
+    """Write a model as ONNX if it says what the model says; in words, how well they agree.
+
+    Args:
+        root: the repository, whose val images are taken for the check where they are the model's.
+        predictor: on the CPU.
+        file: where to; left as it is where the check fails.
+
+    Raises:
+        ConfigError: a package is not installed.
+        HgmnetError: the file answers otherwise than the model.
+    """
+    images, whose = _images(root, predictor.spec)
+
+    def make(part: Path) -> Parity:
+        export_onnx(predictor, part)
+        agreed = parity(predictor.predict(images), Exported.load(part).predict(images))
+        if not agreed.holds:
+            msg = f"the exported model answers otherwise: {agreed}; nothing was written"
+            raise HgmnetError(msg)
+        return agreed
+
+    return f"{_whole(file, make)} ({whose})"
+
+
+def quantise_checked(
+    root: Path, predictor: Predictor, exported: Path, file: Path, most: Bounds
+) -> str:
+    """Write the int8 form of an exported model if it loses little enough; in words, how much.
+
+    Ranges are found on train images of the prepared set; the loss is measured on val images that
+    the weights have not seen, both at the network's side.
+
+    Args:
+        root: the repository, with the prepared set.
+        predictor: the model.
+        exported: its float32 file.
+        file: where to; left as it is where too much is lost.
+        most: the bounds.
+
+    Raises:
+        ConfigError: a package is not installed.
+        InvalidDataError: there is no prepared set of the model's data and side.
+        RejectedError: more is lost.
+    """
+    spec = predictor.spec
+    store = _store(root, spec)
+    rows, fitted = store.rows("val"), {*spec.seen.train, *spec.seen.parent}
+    rows = np.array([row for row in rows if store.entries[row].pixel_sha256 not in fitted])
+    if not len(rows):
+        raise InvalidDataError(
+            f"data/{spec.data}: the model has seen all val images; int8 is not judged"
+        )
+    squares, masks = store.read(rows)
+    truth = [mask > 0 for mask in (masks if spec.model.segments else np.zeros_like(masks))]
+    labels = [store.entries[row].label for row in rows]
+
+    def make(part: Path) -> Loss:
+        quantise(predictor, exported, store.images[_evenly(store.rows("train"), _RANGED)], part)
+        one, other = (Exported.load(path).predict(list(squares)) for path in (exported, part))
+        lost = loss(one, other, truth, labels)
+        if not lost.within(most.lesion_dice, most.accuracy):
+            msg = (
+                f"int8 loses too much: {lost}; at most {most.lesion_dice:g} and "
+                f"{most.accuracy:g} may be lost (--max-loss); nothing was written"
+            )
+            raise RejectedError(msg)
+        return lost
+
+    return f"int8 {_whole(file, make)} (val of {spec.data}, {spec.prepare.side} px)"
+
+
+def _whole(file: Path, make: Callable[[Path], T]) -> T:
+    """Let `make` write and judge a file, which takes its place only then."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
+        part = Path(folder) / file.name
+        made = make(part)
+        part.replace(file)
+    return made
+
+
+def _images(root: Path, spec: Spec) -> tuple[list[Grey], str]:
+    """Images to hold two ways to run a model against each other, and whose they are."""
+    workspace = Workspace(root, spec.data)
+    try:
+        store = open_store(workspace.prepared)
+        rows = _evenly(store.rows("val"), _CHECKED)
+        files = [workspace.raw / store.entries[row].image for row in rows]
+        images = [decode_grey(file.read_bytes(), file.name) for file in files]
+    except (InvalidDataError, OSError):
+        images = []
+    whose = f"val of {spec.data}" if images else "phantom images"
+    drawn = (render(case, _PHANTOM).image for case in plan(_PHANTOM)[: _CHECKED - len(images)])
+    return [*images, *drawn], whose if len(images) in {0, _CHECKED} else f"{whose}, phantom images"
+
+
+def _store(root: Path, spec: Spec) -> Store:
+    store = open_store(Workspace(root, spec.data).prepared)
+    if store.images.shape[1] != spec.prepare.side:
+        msg = (
+            f"data/{spec.data}/prepared has images of {store.images.shape[1]} px, the model sees "
+            f"{spec.prepare.side}; --int8 needs the set that it was trained on"
+        )
+        raise InvalidDataError(msg)
+    return store
+
+
+def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many rows, spread over all of them."""
+    return rows[:: max(1, -(-len(rows) // most))]
+
+
+_CODE = ("inference/*.py", "models/*.py")
+
+
+def cached(root: Path, identity: str) -> Path:
+    """Where the export of a model lies once it is made, by the model and by the code that makes it.
+
+    Args:
+        root: the repository.
+        identity: `hgmnet.models.spec.identity` of the model folder.
+    """
+    package = Path(hgmnet.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
+        digest.update(file.read_bytes())
+    return root / ".hgmnet" / "onnx" / f"{identity[:16]}-{digest.hexdigest()[:16]}.onnx"

@@ -1,0 +1,233 @@
+"""What two versions said of the same images: from their records, or asked anew."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+
+from hgmnet.config.params import Params
+from hgmnet.data.image_record import Record
+from hgmnet.data.masks import read_truth
+from hgmnet.data.prepared import Entry
+from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.evaluation.promotion_rule import Comparison, compare
+from hgmnet.metrics import segmentation
+from hgmnet.splitting import contamination
+from hgmnet.splitting.split_lock import Row, live, test_sha
+from pipelines.artifacts.io import read_rows
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import record_opening
+from pipelines.registry.download import fetch_rows, version_spec
+from pipelines.registry.tracking_store import Store
+from pipelines.registry.verification import Answer, predict_elsewhere
+
+_BLOCK = 500  # images a process: their masks are in memory at once
+
+
+def read_version(store: Store, name: str, number: str) -> ModelVersion:
+    """A registered version and its tags.
+
+    Raises:
+        ConfigError: there is no such version.
+    """
+    for version in store.client.search_model_versions(f"name = '{name}'"):
+        if str(version.version) == number:
+            return version
+    raise ConfigError(f"{name} has no version {number}; `hgmnet versions` lists them")
+
+
+def recorded_rows(store: Store, version: ModelVersion) -> pd.DataFrame:
+    """The rows of per_image.csv on the test split, as they were logged when it was judged."""
+    with TemporaryDirectory() as folder:
+        _, path = fetch_rows(store, version.name, str(version.version), Path(folder))
+        rows = pd.read_csv(path, keep_default_na=False, dtype={"group": str})
+    test = rows[rows["split"] == "test"]
+    return test.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
+
+
+def asked_rows(
+    store: Store, name: str, number: str, raw: Path, entries: Sequence[Entry]
+) -> pd.DataFrame:
+    """Ask a version, in a fresh process and with its own code, and count with today's.
+
+    Args:
+        store: the tracking store.
+        name: of the registered model.
+        number: of the version.
+        raw: the data set's images.
+        entries: which of them.
+    """
+    uri = f"models:/{name}/{number}"
+    rows: list[dict[str, object]] = []
+    for start in range(0, len(entries), _BLOCK):
+        block = entries[start : start + _BLOCK]
+        images = [(raw / entry.image).read_bytes() for entry in block]
+        answers = predict_elsewhere(store.uri, uri, images)
+        rows += _rows(raw, block, answers)
+    frame = pd.DataFrame(rows)
+    return frame.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
+
+
+def _rows(
+    raw: Path, entries: Sequence[Entry], answers: Sequence[Answer]
+) -> Iterator[dict[str, object]]:
+    for entry, answer in zip(entries, answers, strict=True):
+        tp, fp, fn, _ = segmentation.count_pixels(answer.mask, read_truth(raw, entry))
+        yield {
+            "image": entry.image,
+            "pixel_sha256": entry.pixel_sha256,
+            "group": entry.group,
+            "label": entry.label,
+            "predicted": answer.predicted,
+            "decision": answer.decision,
+            "served_tp": tp,
+            "served_fp": fp,
+            "served_fn": fn,
+        }
+
+
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Bout:
+    """The challenger against one other version.
+
+    `against`: champion or anchor. `dropped`: images left out since either model had seen them.
+    """
+
+    against: str
+    version: str
+    comparison: Comparison
+    images: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Comparer:
+    """Holds versions of one registered model against one another.
+
+    `data`: a data set to compare on; None for the test split that the challenger was judged on.
+    """
+
+    store: Store
+    params: Params
+    workspace: Workspace
+    data: str | None
+
+    def bout(self, challenger: str, against: str, other: str) -> Bout:
+        """Compare.
+
+        Raises:
+            ConfigError: there is no such version, or the images are not here.
+            InvalidDataError: the models have seen all of them.
+        """
+        tables = self._on_data(other, challenger) if self.data else self._on_test(other, challenger)
+        clean, dropped = self._unseen((other, challenger), tables)
+        comparison = compare(*clean, self.params.promotion)
+        return Bout(against, other, comparison, len(clean[0]), dropped)
+
+    def _on_test(self, other: str, challenger: str) -> Tables:
+        """From the records where both were judged on the same images; else the other is asked."""
+        before, after = (read_version(self.store, self._name, one) for one in (other, challenger))
+        sha = after.tags["hgmnet.test_sha"]
+        if before.tags.get("hgmnet.test_sha") == sha:
+            return recorded_rows(self.store, before), recorded_rows(self.store, after)
+        entries = _test_entries(self.workspace, sha)
+        record_opening(self.workspace, before.tags["hgmnet.model"], sha, "hgmnet promote")
+        asked = asked_rows(self.store, self._name, other, self.workspace.raw, entries)
+        return asked, recorded_rows(self.store, after)
+
+    def _on_data(self, other: str, challenger: str) -> Tables:
+        space = Workspace(self.workspace.root, self._data)
+        entries = all_entries(space)
+        return (
+            asked_rows(self.store, self._name, other, space.raw, entries),
+            asked_rows(self.store, self._name, challenger, space.raw, entries),
+        )
+
+    def _unseen(self, numbers: tuple[str, str], tables: Tables) -> tuple[Tables, int]:
+        """Both tables without the images that either model has seen, and how many those were."""
+        specs = [version_spec(self.store, self._name, number) for number in numbers]
+        entries = [_entry_of(row) for row in tables[0].to_dict("records")]
+        checked = contamination.check(entries, self._data, specs)
+        if not checked.clean:
+            msg = (
+                f"versions {' and '.join(numbers)} have seen all {len(entries)} images of "
+                f"{self._data}; compare them on others: --data <name>"
+            )
+            raise InvalidDataError(msg)
+        clean = {entry.image for entry in checked.clean}
+        before, after = (
+            table[table["image"].isin(clean)].reset_index(drop=True) for table in tables
+        )
+        return (before, after), len(checked.seen)
+
+    @property
+    def _name(self) -> str:
+        return self.params.registry.name
+
+    @property
+    def _data(self) -> str:
+        return self.data or self.workspace.data
+
+
+def _test_entries(workspace: Workspace, sha: str) -> list[Entry]:
+    rows = read_rows(workspace.split_csv, Row)
+    images = live(rows, read_rows(workspace.manifest, Record))
+    entries = [_entry(one.record, one.row.group) for one in images if one.row.status == "test"]
+    here = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
+    if here != sha:
+        msg = (
+            f"the challenger was judged on the test set {sha[:12]} and here lies {here[:12]}; "
+            "check out its commit, or compare on other images: --data <name>"
+        )
+        raise ConfigError(msg)
+    return entries
+
+
+def all_entries(space: Workspace) -> list[Entry]:
+    """Every image of a data set that was read and not excluded, as if on the test side.
+
+    Raises:
+        ConfigError: it was not read yet.
+    """
+    if not space.manifest.exists():
+        msg = (
+            f"{space.manifest} is missing; `hgmnet import {space.data} ...`, then with "
+            f"data.name: {space.data} `dvc repro ingest`"
+        )
+        raise ConfigError(msg)
+    records = read_rows(space.manifest, Record)
+    return [_entry(one, one.group) for one in records if not one.error and not one.excluded]
+
+
+def _entry(record: Record, group: str) -> Entry:
+    return Entry(
+        image=record.image,
+        masks="|".join(record.masks),
+        pixel_sha256=record.pixel_sha256,
+        label=record.label,
+        group=group,
+        split="test",
+        height=record.height,
+        width=record.width,
+    )
+
+
+def _entry_of(row: dict[Hashable, Any]) -> Entry:
+    """What a row of per_image.csv says of its image."""
+    return Entry(
+        image=row["image"],
+        masks="",
+        pixel_sha256=row["pixel_sha256"],
+        label=row["label"],
+        group=row["group"],
+        split="test",
+        height=0,
+        width=0,
+    )

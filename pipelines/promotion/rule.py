@@ -1,0 +1,79 @@
+"""The rule applied: what the verdicts and a person's word come to."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hgmnet.evaluation.promotion_rule import ORDER, Verdict
+from pipelines.artifacts.test_evaluations import user
+from pipelines.promotion.comparison import Bout
+from pipelines.registry.aliases import Resolve, Standing
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: which version (None: the challenger), and whether a person answers for it.
+
+    `approved`: they do, and say why in `reason`; `by`: who, empty for the user of this process.
+    """
+
+    version: str | None = None
+    approved: bool = False
+    reason: str = ""
+    by: str = ""
+
+
+def resolve(
+    bouts: Sequence[Bout], number: str, now: Standing, request: Request, *, by_person: bool
+) -> Resolve:
+    """Apply the rule to the verdicts.
+
+    A challenger that is better than the champion, and not worse than the anchor, is promoted by
+    itself, unless a person must approve (`by_person`). One that is worse than either is kept from
+    serving, whoever approves. The rest is a person's decision, whose version is the anchor then.
+    """
+    verdicts = [bout.comparison.verdict for bout in bouts]
+    least = min(verdicts, key=ORDER.index, default="better")
+    said = _said(bouts)
+    clear = (not bouts or verdicts[0] == "better") and least in {"better", "not worse"}
+    if least == "worse":
+        why = ""
+    elif clear and not by_person:
+        why = request.reason or said
+    else:
+        why = request.reason if request.approved else ""
+    if not why:
+        kept = said if least == "worse" else f"{said}; a person must decide: --approve --reason ..."
+        return Resolve(
+            "kept", number, now.champion, now.anchor, kept, least, evidence=evidence(bouts)
+        )
+    anchor = number if request.approved else now.anchor
+    who = (request.by or user()) if request.approved else ""
+    return Resolve("promoted", number, number, anchor, why, least, who, evidence(bouts))
+
+
+def evidence(bouts: Iterable[Bout]) -> tuple[tuple[str, str], ...]:
+    """The figures behind a decision, short enough to be kept with it."""
+    return tuple(
+        (
+            f"{bout.against} {bout.version}: {name}",
+            f"{figure.difference:+.4f} [{figure.lower:+.4f}, {figure.upper:+.4f}] n={figure.n}",
+        )
+        for bout in bouts
+        for name, figure in bout.comparison.figures.items()
+    )
+
+
+def _said(bouts: Sequence[Bout]) -> str:
+    if not bouts:
+        return "it passed its gate, and none served before"
+    return " and ".join(
+        f"{_WORDS[bout.comparison.verdict]} {bout.against} {bout.version}" for bout in bouts
+    )
+
+
+_WORDS: dict[Verdict, str] = {
+    "better": "better than",
+    "not worse": "not worse than",
+    "worse": "worse than",
+    "undecided": "undecided against",
+}

@@ -1,0 +1,247 @@
+"""What a decision is made of: model, figures, the gate's verdict, and where they come from."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, Param, Run
+
+from hgmnet.config.change_plan import ChangePlans, load_plans
+from hgmnet.config.params import Params, load_params
+from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.metrics.bootstrap import Figure
+from hgmnet.models.spec import Spec, identity, load_spec
+from pipelines.artifacts.evaluation import Evaluation, Subgroups
+from pipelines.artifacts.gate import ClauseResult, GateResult
+from pipelines.artifacts.io import read_json
+from pipelines.artifacts.lineage import Lineage, hash_file, read_lineage
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import Opening, opening_number, user
+from pipelines.gate.change_plan import openings_due
+from pipelines.registry.tracking_store import Store
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A model and the gate's verdict on it; `model` is the hash of the model folder.
+
+    `plans`: pccp.yaml as the gate read it. `openings`: of any test split, in any checkout, oldest
+    first.
+    """
+
+    workspace: Workspace
+    params: Params
+    model: str
+    spec: Spec
+    evaluation: Evaluation
+    subgroups: Subgroups
+    gate: GateResult
+    plans: ChangePlans
+    gate_sha256: str
+    metrics_sha256: str
+    lineage: Lineage
+    openings: tuple[Opening, ...]
+
+    @property
+    def opened(self) -> int:
+        """How often this test split was opened."""
+        return sum(opening.test_sha == self.gate.test_sha for opening in self.openings)
+
+    @property
+    def opening(self) -> int | None:
+        """Which opening of this test split first showed it to this model."""
+        return opening_number(self.openings, self.gate.test_sha, self.model)
+
+    @property
+    def due(self) -> tuple[ClauseResult, ...]:
+        """The clauses of the plan that ask for a new validation."""
+        plan = self.plans.plans.get(self.gate.registry)
+        if plan is None:
+            return self.gate.due
+        looks = openings_due(plan, self.opened)
+        return (*self.gate.due, *([looks] if looks.status == "due" else []))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a run or a version is found and traced by, each name beginning with `hgmnet.`."""
+        plain = {
+            "data": self.gate.data,
+            "model": self.model,
+            "fingerprint": self.spec.fingerprint,
+            "gate": self.gate.status,
+            "gate_sha256": self.gate_sha256,
+            "metrics_sha256": self.metrics_sha256,
+            "test_sha": self.gate.test_sha,
+            "openings": self.opened,
+            "opening": self.opening or "none",
+            "pccp_sha256": self.gate.plan_sha256,
+            "revalidate": ", ".join(clause.clause for clause in self.due) or "no",
+            **self.lineage.model_dump(mode="json"),
+        }
+        return {f"hgmnet.{name}": _text(value) for name, value in plain.items()}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every figure as `<split>/<name>`, with its interval as `..._low` and `..._high`."""
+        parts = {
+            "val": self.evaluation.val,
+            "test": self.evaluation.test or {},
+            "baseline": self.evaluation.baselines,
+        }
+        return {
+            f"{part}/{name}{end}": value
+            for part, figures in parts.items()
+            for name, figure in figures.items()
+            for end, value in _ends(figure)
+            if value is not None
+        }
+
+    @property
+    def flat_params(self) -> dict[str, str]:
+        """params.yaml with dotted keys; a list is one value, as JSON."""
+        return dict(_flatten("", self.params.model_dump(mode="json", by_alias=True)))
+
+
+def read_decision(workspace: Workspace, openings: Sequence[Opening]) -> Decision:
+    """Read what the stages left on disk.
+
+    Args:
+        workspace: where it lies.
+        openings: all that are known.
+
+    Raises:
+        ConfigError: it belongs to another data set, registered model or change plan than those that
+            stand there now.
+        InvalidDataError: a file is missing or damaged, or the figures are of another model.
+    """
+    gate = read_json(workspace.gate, GateResult)
+    params = load_params(workspace.root / "params.yaml")
+    plans = load_plans(workspace.change_plan)
+    _refuse_stale(workspace, gate, params)
+    model = identity(workspace.model)
+    evaluation = read_json(workspace.metrics, Evaluation)
+    if evaluation.model != model:
+        raise InvalidDataError(
+            f"{workspace.model} is not the model that was evaluated ({evaluation.model[:12]}, "
+            f"now {model[:12]}): a file was changed, or damaged in DVC's cache; dvc repro -f train"
+        )
+    return Decision(
+        workspace=workspace,
+        params=params,
+        model=model,
+        spec=load_spec(workspace.model),
+        evaluation=evaluation,
+        subgroups=read_json(workspace.subgroups, Subgroups),
+        gate=gate,
+        plans=plans,
+        gate_sha256=hash_file(workspace.gate),
+        metrics_sha256=hash_file(workspace.metrics),
+        lineage=read_lineage(workspace),
+        openings=tuple(openings),
+    )
+
+
+def _refuse_stale(workspace: Workspace, gate: GateResult, params: Params) -> None:
+    now = "run `dvc repro`, not register alone"
+    if gate.data != workspace.data:
+        msg = (
+            f"{workspace.gate} judges a model of {gate.data}, but params.yaml says "
+            f"data.name: {workspace.data}; {now}"
+        )
+        raise ConfigError(msg)
+    if gate.registry != params.registry.name:
+        msg = (
+            f"{workspace.gate} holds the model to the plan of {gate.registry}, but params.yaml "
+            f"says registry.name: {params.registry.name}; {now}"
+        )
+        raise ConfigError(msg)
+    if gate.plan_sha256 != hash_file(workspace.change_plan):
+        raise ConfigError(f"{workspace.change_plan} was changed since the gate read it; {now}")
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _ends(figure: Figure) -> tuple[tuple[str, float | None], ...]:
+    return ("", figure.value), ("_low", figure.low), ("_high", figure.high)
+
+
+def _flatten(prefix: str, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(f"{prefix}{key}.", value)
+        else:
+            yield f"{prefix}{key}", json.dumps(value) if isinstance(value, list) else _text(value)
+
+
+_RECORDED = "hgmnet.recorded"
+_PARAMS_A_BATCH = 100
+
+
+def record(store: Store, decision: Decision) -> str:
+    """Write the decision's run, or find the one that is there; its id.
+
+    A run that was cut short is deleted and written anew. MLflow refuses to change a param, so one
+    run can't serve two verdicts.
+    """
+    for run in _find(store, decision):
+        if run.data.tags.get(_RECORDED) == "true":
+            return str(run.info.run_id)
+        store.client.delete_run(run.info.run_id)
+    run_id = str(_start(store, decision).info.run_id)
+    _log_values(store, run_id, decision)
+    for file, folder in _files(decision.workspace):
+        store.client.log_artifact(run_id, str(file), folder)
+    store.client.set_tag(run_id, _RECORDED, "true")
+    store.client.set_terminated(run_id)
+    return run_id
+
+
+def _find(store: Store, decision: Decision) -> list[Run]:
+    names = ("hgmnet.model", "hgmnet.gate_sha256", "hgmnet.metrics_sha256")
+    wanted = {name: decision.tags[name] for name in names}
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
+    return list(store.client.search_runs([store.experiment_id], query))
+
+
+def _start(store: Store, decision: Decision) -> Run:
+    tags = {
+        **decision.tags,
+        "hgmnet.kind": "decision",
+        "mlflow.user": user(),
+        "mlflow.source.git.commit": decision.lineage.git_commit,
+    }
+    name = f"{decision.gate.status} {decision.model[:8]}"
+    return store.client.create_run(store.experiment_id, tags=tags, run_name=name)
+
+
+def _log_values(store: Store, run_id: str, decision: Decision) -> None:
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, 0) for name, value in decision.metrics.items()]
+    params = [Param(name, value) for name, value in decision.flat_params.items()]
+    store.client.log_batch(run_id, metrics=metrics)
+    for start in range(0, len(params), _PARAMS_A_BATCH):
+        store.client.log_batch(run_id, params=params[start : start + _PARAMS_A_BATCH])
+
+
+def _files(workspace: Workspace) -> Iterator[tuple[Path, str | None]]:
+    """The evidence and its folder in the run, the same as in the repository.
+
+    DVC's own files are absent where a stage was run without DVC.
+    """
+    root, data = workspace.root, workspace.folder
+    evidence = (
+        *(workspace.html, workspace.model_card, workspace.gate, workspace.curves),
+        *(workspace.metrics, workspace.per_image, workspace.split_csv, workspace.split_json),
+        *(workspace.subgroups, workspace.opening, workspace.change_plan),
+        *(root / "params.yaml", root / "dvc.lock", data / "raw.dvc", data / "dvc.lock"),
+    )
+    for file in filter(Path.exists, evidence):
+        folder = file.parent.relative_to(root).as_posix()
+        yield file, None if folder == "." else folder
+    if workspace.openings.exists():
+        yield workspace.openings, None

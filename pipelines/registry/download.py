@@ -1,0 +1,117 @@
+"""A registered version's model folder, on this machine."""
+
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mlflow
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+
+from hgmnet.errors import ConfigError
+from hgmnet.models.spec import SPEC, Spec, load_spec
+from pipelines.registry.aliases import standing
+from pipelines.registry.tracking_store import STORE_ERRORS, Store, fluent_calls_to
+
+_CARD = "reports/model_card.md"
+
+
+def fetch_model(store: Store, name: str, number: str | None, cache: Path) -> tuple[Path, str]:
+    """Copy a version's model folder here unless it is here already; the folder and the version.
+
+    Args:
+        store: the tracking store.
+        name: of the registered model.
+        number: of the version; None for the champion.
+        cache: where copies lie, a folder a version.
+
+    Raises:
+        ConfigError: there is no such version, or no champion.
+    """
+    chosen = number or standing(store, name).champion
+    if not chosen:
+        msg = f"{name} has no champion yet; `hgmnet promote`, or say --version N or --model FOLDER"
+        raise ConfigError(msg)
+    folder = cache / name / chosen
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as part:
+            _download(store, name, chosen, "", Path(part)).rename(folder)
+    return folder, chosen
+
+
+def version_spec(store: Store, name: str, number: str) -> Spec:
+    """What a version's model says of itself: what it was fitted on, above all."""
+    with TemporaryDirectory() as part:
+        return load_spec(_download(store, name, number, f"/{SPEC}", Path(part)).parent)
+
+
+def read_card(store: Store, name: str, number: str) -> str:
+    """A version's model card in Markdown, as its run holds it; empty where it holds none."""
+    with TemporaryDirectory() as part, suppress(*STORE_ERRORS):
+        run = store.client.get_model_version(name, number).run_id or ""
+        path = store.client.download_artifacts(run, _CARD, part)
+        return Path(path).read_text(encoding="utf-8")
+    return ""
+
+
+def _download(store: Store, name: str, number: str, inside: str, into: Path) -> Path:
+    """The model folder, or a file in it."""
+    uri = f"models:/{name}/{number}"
+    with fluent_calls_to(store.uri):
+        listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{uri}/artifacts")
+        model = next((item.path for item in listed if item.is_dir), None)
+        if model is None:
+            raise ConfigError(f"{name} version {number} holds no model folder; register it anew")
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=f"{uri}/{model}{inside}", dst_path=str(into)
+        )
+    return Path(path)
+
+
+_PATH = "reports/evaluation/per_image.csv"
+
+
+def fetch_rows(store: Store, name: str, word: str, folder: Path) -> tuple[str, Path]:
+    """Fetch a version's per_image.csv; its number, and where the file lies.
+
+    Args:
+        store: the tracking store.
+        name: of the registered model.
+        word: a version's number, or an alias.
+        folder: where to put the file.
+
+    Raises:
+        ConfigError: there is no such version, or its run has no evaluation.
+    """
+    try:
+        version = (
+            store.client.get_model_version(name, word)
+            if word.isdigit()
+            else store.client.get_model_version_by_alias(name, word)
+        )
+    except MlflowException:
+        raise ConfigError(
+            f"`{word}` is neither a version or alias of {name} nor a file or folder with a "
+            "per_image.csv in it"
+        ) from None
+    run_id = version.tags.get("hgmnet.decision_run") or version.run_id
+    try:
+        path = store.client.download_artifacts(str(run_id), _PATH, str(folder))
+    except (MlflowException, OSError) as error:
+        reason = str(error).strip().split("\n")[0]
+        msg = f"version {version.version} of {name}: run {run_id} has no {_PATH} ({reason})"
+        raise ConfigError(msg) from None
+    return str(version.version), Path(path)
+
+
+def deleted_runs(store: Store) -> list[str]:
+    """Deleted runs that no version of any model was made by; `mlflow gc` frees their disk."""
+    experiments = [one.experiment_id for one in store.client.search_experiments()]
+    deleted = {
+        run.info.run_id
+        for run in store.client.search_runs(experiments, run_view_type=ViewType.DELETED_ONLY)
+    }
+    versions = store.client.search_model_versions()
+    needed = {run for v in versions for run in (v.run_id, v.tags.get("hgmnet.decision_run"))}
+    return sorted(deleted - needed)

@@ -1,0 +1,93 @@
+"""The MLflow model: image bytes in, findings out.
+
+This file travels with every registered version as its code (MLflow's models from code) and is run
+where the version is loaded, with the `hgmnet` package that was packed beside it. So it imports
+mlflow and hgmnet only.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature, set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, Schema
+
+from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.response import BOX, answer
+
+IMAGE = "image"
+MODEL = "model"
+"""The artifact that holds the model folder."""
+NAME = "registered_model"
+"""The setting that says which registered model the version belongs to."""
+
+
+class HGMNetModel(PythonModel):
+    """HGM-Net as an MLflow pyfunc; the answer's columns are those of `signature`."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the model folder that was packed with the version."""
+        self.predictor = Predictor.load(Path(context.artifacts[MODEL]))
+        name = (context.model_config or {}).get(NAME, "")
+        self.model = {"model": name, "model_sha256": self.predictor.identity}
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow's signature
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """Find in each image.
+
+        Args:
+            context: unused; `load_context` has read it.
+            model_input: column `image`: the bytes of a PNG, JPEG or DICOM file of any size, or the
+                same as base64 text.
+            params: unused.
+
+        Returns:
+            A row an image; left, top, right, bottom are missing where no lesion is found. A model
+            for segmentation alone says `unclassified`, with equal probabilities. `uncertainty`: the
+            share of the val images that were surer; `refer`: so unsure that a person should look.
+            A row that holds no image has its `error`, and nothing else.
+
+        Raises:
+            MlflowException: INVALID_PARAMETER_VALUE, where there is no row, or none holds an image.
+        """
+        if model_input.empty:
+            msg = f"no row; expected the bytes of an image in column `{IMAGE}`, an image a row"
+            raise MlflowException.invalid_parameter_value(msg)
+        rows = answer(model_input[IMAGE].tolist(), self.predictor, self.model)
+        errors = [str(row["error"]) for row in rows if row["error"]]
+        if errors and len(errors) == len(rows):
+            raise MlflowException.invalid_parameter_value("; ".join(errors))
+        columns = [column.name for column in signature(self.predictor.spec.classes).outputs]
+        whole = dict.fromkeys(("lesion_area", *BOX), "Int64") | {"refer": "boolean"}
+        return pd.DataFrame(rows, columns=columns).astype(whole)
+
+
+def signature(classes: Sequence[str]) -> ModelSignature:
+    """What the model takes and gives, for these classes."""
+    outputs = [
+        *_optional("string", "class", "decision"),
+        *_optional("double", *(f"prob_{name}" for name in classes), "uncertainty"),
+        *_optional("boolean", "refer"),
+        *_optional("double", "malignant_threshold"),
+        *_optional("string", "mask_png"),
+        *_optional("long", "lesion_area", *BOX),
+        ColSpec("string", "model"),
+        ColSpec("string", "model_sha256"),
+        ColSpec("string", "error"),
+    ]
+    return ModelSignature(Schema([ColSpec("binary", IMAGE)]), Schema(list(outputs)))
+
+
+def _optional(kind: str, *names: str) -> list[ColSpec]:
+    """Columns that a bad image's row lacks."""
+    return [ColSpec(kind, name, required=False) for name in names]
+
+
+set_model(HGMNetModel())

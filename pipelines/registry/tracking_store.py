@@ -1,0 +1,216 @@
+"""The tracking store: where it is, how it is created once, and how long to wait for it."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, LifecycleStage
+from mlflow.exceptions import MlflowException
+from requests import RequestException
+from sqlalchemy.exc import SQLAlchemyError
+
+from hgmnet.errors import ConfigError
+from pipelines.system.urls import shown
+
+T = TypeVar("T")
+STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
+"""What a store that is down, or half there, raises."""
+SQLITE = "sqlite:///"
+_VARIABLE = "MLFLOW_TRACKING_URI"
+_CREATION_S = 60.0
+"""For a local database; a new one takes seconds on an idle machine."""
+
+
+class StoreDownError(ConfigError):
+    """The tracking store does not answer, or answers with an error of its own; later it may."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open tracking store: the client, its address and a data set's experiment."""
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+
+
+def tracking_uri(root: Path) -> str:
+    """`MLFLOW_TRACKING_URI`, or <root>/mlflow.db; absolute, so that it can be handed to children.
+
+    Raises:
+        ConfigError: it names plain files, which MLflow no longer reads.
+    """
+    uri = os.environ.get(_VARIABLE) or f"{SQLITE}mlflow.db"
+    if uri.startswith(SQLITE):
+        return SQLITE + str((root / uri.removeprefix(SQLITE)).resolve())
+    if "://" not in uri or uri.startswith("file:"):
+        msg = f"MLFLOW_TRACKING_URI={shown(uri)}: expected http://host:port or sqlite:////<path>/mlflow.db"
+        raise ConfigError(msg)
+    return uri
+
+
+def open_store(root: Path, data: str, seconds: float) -> Store:
+    """Reach the store, creating the database and the experiment `hgmnet-<data>` where need be.
+
+    A local database is created under a file lock: several processes at once would break it. Its
+    artifacts go to <root>/mlartifacts.
+
+    Args:
+        root: the repository.
+        data: the data set's name.
+        seconds: how long a server may take; a local database may take a minute.
+
+    Raises:
+        ConfigError: the address makes no sense, or the experiment was deleted.
+        TimeoutError: no answer in time.
+        MlflowException, SQLAlchemyError, ImportError: the store can't be used.
+    """
+    uri = tracking_uri(root)
+    _quieten()
+    allowed = _CREATION_S if uri.startswith(SQLITE) else seconds
+    with http_limits(timeout_s=seconds, retries=0):
+        return within(allowed, lambda: _open(root, uri, f"hgmnet-{data}"))
+
+
+def open_store_patiently(root: Path, data: str) -> Store:
+    """`open_store`, tried four times with growing pauses, under a minute in all.
+
+    Raises:
+        StoreDownError: the store can't be reached.
+    """
+    for pause in (1, 2, 4, 0):
+        try:
+            return open_store(root, data, seconds=10)
+        except (TimeoutError, MlflowException, SQLAlchemyError, ImportError) as error:
+            reason = str(error).strip().split("\n")[0]
+        if tracking_uri(root).startswith(SQLITE):
+            break
+        time.sleep(pause)
+    raise _down(root, reason)
+
+
+@contextmanager
+def telling_of_faults(root: Path) -> Iterator[None]:
+    """Turn what a store in trouble raises into one line that says how to go on.
+
+    Raises:
+        StoreDownError: it did, or broke off.
+    """
+    try:
+        yield
+    except (TimeoutError, MlflowException, RequestException, SQLAlchemyError) as error:
+        raise _down(root, str(error).strip().split("\n")[0]) from error
+
+
+def _down(root: Path, reason: str) -> StoreDownError:
+    where, why = shown(tracking_uri(root)), shown(reason)
+    return StoreDownError(
+        f"MLflow at {where} can't be used ({why}); everything is on disk, "
+        "run `dvc repro register` when it is back"
+    )
+
+
+@contextmanager
+def fluent_calls_to(uri: str) -> Iterator[None]:
+    """Send MLflow's fluent calls to this store, and leave the process as it was.
+
+    `set_tracking_uri` alone would stay in the environment: another repository in this process, and
+    every child, would then find this one's store.
+    """
+    before = os.environ.get(_VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # forgets it
+        if before is not None:
+            os.environ[_VARIABLE] = before
+
+
+@contextmanager
+def http_limits(timeout_s: float, retries: int) -> Iterator[None]:
+    """Hold MLflow's requests to a server to these limits; its own defaults block for minutes."""
+    limits = {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(timeout_s)),
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
+    }
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """The result of `call`, or its exception; a call that takes longer is left behind.
+
+    MLflow has no limit of its own that covers every kind of store.
+
+    Raises:
+        TimeoutError: `call` took longer.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            done.append(call())
+        except BaseException as error:  # handed to the caller's thread
+            failed.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        msg = f"no answer within {seconds:g} s"
+        raise TimeoutError(msg)
+    return done[0]
+
+
+def _quieten() -> None:
+    """Leave stderr to what a person should read."""
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password in it
+
+
+def _open(root: Path, uri: str, experiment: str) -> Store:
+    lock = root / ".hgmnet" / "mlflow.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment) or _create(client, uri, experiment, root)
+    if found.lifecycle_stage != LifecycleStage.ACTIVE:
+        msg = (
+            f"the experiment {experiment} was deleted in MLflow; restore it: "
+            f"MLFLOW_TRACKING_URI={shown(uri)} mlflow experiments restore -x {found.experiment_id}"
+        )
+        raise ConfigError(msg)
+    return Store(client, uri, found.experiment_id)
+
+
+def _create(client: MlflowClient, uri: str, experiment: str, root: Path) -> Experiment:
+    location = (root / "mlartifacts").resolve().as_uri() if uri.startswith(SQLITE) else None
+    try:
+        return client.get_experiment(client.create_experiment(experiment, location))
+    except MlflowException:
+        other = client.get_experiment_by_name(experiment)
+        if other is None:
+            raise
+        return other  # another checkout was faster

@@ -1,0 +1,117 @@
+"""A registered version in a fresh process elsewhere, as whoever serves it will have it."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hgmnet.data.images import decode_grey
+from hgmnet.data.resize import Mask
+from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.predictor import Predictor
+
+_SCRIPT = Path(__file__).with_name("_predict_in_fresh_process.py")
+_PROB_TOLERANCE = 1e-4
+_MASK_AGREEMENT = 0.999
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a served version says of one image.
+
+    `predicted`: the likeliest class. `decision`: the class served. `probs`: calibrated, by class.
+    `mask`: (H, W), as served.
+    """
+
+    predicted: str
+    decision: str
+    probs: dict[str, float]
+    mask: Mask
+
+
+def predict_elsewhere(uri: str, model_uri: str, images: Sequence[bytes]) -> list[Answer]:
+    """Predict encoded images with a registered version and the code that was packed with it.
+
+    Args:
+        uri: the tracking store.
+        model_uri: `models:/<name>/<version>` or `models:/<name>@<alias>`.
+        images: encoded.
+
+    Raises:
+        RuntimeError: the version doesn't load or doesn't predict; the message has the end of its
+            output.
+    """
+    with tempfile.TemporaryDirectory(prefix="hgmnet-") as folder:
+        answers = Path(folder) / "answers.json"
+        inputs = Path(folder) / "images"
+        inputs.mkdir()
+        for number, image in enumerate(images):
+            (inputs / f"{number:06}").write_bytes(image)
+        _run(uri, Path(folder), [model_uri, str(inputs), str(answers)])
+        rows = json.loads(answers.read_text(encoding="utf-8"))
+    return [_answer(row) for row in rows]
+
+
+def verify(uri: str, model_uri: str, model: Path, images: Sequence[bytes]) -> None:
+    """Hold a registered version against the model folder that it was made from.
+
+    Class probabilities must agree within 1e-4 and masks on 99.9 % of each image's pixels.
+
+    Raises:
+        RuntimeError: they don't, or the version can't be loaded.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(predict_elsewhere, uri, model_uri, images)
+        greys = [decode_grey(image, f"image {i}") for i, image in enumerate(images)]
+        findings = Predictor.load(model).predict(greys)
+        answers = waiting.result()
+    for number, (finding, answer) in enumerate(zip(findings, answers, strict=True)):
+        _compare(model_uri, number, finding, answer)
+
+
+def _run(uri: str, folder: Path, words: list[str]) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-P", str(_SCRIPT), *words],
+        cwd=folder,
+        env=environment | {"MLFLOW_TRACKING_URI": uri},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if done.returncode != 0:
+        msg = f"{words[0]} can't be loaded in a fresh process:\n{done.stderr[-2000:]}"
+        raise RuntimeError(msg)
+
+
+def _answer(row: dict[str, Any]) -> Answer:
+    probs = {
+        name.removeprefix("prob_"): float(value)
+        for name, value in row.items()
+        if name.startswith("prob_")
+    }
+    with Image.open(io.BytesIO(base64.b64decode(row["mask_png"]))) as png:
+        return Answer(row["class"], row["decision"], probs, np.asarray(png) > 127)
+
+
+def _compare(model_uri: str, number: int, finding: Finding, answer: Answer) -> None:
+    gap = max(abs(finding.probs[name] - answer.probs[name]) for name in finding.probs)
+    agreement = float((finding.mask == answer.mask).mean())
+    if gap > _PROB_TOLERANCE or agreement < _MASK_AGREEMENT:
+        msg = (
+            f"{model_uri} answers otherwise than the model it was made from: image {number}, "
+            f"probabilities differ by {gap:.2g}, masks agree on {agreement:.2%} of the pixels"
+        )
+        raise RuntimeError(msg)

@@ -1,0 +1,292 @@
+"""The rows of two evaluations, brought together: the same images in the same order."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+
+import pandas as pd
+
+from hgmnet.config.evaluation import Evaluate
+from hgmnet.config.model import Model
+from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.evaluation.figures import compare, figures
+from hgmnet.evaluation.per_image import columns
+from hgmnet.metrics.bootstrap import Figure, Paired
+from hgmnet.metrics.catalogue import higher_is_better
+from hgmnet.splitting.split_lock import test_sha
+from pipelines.report import text
+from pipelines.system.html import templates
+
+FILE = "per_image.csv"
+_WITHIN = (FILE, f"evaluation/{FILE}", f"reports/evaluation/{FILE}")
+_NEEDED = ("image", "pixel_sha256", "label", "group", "split")
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two tables of per_image.csv's rows, row i of each the same picture; both of `split`."""
+
+    split: str
+    sha: str
+    first: pd.DataFrame
+    second: pd.DataFrame
+
+
+def find_file(path: Path) -> Path | None:
+    """The per_image.csv that a file or a folder (of a run, reports or evaluation) leads to."""
+    if path.is_file():
+        return path
+    return next((path / name for name in _WITHIN if (path / name).is_file()), None)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read a per_image.csv.
+
+    Raises:
+        InvalidDataError: it is none.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"pixel_sha256": str, "group": str, "image": str})
+    except (ValueError, OSError) as error:
+        raise InvalidDataError(f"{path} is no {FILE}: {error}") from None
+    absent = [name for name in _NEEDED if name not in table]
+    if absent or table.empty:
+        said = f"it lacks the columns {', '.join(absent)}" if absent else "it has no rows"
+        raise InvalidDataError(f"{path} is no {FILE} of an evaluation: {said}")
+    return table
+
+
+def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> Pair:
+    """Bring two evaluations together: on test where both were opened, else on val.
+
+    Args:
+        first: rows of one model.
+        second: rows of the other.
+        names: of the two, for messages.
+
+    Raises:
+        ConfigError: the two were not evaluated on the same images.
+    """
+    both = set(first["split"]) & set(second["split"])
+    split = next((name for name in ("test", "val") if name in both), None)
+    if split is None:
+        raise ConfigError(f"{names[0]} and {names[1]} were evaluated on no split in common")
+    sides = [_in_order(table, split) for table in (first, second)]
+    shas = [test_sha(zip(t["pixel_sha256"], t["label"], strict=True)) for t in sides]
+    if shas[0] != shas[1]:
+        pixels = [set(table["pixel_sha256"]) for table in sides]
+        raise ConfigError(
+            f"{names[0]} and {names[1]} were evaluated on different {split} images: "
+            f"{shas[0][:12]} is not {shas[1][:12]}; {len(pixels[0] & pixels[1])} pictures are "
+            f"common, {len(pixels[0] - pixels[1])} and {len(pixels[1] - pixels[0])} are not. "
+            "Evaluate both on today's split: dvc repro evaluate, with each model in turn"
+        )
+    ours, theirs = sides
+    return Pair(split, shas[0], ours, theirs.assign(image=ours["image"], group=ours["group"]))
+
+
+def _in_order(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    part = table[table["split"] == split]
+    return part.sort_values(["pixel_sha256", "label", "image"]).reset_index(drop=True)
+
+
+DICE_APART = 0.2
+"""A larger difference of lesion Dice is a disagreement."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of both, and second minus first; `better`: first, second, neither."""
+
+    metric: str
+    first: Figure
+    second: Figure
+    paired: Paired
+    better: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says of one image; `prob`: of its decision; None where it does not tell."""
+
+    decision: str
+    prob: float | None
+    dice: float | None
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An image on which the two differ in decision, or in Dice by more than 0.2."""
+
+    image: str
+    label: str
+    first: Answer
+    second: Answer
+    why: str
+
+
+@dataclass(frozen=True)
+class Contest:
+    """All of it; `images`: how many were compared, `beyond`: figures that are told apart."""
+
+    split: str
+    sha: str
+    images: int
+    groups: int
+    rows: tuple[Row, ...]
+    disagreements: tuple[Disagreement, ...]
+
+    @property
+    def beyond(self) -> int:
+        """How many figures are told apart."""
+        return sum(row.better != "neither" for row in self.rows)
+
+
+def contest(pair: Pair, template: Model, evaluate: Evaluate) -> Contest:
+    """Compare on the bootstrap's draws and seed that evaluation uses.
+
+    Args:
+        pair: the two, aligned.
+        template: any model's settings; what both learn is read off the rows.
+        evaluate: draws and seed.
+    """
+    classes = [
+        name.removeprefix("prob_") for name in map(str, pair.first) if name.startswith("prob_")
+    ]
+    model = _learnt(pair, template)
+    first, second = (_filled(table, classes, model) for table in (pair.first, pair.second))
+    told = compare(first, second, classes, evaluate.draws, evaluate.seed, model=model)
+    sides = [
+        figures(table, classes, evaluate.draws, evaluate.seed, model=model)
+        for table in (first, second)
+    ]
+    rows = tuple(
+        Row(name, sides[0][name], sides[1][name], told[name], _better(name, told[name]))
+        for name in text.ordered(told)
+    )
+    return Contest(
+        split=pair.split,
+        sha=pair.sha,
+        images=len(first),
+        groups=first["group"].nunique(),
+        rows=rows,
+        disagreements=tuple(_disagreements(first, second)),
+    )
+
+
+def _learnt(pair: Pair, template: Model) -> Model:
+    """What both models tell, as settings."""
+    masks, classes = (_both_have(pair, "tp"), _both_have(pair, "decision", "prob_malignant"))
+    tasks = "joint" if masks and classes else "segmentation" if masks else "classification"
+    coarse = masks and _both_have(pair, "coarse_tp")
+    return template.model_copy(update={"tasks": tasks, "coarse": coarse})
+
+
+def _both_have(pair: Pair, *names: str) -> bool:
+    tables = (pair.first, pair.second)
+    return all(name in table and table[name].notna().any() for table in tables for name in names)
+
+
+def _filled(table: pd.DataFrame, classes: Sequence[str], model: Model) -> pd.DataFrame:
+    """With the columns that an older version's rows lack, empty; without masks no counts."""
+    names = dict.fromkeys([*table.columns, *columns(classes)])
+    if not model.segments:
+        names = dict.fromkeys(name for name in names if not name.endswith(("tp", "fp", "fn", "tn")))
+    return table.reindex(columns=list(names))
+
+
+def _better(metric: str, difference: Paired) -> str:
+    up = higher_is_better(metric)
+    if difference.low > 0:
+        return "second" if up else "first"
+    if difference.high < 0:
+        return "first" if up else "second"
+    return "neither"
+
+
+def _disagreements(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Disagreement]:
+    """The largest differences of Dice first, then by image."""
+    found = []
+    for ours, theirs in zip(first.to_dict("records"), second.to_dict("records"), strict=True):
+        one, other = _answer(ours), _answer(theirs)
+        apart = abs((one.dice or 0.0) - (other.dice or 0.0))
+        why = ["decision"] * (one.decision != other.decision) + ["Dice"] * (apart > DICE_APART)
+        if why:
+            said = Disagreement(ours["image"], ours["label"], one, other, " and ".join(why))
+            found.append((-apart, ours["image"], said))
+    yield from (said for *_, said in sorted(found, key=lambda item: item[:2]))
+
+
+def _answer(row: Mapping[Hashable, object]) -> Answer:
+    decision = str(row.get("decision"))
+    prob = _number(row.get(f"prob_{decision}"))
+    tp, fp, fn = (_number(row.get(name)) or 0.0 for name in ("tp", "fp", "fn"))
+    return Answer(decision, prob, 2 * tp / (2 * tp + fp + fn) if tp + fn else None)
+
+
+def _number(value: object) -> float | None:
+    return None if not isinstance(value, int | float) or isnan(value) else float(value)
+
+
+SHORT = (*text.HEADLINES, "coarse_lesion_dice", "hd95")
+"""What the terminal shows, of what there is."""
+_STYLE = Path(__file__).parent / "templates" / "report.css"
+
+
+def render(contest: Contest, names: tuple[str, str], data: str) -> str:
+    """The page; the same arguments give the same text."""
+    return (
+        templates(_STYLE.parent)
+        .get_template("compare.html.j2")
+        .render(
+            contest=contest,
+            names=names,
+            data=data,
+            words=text,
+            signed=signed,
+            said=said,
+            style=_STYLE.read_text(encoding="utf-8"),
+        )
+    )
+
+
+def short(contest: Contest, names: tuple[str, str]) -> str:
+    """A few figures and how many images the two disagree on, aligned."""
+    first, second = names
+    head = ("figure", first, second, "difference", "95 % interval", "better")
+    shown = [row for row in contest.rows if row.metric in SHORT]
+    lines = [head, *(_cells(row, names) for row in shown)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    aligned = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
+    decisions = sum("decision" in one.why for one in contest.disagreements)
+    return "\n".join(
+        [
+            f"{contest.images} {contest.split} images, {contest.groups} groups",
+            "",
+            *(line.rstrip() for line in aligned),
+            "",
+            f"they disagree on {len(contest.disagreements)} images, in the decision on {decisions}",
+        ]
+    )
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign and three decimals."""
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def said(row: Row, names: tuple[str, str]) -> str:
+    """Which of the two is better, or that they are not told apart."""
+    return {"first": names[0], "second": names[1], "neither": "not told apart"}[row.better]
+
+
+def _cells(row: Row, names: tuple[str, str]) -> tuple[str, ...]:
+    return (
+        text.title(row.metric),
+        text.number(row.first.value),
+        text.number(row.second.value),
+        signed(row.paired.difference),
+        f"{signed(row.paired.low)} to {signed(row.paired.high)}",
+        said(row, names),
+    )

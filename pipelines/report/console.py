@@ -1,0 +1,105 @@
+"""What a person reads at the end of a run: the figures against their gate, and where all lies."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hgmnet.config.evaluation import Where
+from hgmnet.metrics.bootstrap import Figure
+from pipelines.artifacts.evaluation import Evaluation, Subgroup
+from pipelines.artifacts.gate import CheckResult, GateResult
+from pipelines.report import text
+
+HEADLINES = ("lesion_dice", "accuracy", "served_normal_fp_rate")
+"""Shown whether or not the gate asks for them."""
+_HEAD = ("figure", "value", "95 % interval", "bound", "verdict")
+
+
+def figures_table(
+    evaluation: Evaluation, gate: GateResult, subgroups: Sequence[Subgroup] = ()
+) -> str:
+    """The headline figures and every check of the gate, aligned, under a line that says of what.
+
+    Args:
+        evaluation: its test figures, or those on val where the test split was not opened.
+        gate: the verdict.
+        subgroups: the figures of those that a check is about.
+    """
+    split = "val" if evaluation.test is None else "test"
+    figures = evaluation.val if evaluation.test is None else evaluation.test
+    checked = {check.metric for check in gate.checks if check.where is None}
+    of = {Where(column=g.column, value=g.value): g.figures for g in subgroups}
+    rows = [
+        _HEAD,
+        *(
+            _row(
+                text.checked(check),
+                (of.get(check.where, {}) if check.where else figures).get(check.metric),
+                *_judged(gate, check),
+            )
+            for check in gate.checks
+        ),
+        *(
+            _row(text.title(metric), figures[metric], "–", "not asked")
+            for metric in HEADLINES
+            if metric in figures and metric not in checked
+        ),
+    ]
+    return "\n".join([f"{evaluation.data}, {split} split: {gate.status}", "", *_align(rows)])
+
+
+def details(pairs: Sequence[tuple[str, str]]) -> str:
+    """Names and values, aligned."""
+    return "\n".join(_align(pairs))
+
+
+def opened(number: int | None, openings: int) -> str:
+    """Which opening of the test split showed it to the model, and how many there were by now."""
+    by_now = f"opened {openings} time{'s' * (openings != 1)} so far"
+    if number is None:
+        return f"{by_now}, not for this model"
+    return f"{text.ordinal(number)} opening of this test split; {by_now}"
+
+
+def rejection(gate: GateResult, run_id: str, report: Path) -> str:
+    """The last line of a rejection: which checks failed, by how much, and where to read on.
+
+    Also every clause of the change plan that the model is outside of.
+    """
+    failed = [_failure(check) for check in gate.checks if not check.passed]
+    said = ", ".join([*failed, *map(text.outside, gate.breached)])
+    return f"Rejected, not an error: {said}; recorded as run {run_id}; report at {report}"
+
+
+def _judged(gate: GateResult, check: CheckResult) -> tuple[str, str]:
+    """What a check asks for, and what came of it."""
+    end = ", conservative end" if check.on == "conservative" else ""
+    verdict = "passed" if check.passed else "failed"
+    if gate.status == "not judged":
+        verdict = gate.status
+    return text.asked(check) + end, verdict
+
+
+def _row(
+    title: str, figure: Figure | None, bound: str, verdict: str
+) -> tuple[str, str, str, str, str]:
+    if figure is None:
+        return title, "–", "–", bound, verdict
+    value, interval = text.number(figure.value), text.interval(figure)
+    return title, value, interval, bound, verdict
+
+
+def _failure(check: CheckResult) -> str:
+    name = text.checked(check)
+    if name[1:2].islower():  # not AUROC
+        name = name[0].lower() + name[1:]
+    if check.value is None or not check.judged:
+        return f"{name} {text.absent(check)}"
+    end = " (conservative end)" if check.on == "conservative" else ""
+    sign = "<" if check.value < check.bound else ">"
+    return f"{name}{end} {text.held(check)} {sign} {text.limit(check)}"
+
+
+def _align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()

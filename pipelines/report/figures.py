@@ -1,0 +1,264 @@
+"""The report's charts, each a function from evidence to a captioned piece of SVG."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from hgmnet.config.base import MALIGNANT
+from pipelines.artifacts.evaluation import Certainty, MaskCurve, MaskPoint
+from pipelines.report.charts import Axis, Chart, decades, linear, unit
+from pipelines.report.inputs import Case
+
+Curves = Sequence[Mapping[str, float]]
+
+PANELS = (
+    ("Loss", "loss", {"train_loss": "train", "val_loss": "val"}),
+    (
+        "Lesion Dice on val",
+        "Dice",
+        {"val_lesion_dice": "fine net", "val_coarse_dice": "coarse net"},
+    ),
+    ("Accuracy on val", "accuracy", {"val_accuracy": "val"}),
+    ("Hierarchical gate", "", {"gate_correlation": "corr(g, P)", "gate_gamma": "mean |γ|"}),
+    ("Learning rate", "", {"learning_rate": "rate"}),
+)
+"""Title, axis label, and the columns of curves.csv with their names in the legend."""
+
+STYLES = ("s1", "s2")
+DOTS = ("c1", "c2", "c3", "c4")
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart as SVG with its title and what it shows."""
+
+    title: str
+    svg: str
+    caption: str
+
+
+def training_plots(curves: Curves) -> tuple[Plot, ...]:
+    """A chart for each group of curves that was recorded."""
+    found = []
+    for title, label, columns in PANELS:
+        there = {name: said for name, said in columns.items() if any(name in row for row in curves)}
+        if there:
+            found.append(Plot(title, _curves(title, label, there, curves), _ended(there, curves)))
+    return tuple(found)
+
+
+def class_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
+    """ROC of malignant against the rest, and how far probabilities can be believed."""
+    if not cases:
+        return ()
+    positives = sum(case.label == MALIGNANT for case in cases)
+    both = 0 < positives < len(cases)
+    return ((_roc(cases, positives),) if both else ()) + (_reliability(cases),)
+
+
+def lesion_plots(cases: Sequence[Case], *, coarse: bool) -> tuple[Plot, ...]:
+    """Lesion size against Dice, and how Dice is spread; nothing where no image has a lesion."""
+    lesions = [(case, case.dice) for case in cases if case.dice is not None]
+    return (_sizes(lesions), _spread(lesions, coarse=coarse)) if lesions else ()
+
+
+def confusion(cases: Sequence[Case], classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Images by true class (rows) and predicted class (columns), in the order of `classes`."""
+    pairs = [(case.label, case.predicted) for case in cases]
+    return tuple(tuple(pairs.count((true, said)) for said in classes) for true in classes)
+
+
+def roc_corners(cases: Sequence[Case]) -> list[tuple[float, float]]:
+    """The ROC of malignant as (1 - specificity, sensitivity); equal probabilities are one step.
+
+    There must be a malignant image and another.
+    """
+    scores = [(case.probs[MALIGNANT], case.label == MALIGNANT) for case in cases]
+    positives = sum(positive for _, positive in scores)
+    negatives = len(scores) - positives
+    corners = [(0.0, 0.0)]
+    for threshold in sorted({score for score, _ in scores}, reverse=True):
+        hits = sum(positive for score, positive in scores if score >= threshold)
+        alarms = sum(not positive for score, positive in scores if score >= threshold)
+        corners.append((alarms / negatives, hits / positives))
+    return corners
+
+
+def _curves(title: str, label: str, columns: Mapping[str, str], curves: Curves) -> str:
+    values = [row[name] for row in curves for name in columns if name in row]
+    epochs = [row["epoch"] for row in curves]
+    chart = Chart(f"{title} by epoch", _epochs(epochs), linear(label, values))
+    for (name, said), style in zip(columns.items(), STYLES, strict=False):
+        points = [(row["epoch"], row[name]) for row in curves if name in row]
+        chart.line(points, style, said if len(columns) > 1 else "")
+    return chart.svg()
+
+
+def _epochs(epochs: Sequence[float]) -> Axis:
+    around = linear("epoch", epochs)
+    low, high = min(epochs), max(epochs)
+    if low == high:
+        return around
+    ticks = tuple(tick for tick in around.ticks if low <= tick <= high and tick == int(tick))
+    return Axis("epoch", low, high, ticks)
+
+
+def _ended(columns: Mapping[str, str], curves: Curves) -> str:
+    last = {
+        said: [row[name] for row in curves if name in row][-1] for name, said in columns.items()
+    }
+    return "At the end: " + ", ".join(f"{said} {value:.3g}" for said, value in last.items()) + "."
+
+
+def _roc(cases: Sequence[Case], positives: int) -> Plot:
+    negatives = len(cases) - positives
+    chart = Chart("ROC of malignant", unit("1 − specificity"), unit("sensitivity"))
+    chart.line([(0, 0), (1, 1)], "chance", "chance").line(roc_corners(cases), "s1", "malignant")
+    caught = sum(c.label == MALIGNANT == c.decision for c in cases) / positives
+    alarmed = sum(c.label != MALIGNANT == c.decision for c in cases) / negatives
+    said = f"served: sensitivity {caught:.3f}, specificity {1 - alarmed:.3f}"
+    chart.points([(alarmed, caught, said)], "c2").legend("as served", "c2")
+    caption = f"{positives} malignant against {negatives} others. The dot is the decision {said}."
+    return Plot("ROC of malignant against the rest", chart.svg(), caption)
+
+
+def _reliability(cases: Sequence[Case]) -> Plot:
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
+    for case in cases:
+        confidence = max(case.probs.values())
+        bins[min(int(confidence * BINS), BINS - 1)].append(
+            (confidence, case.predicted == case.label)
+        )
+    dots = []
+    for inside in filter(None, bins):
+        believed = sum(confidence for confidence, _ in inside) / len(inside)
+        right = sum(correct for _, correct in inside) / len(inside)
+        dots.append(
+            (believed, right, f"{len(inside)} images: {believed:.2f} said, {right:.2f} true")
+        )
+    chart = Chart("Reliability", unit("probability of the class said"), unit("share correct"))
+    chart.line([(0, 0), (1, 1)], "chance", "perfect")
+    chart.line([(x, y) for x, y, _ in dots], "s1", "measured").points(dots, "c1")
+    caption = "Below the diagonal the network is surer than it should be. Tenths of probability."
+    return Plot("Reliability", chart.svg(), caption)
+
+
+def _sizes(lesions: Sequence[tuple[Case, float]]) -> Plot:
+    x = decades("true lesion area, % of the image", [100 * case.area for case, _ in lesions])
+    chart = Chart("Lesion size against Dice", x, unit("Dice"))
+    labels = sorted({case.label for case, _ in lesions})
+    for label, style in zip(labels, DOTS, strict=False):
+        dots = [
+            (100 * case.area, dice, f"{case.name}: Dice {dice:.3f}, {100 * case.area:.1f} %")
+            for case, dice in lesions
+            if case.label == label
+        ]
+        chart.points(dots, style).legend(label, style)
+    missed = sum(dice == 0 for _, dice in lesions)
+    caption = f"{len(lesions)} lesions, {missed} of them missed altogether (Dice 0)."
+    return Plot("Lesion size against Dice", chart.svg(), caption)
+
+
+def _spread(lesions: Sequence[tuple[Case, float]], *, coarse: bool) -> Plot:
+    chart = Chart("How Dice is spread", unit("Dice"), unit("share of lesions with at least this"))
+    told = [([dice for _, dice in lesions], "s1", "fine net")]
+    if coarse:
+        told.append(([case.coarse_dice or 0.0 for case, _ in lesions], "s2", "coarse net"))
+    for dices, style, label in told:
+        levels = [i / 100 for i in range(101)]
+        shares = [(at, sum(dice >= at for dice in dices) / len(dices)) for at in levels]
+        chart.line(shares, style, label)
+    middle = ", ".join(f"{label} {median(dices):.3f}" for dices, _, label in told)
+    return Plot("How Dice is spread", chart.svg(), f"Median Dice: {middle}.")
+
+
+TITLE = "Class evidence inside the lesion"
+
+
+def evidence_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
+    """The share of class evidence inside each lesion, against the lesion's share of the image."""
+    told = [
+        (case, 100 * case.evidence_chance, 100 * case.evidence_inside)
+        for case in cases
+        if case.evidence_chance is not None and case.evidence_inside is not None
+    ]
+    if not told:
+        return ()
+    known = [share for _, *shares in told for share in shares if share > 0]
+    x = decades("lesion’s share of the image, % (chance)", known)
+    chart = Chart(TITLE, x, replace(x, label="evidence inside, %"))
+    chart.line([(x.low, x.low), (x.high, x.high)], "chance", "chance")
+    for label, style in zip(sorted({case.label for case, *_ in told}), DOTS, strict=False):
+        dots = [
+            (at, inside, f"{case.name}: {inside:.0f} % inside, {at:.0f} % by chance")
+            for case, at, inside in told
+            if case.label == label
+        ]
+        chart.points(dots, style).legend(label, style)
+    below = sum(inside <= at for _, at, inside in told)
+    caption = (
+        f"{len(told)} lesions; in {below} of them no more evidence lies inside than by chance."
+    )
+    return (Plot(TITLE, chart.svg(), caption),)
+
+
+def coverage_plots(certainty: Certainty | None) -> tuple[Plot, ...]:
+    """How accuracy and Dice change where only the most certain images are kept."""
+    if certainty is None or not certainty.points:
+        return ()
+    points = sorted(certainty.points, key=lambda point: point.share)
+    chart = Chart(
+        "Figures of the most certain images", unit("share of images kept"), unit("figure")
+    )
+    drawn = []
+    named = (("accuracy", "accuracy"), ("lesion_dice", "lesion Dice"))
+    for (metric, said), style in zip(named, STYLES, strict=True):
+        line = [
+            (point.share, point.figures[metric].value or 0.0)
+            for point in points
+            if metric in point.figures and point.figures[metric].value is not None
+        ]
+        if line:
+            chart.line(line, style, said).points(
+                [(x, y, f"{said} {y:.3f} on {100 * x:.0f} %") for x, y in line], f"c{style[1]}"
+            )
+            drawn.append(said)
+    if not drawn:
+        return ()
+    caption = (
+        "No bound for referral was set."
+        if certainty.refer_above is None
+        else f"Served, images less certain than the bound are referred: {certainty.referred:.1%}."
+    )
+    return (Plot("Coverage: the most certain first", chart.svg(), caption),)
+
+
+def mask_plots(curve: MaskCurve | None) -> tuple[Plot, ...]:
+    """What the mask threshold and the minimum area were chosen from, on val; none without both."""
+    dots = [dot for point in curve.points if (dot := _dot(point))] if curve else []
+    chosen = _dot(curve.chosen) if curve and curve.chosen else None
+    if not dots or chosen is None:
+        return ()
+    chart = Chart(
+        "Mask operating points on val", unit("normals with a false lesion"), unit("lesion Dice")
+    )
+    chart.points(dots, "c1")
+    chart.points([chosen], "c2")
+    chart.legend("looked at", "c1").legend("chosen", "c2")
+    caption = (
+        f"Chosen: {chosen[2]}, with lesion Dice {chosen[1]:.3f} and {chosen[0]:.1%} of normals "
+        "with a false lesion on val, as served."
+    )
+    return (Plot("Mask operating points on val", chart.svg(), caption),)
+
+
+def _dot(point: MaskPoint) -> tuple[float, float, str] | None:
+    """Where a point lies, and what it is; None where val lacks lesions or normals."""
+    if point.normal_fp_rate is None or point.lesion_dice is None:
+        return None
+    return point.normal_fp_rate, point.lesion_dice, _setting(point)
+
+
+def _setting(point: MaskPoint) -> str:
+    return f"threshold {point.mask_threshold:.3f}, minimum area {100 * point.min_area:.3g} %"

@@ -1,0 +1,160 @@
+"""The report: one self-contained HTML page, a pure function of evidence and drawn gallery."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hgmnet.metrics.bootstrap import Figure
+from pipelines.report import figures, inputs, tables, text
+from pipelines.report.charts import strip
+from pipelines.report.gallery import DrawnShelf
+from pipelines.report.inputs import Evidence
+from pipelines.report.overlays import gradient
+from pipelines.report.tables import FEW, breakdown
+from pipelines.system.html import templates
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A row of the first table, ready to be shown."""
+
+    title: str
+    value: str
+    interval: str
+    counted: str
+    strip: str
+    baselines: tuple[tuple[str, str], ...]
+    paper: str
+
+
+def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
+    """The whole page; the same arguments give the same text."""
+    headlines = [
+        headline(evidence, metric)
+        for metric in text.HEADLINES
+        if metric in evidence.figures and evidence.figures[metric].value is not None
+    ]
+    classes, model = evidence.spec.classes, evidence.spec.model
+    layers = {layer.key: layer for shelf in shelves for layer in shelf.layers}
+    lesions = figures.lesion_plots(evidence.shown, coarse=model.coarse) if model.segments else ()
+    return (
+        templates(Path(__file__).parent / "templates")
+        .get_template("report.html.j2")
+        .render(
+            evidence=evidence,
+            data=evidence.evaluation.data,
+            split=evidence.split,
+            verdict=text.verdict(evidence),
+            words=text,
+            headlines=headlines,
+            has_paper=any(row.paper for row in headlines),
+            training=figures.training_plots(evidence.curves),
+            model=model,
+            class_plots=figures.class_plots(evidence.shown) if model.classifies else (),
+            lesion_plots=lesions,
+            classes=classes,
+            confusion=figures.confusion(evidence.shown, classes),
+            shelves=shelves,
+            layers=tuple(layers.values()),
+            pictures=any(tile.svg for shelf in shelves for tile in shelf.tiles),
+            palette=gradient(),
+            evidence_plots=figures.evidence_plots(evidence.shown),
+            coverage=figures.coverage_plots(evidence.certainty),
+            mask_plots=figures.mask_plots(evidence.mask_curve),
+            breakdown=breakdown(evidence.subgroups),
+            few=FEW,
+            counts=class_counts(evidence),
+            sides=SIDES,
+            excluded=inputs.excluded(evidence.provenance),
+            likeness=inputs.likeness(evidence.provenance),
+            lineage=lineage(evidence),
+        )
+    )
+
+
+def headline(evidence: Evidence, metric: str) -> Headline:
+    """A figure with its interval, what is reached without a picture, and what was published."""
+    figure = evidence.figures[metric]
+    others = text.baselines(evidence, metric)
+    paper = text.paper(evidence, metric)
+    bounds = [
+        (check.bound, 1.0)
+        for check in evidence.gate.checks
+        if check.metric == metric and not check.where
+    ]
+    bounds += [(other.value, 0.0) for _, other in others if other.value is not None]
+    return Headline(
+        title=text.title(metric),
+        value=text.number(figure.value),
+        interval=text.interval(figure),
+        counted=text.counted(figure),
+        strip=_strip(figure, bounds),
+        baselines=tuple((said, text.number(other.value)) for said, other in others),
+        paper="" if paper is None else f"{paper:.4f}",
+    )
+
+
+SIDES = ("train", "val", "test", "excluded")
+
+
+def class_counts(evidence: Evidence) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+    """By class: images in the data set, and on each of `SIDES`, as words.
+
+    Without split.csv train and excluded can't be told, nor test where it was not opened.
+    """
+    sides = evidence.provenance.sides
+    dealt = Counter((case.label, case.split) for case in evidence.cases)
+    opened = evidence.evaluation.test is not None
+    known = SIDES if sides else (("val", "test") if opened else ("val",))
+
+    def said(label: str, side: str) -> str:
+        if side not in known:
+            return "–"
+        return str(sides.get((label, side), 0) if sides else dealt[label, side])
+
+    return tuple(
+        (label, count, tuple(said(label, side) for side in SIDES))
+        for label, count in evidence.validation.per_class.items()
+    )
+
+
+def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """What the version was made from, as terms and values."""
+    spec = evidence.spec
+    return (
+        ("Data set", evidence.evaluation.data),
+        ("Test set (test_sha)", evidence.evaluation.test_sha),
+        *inputs.terms(evidence.provenance),
+        ("Model (sha256 of its four files)", evidence.identity),
+        ("Training fingerprint", spec.fingerprint),
+        *tables.shape(spec),
+        ("Seed", str(spec.seed)),
+        ("Epochs", str(len(evidence.curves))),
+        ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),
+        *_operating(evidence),
+        *inputs.run_terms(evidence.provenance.run),
+    )
+
+
+def _operating(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """How its answers become findings, of what it learns."""
+    model, operating = evidence.spec.model, evidence.operating
+    threshold = operating.malignant_threshold
+    classes = (
+        ("Temperature", f"{operating.temperature:.3f}"),
+        ("Malignant from", "never" if threshold is None else f"probability {threshold:.3f}"),
+    )
+    masks = (
+        ("Mask threshold", f"{operating.mask_threshold:.3f}"),
+        ("Minimum lesion area", f"{100 * operating.min_area:.3g} % of the image"),
+    )
+    return (classes if model.classifies else ()) + (masks if model.segments else ())
+
+
+def _strip(figure: Figure, bounds: Sequence[tuple[float, float]]) -> str:
+    if figure.value is None:
+        return ""
+    low = figure.value if figure.low is None else figure.low
+    high = figure.value if figure.high is None else figure.high
+    return strip(figure.value, low, high, bounds)

@@ -1,0 +1,331 @@
+"""How figures, checks and the verdict are put into words, the same in page and model card."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hgmnet.config.evaluation import Where
+from hgmnet.evaluation.drift import DriftReport
+from hgmnet.metrics.bootstrap import Figure
+from hgmnet.metrics.catalogue import higher_is_better
+from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
+from pipelines.report.inputs import Evidence
+
+HEADLINES = (
+    "lesion_dice",
+    "accuracy",
+    "balanced_accuracy",
+    "auroc_malignant",
+    "served_sensitivity_malignant",
+    "served_normal_fp_rate",
+)
+"""The figures a reader needs first; those that were not measured are left out."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures that others published: where, of what, and by which protocol."""
+
+    source: str
+    model: str
+    figures: str
+    protocol: str
+
+
+PAPER = {"lesion_dice": 0.7431, "accuracy": 0.8500}
+"""Published on BUSI; the protocol is not public, so they are shown and not compared."""
+
+PUBLISHED = (
+    Published(
+        "Oh et al. 2025, KFDC Regulatory Science 20(2), doi 10.23049/FDCRS.2025.20.2.157",
+        "HGM-Net",
+        "Dice 0.7431, accuracy 0.8500",
+        "protocol not public",
+    ),
+    Published(
+        "Al Shafi et al. 2026, arXiv:2603.01295",
+        "multi-task network with interacting decoders",
+        "lesion IoU 0.745, accuracy 0.906",
+        "from the abstract, which tells of no split",
+    ),
+    Published(
+        "“Breast ultrasound images for segmentation and classification using multi-task U-Net”"
+        ", 2026",
+        "multi-task U-Net",
+        "Dice up to 0.81, accuracy up to 0.96-0.98",
+        "from the abstract: duplicates and inconsistent images removed; no split told of",
+    ),
+    Published(
+        "Deng et al. 2024, doi 10.1142/S2972370124500077",
+        "LUNeXt, segmentation alone",
+        "Dice 0.7612, IoU 0.6264",
+        "from the abstract, which tells of no split",
+    ),
+)
+"""Published on BUSI, each as its abstract has it; none of them comparable with ours."""
+
+TITLES = {
+    "lesion_dice": "Lesion Dice",
+    "lesion_iou": "Lesion IoU",
+    "coarse_lesion_dice": "Lesion Dice of the coarse net",
+    "served_lesion_dice": "Lesion Dice, as served",
+    "dice_all": "Dice over all images (empty on empty is 1)",
+    "pixel_sensitivity": "Pixel sensitivity in lesions",
+    "pixel_precision": "Pixel precision in lesions",
+    "hd95": "HD95 of lesions, px",
+    "nsd": "NSD of lesions at 2 px",
+    "area_error": "Relative error of the lesion area",
+    "lesion_sensitivity": "Lesions found, raw",
+    "served_lesion_sensitivity": "Lesions found, as served",
+    "false_lesions": "False lesions an image, raw",
+    "served_false_lesions": "False lesions an image, as served",
+    "normal_fp_rate": "Normals with a false lesion, raw",
+    "served_normal_fp_rate": "Normals with a false lesion, as served",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "auroc_malignant": "AUROC, malignant against the rest",
+    "average_precision_malignant": "Average precision, malignant",
+    "served_accuracy": "Accuracy, as served",
+    "served_sensitivity_malignant": "Sensitivity for malignant, as served",
+    "served_specificity_malignant": "Specificity for malignant, as served",
+    "brier": "Brier score (0 to 2)",
+    "ece": "Calibration error (ECE)",
+    "evidence_inside": "Class evidence inside the lesion",
+    "evidence_chance": "Class evidence inside the lesion by chance",
+    "evidence_above_chance": "Class evidence inside the lesion, above chance",
+}
+
+BASELINES = {
+    "majority": "majority class",
+    "area": "true lesion area alone",
+    "size": "image size alone",
+}
+"""A baseline is named `<key>_<metric>`."""
+
+LIMITS = (
+    (
+        "Research use only: this is not a medical device, and nothing here is fit to guide the "
+        "care of a patient."
+    ),
+    (
+        "The network is a reconstruction from the abstract of Oh et al. (2025, doi "
+        "10.23049/FDCRS.2025.20.2.157): the authors’ exact gate, loss and split are not public."
+    ),
+    (
+        "Lesion Dice is the mean over images whose truth is not empty; an empty prediction there "
+        "counts as 0. Images without a lesion are judged by the false-lesion rates instead. “As "
+        "served” means after the minimum area, the malignant threshold and, where it is on, the "
+        "rule that a decision for normal has no mask."
+    ),
+    (
+        "Intervals are 95 %: a bootstrap that draws groups (copies and frames of one scene), not "
+        "single images; for proportions the wider of that and Wilson’s with n = number of groups. "
+        "They tell how a figure would vary with other images of the same kind, not with another "
+        "hospital, probe or population."
+    ),
+    (
+        "Groups hold images that look alike. Without patient identifiers nobody can promise that "
+        "no patient has images on both sides of a split."
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`word` in capitals, `kind` for the style sheet, `sentence` with the reason."""
+
+    word: str
+    kind: str
+    sentence: str
+
+
+def verdict(evidence: Evidence) -> Verdict:
+    """What came of the gate, in a word and a sentence."""
+    gate, data = evidence.gate, evidence.evaluation.data
+    if gate.status == "not judged":
+        sentence = f"Not judged: the test split was not opened. The figures are on val of {data}."
+        beyond = [f" It is {clause}." for clause in map(outside, gate.breached)]
+        return Verdict("NOT JUDGED", "open", sentence + "".join(beyond))
+    failing = [check for check in gate.checks if not check.passed]
+    count = len(gate.checks)
+    if gate.status == "passed":
+        noun = "The one check holds" if count == 1 else f"All {count} checks hold"
+        return Verdict("PASSED", "good", f"{noun} on the test split of {data}.")
+    clauses = [outside(clause) for clause in gate.breached]
+    if failing:
+        said = "; ".join(map(broken, failing))
+        clauses.insert(
+            0, f"{len(failing)} of {count} checks failed on the test split of {data}: {said}"
+        )
+    return Verdict("REJECTED", "bad", f"{'; '.join(clauses)}.")
+
+
+def outside(clause: ClauseResult) -> str:
+    """That the model is outside its change plan, as a clause."""
+    return f"outside pccp.yaml, clause {clause.clause}: {clause.reason}"
+
+
+def broken(check: CheckResult) -> str:
+    """Why a check failed, as a clause."""
+    if not check.judged:
+        return f"{checked(check)} {absent(check)}"
+    side = "below" if higher_is_better(check.metric) else "above"
+    end = "" if check.on == "point" else " at its conservative end"
+    return f"{checked(check)}{end} is {held(check)}, {side} {limit(check)}"
+
+
+def checked(check: CheckResult) -> str:
+    """What a check looks at: a metric, and of which images."""
+    name = title(check.metric)
+    return name if check.where is None else f"{name}, {subgroup(check.where)}"
+
+
+def subgroup(where: Where) -> str:
+    """The images it is about, as `lesion size small`."""
+    return f"{where.column.replace('_', ' ')} {where.value}"
+
+
+def absent(check: CheckResult) -> str:
+    """Why a check could not be judged."""
+    if check.reason == MISSING:
+        return "is missing: the model does not tell it"
+    if check.n is None:
+        return f"is missing: {check.reason}"
+    if check.n < check.min_n:
+        return f"rests on {check.n} images, {check.min_n} are needed"
+    return "could not be computed"
+
+
+def held(check: CheckResult) -> str:
+    """The value of a check, with as many decimals as set it apart from the bound."""
+    if check.value is None:
+        return number(None)
+    value, edge = check.value, check.bound
+    digits = next((n for n in range(3, 9) if round(value, n) != round(edge, n)), 3)
+    return f"{value:.{digits}f}"
+
+
+def asked(check: CheckResult) -> str:
+    """What a check asks for."""
+    return f"{'≥' if higher_is_better(check.metric) else '≤'} {limit(check)}"
+
+
+def limit(check: CheckResult) -> str:
+    """A bound as it was written, with two decimals at least."""
+    return max(f"{check.bound:.2f}", f"{check.bound:g}", key=len)
+
+
+def drift(report: DriftReport) -> str:
+    """Whether the images that were evaluated are like those that the model was made from."""
+    count = len(report.columns)
+    if not report.drifted:
+        return f"The {report.source} is like the training images in all {count} facts."
+    named = ", ".join(report.drifted).replace("_", " ")
+    said = f"differs from the training images in {len(report.drifted)} of {count} facts"
+    return f"The {report.source} {said}: {named}."
+
+
+def shortcut(figures: Mapping[str, Figure]) -> str | None:
+    """The shortcut check in two sentences; None where it was not made."""
+    inside, chance = figures.get("evidence_inside"), figures.get("evidence_chance")
+    above = figures.get("evidence_above_chance")
+    if not inside or not chance or not above or above.low is None or above.high is None:
+        return None
+    verdict = (
+        "more than chance"
+        if above.low > 0
+        else "less than chance"
+        if above.high < 0
+        else "not told apart from chance"
+    )
+    return (
+        f"Class evidence inside the lesion: {percent(inside.value)} on average "
+        f"({percent(inside.low)} to {percent(inside.high)}) against {percent(chance.value)} by "
+        f"chance, the lesion’s share of the image: {verdict} (difference {percent(above.value)}, "
+        f"{percent(above.low)} to {percent(above.high)}; {above.n} images with a lesion, "
+        f"{above.groups} groups)."
+    )
+
+
+SHORTCUT = (
+    "Evidence is the size of the gradient of the class’s log-odds with respect to each pixel. A "
+    "share near chance says that the class may be read off something else than the lesion, as a "
+    "marker or the frame. A share above chance does not say that it is read rightly: lesions lie "
+    "where scanners aim, and what surrounds one (shadow, enhancement, the rim) is evidence too "
+    "and counts as outside."
+)
+
+
+def percent(value: float | None) -> str:
+    """A share in percent with one decimal."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def ordered(metrics: Iterable[str]) -> list[str]:
+    """Metrics in the order of `TITLES`, the others after them by name."""
+    known = list(TITLES)
+    return sorted(set(metrics), key=lambda m: (known.index(m) if m in known else len(known), m))
+
+
+def title(metric: str) -> str:
+    """A metric's name for people."""
+    for prefix in ("sensitivity_", "specificity_"):
+        if metric.startswith(prefix):
+            return f"{prefix[:-1].capitalize()} for {metric.removeprefix(prefix)}"
+    return TITLES.get(metric, metric.replace("_", " ").capitalize())
+
+
+def baseline_title(name: str) -> str:
+    """A baseline's name for people: its figure, and what was looked at."""
+    for key, said in BASELINES.items():
+        if name.startswith(f"{key}_"):
+            return f"{title(name.removeprefix(f'{key}_'))}: {said}"
+    return title(name)
+
+
+def outcome(evidence: Evidence, check: CheckResult) -> str:
+    """What came of one check."""
+    if evidence.gate.status == "not judged":
+        return "not judged"
+    return "passed" if check.passed else "failed"
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash where there is nothing."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval(figure: Figure) -> str:
+    """The ends of the 95 % interval."""
+    if figure.low is None or figure.high is None:
+        return "–"
+    return f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def counted(figure: Figure) -> str:
+    """How many images in how many groups went into a figure."""
+    return f"{figure.n} / {figure.groups}"
+
+
+def baselines(evidence: Evidence, metric: str) -> tuple[tuple[str, Figure], ...]:
+    """What is reached without a picture: (what was looked at, its figure)."""
+    named = ((said, f"{key}_{metric}") for key, said in BASELINES.items())
+    found = evidence.evaluation.baselines
+    return tuple((said, found[name]) for said, name in named if name in found)
+
+
+def paper(evidence: Evidence, metric: str) -> float | None:
+    """The published figure, where the data set is the published one."""
+    return PAPER.get(metric) if evidence.evaluation.data == "busi" else None
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 11th, ..."""
+    teen = number % 100 in {11, 12, 13}
+    return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def opening(evidence: Evidence) -> str:
+    """Which opening of the test split these figures come from; empty where it was not opened."""
+    number = evidence.opening.number if evidence.opening else None
+    return "" if number is None else f"{ordinal(number)} opening of this test split"

@@ -1,1 +1,0 @@
-"""`hgmnet serve` and `hgmnet demo`: the champion over HTTP, for programs and for people."""

@@ -1,0 +1,4 @@
+"""Predictions over HTTP by the champion; `demo` is a page for people.
+
+Imports registry and prediction.
+"""

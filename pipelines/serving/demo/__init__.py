@@ -1,0 +1,1 @@
+"""A page on this machine to look at images with the model."""

@@ -1,0 +1,130 @@
+"""The page for people: drop an image, see what the model makes of it."""
+
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import Response as Plain
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from hgmnet.errors import HgmnetError
+from pipelines.prediction.files import open_image
+from pipelines.report.overlays import heat_uri
+from pipelines.serving.api import MAX_BYTES, MAX_IMAGES, Endpoints, hold_to_size, read_body
+from pipelines.serving.demo import view
+from pipelines.serving.demo.samples import Sample, samples
+from pipelines.serving.demo.view import Looked, look
+from pipelines.serving.model_card import FindCard, own_words, to_html
+from pipelines.serving.served_model import Holder
+from pipelines.system.html import templates
+
+HOSTS = ["127.0.0.1", "localhost"]
+"""A request for another name comes from a page elsewhere that had its name led here."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Nothing from another host, nothing to one, and no patient's image in a browser's cache."""
+_PAGE = Path(__file__).parent / "templates"
+
+
+class Pages:
+    """What is answered where; one image at a time, since one uses every core."""
+
+    def __init__(self, holder: Holder, find_card: FindCard) -> None:
+        """Answer by the model that this holds at the time."""
+        self._holder = holder
+        self._find_card = find_card
+        self._samples = samples()
+        self._templates = templates(_PAGE)
+        self._turn = threading.Lock()
+
+    def page(self) -> HTMLResponse:
+        """The page itself."""
+        ramp = heat_uri(np.linspace(0, 1, 64, dtype=np.float32)[None])
+        return self._fill(
+            "page.html.j2",
+            samples=list(self._samples.values()),
+            max_bytes=MAX_BYTES,
+            max_images=MAX_IMAGES,
+            ramp=ramp,
+        )
+
+    def card(self) -> HTMLResponse:
+        """The model's card."""
+        served = self._holder.served
+        card = self._find_card(served) or own_words(served)
+        return self._fill("card.html.j2", card=to_html(card))
+
+    async def look(self, request: Request, name: str = "image") -> Looked:
+        """Look at an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
+        data = await read_body(request)
+        return await run_in_threadpool(self._look, data, name, None)
+
+    def look_at_sample(self, key: str) -> Looked:
+        """Look at a synthetic image."""
+        sample = self._sample(key)
+        return self._look(sample.png, sample.name, sample)
+
+    def sample(self, key: str) -> Plain:
+        """A synthetic image's pixels."""
+        return Plain(self._sample(key).png, media_type="image/png")
+
+    def _look(self, data: bytes, name: str, sample: Sample | None) -> Looked:
+        served = self._holder.served
+        try:
+            with self._turn:
+                return look(open_image(data, name), name, served, sample)
+        except HgmnetError as error:
+            raise HTTPException(400, str(error)) from None
+
+    def _sample(self, key: str) -> Sample:
+        if key not in self._samples:
+            raise HTTPException(404, f"no sample {key}; there are {', '.join(self._samples)}")
+        return self._samples[key]
+
+    def _fill(self, name: str, **values: object) -> HTMLResponse:
+        told = view.model(self._holder.served)
+        return HTMLResponse(self._templates.get_template(name).render(model=told, **values))
+
+
+def build_demo(holder: Holder, find_card: FindCard) -> FastAPI:
+    """The application: the page at /, its style and script, and what they ask for."""
+    app = FastAPI(title="HGM-Net", docs_url=None, redoc_url=None, openapi_url=None)
+    at = Pages(holder, find_card)
+    app.middleware("http")(hold_to_size)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+    app.middleware("http")(_add_headers)
+    app.get("/health")(Endpoints(holder).health)
+    app.get("/")(at.page)
+    app.get("/card")(at.card)
+    app.post("/look")(at.look)
+    app.post("/samples/{key}")(at.look_at_sample)
+    app.get("/samples/{key}.png")(at.sample)
+    for file in ("page.css", "page.js"):
+        app.get(f"/{file}")(_send(_PAGE / file))
+    return app
+
+
+def _send(file: Path) -> Callable[[], Awaitable[FileResponse]]:
+    async def send() -> FileResponse:
+        return FileResponse(file)
+
+    return send
+
+
+async def _add_headers(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
+    response.headers.update(HEADERS)
+    return response

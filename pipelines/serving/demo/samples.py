@@ -1,0 +1,53 @@
+"""Synthetic images to try the page with: drawn when asked for, with the lesion that was drawn."""
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PIL import Image
+
+from hgmnet.config.data import Phantom
+from hgmnet.phantom.generate import Case, plan, render
+from hgmnet.phantom.planted_copies import Picture
+
+SETTINGS = Phantom(seed=2025, benign=3, malignant=3, normal=2, copies=0, width=200, height=160)
+"""A seed that no profile has: the images are in no data set that a model is trained on."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A synthetic image; `key` names it in an address."""
+
+    case: Case
+
+    @property
+    def key(self) -> str:
+        """As in an address: `malignant-2`."""
+        return f"{self.case.label}-{self.case.number}"
+
+    @property
+    def name(self) -> str:
+        """For people; it says that the image is synthetic."""
+        return f"synthetic {self.case.label} {self.case.number}"
+
+    @property
+    def picture(self) -> Picture:
+        """Its pixels and its lesions; always the same."""
+        return _drawn(self.case)
+
+    @property
+    def png(self) -> bytes:
+        """Its pixels as a file."""
+        file = io.BytesIO()
+        Image.fromarray(self.picture.image).save(file, "PNG")
+        return file.getvalue()
+
+
+def samples() -> dict[str, Sample]:
+    """All of them, by key, in the order in which they are shown."""
+    return {sample.key: sample for sample in map(Sample, plan(SETTINGS))}
+
+
+@lru_cache(maxsize=SETTINGS.benign + SETTINGS.malignant + SETTINGS.normal)
+def _drawn(case: Case) -> Picture:
+    return render(case, SETTINGS)

@@ -1,0 +1,278 @@
+"""What the page says of a finding, in whole sentences."""
+
+import base64
+import io
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Frozen
+from hgmnet.config.model import Model
+from hgmnet.data.resize import Mask, Prob, fit_image, unfit
+from hgmnet.inference.maps import spread
+from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.predictor import Predictor
+from hgmnet.metrics.segmentation import count_pixels, dice
+from hgmnet.models.spec import Operating
+from pipelines.prediction.files import Opened, describe
+from pipelines.report import overlays
+from pipelines.report.gallery import outline
+from pipelines.report.overlays import layers
+from pipelines.serving.demo.samples import Sample
+from pipelines.serving.served_model import Served
+from pipelines.system.html import data_uri, fit
+
+
+class Bar(Frozen):
+    """A number from 0 to 1; `mark`: a bound on it, `note` says what happens from there on."""
+
+    name: str
+    value: float
+    mark: float | None = None
+    note: str = ""
+
+
+def headline(finding: Finding) -> str:
+    """The decision and its probability."""
+    if finding.decision == UNCLASSIFIED:
+        return "no class: this model draws masks alone"
+    return f"{finding.decision}, probability {finding.probs[finding.decision]:.3f}"
+
+
+def alt(name: str, finding: Finding) -> str:
+    """The picture for who can't see it."""
+    lesion = f"A lesion is outlined on {_share(finding.mask)} of it." if finding.box else ""
+    return f"Ultrasound image {name}. {lesion or 'No lesion is outlined.'}"
+
+
+def refer(finding: Finding, operating: Operating) -> str:
+    """That a person should look, and why; empty where none should."""
+    if not finding.refer:
+        return ""
+    bound = operating.uncertainty.refer_above
+    return (
+        "Refer: a person should look. "
+        f"The uncertainty, {finding.uncertainty:.3f}, is above the bound of {bound:.3f}."
+    )
+
+
+def bars(finding: Finding, predictor: Predictor) -> tuple[Bar, ...]:
+    """The class probabilities, then the uncertainty."""
+    point, known = predictor.operating, predictor.operating.uncertainty
+    classes = finding.probs.items() if finding.decision != UNCLASSIFIED else ()
+    found = [_class_bar(name, prob, point.malignant_threshold) for name, prob in classes]
+    if known.class_entropy or known.mask_disagreement:
+        bound = known.refer_above
+        note = "" if bound is None else f"above {bound:.3f} it is referred to a person"
+        found.append(Bar(name="uncertainty", value=finding.uncertainty, mark=bound, note=note))
+    return tuple(found)
+
+
+def facts(
+    finding: Finding, opened: Opened, learnt: Model, truth: Mask | None, seconds: float
+) -> tuple[tuple[str, str], ...]:
+    """Terms and values, of what the model learnt; `truth` is that of a synthetic image."""
+    height, width = opened.grey.shape
+    sides = f"{width} × {height} px"
+    known = f"{sides}, {opened.pixel_mm:.3g} mm a pixel" if opened.pixel_mm else sides
+    return (
+        *(_of_the_mask(finding, opened.pixel_mm, truth) if learnt.segments else ()),
+        *([("Class entropy", f"{finding.class_entropy:.3f}")] if learnt.classifies else []),
+        ("Image", known),
+        ("Took", f"{seconds:.2f} s, maps included"),
+    )
+
+
+def notes(finding: Finding, predictor: Predictor, sample: Sample | None) -> tuple[str, ...]:
+    """What must be said beside the numbers, a sentence or two each."""
+    return tuple(_notes(finding, predictor, sample))
+
+
+def model(served: Served) -> str:
+    """Which model it is, in a line."""
+    version = f" version {served.version}" if served.version else ""
+    spec, sha256 = served.predictor.spec, served.predictor.identity
+    name = f"{served.said['model']}{version}"
+    return f"{name}, trained on {spec.data}, weights and settings {sha256[:12]}"
+
+
+def _class_bar(name: str, prob: float, threshold: float | None) -> Bar:
+    if name != MALIGNANT or threshold is None:
+        return Bar(name=name, value=prob)
+    note = f"from {threshold:.3f} on the decision is malignant"
+    return Bar(name=name, value=prob, mark=threshold, note=note)
+
+
+def _notes(finding: Finding, predictor: Predictor, sample: Sample | None) -> Iterator[str]:
+    if sample is not None:
+        yield from _of_a_sample(sample, predictor.spec.data)
+    threshold = predictor.operating.malignant_threshold
+    if finding.decision == MALIGNANT != finding.predicted:
+        yield (
+            f"The likeliest class is {finding.predicted}; the decision is malignant because "
+            f"malignant reaches its threshold of {threshold:.3f}."
+        )
+    if finding.decision != finding.decided:
+        yield f"The decision is {finding.decision} because no lesion is left in the mask."
+    segments = predictor.spec.model.segments
+    if finding.decision == MALIGNANT and segments and not finding.mask.any():
+        yield "The decision is malignant though no lesion is outlined."
+    if finding.raw_mask.any() and not finding.mask.any():
+        yield _why_unserved(finding, predictor.operating)
+    if not segments:
+        yield "This model tells the class alone and draws no mask."
+
+
+def _of_a_sample(sample: Sample, data: str) -> Iterator[str]:
+    drawn = sample.case.label
+    yield f"Synthetic: drawn by this program as {drawn}. It tells nothing about patients."
+    if data != "phantom":
+        yield f"The model learnt from {data} and has seen nothing like these drawings."
+
+
+def _why_unserved(finding: Finding, operating: Operating) -> str:
+    raw = finding.raw_mask
+    found = f"A mask of {int(raw.sum()):,} px was left out"
+    if not finding.large:
+        least = round(operating.min_area * raw.size)
+        return f"{found}: below {least:,} px, {100 * operating.min_area:.2f} % of the image."
+    return f"{found}, since the decision is normal."
+
+
+def _of_the_mask(
+    finding: Finding, pixel_mm: float, truth: Mask | None
+) -> Iterator[tuple[str, str]]:
+    yield "Lesion area", _area(finding, pixel_mm)
+    if finding.box:
+        yield "Box", _box(finding.box)
+    if truth is not None and truth.any():
+        tp, fp, fn, _ = (np.array(n) for n in count_pixels(finding.mask, truth))
+        yield "Dice with the true mask", f"{float(dice(tp, fp, fn)):.3f}"
+    yield "Mask disagreement", f"{finding.mask_disagreement:.3f}"
+
+
+def _area(finding: Finding, pixel_mm: float) -> str:
+    if not finding.lesion_area:
+        return "no lesion outlined"
+    millimetres = f", {finding.lesion_area * pixel_mm**2:.1f} mm²" if pixel_mm else ""
+    return f"{finding.lesion_area:,} px, {_share(finding.mask)} of the image{millimetres}"
+
+
+def _box(box: tuple[int, int, int, int]) -> str:
+    left, top, right, bottom = box
+    return f"{right - left} × {bottom - top} px, from ({left}, {top})"
+
+
+def _share(mask: Mask) -> str:
+    return f"{100 * mask.mean():.1f} %"
+
+
+SIDE = 1024
+"""A picture's longer side on the page, px, at most."""
+
+
+class Shown(Frozen):
+    """A map to lay over the picture: a PNG as an address, stretched to the picture's size."""
+
+    key: str
+    name: str
+    note: str
+    src: str
+
+
+class Looked(Frozen):
+    """An answer as the page shows it.
+
+    `width`, `height`: of `picture`, in whose px `outline` (the mask served) and `truth` (a
+    synthetic image's lesions) are SVG paths, empty for no lesion. `mask`: the mask served, a PNG at
+    the image's own size. `bars`: numbers from 0 to 1. `facts`: terms and values. `notes`: whole
+    sentences. `refer`: the sentence that says that a person should look, empty where none should.
+    `row`: the answer as `hgmnet predict` writes it. `sha256`: of the model.
+    """
+
+    name: str
+    synthetic: bool
+    width: int
+    height: int
+    picture: str
+    alt: str
+    outline: str
+    truth: str
+    layers: tuple[Shown, ...]
+    mask: str
+    decision: str
+    headline: str
+    refer: str
+    bars: tuple[Bar, ...]
+    facts: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    row: dict[str, Any]
+    model: str
+    sha256: str
+
+
+def look(opened: Opened, name: str, served: Served, sample: Sample | None = None) -> Looked:
+    """Find in an image and draw what lies behind the finding.
+
+    Args:
+        opened: the image.
+        name: of its file.
+        served: the model.
+        sample: the synthetic image that this is, if it is one.
+    """
+    start = time.perf_counter()
+    predictor, grey = served.predictor, opened.grey
+    finding = predictor.predict([grey])[0]
+    found = [*layers(predictor, [grey])[0], *_disagreement(predictor, opened)]
+    seconds = time.perf_counter() - start
+    size = fit(grey, SIDE)
+    truth = None if sample is None else sample.picture.mask
+    return Looked(
+        name=name,
+        synthetic=sample is not None,
+        width=size[0],
+        height=size[1],
+        picture=data_uri(grey, size),
+        alt=alt(name, finding),
+        outline=_path(finding.mask, size),
+        truth="" if truth is None else _path(truth, size),
+        layers=tuple(
+            Shown(key=layer.key, name=layer.name, note=layer.note, src=overlays.heat_uri(values))
+            for layer, values in found
+        ),
+        mask=_mask_uri(finding.mask),
+        decision=finding.decision,
+        headline=headline(finding),
+        refer=refer(finding, predictor.operating),
+        bars=bars(finding, predictor),
+        facts=facts(finding, opened, predictor.spec.model, truth, seconds),
+        notes=notes(finding, predictor, sample),
+        row={"file": name, **describe(finding, opened.pixel_mm), **served.said},
+        model=model(served),
+        sha256=predictor.identity,
+    )
+
+
+def _disagreement(predictor: Predictor, opened: Opened) -> list[tuple[overlays.Layer, Prob]]:
+    """Where the views of an image differ; nothing where there is one view, or no mask."""
+    spec, grey = predictor.spec, opened.grey
+    views = predictor.look(fit_image(grey, spec.prepare)[None]).views
+    if not spec.model.segments or views.shape[1] < 2:
+        return []
+    note = f"how far the lesion probability differs between {views.shape[1]} views of the image"
+    layer = overlays.Layer("spread", "Disagreement", note)
+    height, width = grey.shape
+    return [(layer, unfit(spread(views)[0], height, width, spec.prepare))]
+
+
+def _path(mask: Mask, size: tuple[int, int]) -> str:
+    return outline(mask, size) if mask.any() else ""
+
+
+def _mask_uri(mask: Mask) -> str:
+    file = io.BytesIO()
+    Image.fromarray(mask).convert("L").save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,50 @@
+"""A model's card as a part of a page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from pipelines.report import tables
+from pipelines.serving.served_model import Served
+
+FindCard = Callable[[Served], str]
+"""The card of a model in Markdown; empty where there is none."""
+
+
+def to_html(markdown: str) -> str:
+    """A card as HTML; what is HTML in it is shown, not obeyed, and pictures are left out."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = parser.parse(markdown)
+    for token in tokens:
+        if token.attrs.pop("style", "") == "text-align:right":
+            token.attrSet("class", "num")  # the page allows no style but its own sheet's
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+def card_beside(folder: Path) -> FindCard:
+    """Look for reports/model_card.md of the repository that a model folder lies in.
+
+    It counts only where it names the model by its sha256: a card outlives the model it was for.
+    """
+
+    def find(served: Served) -> str:
+        file = folder.resolve().parents[1] / "reports" / "model_card.md"
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        return text if served.predictor.identity in text else ""
+
+    return find
+
+
+def own_words(served: Served) -> str:
+    """A card from the model folder alone, for a model that no report was written of."""
+    spec = served.predictor.spec
+    rows = [*tables.shape(spec), ("Data set", spec.data), ("Classes", ", ".join(spec.classes))]
+    rows += [("Fitted on", f"{len(spec.seen.train)} train images; {len(spec.seen.val)} val")]
+    rows += [("Model (sha256 of its four files)", served.predictor.identity)]
+    table = "\n".join(f"| {term} | {value} |" for term, value in rows)
+    return (
+        "# What the model folder says\n\nNo card was written for this model, so nothing is known "
+        "here of how well it does. `dvc repro report` writes one.\n\n"
+        f"{tables.summary(spec)}\n\n| | |\n|---|---|\n{table}\n"
+    )

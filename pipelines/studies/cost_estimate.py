@@ -1,0 +1,264 @@
+"""What a study will cost on this machine, measured beforehand by a few steps and images."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from time import monotonic
+
+import numpy as np
+import torch
+
+from hgmnet.config.params import Params
+from hgmnet.data.masks import read_truth
+from hgmnet.data.prepared import Entry
+from hgmnet.evaluation.per_image import image_row
+from hgmnet.inference.postprocess import find
+from hgmnet.inference.tta import infer
+from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
+from hgmnet.splitting.cross_validation import JUDGED
+from hgmnet.training.fit import MEAN, STD
+from hgmnet.training.planner import step_cost
+from pipelines.studies.definition import Bench, Cell
+from pipelines.studies.training_run import fitted, judged
+
+_IMAGES = 8  # that are predicted and counted to see how long one takes
+_START_S = 1.5  # a network is built, Lightning starts
+_CHECKPOINT = 4  # copies of the weights: they, their average, the optimiser's two
+_MIB = 2**20
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What one costs: `step`, `predict` and `count` in s an image, `save` in s a checkpoint.
+
+    `memory`: the peak, GiB. `weights`: of a model folder, bytes.
+    """
+
+    step: float
+    predict: float
+    count: float
+    save: float
+    memory: float
+    weights: int
+
+    def seconds(self, cell: Cell, *, train: bool) -> float:
+        """What a cell takes; without training where its model is there."""
+        looked = cell.count(JUDGED) * (2 * self.predict + self.count)
+        if not train:
+            return looked
+        val = cell.count("val") * self.predict
+        epoch = cell.count("train") * self.step + val + self.save
+        return _START_S + cell.params.train.epochs * epoch + 2 * val + looked
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is still to be done: `seconds` by cell in order, 0 where its rows are there."""
+
+    seconds: tuple[float, ...]
+    trainings: int
+    finished: int
+    memory: float
+    disk: float
+
+    @property
+    def total(self) -> float:
+        """Of all cells, s."""
+        return sum(self.seconds)
+
+
+def forecast(bench: Bench, cells: Sequence[Cell], *, keep: bool) -> Forecast:
+    """Measure each kind of network that is still to be trained, and reckon.
+
+    Args:
+        bench: images, and where things are kept.
+        cells: of the study.
+        keep: model folders stay.
+
+    Returns:
+        Memory and disk in GiB.
+    """
+    rates: dict[str, Rates] = {}
+    seconds, begun, disk = [], set[Path](), 0
+    done = [judged(bench, cell) for cell in cells]
+    for cell, there in zip(cells, done, strict=True):
+        folder = bench.model_folder(cell)
+        train = not fitted(bench, cell) and folder not in begun
+        if there:
+            seconds.append(0.0)
+            continue
+        kind = f"{cell.params.model.model_dump_json()} {cell.params.train.batch_size}"
+        rates[kind] = known = rates.get(kind) or _rates(bench, cell.params)
+        seconds.append(known.seconds(cell, train=train))
+        disk += known.weights if train and (keep or not begun) else 0
+        begun |= {folder} if train else set()
+    memory = max((known.memory for known in rates.values()), default=0.0)
+    stored = bench.store.row_bytes * len(bench.store.entries) / _GIB if rates else 0.0
+    return Forecast(tuple(seconds), len(begun), sum(done), memory + stored, disk / _GIB)
+
+
+def _rates(bench: Bench, params: Params) -> Rates:
+    model, train, side = params.model, params.train, params.prepare.side
+    count = len(params.data.classes)
+    batch, precision = train.batch_size, train.precision
+    step = step_cost(model, train, count, side=side, batch=batch, precision=precision)
+    bare = model.model_copy(update={"encoder_weights": "none"})
+    network = HGMNet(bare, count).eval()
+    size = 4 * sum(parameter.numel() for parameter in network.parameters())
+    predict, counting = _look(bench, network, params)
+    return Rates(
+        step=step.seconds,
+        predict=predict,
+        count=counting,
+        save=_CHECKPOINT * size / _written(bench.home),
+        memory=step.memory,
+        weights=size,
+    )
+
+
+def _look(bench: Bench, network: HGMNet, params: Params) -> tuple[float, float]:
+    """Seconds an image to pass through the network, and to be counted at its own size."""
+    rows = np.linspace(0, len(bench.store.entries) - 1, _IMAGES).astype(int)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    spec, squares = untrained_spec(params), bench.store.images[rows]
+    infer(network, spec, squares[:1], mirror=False)
+    start = time.perf_counter()
+    raw = infer(network, spec, squares, mirror=False)
+    seen = time.perf_counter()
+    for i, row in enumerate(rows):
+        entry: Entry = bench.store.entries[row]
+        finding = find(raw, i, (entry.height, entry.width), spec, _PLAIN)
+        image_row(entry, finding, read_truth(bench.workspace.raw, entry), params.model)
+    return (seen - start) / len(rows), (time.perf_counter() - seen) / len(rows)
+
+
+def _written(folder: Path) -> float:
+    """Bytes that the disk takes in a second."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=folder) as file:
+        content, start = os.urandom(16 * _MIB), time.perf_counter()
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        return len(content) / (time.perf_counter() - start)
+
+
+_PLAIN = Operating(
+    temperature=1.0,
+    mask_threshold=0.5,
+    min_area=0.0,
+    malignant_threshold=1.0,
+    normal_means_no_mask=False,
+    mirror=False,
+)
+
+
+def untrained_spec(params: Params) -> Spec:
+    """What a model of these settings says of itself that has seen nothing."""
+    return Spec(
+        format=FORMAT,
+        model=params.model,
+        prepare=params.prepare,
+        classes=params.data.classes,
+        mean=MEAN,
+        std=STD,
+        data=params.data.name,
+        seed=0,
+        fingerprint="",
+        parent=None,
+        seen=Seen(train=(), val=(), groups=(), parent=()),
+    )
+
+
+class Pace:
+    """Times epochs and seeds; every method that returns a line returns None where it has none."""
+
+    def __init__(self, seeds: int, epochs: int, now: Callable[[], float] = monotonic) -> None:
+        """Take how many seeds are to be trained, of how many epochs each.
+
+        Args:
+            seeds: those that are not finished yet.
+            epochs: of each.
+            now: a clock, s.
+        """
+        self._seeds, self._epochs, self._now = seeds, epochs, now
+        self._told = False
+        self.start()
+
+    def start(self) -> None:
+        """Begin a seed, or go on with one."""
+        self._began = self._last = self._now()
+        self._measured = 0
+
+    def after_epoch(self, epoch: int) -> str | None:
+        """Once, after the second epoch (the first is slower): what a seed and all of them take."""
+        now = self._now()
+        took, self._last = now - self._last, now
+        self._measured += 1
+        if self._told or (self._measured == 1 and epoch < self._epochs):
+            return None
+        self._told = True
+        left = took * (self._epochs - epoch + self._epochs * (self._seeds - 1))
+        return f"{span(took)} an epoch, about {span(took * self._epochs)} a seed, {span(left)} left"
+
+    def after_seed(self) -> str | None:
+        """What a seed took, and what those that follow will; of one gone on with, by its epochs."""
+        whole = (self._now() - self._began) * self._epochs / max(self._measured, 1)
+        self._seeds -= 1
+        self._told = True
+        if not self._seeds:
+            return None
+        return f"{self._seeds} to go at {span(whole)} each: about {span(whole * self._seeds)}"
+
+
+def span(seconds: float) -> str:
+    """A time for people: `0.4 s`, `50 s`, `12 min`, `3.5 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """How many: `1 seed`, `3 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class Progress:
+    """Times the cells of a study against their forecast."""
+
+    def __init__(self, expected: Sequence[float], now: Callable[[], float] = monotonic) -> None:
+        """Take what each cell is expected to take, s; 0 for one that is finished."""
+        self._expected, self._now = list(expected), now
+        self._taken = self._reckoned = 0.0
+        self._index = 0
+        self._began = now()
+
+    def start(self, index: int) -> None:
+        """Begin a cell."""
+        self._index, self._began = index, self._now()
+
+    def after_epoch(self, epoch: int, epochs: int) -> str:
+        """What is left, by the epochs of this cell so far."""
+        share = epoch / epochs
+        taken = self._taken + self._now() - self._began
+        reckoned = self._reckoned + share * self._expected[self._index]
+        return self._left(taken, reckoned)
+
+    def after_cell(self) -> str:
+        """What the cell took, and what is left."""
+        took = self._now() - self._began
+        self._taken += took
+        self._reckoned += self._expected[self._index]
+        return f"{span(took)}; {self._left(self._taken, self._reckoned)}"
+
+    def _left(self, taken: float, reckoned: float) -> str:
+        pace = taken / reckoned if reckoned else 1.0
+        left = max(sum(self._expected) - reckoned, 0.0)
+        return f"about {span(left * pace)} left" if left else "none left"

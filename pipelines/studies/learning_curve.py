@@ -1,0 +1,66 @@
+"""The learning curve: the figures over a growing share of the training groups."""
+
+from statistics import fmean
+
+from hgmnet.config.params import Params
+from hgmnet.data.prepared import Store
+from hgmnet.splitting.cross_validation import thin
+from pipelines.studies.definition import Cell, Size, Study, deal, seeds, sized
+
+SHARES = (0.10, 0.25, 0.50, 0.75, 1.00)
+FEW = (0.50, 1.00)
+"""Of a smoke run."""
+
+NOTES = (
+    (
+        "Every step has the same number of epochs, so a smaller share is trained for fewer steps; "
+        "a recipe tuned for the whole set is not the best one for a tenth of it."
+    ),
+    (
+        "The inner validation part, on which thresholds are chosen, keeps its full size at every "
+        "step: the curve is of training images alone."
+    ),
+    (
+        "The curve ends at the images that there are. How it would go on with images of other "
+        "patients, scanners or clinics can’t be read off it."
+    ),
+)
+
+
+def design(store: Store, params: Params, size: Size) -> Study:
+    """A cell a share, fold and seed; a smaller share is part of every larger one.
+
+    Raises:
+        ConfigError: a class has fewer images than there are folds.
+    """
+    params = sized(params, size)
+    dealt = deal(store, params, size)
+    shares = FEW if size.smoke else SHARES
+    whole = [dealt.sides(fold) for fold in range(size.folds)]
+    cells = tuple(
+        Cell(_name(share), fold, seed, params, thin(dealt.entries, sides, share, params.split.seed))
+        for seed in seeds(params, size)
+        for fold, sides in enumerate(whole)
+        for share in shares
+    )
+    names = [_name(share) for share in shares]
+    counts = {
+        name: fmean(cell.count("train") for cell in cells if cell.variant == name) for name in names
+    }
+    return Study(
+        name="curve",
+        title="Learning curve",
+        question="Would more images help, and how much did the last ones?",
+        cells=cells,
+        variants={
+            name: f"{name} of the groups, {count:.0f} images" for name, count in counts.items()
+        },
+        reference=names[-1],
+        notes=NOTES,
+        size=size,
+        steps=counts,
+    )
+
+
+def _name(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,323 @@
+"""A study's table as a paper would print it: Markdown and LaTeX."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from hgmnet.config.model import File, Model
+from hgmnet.evaluation.per_image import columns
+from pipelines.artifacts.io import write_rows, write_table, write_text
+from pipelines.report import text as wording
+from pipelines.report.charts import Axis, Chart, Row, forest, linear, standalone, unit
+from pipelines.report.figures import Plot
+from pipelines.studies.aggregate import ALL, FoldLine, Line, fold_lines, lines
+from pipelines.studies.cost_estimate import counted
+from pipelines.studies.definition import SHORT, Bench, Study
+from pipelines.studies.training_run import KEY, Made
+from pipelines.system.html import templates
+
+LEGEND = "In brackets the 95 % interval by a bootstrap that draws groups of images."
+SPREAD = " ± is the standard deviation over folds."
+DIFFERENCE = (
+    "Differences are minus {reference}, paired by image. Of all the intervals one in twenty leaves "
+    "0 out by chance alone; nothing is corrected for that."
+)
+
+
+def shown(found: Sequence[Line]) -> list[str]:
+    """The figures that the printed table has, of those that there are."""
+    return [metric for metric in SHORT if any(line.metric == metric for line in found)]
+
+
+def head(study: Study, found: Sequence[Line]) -> list[str]:
+    """The head of the table."""
+    columns = ["Images", "Variant"] if study.parts else ["Variant"]
+    for metric in shown(found):
+        columns += [wording.title(metric), *(["difference"] if study.reference else [])]
+    return columns
+
+
+def body(study: Study, found: Sequence[Line]) -> list[list[str]]:
+    """A row a variant and part of the images."""
+    by_key = {(line.part, line.variant, line.metric): line for line in found}
+    rows = []
+    for part, variant in dict.fromkeys((line.part, line.variant) for line in found):
+        row = [part, study.variants[variant]] if study.parts else [study.variants[variant]]
+        for metric in shown(found):
+            line = by_key.get((part, variant, metric))
+            row += [value(line), *([gain(line)] if study.reference else [])]
+        rows.append(row)
+    return rows
+
+
+def value(line: Line | None) -> str:
+    """A figure with spread and interval; a dash where there is none."""
+    if line is None or line.value is None or line.low is None or line.high is None:
+        return "–"
+    spread = "" if line.sd_folds is None or line.part != ALL else f" ± {line.sd_folds:.3f}"
+    return f"{line.value:.3f}{spread} ({line.low:.3f} to {line.high:.3f})"
+
+
+def gain(line: Line | None) -> str:
+    """A difference with its interval; a dash where there is none, and for the reference itself."""
+    if line is None or line.difference is None:
+        return "–"
+    low, high = signed(line.difference_low), signed(line.difference_high)
+    return f"{signed(line.difference)} ({low} to {high})"
+
+
+def signed(number: float | None) -> str:
+    """With its sign and three decimals."""
+    return "–" if number is None else f"{number:+.3f}".replace("-", "−")
+
+
+def legend(study: Study) -> str:
+    """What the numbers are."""
+    told = LEGEND + SPREAD * (len({cell.fold for cell in study.cells}) > 1)
+    if study.reference is None:
+        return told
+    return f"{told} {DIFFERENCE.format(reference=study.variants[study.reference])}"
+
+
+def markdown(study: Study, found: Sequence[Line], setting: str) -> str:
+    """The table in Markdown, with what it is of and what may not be concluded."""
+    columns = head(study, found)
+    table = [columns, ["---"] * len(columns), *body(study, found)]
+    parts = [
+        f"# {study.title}",
+        f"{study.question} {setting}",
+        "\n".join(f"| {' | '.join(row)} |" for row in table),
+        " ".join((legend(study), *study.facts)),
+        "\n".join(f"- {note}" for note in study.notes),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(study: Study, found: Sequence[Line], setting: str) -> str:
+    """The table in LaTeX; it needs the package booktabs."""
+    columns = head(study, found)
+    text = sum(name in {"Images", "Variant"} for name in columns)
+    rows = [columns, *body(study, found)]
+    first, *rest = (" & ".join(map(_tex, row)) + r" \\" for row in rows)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{_tex(f'{study.title}. {setting} {legend(study)}')}}}",
+            rf"\begin{{tabular}}{{{'l' * text}{'r' * (len(columns) - text)}}}",
+            r"\toprule",
+            first,
+            r"\midrule",
+            *rest,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "%": r"\%",
+    "&": r"\&",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "–": "--",
+    "×": r"$\times$",
+    "’": "'",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in text)
+
+
+STYLE = Path(__file__).parents[1] / "report" / "templates" / "report.css"
+_DOTS = ("c1", "c2", "c3", "c4")
+
+
+def render(
+    study: Study, found: Sequence[Line], folds: Sequence[FoldLine], setting: str, data: str
+) -> tuple[str, dict[str, str]]:
+    """The page, and its charts by name as files of their own.
+
+    Args:
+        study: what was asked.
+        found: the table's lines.
+        folds: the figures of each fold and seed.
+        setting: what it is of, in words.
+        data: the data set's name.
+    """
+    plots = _plots(study, found, folds)
+    page = (
+        templates(Path(__file__).parent / "templates")
+        .get_template("study.html.j2")
+        .render(
+            study=study,
+            setting=setting,
+            data=data,
+            head=head(study, found),
+            body=body(study, found),
+            legend=legend(study),
+            every=[line for line in found if line.value is not None],
+            words=wording,
+            gain=gain,
+            plots=plots.values(),
+            style=STYLE.read_text(encoding="utf-8"),
+        )
+    )
+    return page, {name: standalone(plot.svg) for name, plot in plots.items()}
+
+
+def _plots(study: Study, found: Sequence[Line], folds: Sequence[FoldLine]) -> Mapping[str, Plot]:
+    plots: dict[str, Plot] = {}
+    for metric in shown(found):
+        if study.steps:
+            plots[f"curve_{metric}"] = _curve(study, found, metric)
+        elif study.reference is None:
+            plots[f"folds_{metric}"] = _folds(folds, metric)
+        elif rows := _rows(study, found, metric):
+            plots[f"forest_{metric}"] = _forest(study, rows, metric)
+    return plots
+
+
+def _rows(study: Study, found: Sequence[Line], metric: str) -> list[Row]:
+    rows = []
+    for line in found:
+        low, high = line.difference_low, line.difference_high
+        if line.metric != metric or line.difference is None or low is None or high is None:
+            continue
+        label = study.variants[line.variant]
+        label = label if line.part == ALL or not study.parts else line.part
+        said = gain(line)
+        rows.append(Row(label, line.difference, low, high, said))
+    return rows
+
+
+def _forest(study: Study, rows: Sequence[Row], metric: str) -> Plot:
+    name, against = wording.title(metric), study.variants[study.reference or ""]
+    svg = forest(f"{name}, differences", f"{name}, minus {against}", rows)
+    return Plot(name, svg, "Paired differences with 95 % intervals by groups of images.")
+
+
+def _folds(folds: Sequence[FoldLine], metric: str) -> Plot:
+    known = [line for line in folds if line.metric == metric and line.value is not None]
+    name = wording.title(metric)
+    count = max(line.fold for line in folds)
+    x = Axis("fold", 0.5, count + 0.5, tuple(float(fold + 1) for fold in range(count)))
+    chart = Chart(f"{name} by fold", x, unit(""))
+    for i, seed in enumerate(sorted({line.seed for line in known})):
+        style = _DOTS[i % len(_DOTS)]
+        mine = [line for line in known if line.seed == seed]
+        dots = ((float(m.fold), m.value or 0.0, f"fold {m.fold}: {m.value:.3f}") for m in mine)
+        chart.points(dots, style).legend(f"seed {seed}", style)
+    said = "Each fold’s own figure: its images alone, without an interval."
+    return Plot(f"{name} by fold", chart.svg(), said)
+
+
+def _curve(study: Study, found: Sequence[Line], metric: str) -> Plot:
+    lines = [
+        line
+        for line in found
+        if line.metric == metric and line.part == ALL and line.value is not None
+    ]
+    name = wording.title(metric)
+    ends = [end for line in lines for end in (line.low, line.high, line.value) if end is not None]
+    x = linear("images trained on", [0.0, *(study.steps[line.variant] for line in lines)])
+    chart = Chart(f"{name} by training images", x, linear("", ends))
+    for line in lines:
+        at = study.steps[line.variant]
+        if line.low is not None and line.high is not None:
+            chart.line([(at, line.low), (at, line.high)], "s1")
+    points = [(study.steps[line.variant], line.value or 0.0) for line in lines]
+    chart.line(points, "s1")
+    chart.points(((at, v, f"{at:.0f} images: {v:.3f}") for at, v in points), "c1")
+    said = "Means over folds and seeds, with 95 % intervals by groups of images."
+    return Plot(name, chart.svg(), said)
+
+
+class CellLine(Made):
+    """A row of cells.csv: where and when a cell was computed."""
+
+    variant: str
+    fold: int
+    seed: int
+
+
+def publish(
+    study: Study,
+    rows: pd.DataFrame,
+    made: Sequence[Made],
+    bench: Bench,
+    folder: Path,
+    *,
+    told: str | None = None,
+) -> list[Line]:
+    """Write everything; the lines of the table.
+
+    All but cells.csv follows from the rows alone: the same rows give the same bytes.
+
+    Args:
+        study: what was asked.
+        rows: of all cells.
+        made: how each cell came about, in order.
+        bench: the images.
+        folder: where to write.
+        told: what it is of, in words; None: folds, seeds and network.
+    """
+    params = study.cells[0].params
+    found, folds = lines(study, rows, params.evaluate), fold_lines(study, rows)
+    told = told or setting(study, bench)
+    names = [*KEY, *columns(params.data.classes)]
+    write_table(folder / "per_image.csv", names, _records(rows))
+    write_rows(folder / "table.csv", Line, found)
+    write_rows(folder / "folds.csv", FoldLine, folds)
+    write_rows(folder / "cells.csv", CellLine, _cells(study, made))
+    write_text(folder / "table.md", markdown(study, found, told))
+    write_text(folder / "table.tex", latex(study, found, told))
+    page, plots = render(study, found, folds, told, bench.workspace.data)
+    write_text(folder / "index.html", page)
+    for name, svg in plots.items():
+        write_text(folder / f"{name}.svg", svg)
+    return found
+
+
+def setting(study: Study, bench: Bench) -> str:
+    """Images, folds, seeds and network in two sentences, for caption and page."""
+    cell, size = study.cells[0], study.size
+    there = [e for e, side in zip(bench.store.entries, cell.sides, strict=True) if side != "out"]
+    groups = len({entry.group for entry in there})
+    splits = "train, val and test" if size.everything else "train and val"
+    model, train = cell.params.model, cell.params.train
+    seeds, epochs = counted(size.seeds, "seed"), counted(train.epochs, "epoch")
+    return (
+        f"{cell.params.data.name}, {splits}: {counted(len(there), 'image')} in "
+        f"{counted(groups, 'group')}, "
+        f"{size.folds} folds, {seeds}. {model.encoder}, {_start(model)}, gate {model.gate}, "
+        f"{cell.params.prepare.side} px, {epochs}."
+    )
+
+
+def _start(model: Model) -> str:
+    """Where its weights begin."""
+    if isinstance(model.encoder_weights, File):
+        return f"weights from {model.encoder_weights.path}"
+    return "random weights" if model.encoder_weights == "none" else "ImageNet weights"
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, object]]:
+    clean = rows.astype(object).where(rows.notna(), "")
+    return [{str(key): value for key, value in row.items()} for row in clean.to_dict("records")]
+
+
+def _cells(study: Study, made: Sequence[Made]) -> list[CellLine]:
+    return [
+        CellLine(variant=c.variant, fold=c.fold + 1, seed=c.seed, **one.model_dump())
+        for c, one in zip(study.cells, made, strict=True)
+    ]

@@ -1,0 +1,206 @@
+"""What every study needs before it begins: prepared images of today's settings."""
+
+import hashlib
+import importlib
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from hgmnet.config.params import Params
+from hgmnet.data.prepared import Store, open_store
+from hgmnet.errors import ConfigError
+from hgmnet.splitting.split_lock import test_sha
+from hgmnet.training.lightning_module import EpochFigures
+from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import record_opening
+from pipelines.registry.study_runs import StudyRuns
+from pipelines.stages.train import epoch_line, refuse_own
+from pipelines.studies import training_run
+from pipelines.studies.aggregate import ALL, fold_lines
+from pipelines.studies.cost_estimate import Forecast, Progress, counted, forecast, span
+from pipelines.studies.definition import Bench, Cell, Size, Study
+from pipelines.studies.output import publish
+
+
+def prepared(workspace: Workspace, params: Params) -> Store:
+    """Open the prepared images.
+
+    Raises:
+        ConfigError: they are of other settings, or training would start from what it overwrites.
+        InvalidDataError: there are none.
+    """
+    refuse_own(workspace, params.train)
+    store = open_store(workspace.prepared)
+    side = store.images.shape[1]
+    if side != params.prepare.side:
+        raise ConfigError(
+            f"{workspace.prepared} holds images of {side} px, params.yaml says "
+            f"prepare.side: {params.prepare.side}; run `dvc repro prepare`"
+        )
+    return store
+
+
+Declare = Callable[[Store, Params, Size], Study]
+_ROOM = 1.1  # of the disk that models will take
+
+
+def declaration(name: str, only: Sequence[str] = ()) -> Declare:
+    """The `design` of a study made of cells; `only`: of the ablation, these variants alone."""
+    declare = importlib.import_module(f"pipelines.studies.{name}").design
+    return cast("Declare", partial(declare, only=only) if name == "ablation" else declare)
+
+
+def carry_out(
+    root: Path, params: Params, declare: Declare, size: Size, *, keep: bool, only_say: bool
+) -> None:
+    """Run a study to its end, or go on with one that was killed.
+
+    Args:
+        root: the repository.
+        params: params.yaml's.
+        declare: gives the study's cells.
+        size: how large it is.
+        keep: model folders stay, so that another study need not train them again.
+        only_say: say what it would cost, and stop.
+
+    Raises:
+        ConfigError: the same study is running, the prepared images are of other settings, or the
+            disk is too full.
+        HgmnetError: as training and calibration do.
+    """
+    workspace = Workspace(root, params.data.name)
+    store = prepared(workspace, params)
+    study, bench = declare(store, params, size), Bench(workspace, store)
+    costs = forecast(bench, study.cells, keep=keep)
+    print(announcement(study, costs, params.data.name))
+    if only_say:
+        return
+    _refuse_full(bench.home, costs)
+    try:
+        with FileLock(bench.home / f"{study.folder}.lock", timeout=0):
+            _run(bench, study, params, costs, keep=keep)
+    except Timeout:
+        raise ConfigError(f"study {study.name} is running in this checkout; wait") from None
+
+
+def announcement(study: Study, costs: Forecast, data: str) -> str:
+    """How much there is to do, and what it costs on this machine."""
+    cells, size = len(study.cells), study.size
+    left = cells - costs.finished
+    seeds = counted(size.seeds, "seed")
+    what = f"study {study.name} on {data}: {cells} cells ({size.folds} folds, {seeds})"
+    if not left:
+        return f"{what}, all finished before"
+    cost = f"{counted(costs.trainings, 'training')}, about {span(costs.total)}"
+    room = f"{costs.memory:.1f} GiB of memory and {costs.disk:.2f} GiB of disk"
+    return f"{what}, {costs.finished} finished before; {left} to do: {cost}, {room}"
+
+
+def _run(bench: Bench, study: Study, params: Params, costs: Forecast, *, keep: bool) -> None:
+    if study.size.everything:
+        _open_test(bench, study)
+    root, data = bench.workspace.root, params.data.name
+    runs = StudyRuns(root, data, _memo(bench, study), name=study.name, params=_told(study))
+    try:
+        rows = _compute(bench, study, costs, runs, keep=keep)
+    except BaseException:
+        runs.stopped()
+        raise
+    folder = bench.workspace.reports / "studies" / study.folder
+    made = [training_run.made(bench, cell) for cell in study.cells]
+    found = publish(study, rows, made, bench, folder)
+    told = {f"{line.variant}.{line.metric}": line.value for line in found if line.part == ALL}
+    runs.finish({_plain(k): v for k, v in told.items() if v is not None}, folder)
+    print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}")
+
+
+def _compute(
+    bench: Bench, study: Study, costs: Forecast, runs: StudyRuns, *, keep: bool
+) -> pd.DataFrame:
+    progress, tables = Progress(costs.seconds), []
+    standing = {
+        bench.model_folder(cell) for cell in study.cells if training_run.fitted(bench, cell)
+    }
+    for index, cell in enumerate(study.cells):
+        there = training_run.judged(bench, cell)
+        progress.start(index)
+        stays = keep or bench.model_folder(cell) in standing or _shared(bench, study, index)
+        made = training_run.compute(bench, cell, _teller(cell, progress), keep=stays)
+        table = training_run.read(bench, cell)
+        tables.append(table)
+        metrics = {
+            line.metric: line.value for line in fold_lines(study, table) if line.value is not None
+        }
+        runs.child(cell.name, _settings(cell), metrics | {"seconds": made.seconds})
+        number, how = f"{index + 1}/{len(study.cells)}", "there already"
+        print(f"{number} {cell.name}: {how if there else progress.after_cell()}")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _teller(cell: Cell, progress: Progress) -> Callable[[EpochFigures], None]:
+    epochs = cell.params.train.epochs
+
+    def tell(figures: EpochFigures) -> None:
+        left = progress.after_epoch(figures.epoch, epochs)
+        print(f"{cell.name}, {epoch_line(figures, epochs)}; {left}")
+
+    return tell
+
+
+def _shared(bench: Bench, study: Study, index: int) -> bool:
+    """Whether a later cell of this study asks the same model, with another map."""
+    mine = bench.model_folder(study.cells[index])
+    return any(bench.model_folder(cell) == mine for cell in study.cells[index + 1 :])
+
+
+def _open_test(bench: Bench, study: Study) -> None:
+    """Count the look at the test split, before anything is computed."""
+    entries = [entry for entry in bench.store.entries if entry.split == "test"]
+    sha = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
+    command = f"hgmnet study {study.name} --all"
+    record_opening(bench.workspace, f"study {_mark(bench, study)}", sha, command)
+
+
+def _mark(bench: Bench, study: Study) -> str:
+    names = "".join(bench.rows_file(cell).name for cell in study.cells)
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def _memo(bench: Bench, study: Study) -> Path:
+    return bench.home / f"{study.folder}-{_mark(bench, study)[:16]}.json"
+
+
+def _refuse_full(home: Path, costs: Forecast) -> None:
+    free = shutil.disk_usage(home).free / 2**30
+    if costs.disk * _ROOM > free:
+        raise ConfigError(
+            f"the models of this study take {costs.disk:.1f} GiB and {free:.1f} GiB of disk are "
+            "free; add --drop-models, or make room"
+        )
+
+
+def _told(study: Study) -> dict[str, str]:
+    size = study.size
+    return {
+        "folds": str(size.folds),
+        "seeds": str(size.seeds),
+        "everything": str(size.everything),
+        "smoke": str(size.smoke),
+        "variants": ", ".join(study.variants),
+    }
+
+
+def _settings(cell: Cell) -> dict[str, str]:
+    model = {f"model.{k}": str(v) for k, v in cell.params.model.model_dump(mode="json").items()}
+    own = {"variant": cell.variant, "fold": str(cell.fold + 1), "seed": str(cell.seed)}
+    return own | model | {"map": cell.given, "train_images": str(cell.count("train"))}
+
+
+def _plain(name: str) -> str:
+    """A metric's name as MLflow takes it."""
+    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name)

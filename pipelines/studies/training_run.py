@@ -1,0 +1,183 @@
+"""A cell, fitted and judged: model folder and rows, each kept under its fingerprint."""
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from hgmnet.config.base import Frozen
+from hgmnet.data.masks import read_truth
+from hgmnet.data.prepared import Store
+from hgmnet.errors import InvalidDataError
+from hgmnet.evaluation.per_image import columns, image_row
+from hgmnet.inference.maps import infer_with
+from hgmnet.inference.postprocess import find
+from hgmnet.inference.tta import infer
+from hgmnet.models.serialization import load_model, save_model, save_operating
+from hgmnet.models.spec import OPERATING, WEIGHTS, Spec, load_operating
+from hgmnet.splitting import contamination
+from hgmnet.splitting.cross_validation import JUDGED, sided
+from hgmnet.training.fit import fit, quiet_lightning
+from hgmnet.training.lightning_module import EpochFigures
+from pipelines.artifacts.io import read_json, write_json, write_table
+from pipelines.stages.calibrate import operating_point, predict_val
+from pipelines.studies.definition import Bench, Cell
+
+KEY = ("variant", "fold", "seed")
+_TEXT = ("image", "pixel_sha256", "label", "group", "split", "predicted", "decision", "decided")
+
+OnEpoch = Callable[[EpochFigures], None]
+
+
+class Made(Frozen):
+    """Where and when a cell was computed; `trained`: False where its model was there."""
+
+    seconds: float
+    trained: bool
+    train_images: int
+    val_images: int
+    judged_images: int
+    device: str
+    threads: int
+    torch: str
+    date: str
+
+
+def fitted(bench: Bench, cell: Cell) -> bool:
+    """Whether the cell's model is there."""
+    return (bench.model_folder(cell) / OPERATING).exists()
+
+
+def judged(bench: Bench, cell: Cell) -> bool:
+    """Whether the rows of the cell's fold are there."""
+    return bench.rows_file(cell).exists()
+
+
+def compute(bench: Bench, cell: Cell, on_epoch: OnEpoch, *, keep: bool) -> Made:
+    """Fit the cell's model unless it is there, judge its fold, and keep the rows.
+
+    Several processes may do so at once: the second one waits and finds the rows.
+
+    Args:
+        bench: images, and where things are kept.
+        cell: which one.
+        on_epoch: called with each epoch's figures.
+        keep: the model folder too; else it is removed once the rows are there.
+
+    Raises:
+        HgmnetError: as training and calibration do; or the model saw what it is judged on.
+    """
+    folder, target = bench.model_folder(cell), bench.rows_file(cell)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        if judged(bench, cell):
+            return made(bench, cell)
+        began, trained = time.monotonic(), not fitted(bench, cell)
+        store = sided(bench.store, cell.sides)
+        if trained:
+            _fit(bench, cell, store, folder, on_epoch)
+        rows = [{**_key(cell), **row} for row in _judge(bench, cell, store, folder)]
+        write_json(target.with_suffix(".json"), _made(cell, time.monotonic() - began, trained))
+        write_table(target, [*KEY, *columns(cell.params.data.classes)], rows)
+        if not keep:
+            (folder / OPERATING).unlink()
+            (folder / WEIGHTS).unlink()
+    return made(bench, cell)
+
+
+def made(bench: Bench, cell: Cell) -> Made:
+    """How the cell's rows came about."""
+    return read_json(bench.rows_file(cell).with_suffix(".json"), Made)
+
+
+def read(bench: Bench, cell: Cell) -> pd.DataFrame:
+    """The rows of the cell's fold, under this cell's names, by image."""
+    table = read_rows(bench.rows_file(cell))
+    return table.assign(**_key(cell)).sort_values("image", kind="stable").reset_index(drop=True)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read rows of per_image.csv: an empty cell is NaN, and words stay words."""
+    words = dict.fromkeys(_TEXT, str)
+    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
+
+
+def _fit(bench: Bench, cell: Cell, store: Store, folder: Path, on_epoch: OnEpoch) -> None:
+    quiet_lightning()
+    recipe = cell.recipe
+    trained = fit(
+        store,
+        data=recipe.data,
+        prepare=recipe.prepare,
+        model=recipe.model,
+        train=recipe.train,
+        root=bench.workspace.root,
+        fingerprint=folder.name,
+        checkpoints=folder / "checkpoints",
+        on_epoch=on_epoch,
+    )
+    save_model(folder, trained.network, trained.spec)
+    aim, network, spec = cell.params.calibrate, trained.network.to(_device()), trained.spec
+    raw = predict_val(
+        lambda square: infer(network, spec, square, mirror=aim.mirror, scales=aim.scales), store
+    )
+    save_operating(folder, operating_point(raw, store, spec, aim).operating)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def _judge(
+    bench: Bench, cell: Cell, store: Store, folder: Path
+) -> Iterator[dict[str, str | int | float]]:
+    """A row of per_image.csv for each image of the fold."""
+    network, spec = load_model(folder)
+    network.to(_device())
+    operating, rows = load_operating(folder), store.rows(JUDGED)
+    _refuse_seen(cell, store, spec)
+    squares, truth = store.images[rows], store.masks[rows]
+    mirror, scales = operating.mirror, operating.scales
+    raw = infer_with(network, spec, squares, truth, cell.given, mirror=mirror, scales=scales)
+    for i, row in enumerate(rows):
+        entry = store.entries[row]
+        finding = find(raw, i, (entry.height, entry.width), spec, operating)
+        yield image_row(entry, finding, read_truth(bench.workspace.raw, entry), spec.model)
+
+
+def _refuse_seen(cell: Cell, store: Store, spec: Spec) -> None:
+    """A guard against a mistake of ours: nothing that is judged was seen, not even by its group."""
+    entries = [entry for entry in store.entries if entry.split == JUDGED]
+    known = contamination.check(entries, cell.params.data.name, [spec]).seen
+    if known and not cell.leaky:
+        raise InvalidDataError(
+            f"{cell.name}: {len(known)} of its images were seen in training, {known[0].image} "
+            "among them; the groups and the pixels disagree, run `dvc repro prepare`"
+        )
+
+
+def _made(cell: Cell, seconds: float, trained: bool) -> Made:
+    cuda = torch.cuda.is_available()
+    return Made(
+        seconds=round(seconds, 1),
+        trained=trained,
+        train_images=cell.count("train"),
+        val_images=cell.count("val"),
+        judged_images=cell.count(JUDGED),
+        device=torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
+        threads=torch.get_num_threads(),
+        torch=version("torch"),
+        date=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _key(cell: Cell) -> dict[str, str | int]:
+    return {"variant": cell.variant, "fold": cell.fold + 1, "seed": cell.seed}
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,185 @@
+"""Runs one DVC stage as a process group of its own, its output line by line."""
+
+import configparser
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
+from pipelines.system.processes import supervised
+
+_MOMENT_S = 0.5
+LAST_LINES = 40
+"""How much of the output a failure shows when the stage has not said why."""
+
+_KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
+
+
+def run(
+    root: Path,
+    target: str,
+    on_line: Callable[[str], None],
+    *,
+    force: bool = False,
+    limit_s: float | None = None,
+) -> None:
+    """Run `dvc repro --single-item <target>`: DVC decides whether there is anything to do.
+
+    Nothing of it is left running when this returns, raises, or is interrupted, nor when this
+    process is killed.
+
+    Args:
+        root: the repository root.
+        target: a stage of dvc.yaml, a dvc.yaml or a .dvc file.
+        on_line: called with each line that DVC and the stage print, as it comes.
+        force: run it even if nothing has changed.
+        limit_s: seconds after which it is ended.
+
+    Raises:
+        ConfigError: the stage ended with status 2.
+        RejectedError: the stage ended with status 3.
+        InvalidDataError: the stage ended with status 4.
+        HgmnetError: it failed in any other way; the message shows the last lines. Or its time was
+            over.
+    """
+    forced = ["--force"] if force else []
+    _call(root, ["repro", "--single-item", *forced, target], on_line, limit_s)
+
+
+def pull(
+    root: Path, target: str, on_line: Callable[[str], None], *, limit_s: float | None = None
+) -> None:
+    """Run `dvc pull <target>`: fetch what is not here from DVC's remote.
+
+    Raises:
+        HgmnetError: it failed; the message shows the last lines. Or its time was over.
+    """
+    _call(root, ["pull", target], on_line, limit_s)
+
+
+def push(root: Path, on_line: Callable[[str], None], *, limit_s: float | None = None) -> None:
+    """Run `dvc push`: have in DVC's remote what this workspace is made of.
+
+    Raises:
+        HgmnetError: it failed; the message shows the last lines. Or its time was over.
+    """
+    _call(root, ["push"], on_line, limit_s)
+
+
+def has_remote(root: Path) -> bool:
+    """Whether DVC's settings name a default remote."""
+    settings = configparser.ConfigParser()
+    settings.read([root / ".dvc" / name for name in ("config", "config.local")], encoding="utf-8")
+    return settings.has_option("core", "remote")
+
+
+def _call(
+    root: Path, words: Sequence[str], on_line: Callable[[str], None], limit_s: float | None
+) -> None:
+    _mend_lock(root, on_line)
+    command = [sys.executable, "-m", "dvc", *words]
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    with (
+        supervised(command, cwd=root, env=_environment(), output=subprocess.PIPE) as process,
+        _ended_after(limit_s, process) as late,
+    ):
+        for line in _lines(cast("IO[bytes]", process.stdout)):
+            last.append(line)
+            on_line(line)
+        status = process.wait()
+    if late.is_set():
+        raise HgmnetError(
+            f"`dvc {' '.join(words)}` was ended after {(limit_s or 0) / 60:g} minutes "
+            "(params.yaml: flow.timeout_minutes); what it had done is kept, and a training goes on "
+            "from its last epoch in the next run"
+        )
+    if status:
+        raise _failure(words, list(last))
+
+
+def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
+    """Remove DVC's lock file where a full disk has cut it short: no dvc can run with it."""
+    lock = root / ".dvc" / "tmp" / "rwlock"
+    for _ in range(2):  # one that is being written is whole a moment later
+        try:
+            json.loads(lock.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except ValueError:
+            time.sleep(_MOMENT_S)
+        else:
+            return
+    on_line(f"{lock} was cut short, by a full disk probably; removed")
+    lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _ended_after(
+    seconds: float | None, process: "subprocess.Popen[bytes]"
+) -> Iterator[threading.Event]:
+    """Within this block a supervisor is told to end its group after a time; the event tells so."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        cast("IO[bytes]", process.stdin).close()
+
+    timer = threading.Timer(min(seconds or 0.0, threading.TIMEOUT_MAX), end)
+    if seconds is not None:
+        timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+
+
+def source_target(root: Path, name: str) -> str:
+    """What DVC is asked for to bring `data/<name>/raw` up to date: its .dvc file or its dvc.yaml.
+
+    Raises:
+        ConfigError: the data set is not here.
+    """
+    for file in ("raw.dvc", "dvc.yaml"):
+        target = Path("data", name, file)
+        if (root / target).is_file():
+            return target.as_posix()
+    msg = (
+        f"data set `{name}` (params.yaml: data.name) is not in {root / 'data'}; "
+        f"bring it in: hgmnet import {name} <folder or zip>"
+    )
+    raise ConfigError(msg)
+
+
+def _environment() -> dict[str, str]:
+    """Stages say `python`, so the interpreter that runs this one comes first on PATH."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _lines(output: IO[bytes]) -> Iterator[str]:
+    """The lines that hold anything; of a progress bar only its last state, as a terminal shows."""
+    for line in output:
+        if text := line.decode(errors="replace").rstrip():
+            yield text.rpartition("\r")[2]
+
+
+def _failure(words: Sequence[str], last: Sequence[str]) -> HgmnetError:
+    """The stage's own error, by the status that DVC reports and what the stage said before it."""
+    output = "\n".join(last)
+    found = re.findall(r"^ERROR: .* exited with (\d+)$", output, re.MULTILINE)
+    kind = _KINDS.get(int(found[-1]), HgmnetError) if found else HgmnetError
+    said = re.search(
+        r"^(?:hgmnet: \w+: |(?=Rejected, ))(.*?)\s*^ERROR: ", output, re.MULTILINE | re.DOTALL
+    )
+    if said:
+        return kind(said[1])
+    return kind(f"`dvc {' '.join(words)}` failed; its last lines:\n{output}")

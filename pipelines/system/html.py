@@ -1,0 +1,39 @@
+"""How pages are filled in: the same rules for every template."""
+
+import base64
+import io
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from PIL import Image
+
+from hgmnet.data.images import Grey
+
+
+@cache  # a template is compiled once
+def templates(folder: Path) -> Environment:
+    """The templates in a folder; HTML is escaped, Markdown is not, and a typo is an error."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def fit(grey: Grey, side: int) -> tuple[int, int]:
+    """Width and height of an image (H, W) whose longer side is made `side` px if it is longer."""
+    height, width = grey.shape
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def data_uri(grey: Grey, size: tuple[int, int], quality: int = 88) -> str:
+    """An image (H, W) uint8 at `size` (width, height), as the address of a JPEG within the page."""
+    small = Image.fromarray(grey).resize(size, Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

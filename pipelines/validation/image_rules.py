@@ -1,0 +1,292 @@
+"""What must hold of images and masks, of their pixels too: a table, and the rules for it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import great_expectations.expectations as gxe
+import pandas as pd
+from great_expectations.expectations.row_conditions import Column
+
+from hgmnet.config.base import NORMAL
+from hgmnet.config.data import Data, Validate
+from hgmnet.data.image_record import Record
+from hgmnet.splitting import pairs as duplicates
+from hgmnet.splitting.pairs import Pair
+from pipelines.validation.expectations import Rule, between, one_of
+
+NEAR_BLANK = 5.0
+"""Standard deviation of grey (0-255) below which an image shows next to nothing."""
+
+DARK = 0.8
+SATURATED = 0.2
+"""Shares of pixels that show nothing, and at full white, above which an image is ill exposed."""
+
+COLOUR = 0.005
+"""Share of coloured pixels from which an image is no plain B-mode."""
+
+SPECK = 10
+"""Pixels below which a part of a mask is a slip of the hand."""
+
+BORDER = 0.5
+"""Share of an image's border above which what is painted is no lesion but what lies around it."""
+
+_LOOK = "look at them, and exclude them in curation.csv if they mislead"
+
+
+def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Iterator[Rule]:
+    """Of masks: that they are there, fit their image, and show what a lesion may look like.
+
+    Args:
+        classes: the known ones, sorted.
+        readable: the condition on rows that can be read.
+        validate: the bounds.
+    """
+    lesion = readable & Column("label").is_in([name for name in classes if name != NORMAL])
+    masked = readable & (Column("mask_count") > 0) & Column("label").is_in(classes)
+    drawn = lesion & (Column("mask_pixels") > 0) & (Column("masks_match") == True)  # noqa: E712
+    within = drawn & (Column("mask_border") <= BORDER)
+    yield Rule(
+        "every image of a lesion class has a mask",
+        between("mask_count", low=1),
+        rows=lesion,
+        remedy="put <image>_mask.png beside it, or exclude it in curation.csv",
+    )
+    yield Rule("every mask has its image's size", one_of("masks_match", [True]), rows=masked)
+    yield Rule(
+        "every mask holds only black and white (0 and 255)",
+        one_of("masks_binary", [True]),
+        rows=masked,
+    )
+    yield Rule(
+        "every mask of a lesion class shows a lesion",
+        between("mask_pixels", low=1),
+        rows=lesion & (Column("mask_count") > 0) & (Column("masks_match") == True),  # noqa: E712
+    )
+    yield Rule(
+        f"no image of class {NORMAL} has a lesion in its mask",
+        between("mask_pixels", high=0),
+        rows=readable & (Column("label") == NORMAL),
+    )
+    yield Rule(
+        "no mask takes in most of its image's border",
+        between("mask_border", high=BORDER),
+        rows=drawn,
+        remedy="if black and white are exchanged there, turn the masks over",
+        tells=True,
+    )
+    for name in sorted(set(classes) - {NORMAL}):
+        yield Rule(
+            f"lesions of class {name} cover {validate.min_lesion:g} to {validate.max_lesion:g} "
+            "of the image",
+            between("mask_share", validate.min_lesion, validate.max_lesion),
+            severity="warning",
+            rows=within & (Column("label") == name),
+            remedy=_LOOK,
+            tells=True,
+        )
+    yield Rule(
+        f"a mask has at most {validate.max_lesion_parts} parts",
+        between("mask_parts", high=validate.max_lesion_parts),
+        severity="warning",
+        rows=within,
+        remedy=_LOOK,
+        tells=True,
+    )
+    yield Rule(
+        f"no mask has a stray part of fewer than {SPECK} px",
+        between("mask_smallest", low=SPECK),
+        severity="warning",
+        rows=within,
+        remedy="paint the stray pixels black; they count as lesion",
+        tells=True,
+    )
+
+
+def quality_rules(known: Any) -> Iterator[Rule]:
+    """Of pictures: that they show tissue and nothing else; `known`: the condition on rows."""
+    visible = known & (Column("intensity_std") >= NEAR_BLANK)
+    yield Rule(
+        "no image is one even grey",
+        between("intensity_std", low=1e-6),
+        rows=known,
+    )
+    yield Rule(
+        "no image is next to blank",
+        between("intensity_std", low=NEAR_BLANK),
+        severity="warning",
+        rows=known & (Column("intensity_std") > 0),
+        remedy="look at them, and exclude them in curation.csv if they show nothing",
+        tells=True,
+    )
+    for column, bound, meaning in (
+        ("dark_share", DARK, f"no image is black on more than {DARK:g} of its pixels"),
+        ("saturated_share", SATURATED, f"no image is white on more than {SATURATED:g} of them"),
+        ("colour_share", COLOUR, "no image has colour (Doppler, elastography, tinted greys)"),
+        ("marks", 0, "no image has burned-in marks (text, calipers, pictograms)"),
+    ):
+        yield Rule(
+            meaning,
+            between(column, high=bound),
+            severity="warning",
+            rows=visible,
+            remedy=_LOOK,
+            tells=True,
+        )
+
+
+_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N")
+_KEPT = (
+    *("image", "label", "error", "mode", "bit_depth"),
+    *("mask_pixels", "masks_match", "masks_binary", "mask_parts", "mask_smallest", "mask_border"),
+    *("intensity_std", "dark_share", "saturated_share", "colour_share", "marks"),
+)
+
+
+def image_table(records: Sequence[Record], pairs: Sequence[Pair]) -> pd.DataFrame:
+    """What `image_rules` judges: a row an image that curation has not excluded.
+
+    `copy_labels` are the labels of the image and its copies, joined by `and`. `twin` and `copy`
+    name an image of the same pixels and one that is a changed copy, if there is any.
+    `outnumbered`: the images of the largest class to one of its own.
+    """
+    judged = [record for record in records if not record.excluded]
+    labels = duplicates.copy_labels(records, pairs)
+    count = Counter(record.label for record in judged if not record.error)
+    most = max(count.values(), default=0)
+    twins, copies = _others(judged, pairs)
+    table = pd.DataFrame({name: [getattr(r, name) for r in judged] for name in _KEPT})
+    return table.assign(
+        mask_count=[len(record.masks) for record in judged],
+        mask_share=[r.mask_pixels / max(1, r.width * r.height) for r in judged],
+        shorter_side=[min(record.width, record.height) for record in judged],
+        longer_side=[max(record.width, record.height) for record in judged],
+        copy_labels=[" and ".join(sorted(labels[record.image])) for record in judged],
+        twin=[twins.get(record.image, "") for record in judged],
+        copy=[copies.get(record.image, "") for record in judged],
+        outnumbered=[most / max(1, count[record.label]) for record in judged],
+    )
+
+
+def image_rules(data: Data, validate: Validate) -> tuple[Rule, ...]:
+    """What must hold of the images of a data set before anything is trained on them.
+
+    An image that can't be read is judged by that alone, and one of an unknown class by its class.
+    """
+    classes = sorted(data.classes)
+    readable = Column("error") == ""
+    known = readable & Column("label").is_in(classes)
+    return (
+        *_file_rules(known, validate),
+        Rule(
+            f"every class folder is one of {', '.join(classes)}",
+            one_of("label", classes),
+            rows=readable,
+            remedy="rename the folder, or add it to data.classes in params.yaml",
+        ),
+        *mask_rules(classes, readable, validate),
+        *quality_rules(known),
+        *_identity_rules(classes, known),
+        *_class_rules(classes, known, validate),
+    )
+
+
+def _others(
+    judged: Iterable[Record], pairs: Iterable[Pair]
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """By image, the first other of the same pixels, and the first that is a changed copy."""
+    names = {record.image for record in judged}
+    twins: dict[str, str] = {}
+    copies: dict[str, str] = {}
+    for pair in sorted(pairs, key=lambda pair: (pair.first, pair.second)):
+        if pair.kind == "copy" and {pair.first, pair.second} <= names:
+            found = twins if pair.transform == "identity" else copies
+            found.setdefault(pair.second, pair.first)
+            found.setdefault(pair.first, pair.second)
+    return twins, copies
+
+
+def _file_rules(known: Any, validate: Validate) -> Iterator[Rule]:
+    yield Rule(
+        "there is at least one image",
+        partial(gxe.ExpectTableRowCountToBeBetween, min_value=1),
+        remedy="import a data set: hgmnet import",
+    )
+    yield Rule(
+        "no image is listed twice",
+        partial(gxe.ExpectColumnValuesToBeUnique, column="image"),
+        remedy="remake the manifest: dvc repro -f ingest",
+    )
+    yield Rule("every image can be read with its masks", one_of("error", [""]), tells=True)
+    yield Rule(
+        "every image has 8 or 16 bits a channel",
+        one_of("bit_depth", [8, 16]),
+        rows=known,
+        tells=True,
+    )
+    yield Rule(
+        "every image is grey or RGB",
+        one_of("mode", _MODES),
+        severity="warning",
+        rows=known & Column("bit_depth").is_in([8, 16]),
+        remedy="they are converted; look whether greys were lost, and export them anew as PNG",
+        tells=True,
+    )
+    yield Rule(
+        f"the shorter side is at least {validate.min_side} px",
+        between("shorter_side", low=validate.min_side),
+        rows=known,
+        tells=True,
+    )
+    yield Rule(
+        f"the longer side is at most {validate.max_side} px",
+        between("longer_side", high=validate.max_side),
+        rows=known,
+        remedy="export the images alone, or raise validate.max_side in params.yaml",
+        tells=True,
+    )
+
+
+def _identity_rules(classes: Sequence[str], known: Any) -> Iterator[Rule]:
+    yield Rule(
+        "copies of an image carry one label",
+        one_of("copy_labels", classes),
+        severity="warning",
+        rows=known,
+        remedy="split.conflicts in params.yaml says where they go",
+        tells=True,
+    )
+    for column, meaning in (
+        ("twin", "no two images have the same pixels"),
+        ("copy", "no image is a changed copy of another"),
+    ):
+        yield Rule(
+            meaning,
+            one_of(column, [""]),
+            severity="warning",
+            rows=known,
+            remedy="they stay on one side of the split",
+            tells=True,
+        )
+
+
+def _class_rules(classes: Sequence[str], known: Any, validate: Validate) -> Iterator[Rule]:
+    for name in classes:
+        yield Rule(
+            f"class {name} has at least {validate.min_per_class} usable images",
+            partial(gxe.ExpectTableRowCountToBeBetween, min_value=validate.min_per_class),
+            rows=known & (Column("label") == name),
+            remedy="add images, or lower validate.min_per_class in params.yaml",
+        )
+    yield Rule(
+        f"no class has more than {validate.max_imbalance:g} images to one of another",
+        partial(
+            gxe.ExpectColumnMaxToBeBetween,
+            column="outnumbered",
+            max_value=validate.max_imbalance,
+        ),
+        severity="warning",
+        rows=known,
+        remedy="add images of the rare class, or read its figures with care",
+    )
