@@ -29,7 +29,7 @@ from measuring import ROOT, Clock, head_line, in_turn, median
 from hgmnet.data.images import decode_grey
 from hgmnet.inference.onnx import lacking
 from pipelines.serving.api import build_app
-from pipelines.serving.served_model import Holder, load_folder
+from pipelines.serving.served_model import ModelSlot, load_folder
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def starts(model: Path, data: bytes, turns: int) -> dict[str, Clock]:
 def endpoint(model: Path, data: bytes, seconds: float) -> dict[str, Clock]:
     """The Predictor on an image's bytes, and the same over HTTP."""
     served = load_folder(model)
-    with serving(Holder(served)) as address, httpx.Client(timeout=60) as client:
+    with serving(ModelSlot(served)) as address, httpx.Client(timeout=60) as client:
 
         def ask() -> None:
             client.post(f"{address}/predict", content=data).raise_for_status()
@@ -89,7 +89,7 @@ def endpoint(model: Path, data: bytes, seconds: float) -> dict[str, Clock]:
 
 
 @contextmanager
-def serving(holder: Holder) -> Iterator[str]:
+def serving(holder: ModelSlot) -> Iterator[str]:
     """The address at which a thread of this process answers."""
     taken = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(build_app(holder), log_level="warning"))

@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter
 
 from hgmnet.config.data import Phantom
 from hgmnet.data import folder_layout, images, manifest
-from hgmnet.data.image_statistics import Facts, measure
+from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.evaluation.drift import Profile, compare, summarise
 from hgmnet.phantom import generate
@@ -81,9 +81,9 @@ def drift(
     new = changed[generator.permutation(np.flatnonzero(~first))[:count]]
     columns = {
         name: summarise(known[first, i].tolist(), groups[first].tolist())
-        for i, name in enumerate(Facts.model_fields)
+        for i, name in enumerate(ImageStatistics.model_fields)
     }
-    values = {name: new[:, i].tolist() for i, name in enumerate(Facts.model_fields)}
+    values = {name: new[:, i].tolist() for i, name in enumerate(ImageStatistics.model_fields)}
     shifts = compare(Profile(data="busi", columns=columns), values)
     return [shift.column for shift in shifts if shift.drifted]
 
@@ -93,8 +93,8 @@ def grouped(names: Sequence[str]) -> list[str]:
     records = manifest.build(BUSI)
     unique = {r.pixel_sha256: r.image for r in reversed(records)}.values()
     described = pool_map(lambda name: features.describe(read(name)), unique)
-    alike = near_duplicates.find_likeness(dict(zip(unique, described, strict=True)))
-    pairs = [*duplicates.find_copies(records), *duplicates.extend_to_twins(alike, records)]
+    alike = near_duplicates.find_near_duplicates(dict(zip(unique, described, strict=True)))
+    pairs = [*duplicates.find_copies(records), *duplicates.copy_to_identical_images(alike, records)]
     groups = duplicates.group(names, pairs)
     return [groups[name] for name in names]
 
@@ -109,8 +109,8 @@ def draw(count: int) -> list[Grey]:
     return [drawn[i] for i in np.random.default_rng(0).permutation(len(drawn))]
 
 
-def as_table(facts: Iterable[Facts]) -> Table:
-    """Facts as rows."""
+def as_table(facts: Iterable[ImageStatistics]) -> Table:
+    """ImageStatistics as rows."""
     return np.array([list(one.model_dump().values()) for one in facts])
 
 

@@ -24,7 +24,7 @@ from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns
 from hgmnet.metrics.bootstrap import Figure
 from pipelines.artifacts.evaluation import Subgroup
-from pipelines.gate.checks import Figures, judge_check, verdict
+from pipelines.gate.checks import Figures, evaluate_check, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = (ROOT / "profiles/busi.yaml", ROOT / "profiles/busi-cpu.yaml")
@@ -131,7 +131,9 @@ def _joined(by_dice: Sets, by_accuracy: Sets) -> Sets:
 
 
 def _share(checks: Sequence[Check], sets: Sets) -> str:
-    passed = [verdict(one, [judge_check(c, one) for c in checks], ()) == "passed" for one in sets]
+    passed = [
+        verdict(one, [evaluate_check(c, one) for c in checks], ()) == "passed" for one in sets
+    ]
     return f"{100 * np.mean(passed):.0f}"
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from hgmnet.data.prepared import Store, class_indices, open_store
+from hgmnet.data.prepared import PreparedDataset, class_indices, open_prepared
 from hgmnet.metrics.bootstrap import Mean, paired
-from hgmnet.models.hgmnet import HGMNet, Prediction
+from hgmnet.models.hgmnet import HGMNet, NetworkOutput
 from hgmnet.models.serialization import load_model
 from hgmnet.models.spec import Spec, normalise
 
@@ -32,7 +32,9 @@ def main() -> None:
     words = sys.argv[1:]
     folder = Path(words[0]) if words else ROOT / "models" / "hgmnet"
     network, spec = load_model(folder)
-    store = open_store(Path(words[1]) if len(words) > 1 else ROOT / "data" / spec.data / "prepared")
+    store = open_prepared(
+        Path(words[1]) if len(words) > 1 else ROOT / "data" / spec.data / "prepared"
+    )
     own, correlations = coarse_maps(network, spec, store)
     order = np.random.default_rng(0).permutation(len(own))
     truth = torch.from_numpy(store.masks[store.rows("val")]).float().unsqueeze(1)
@@ -54,7 +56,7 @@ def main() -> None:
     print("\nCorrelation of gate and map, finest scale first:", *(f"{r:.2f}" for r in correlations))
 
 
-def coarse_maps(network: HGMNet, spec: Spec, store: Store) -> tuple[Tensor, Floats]:
+def coarse_maps(network: HGMNet, spec: Spec, store: PreparedDataset) -> tuple[Tensor, Floats]:
     """The model's own maps, (N, 1, S, S), and the gates' mean correlation with them by scale."""
     maps, found = [], []
     for out in predict(network, spec, store, lambda _: None):
@@ -64,7 +66,9 @@ def coarse_maps(network: HGMNet, spec: Spec, store: Store) -> tuple[Tensor, Floa
     return torch.cat(maps), np.nanmean(np.array(found), axis=0)
 
 
-def measure(network: HGMNet, spec: Spec, store: Store, given: Tensor) -> tuple[Floats, Floats]:
+def measure(
+    network: HGMNet, spec: Spec, store: PreparedDataset, given: Tensor
+) -> tuple[Floats, Floats]:
     """Dice (NaN without a lesion) and whether the class is right, of each val image."""
     rows = store.rows("val")
     truth = torch.from_numpy(store.masks[rows]).bool().flatten(1)
@@ -78,8 +82,8 @@ def measure(network: HGMNet, spec: Spec, store: Store, given: Tensor) -> tuple[F
 
 
 def predict(
-    network: HGMNet, spec: Spec, store: Store, given: Callable[[slice], Tensor | None]
-) -> list[Prediction]:
+    network: HGMNet, spec: Spec, store: PreparedDataset, given: Callable[[slice], Tensor | None]
+) -> list[NetworkOutput]:
     """What the network says of val, a batch at a time."""
     rows = store.rows("val")
     found = []
@@ -91,7 +95,7 @@ def predict(
     return found
 
 
-def cell(before: Floats, now: Floats, store: Store) -> str:
+def cell(before: Floats, now: Floats, store: PreparedDataset) -> str:
     """The mean, and what it gained with its 95 % interval."""
     there = np.isfinite(before)
     groups = np.array([store.entries[row].group for row in store.rows("val")])[there].tolist()

@@ -37,9 +37,9 @@ from PIL import Image
 
 from hgmnet.config.params import Params, load_params
 from hgmnet.data.images import decode_grey
-from hgmnet.inference.onnx import Exported
+from hgmnet.inference.onnx import OnnxPredictor
 from hgmnet.inference.onnx_export import export_onnx, quantise
-from hgmnet.inference.predictor import Finder, Predictor
+from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Operating
 from hgmnet.training.fit import MEAN, STD
@@ -67,7 +67,7 @@ def main() -> None:
         f"{params.model.encoder}, {params.prepare.side} px, {HEIGHT} × {WIDTH} images, "
         f"mirror {ours.operating.mirror}."
     )
-    finders: dict[str, Finder] = {"torch": ours}
+    finders: dict[str, Predictor] = {"torch": ours}
     if words.compile:
         finders["compiled"] = compiled(ours)
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +90,7 @@ def settings(words: argparse.Namespace) -> Params:
     return params.model_copy(update={"model": model, "prepare": prepare})
 
 
-def predictor(params: Params, *, mirror: bool) -> Predictor:
+def predictor(params: Params, *, mirror: bool) -> TorchPredictor:
     """An untrained one, on the device."""
     torch.manual_seed(0)
     spec = untrained_spec(params)
@@ -104,25 +104,27 @@ def predictor(params: Params, *, mirror: bool) -> Predictor:
     )
     network = HGMNet(params.model, len(params.data.classes)).eval()
     network = network.to(DEVICE, memory_format=torch.channels_last)  # as `infer` has it
-    return Predictor(network, spec, operating, "untrained")
+    return TorchPredictor(network, spec, operating, "untrained")
 
 
-def compiled(ours: Predictor) -> Predictor:
+def compiled(ours: TorchPredictor) -> TorchPredictor:
     """The same, its forward pass compiled for batches of any size."""
     network = copy.deepcopy(ours.network)
     network.compile(dynamic=True)
-    return Predictor(network, ours.spec, ours.operating, "compiled")
+    return TorchPredictor(network, ours.spec, ours.operating, "compiled")
 
 
-def exported(ours: Predictor, folder: Path) -> dict[str, Finder]:
+def exported(ours: TorchPredictor, folder: Path) -> dict[str, Predictor]:
     """As ONNX Runtime runs it, in both precisions."""
-    on_cpu = Predictor(copy.deepcopy(ours.network).cpu(), ours.spec, ours.operating, "exported")
+    on_cpu = TorchPredictor(
+        copy.deepcopy(ours.network).cpu(), ours.spec, ours.operating, "exported"
+    )
     side = ours.spec.prepare.side
     squares = np.random.default_rng(0).integers(0, 256, (32, side, side), dtype=np.uint8)
     fp32, int8 = folder / "fp32.onnx", folder / "int8.onnx"
     export_onnx(on_cpu, fp32)
     quantise(on_cpu, fp32, squares, int8)
-    return {"fp32": Exported.load(fp32), "int8": Exported.load(int8)}
+    return {"fp32": OnnxPredictor.load(fp32), "int8": OnnxPredictor.load(int8)}
 
 
 def png(generator: np.random.Generator) -> bytes:
@@ -133,7 +135,9 @@ def png(generator: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def works(ours: Predictor, finders: dict[str, Finder], images: list[bytes]) -> dict[str, Work]:
+def works(
+    ours: TorchPredictor, finders: dict[str, Predictor], images: list[bytes]
+) -> dict[str, Work]:
     """The contestants, on these images."""
     side, passes = ours.spec.prepare.side, 2 if ours.operating.mirror else 1
     batch = torch.randn(passes * len(images), 1, side, side, device=DEVICE)
@@ -142,14 +146,14 @@ def works(ours: Predictor, finders: dict[str, Finder], images: list[bytes]) -> d
     def forward() -> None:
         ours.network(batch)
 
-    def finding(finder: Finder) -> Work:
+    def finding(finder: Predictor) -> Work:
         return lambda: finder.predict([decode_grey(data, "") for data in images], len(images))
 
     ways = {name: finding(finder) for name, finder in finders.items()}
     return {"plain": plain(ours, images), **ways, "forward": forward}
 
 
-def plain(ours: Predictor, images: list[bytes]) -> Work:
+def plain(ours: TorchPredictor, images: list[bytes]) -> Work:
     """Two U-Nets in a row, the second sees the image and the first one's map."""
     torch.manual_seed(0)
     model, side = ours.spec.model, ours.spec.prepare.side

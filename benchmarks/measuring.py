@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from hgmnet.data.prepared import Entry, Store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -121,7 +121,7 @@ def memory_alone(script: str, name: str) -> int:
     return int(done.stdout.splitlines()[-1])
 
 
-def random_store(count: int, side: int, classes: tuple[str, ...]) -> Store:
+def random_store(count: int, side: int, classes: tuple[str, ...]) -> PreparedDataset:
     """Random images, a square lesion in each; one in eight in val."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (count, side, side), dtype=np.uint8)
@@ -130,13 +130,13 @@ def random_store(count: int, side: int, classes: tuple[str, ...]) -> Store:
     entries = tuple(
         entry(i, classes[i % len(classes)], "val" if i % 8 == 7 else "train") for i in range(count)
     )
-    return Store(images, masks, entries)
+    return PreparedDataset(images, masks, entries)
 
 
-def entry(i: int, label: str, split: str) -> Entry:
+def entry(i: int, label: str, split: str) -> PreparedImage:
     """An entry of a made-up image."""
     known = {"pixel_sha256": f"{i:064x}", "group": str(i), "height": 1, "width": 1, "masks": ""}
-    return Entry(image=f"{label}/{i}.png", label=label, split=split, **known)
+    return PreparedImage(image=f"{label}/{i}.png", label=label, split=split, **known)
 
 
 def _cpu() -> str:

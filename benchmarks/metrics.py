@@ -14,11 +14,11 @@ import pandas as pd
 from measuring import ROOT
 
 from hgmnet.config.params import load_params
-from hgmnet.data.prepared import Entry
+from hgmnet.data.prepared import PreparedImage
 from hgmnet.data.resize import Mask
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import image_row
-from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.postprocess import Prediction
 
 SIDE = 512
 CLASSES = ("benign", "malignant", "normal")
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"memory grew by {memory() - before:.0f} MiB")
 
 
-def cases(count: int) -> Iterator[tuple[Entry, Finding, Mask]]:
+def cases(count: int) -> Iterator[tuple[PreparedImage, Prediction, Mask]]:
     """Ellipses, predicted a little aside; one image in six is normal, some get specks."""
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -58,10 +58,10 @@ def cases(count: int) -> Iterator[tuple[Entry, Finding, Mask]]:
         said |= ellipse(rng.uniform(20, 490, 2), np.full(2, 6.0))
         probs = dict(zip(CLASSES, map(float, rng.dirichlet(np.ones(3))), strict=True))
         likeliest = max(probs, key=probs.__getitem__)
-        finding = Finding(probs, likeliest, likeliest, said, said, said, int(said.sum()), None)
+        finding = Prediction(probs, likeliest, likeliest, said, said, said, int(said.sum()), None)
         names = {"image": f"{label}/{i}.png", "masks": "", "pixel_sha256": str(i), "label": label}
         sides = {"group": str(i), "split": "test", "height": SIDE, "width": SIDE}
-        yield Entry.model_validate(names | sides), finding, truth
+        yield PreparedImage.model_validate(names | sides), finding, truth
 
 
 def ellipse(centre: np.ndarray, radius: np.ndarray) -> Mask:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hgmnet.config.params import load_params
 from hgmnet.data.masks import read_mask
-from hgmnet.data.prepared import Entry, Store, open_store, write_store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage, open_prepared, write_store
 from hgmnet.data.resize import Mask
 
 ARRAYS, TRUTH, STORE = "arrays.npz", "truth.npz", "store"
@@ -23,13 +23,13 @@ def main() -> None:
     """Pack the data set that params.yaml names."""
     root, folder = Path.cwd(), Path(sys.argv[1])
     data = root / "data" / load_params(root / "params.yaml").data.name
-    store = open_store(data / "prepared")
+    store = open_prepared(data / "prepared")
     write_pack(folder, store, data / "raw")
     size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
     print(f"{len(store.entries)} images in {folder}, {size:.1f} MiB")
 
 
-def write_pack(folder: Path, store: Store, raw: Path) -> None:
+def write_pack(folder: Path, store: PreparedDataset, raw: Path) -> None:
     """Write arrays.npz (images and masks, (N, S, S) uint8) and truth.npz (bits at native size)."""
     folder.mkdir(parents=True, exist_ok=True)
     index = np.array([entry.model_dump_json() for entry in store.entries])
@@ -40,23 +40,25 @@ def write_pack(folder: Path, store: Store, raw: Path) -> None:
     np.savez_compressed(folder / TRUTH, bits=np.concatenate(truth), ends=ends)
 
 
-def open_pack(folder: Path) -> tuple[Store, "Truth"]:
+def open_pack(folder: Path) -> tuple[PreparedDataset, "Truth"]:
     """The store, unpacked beside the pack once so that it is memory-mapped; and the true masks."""
     with np.load(folder / ARRAYS) as arrays:
-        entries = tuple(Entry.model_validate_json(text) for text in arrays["index"].tolist())
+        entries = tuple(
+            PreparedImage.model_validate_json(text) for text in arrays["index"].tolist()
+        )
         if not (folder / STORE / "index.csv").exists():
             images = arrays["images"]
             masks = np.unpackbits(arrays["masks"], count=images.size).reshape(images.shape)
             write_store(folder / STORE, entries, images.shape[-1], zip(images, masks, strict=True))
     with np.load(folder / TRUTH) as truth:
-        return open_store(folder / STORE), Truth(entries, truth["bits"], truth["ends"])
+        return open_prepared(folder / STORE), Truth(entries, truth["bits"], truth["ends"])
 
 
 class Truth:
     """True masks at native size: `truth[entry.image]` is (H, W) bool."""
 
     def __init__(
-        self, entries: tuple[Entry, ...], bits: NDArray[np.uint8], ends: NDArray[np.int64]
+        self, entries: tuple[PreparedImage, ...], bits: NDArray[np.uint8], ends: NDArray[np.int64]
     ) -> None:
         """Take the packed bits of every image's mask, one after the other."""
         self.bits = dict(zip((e.image for e in entries), np.split(bits, ends[:-1]), strict=True))
@@ -69,7 +71,7 @@ class Truth:
         return flat.reshape(height, width).astype(bool)
 
 
-def _truths(raw: Path, entries: tuple[Entry, ...]) -> Iterator[Mask]:
+def _truths(raw: Path, entries: tuple[PreparedImage, ...]) -> Iterator[Mask]:
     for entry in entries:
         if entry.masks:
             yield read_mask([raw / name for name in entry.masks.split("|")])

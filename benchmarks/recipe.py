@@ -28,12 +28,12 @@ from pack import Truth, open_pack
 from ruamel.yaml import YAML
 
 from hgmnet.config.params import Params, load_params
-from hgmnet.data.prepared import Entry, Store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.evaluation.per_image import columns, image_row
-from hgmnet.inference.postprocess import find
-from hgmnet.inference.tta import infer
+from hgmnet.inference.postprocess import postprocess
+from hgmnet.inference.tta import forward_tta
 from hgmnet.models.spec import Operating
-from hgmnet.splitting.cross_validation import deal_folds, hold_out
+from hgmnet.splitting.cross_validation import assign_folds, hold_out
 from hgmnet.training.fit import Trained, fit, quiet_lightning
 
 PLAIN = Operating(
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     params = changed(load_params(args.profile), args.changes)
     store, truth = open_pack(args.pack)
     if args.what == "fold":
-        store = hold_out(store, deal_folds(store.entries, args.folds, params.split.seed), number)
+        store = hold_out(store, assign_folds(store.entries, args.folds, params.split.seed), number)
     else:
         params = changed(params, [f"train.seed={number}"])
     splits = ("val", "test") if args.what == "test" else ("val",)
@@ -110,7 +110,7 @@ def changed(params: Params, changes: Sequence[str]) -> Params:
     return Params.model_validate(tree)
 
 
-def train(params: Params, store: Store, checkpoints: Path) -> Trained:
+def train(params: Params, store: PreparedDataset, checkpoints: Path) -> Trained:
     """Train, or go on; an epoch a line."""
     text = params.model_dump_json(include={"model", "train", "prepare"})
     mark = hashlib.sha256(text.encode()).hexdigest()
@@ -125,21 +125,23 @@ def train(params: Params, store: Store, checkpoints: Path) -> Trained:
 
 
 def predict(
-    trained: Trained, params: Params, store: Store, truth: Truth, splits: Sequence[str]
+    trained: Trained, params: Params, store: PreparedDataset, truth: Truth, splits: Sequence[str]
 ) -> Iterator[dict[str, str | int | float]]:
     """A row of per_image.csv for each image of the splits."""
     network = trained.network.to("cuda" if torch.cuda.is_available() else "cpu")
     rows = np.concatenate([store.rows(split) for split in splits])
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        raw = infer(network, trained.spec, store.images[batch], mirror=params.calibrate.mirror)
+        raw = forward_tta(
+            network, trained.spec, store.images[batch], mirror=params.calibrate.mirror
+        )
         for i, row in enumerate(batch):
-            entry: Entry = store.entries[row]
-            finding = find(raw, i, (entry.height, entry.width), trained.spec, PLAIN)
+            entry: PreparedImage = store.entries[row]
+            finding = postprocess(raw, i, (entry.height, entry.width), trained.spec, PLAIN)
             yield image_row(entry, finding, truth[entry.image], params.model)
 
 
-def note_opening(folder: Path, args: argparse.Namespace, store: Store) -> None:
+def note_opening(folder: Path, args: argparse.Namespace, store: PreparedDataset) -> None:
     """Write down, before anything is computed, that the test split is looked at."""
     hashes = "".join(sorted(e.pixel_sha256 + e.label for e in store.entries if e.split == "test"))
     line = {

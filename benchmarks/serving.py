@@ -21,7 +21,7 @@ from measuring import ROOT, head_line
 
 from hgmnet.data.folder_layout import mask_of
 from hgmnet.data.images import decode_grey
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 
 CLIENTS, REQUESTS, IMAGES = 8, 200, 40
 
@@ -36,7 +36,7 @@ def main() -> None:
     files = [p for p in sorted(args.images.rglob("*.png")) if mask_of(p.stem) is None]
     images = [p.read_bytes() for p in files[:: max(1, len(files) // IMAGES)][:IMAGES]]
     greys = [decode_grey(image, "image") for image in images]
-    expected = [finding.probs for finding in Predictor.load(args.model).predict(greys)]
+    expected = [finding.probs for finding in TorchPredictor.load(args.model).predict(greys)]
     print(f"{head_line()}\n{len(images)} images, {CLIENTS} clients, {REQUESTS} requests a round.\n")
     command = [sys.executable, "-m", "pipelines", "serve", "--model", args.model.resolve()]
     with subprocess.Popen(

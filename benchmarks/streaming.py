@@ -16,11 +16,11 @@ from measuring import DEVICE, ROOT, entry, head_line, peak_memory
 from numpy.lib.format import open_memmap
 
 from hgmnet.config.params import load_params
-from hgmnet.data.prepared import Store
+from hgmnet.data.prepared import PreparedDataset
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.training.batches import Streamed, build_feed
+from hgmnet.training.batches import StreamingSource, build_feed
 from hgmnet.training.fit import build_trainer, quiet_lightning
-from hgmnet.training.lightning_module import Learner
+from hgmnet.training.lightning_module import HGMNetModule
 from pipelines.studies.cost_estimate import untrained_spec
 
 DRAWN = 512
@@ -44,7 +44,7 @@ def main() -> None:
         labels = torch.arange(words.count) % 3
         feed = build_feed(store, labels, room=int(words.gib * 2**30), workers=4)
         row(f"opening {words.count} images of {words.side} px", start)
-        if not isinstance(feed, Streamed):
+        if not isinstance(feed, StreamingSource):
             parser.error(f"{words.count} images fit into {words.gib} GiB: nothing is streamed")
         start = time.perf_counter()
         train(feed, words)
@@ -54,7 +54,7 @@ def main() -> None:
         row(f"reading {read} images", start)
 
 
-def sparse_store(folder: Path, count: int, side: int) -> Store:
+def sparse_store(folder: Path, count: int, side: int) -> PreparedDataset:
     """The first images are random, the rest holes; one in a thousand is in val."""
     images, masks = (
         open_memmap(folder / f"{name}.npy", "w+", np.uint8, (count, side, side))
@@ -63,14 +63,14 @@ def sparse_store(folder: Path, count: int, side: int) -> Store:
     images[:DRAWN] = np.random.default_rng(0).integers(0, 256, (DRAWN, side, side), dtype=np.uint8)
     masks[:DRAWN, side // 4 : side // 2, side // 4 : side // 2] = 1
     entries = tuple(entry(i, "benign", "val" if i % 1000 == 999 else "train") for i in range(count))
-    return Store(
+    return PreparedDataset(
         np.load(folder / "images.npy", mmap_mode="r"),
         np.load(folder / "masks.npy", mmap_mode="r"),
         entries,
     )
 
 
-def train(feed: Streamed, words: argparse.Namespace) -> None:
+def train(feed: StreamingSource, words: argparse.Namespace) -> None:
     """Some steps of the quickstart's network."""
     params = load_params(ROOT / "profiles" / "quickstart.yaml")
     prepare = params.prepare.model_copy(update={"side": words.side})
@@ -80,7 +80,7 @@ def train(feed: Streamed, words: argparse.Namespace) -> None:
     trainer = build_trainer(settings)
     trainer.fit_loop.epoch_loop.max_steps = words.steps
     trainer.limit_val_batches = 1
-    trainer.fit(Learner(HGMNet(params.model, 3), spec, settings, feed))
+    trainer.fit(HGMNetModule(HGMNet(params.model, 3), spec, settings, feed))
 
 
 def row(after: str, start: float) -> None:

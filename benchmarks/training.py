@@ -41,11 +41,11 @@ from torchvision.transforms import v2
 
 from hgmnet.config.params import Params, load_params
 from hgmnet.config.training import Augment
-from hgmnet.data.prepared import Store
+from hgmnet.data.prepared import PreparedDataset
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.training.batches import Resident
+from hgmnet.training.batches import InMemorySource
 from hgmnet.training.fit import MEAN, STD, build_trainer, quiet_lightning
-from hgmnet.training.lightning_module import Learner
+from hgmnet.training.lightning_module import HGMNetModule
 from hgmnet.training.losses import joint_loss
 from pipelines.studies.cost_estimate import untrained_spec
 
@@ -150,16 +150,16 @@ class Turns(lightning.Callback):
             self.clocks[name].measure(lambda step=step: repeat(step, self.chunk), self.chunk)
 
 
-def learner(params: Params, store: Store) -> Learner:
+def learner(params: Params, store: PreparedDataset) -> HGMNetModule:
     """Ours, with an epoch that never ends."""
     torch.manual_seed(0)
     spec = untrained_spec(params)
-    feed = Resident(store, labels(params, store))
+    feed = InMemorySource(store, labels(params, store))
     feed.train = feed.train.repeat(ENDLESS)
-    return Learner(network(params), spec, params.train, feed)
+    return HGMNetModule(network(params), spec, params.train, feed)
 
 
-def plain(params: Params, store: Store, workers: int) -> Step:
+def plain(params: Params, store: PreparedDataset, workers: int) -> Step:
     """A step of the same network as a user would write it."""
     model = network(params).to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=params.train.learning_rate)
@@ -190,7 +190,7 @@ def plain(params: Params, store: Store, workers: int) -> Step:
 class Plain(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Images by number, changed one by one on the CPU; already decoded and resampled."""
 
-    def __init__(self, store: Store, labels: Tensor, ranges: Augment) -> None:
+    def __init__(self, store: PreparedDataset, labels: Tensor, ranges: Augment) -> None:
         """Take them all."""
         self.images, self.masks, self.labels = store.images, store.masks, labels
         self.change = v2.Compose(
@@ -219,7 +219,7 @@ class Plain(Dataset[tuple[Tensor, Tensor, Tensor]]):
         return (image - MEAN) / STD, mask.float(), self.labels[i]
 
 
-def ceiling(params: Params, store: Store, *, compiled: bool) -> Step:
+def ceiling(params: Params, store: PreparedDataset, *, compiled: bool) -> Step:
     """Forward, backward and optimiser step on one batch that lies there, at ours' precision."""
     model = network(params).to(DEVICE, memory_format=torch.channels_last)
     if compiled:
@@ -242,7 +242,7 @@ def ceiling(params: Params, store: Store, *, compiled: bool) -> Step:
     return step
 
 
-def alone(rival: Callable[[], Step] | None, params: Params, store: Store) -> None:
+def alone(rival: Callable[[], Step] | None, params: Params, store: PreparedDataset) -> None:
     """Run a few steps of one contestant, ours if no other, for the memory that it takes."""
     if rival is not None:
         repeat(rival(), FEW)
@@ -288,7 +288,7 @@ def network(params: Params) -> HGMNet:
     return HGMNet(params.model, len(params.data.classes)).train()
 
 
-def labels(params: Params, store: Store) -> Tensor:
+def labels(params: Params, store: PreparedDataset) -> Tensor:
     """Class indices of a store's rows."""
     return torch.tensor([params.data.classes.index(e.label) for e in store.entries])
 

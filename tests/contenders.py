@@ -8,7 +8,7 @@ from PIL import Image
 
 from hgmnet.config.params import load_params
 from hgmnet.data import manifest
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from pipelines.artifacts.io import write_rows, write_table
 from pipelines.artifacts.paths import Workspace
 from pipelines.stages import register
@@ -64,4 +64,4 @@ def make_other(space: Workspace) -> None:
         mask[10:30, 10 + i : 40] = True
         Image.fromarray(mask).save(path.with_name(f"{path.stem}_mask.png"))
     records = (one.model_copy(update={"group": one.image}) for one in manifest.build(space.raw))
-    write_rows(space.manifest, Record, records)
+    write_rows(space.manifest, ImageRecord, records)

@@ -20,13 +20,13 @@ from pipelines.artifacts.evaluation import (
 from pipelines.artifacts.gate import CheckResult, GateResult
 from pipelines.artifacts.training import TrainRun
 from pipelines.artifacts.validation import FailedExpectation, ValidationReport
-from pipelines.report.inputs import Case, Evidence, Provenance
+from pipelines.report.inputs import EvaluatedImage, Provenance, ReportInputs
 
 CLASSES = ("benign", "malignant", "normal")
 Status = Literal["passed", "failed", "not judged"]
 
 
-def case(image: str, tp: int = 0, fp: int = 0, fn: int = 0, **changes) -> Case:
+def case(image: str, tp: int = 0, fp: int = 0, fn: int = 0, **changes) -> EvaluatedImage:
     """An image of 100 px, in test, decided rightly with probability 0.8."""
     label = image.split("/", maxsplit=1)[0]
     facts = {
@@ -41,7 +41,7 @@ def case(image: str, tp: int = 0, fp: int = 0, fn: int = 0, **changes) -> Case:
         "decision": label,
         "probs": {name: 0.8 if name == label else 0.1 for name in CLASSES},
     }
-    return Case(image=image, tp=tp, fp=fp, fn=fn, **(facts | changes))
+    return EvaluatedImage(image=image, tp=tp, fp=fp, fn=fn, **(facts | changes))
 
 
 CASES = (
@@ -84,7 +84,7 @@ def verdict(
     )
 
 
-def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evidence:
+def evidence(data: str = "phantom", status: Status = "passed", **changes) -> ReportInputs:
     """Everything a report needs; `changes` replace fields of Evidence."""
     figures = {
         "lesion_dice": figure(0.7427),
@@ -142,7 +142,7 @@ def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Evi
         "identity": "1dea" * 16,
         "provenance": provenance(),
     }
-    return Evidence(**(facts | changes))
+    return ReportInputs(**(facts | changes))
 
 
 def provenance(**changes) -> Provenance:

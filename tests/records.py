@@ -1,9 +1,9 @@
 """Rows of a manifest for the tests, good unless something is said of them."""
 
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 
 
-def record(image: str, **changes) -> Record:
+def record(image: str, **changes) -> ImageRecord:
     """An image `<class>/<name>.png` with a mask, its pixels told by its path, in no group."""
     label = image.split("/", maxsplit=1)[0]
     lesion = label != "normal"
@@ -34,4 +34,4 @@ def record(image: str, **changes) -> Record:
         "excluded": "",
         "error": "",
     }
-    return Record(**{**facts, **changes})
+    return ImageRecord(**{**facts, **changes})

@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from small_store import CLASSES, QUICKSTART, SIZE, entry
 
 from hgmnet.config.params import Params, load_params
-from hgmnet.data.image_record import Record
-from hgmnet.data.prepared import Entry, write_store
+from hgmnet.data.image_record import ImageRecord
+from hgmnet.data.prepared import PreparedImage, write_store
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.serialization import save_model
 from hgmnet.models.spec import FORMAT, Seen, Spec
@@ -57,12 +57,12 @@ def make_repository(root: Path, count: int = 24, **changes) -> Workspace:
         )
         squares.append((image, mask))
     write_store(workspace.prepared, tuple(entries), SIZE, squares)
-    write_rows(workspace.manifest, Record, map(_recorded, entries))
+    write_rows(workspace.manifest, ImageRecord, map(_recorded, entries))
     write_plans(root)
     return workspace
 
 
-def _recorded(entry: Entry) -> Record:
+def _recorded(entry: PreparedImage) -> ImageRecord:
     lesion = 144 * (entry.label != "normal")
     known = {"width": entry.width, "height": entry.height, "group": entry.group}
     return record(entry.image, pixel_sha256=entry.pixel_sha256, mask_pixels=lesion, **known)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from hgmnet.config.params import Params, load_params
-from hgmnet.data.prepared import Entry, Store, open_store, write_store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage, open_prepared, write_store
 from hgmnet.models.hgmnet import HGMNet
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"
@@ -23,7 +23,7 @@ def params(**train) -> Params:
     return Params.model_validate(plain)
 
 
-def small_store(folder: Path, count: int = 18) -> Store:
+def small_store(folder: Path, count: int = 18) -> PreparedDataset:
     """`count` images, classes in turn, every third of each in val and test; discs for lesions."""
     generator = np.random.default_rng(0)
     entries, squares = [], []
@@ -40,10 +40,10 @@ def small_store(folder: Path, count: int = 18) -> Store:
         )
         squares.append((image, mask))
     write_store(folder, tuple(entries), SIZE, squares)
-    return open_store(folder)
+    return open_prepared(folder)
 
 
-def entry(image: str, **changes) -> Entry:
+def entry(image: str, **changes) -> PreparedImage:
     known = {
         "image": image,
         "masks": "",
@@ -54,7 +54,7 @@ def entry(image: str, **changes) -> Entry:
         "height": 40,
         "width": 50,
     }
-    return Entry(**(known | changes))
+    return PreparedImage(**(known | changes))
 
 
 def network(**changes) -> HGMNet:

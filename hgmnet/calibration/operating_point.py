@@ -13,7 +13,7 @@ from hgmnet.config.base import MALIGNANT, NORMAL, UNCLASSIFIED
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.config.model import Model
 from hgmnet.errors import InvalidDataError
-from hgmnet.inference.postprocess import Raw, decide, doubt, softmax
+from hgmnet.inference.postprocess import RawPrediction, classify, softmax, uncertainty_scores
 from hgmnet.inference.uncertainty import levels, uncertainty
 from hgmnet.metrics.bootstrap import GroupBootstrap
 from hgmnet.models.spec import Operating, Uncertainty
@@ -45,14 +45,14 @@ def refer_bound(
     draws = (
         np.flatnonzero(often).repeat(often[often > 0].astype(int)) for w in blocks for often in w
     )
-    gains = [errors[rows].mean() - risk_area(uncertain[rows], errors[rows]) for rows in draws]
+    gains = [errors[rows].mean() - aurc(uncertain[rows], errors[rows]) for rows in draws]
     if np.percentile(gains, 5) <= 0:
         return None
     falling = np.sort(uncertain)[::-1]
     return float((falling[count - 1] + falling[count]) / 2)
 
 
-def risk_area(uncertain: Floats, errors: Floats) -> float:
+def aurc(uncertain: Floats, errors: Floats) -> float:
     """Area under the risk-coverage curve: the mean error of the n surest images, over all n.
 
     Smaller is better; images ordered at random give the mean error (Geifman, El-Yaniv, NeurIPS
@@ -76,7 +76,7 @@ class Val:
     image takes up, (N,) in (0, 1]. `groups`: which they belong to, (N,).
     """
 
-    raw: Raw
+    raw: RawPrediction
     truth: NDArray[np.bool_]
     labels: NDArray[np.int64]
     shares: NDArray[np.float64]
@@ -126,7 +126,7 @@ def calibrate(
         malignant = classes.index(MALIGNANT)
         positives = _some(probs[val.labels == malignant, malignant])
         threshold = threshold_for(positives, aim.malignant_sensitivity)
-        decided = np.array([decide(one, classes, threshold) for one in probs])
+        decided = np.array([classify(one, classes, threshold) for one in probs])
     taken = (decided == NORMAL) & aim.normal_means_no_mask
     curve = _curve(val, taken, aim.normal_fp_price) if model.segments else None
     sensible = model.segments and model.classifies and NORMAL in classes
@@ -178,7 +178,7 @@ def _errors(
 def _uncertainty(
     val: Val, point: Operating, errors: NDArray[np.float64], share: float, model: Model
 ) -> Uncertainty:
-    entropy, disagreeing, _ = doubt(val.raw, point)
+    entropy, disagreeing, _ = uncertainty_scores(val.raw, point)
     known = Uncertainty(
         class_entropy=levels(entropy) if model.classifies else (),
         mask_disagreement=levels(disagreeing) if model.segments else (),

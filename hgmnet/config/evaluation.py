@@ -38,9 +38,9 @@ class Calibrate(Frozen):
 
 
 class Evaluate(Frozen):
-    """`open_test`: compute figures on the test split; each opening is counted."""
+    """`include_test`: compute figures on the test split; each opening is counted."""
 
-    open_test: bool
+    include_test: bool
     draws: Annotated[int, Field(ge=100)]
     seed: Seed
 

@@ -3,7 +3,7 @@
 from hgmnet.config.base import Frozen
 
 
-class Record(Frozen):
+class ImageRecord(Frozen):
     """One image of a data set.
 
     `image` and `masks` are POSIX paths below raw/; `image` is unique. `label` is the class folder's

@@ -14,7 +14,7 @@ _BLOCK = 8  # px; speckle is looked at in squares of this side
 Light = NDArray[np.float32]
 
 
-class Facts(Frozen):
+class ImageStatistics(Frozen):
     """One image: greys in 0-255, lengths in px.
 
     `brightness`, `contrast`: mean and standard deviation of grey. `dark`: share of the pixels below
@@ -33,7 +33,7 @@ class Facts(Frozen):
     aspect: float
 
 
-def measure(grey: Grey) -> Facts:
+def measure(grey: Grey) -> ImageStatistics:
     """Measure an image.
 
     Multiplying every grey by a factor leaves sharpness as it is, and speckle while no square
@@ -57,7 +57,7 @@ def measure(grey: Grey) -> Facts:
         "height": height,
         "aspect": width / height,
     }
-    return Facts(**{name: float(f"{value:.6g}") for name, value in facts.items()})
+    return ImageStatistics(**{name: float(f"{value:.6g}") for name, value in facts.items()})
 
 
 def _speckle(light: Light) -> float:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from hgmnet.data import folder_layout, image_quality, images, metadata
-from hgmnet.data.image_record import Record
-from hgmnet.data.metadata import Entry
+from hgmnet.data.image_record import ImageRecord
+from hgmnet.data.metadata import ImageMetadata
 from hgmnet.data.resize import Mask
 from hgmnet.errors import InvalidDataError
 
 
-def build(raw: Path) -> list[Record]:
+def build(raw: Path) -> list[ImageRecord]:
     """Read every image and mask below raw/, several at once.
 
     A file that can't be read becomes a record with an `error`, never an exception. Each image is a
@@ -54,7 +54,9 @@ _UNREAD: dict[str, Any] = {
 }
 
 
-def _record(raw: Path, known: Mapping[str, Entry], sample: folder_layout.Sample) -> Record:
+def _record(
+    raw: Path, known: Mapping[str, ImageMetadata], sample: folder_layout.Sample
+) -> ImageRecord:
     errors = [sample.error] if sample.error else []
     facts = _UNREAD
     for measure in (_image_facts, _mask_facts):
@@ -63,7 +65,7 @@ def _record(raw: Path, known: Mapping[str, Entry], sample: folder_layout.Sample)
         except (InvalidDataError, OSError) as error:
             errors.append(str(error))
     entry = known.get(sample.image)
-    return Record(
+    return ImageRecord(
         image=sample.image,
         label=sample.label,
         masks=sample.masks,

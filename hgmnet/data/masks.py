@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hgmnet.data import images
-from hgmnet.data.prepared import Entry
+from hgmnet.data.prepared import PreparedImage
 from hgmnet.data.resize import Mask
 from hgmnet.errors import InvalidDataError
 
@@ -48,7 +48,7 @@ def _size(mask: Mask) -> str:
     return f"{mask.shape[1]} × {mask.shape[0]}"
 
 
-def read_truth(raw: Path, entry: Entry) -> Mask:
+def read_truth(raw: Path, entry: PreparedImage) -> Mask:
     """Unite an entry's masks below raw/, (H, W) bool; empty where it has none.
 
     Raises:

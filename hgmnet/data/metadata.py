@@ -17,7 +17,7 @@ NAME = "images.csv"
 COLUMNS = ("image", "patient", "pixel_mm")
 
 
-class Entry(Frozen):
+class ImageMetadata(Frozen):
     """What is known of one image.
 
     `image`: its path below raw/. `patient`: empty where unknown. `pixel_mm`: the side of a pixel,
@@ -30,7 +30,7 @@ class Entry(Frozen):
     further: dict[str, str]
 
 
-def write(raw: Path, entries: Sequence[Entry]) -> None:
+def write(raw: Path, entries: Sequence[ImageMetadata]) -> None:
     """Write images.csv, sorted by image; nothing is written where nothing is known."""
     if not any(entry.patient or entry.pixel_mm or entry.further for entry in entries):
         return
@@ -45,7 +45,7 @@ def write(raw: Path, entries: Sequence[Entry]) -> None:
     (raw / NAME).write_bytes(text.getvalue().encode())
 
 
-def read(raw: Path, images: Iterable[str]) -> dict[str, Entry]:
+def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
     """Read images.csv.
 
     Args:
@@ -86,7 +86,7 @@ def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _parse(text: str, path: Path, known: set[str]) -> dict[str, Entry]:
+def _parse(text: str, path: Path, known: set[str]) -> dict[str, ImageMetadata]:
     lines = csv.reader(io.StringIO(text, newline=""))
     header = next(lines, [])
     if tuple(header[:3]) != COLUMNS or len(set(header)) < len(header) or "" in header:
@@ -95,7 +95,7 @@ def _parse(text: str, path: Path, known: set[str]) -> dict[str, Entry]:
             f"got {', '.join(header) or 'none'}; import the images again"
         )
         raise InvalidDataError(msg)
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ImageMetadata] = {}
     for cells in filter(None, lines):
         where = f"{path}, line {lines.line_num}"
         if len(cells) != len(header):
@@ -106,7 +106,7 @@ def _parse(text: str, path: Path, known: set[str]) -> dict[str, Entry]:
             why = "is named twice" if image in entries else f"is no image below {path.parent.name}/"
             msg = f"{where}: {image!r} {why}; expected <class>/<name>.png, once"
             raise InvalidDataError(msg)
-        entries[image] = Entry(
+        entries[image] = ImageMetadata(
             image=image,
             patient=patient,
             pixel_mm=_millimetres(spacing, where),

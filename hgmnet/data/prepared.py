@@ -17,7 +17,7 @@ from hgmnet.errors import InvalidDataError
 IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.csv"
 
 
-class Entry(Frozen):
+class PreparedImage(Frozen):
     """One live image: where it lies below raw/, and what is known of it. `masks` joined by `|`."""
 
     image: str
@@ -31,7 +31,7 @@ class Entry(Frozen):
 
 
 @dataclass(frozen=True)
-class Store:
+class PreparedDataset:
     """Prepared images and what they are: row i of each belongs together.
 
     `images`: (N, S, S) uint8. `masks`: (N, S, S) uint8 in {0, 1}. Both memory-mapped, read-only.
@@ -39,7 +39,7 @@ class Store:
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
-    entries: tuple[Entry, ...]
+    entries: tuple[PreparedImage, ...]
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """The rows of train, val or test, in order."""
@@ -60,7 +60,10 @@ class Store:
 
 
 def write_store(
-    folder: Path, entries: tuple[Entry, ...], size: int, squares: Iterable[tuple[Grey, Mask]]
+    folder: Path,
+    entries: tuple[PreparedImage, ...],
+    size: int,
+    squares: Iterable[tuple[Grey, Mask]],
 ) -> None:
     """Write a store row by row, so that no more than one image is in memory.
 
@@ -79,12 +82,12 @@ def write_store(
     images.flush()
     masks.flush()
     with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(Entry.model_fields), lineterminator="\n")
+        writer = csv.DictWriter(file, list(PreparedImage.model_fields), lineterminator="\n")
         writer.writeheader()
         writer.writerows(entry.model_dump() for entry in entries)
 
 
-def open_store(folder: Path) -> Store:
+def open_prepared(folder: Path) -> PreparedDataset:
     """Open a store.
 
     Raises:
@@ -93,7 +96,7 @@ def open_store(folder: Path) -> Store:
     """
     try:
         with (folder / INDEX).open(newline="", encoding="utf-8") as file:
-            rows = [Entry.model_validate(row, strict=False) for row in csv.DictReader(file)]
+            rows = [PreparedImage.model_validate(row, strict=False) for row in csv.DictReader(file)]
         images = np.load(folder / IMAGES, mmap_mode="r")
         masks = np.load(folder / MASKS, mmap_mode="r")
     except (OSError, ValueError) as error:
@@ -103,7 +106,7 @@ def open_store(folder: Path) -> Store:
     if not len(images) == len(masks) == len(rows):
         raise InvalidDataError(f"{folder}: arrays and index differ; remake it: dvc repro prepare")
     assert_disjoint(rows)
-    return Store(images, masks, tuple(rows))
+    return PreparedDataset(images, masks, tuple(rows))
 
 
 def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -113,20 +116,20 @@ def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.memmap(where.filename, array.dtype, "r", where.offset, array.shape)
 
 
-def assert_disjoint(entries: Iterable[Entry]) -> None:
+def assert_disjoint(entries: Iterable[PreparedImage]) -> None:
     """Hold that no group and no picture stands in two splits.
 
     Raises:
         InvalidDataError: one does.
     """
-    seen: dict[str, Entry] = {}
+    seen: dict[str, PreparedImage] = {}
     for entry in entries:
         for key in (f"group {entry.group}", f"pixels {entry.pixel_sha256}"):
             other = seen.setdefault(key, entry)
             if other.split != entry.split:
                 raise InvalidDataError(
                     f"{key} leaks: `{other.image}` is in {other.split}, `{entry.image}` in "
-                    f'{entry.split}; deal anew: hgmnet deal --reason "..."'
+                    f'{entry.split}; split again: hgmnet resplit --reason "..."'
                 )
 
 

@@ -14,29 +14,29 @@ Mask = NDArray[np.bool_]
 Prob = NDArray[np.float32]
 
 
-def fit_image(image: Grey, prepare: Prepare) -> Grey:
+def resize_to_input(image: Grey, prepare: Prepare) -> Grey:
     """Resample a grey image (H, W) to the square (size, size); bilinear, area when it shrinks."""
-    height, width = placed(image.shape[0], image.shape[1], prepare)
+    height, width = content_size(image.shape[0], image.shape[1], prepare)
     small = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return _pad(np.asarray(small), prepare)
 
 
 def fit_mask(mask: Mask, prepare: Prepare) -> Mask:
     """Resample a mask (H, W) to the square: by area, then 0.5."""
-    height, width = placed(mask.shape[0], mask.shape[1], prepare)
+    height, width = content_size(mask.shape[0], mask.shape[1], prepare)
     share = Image.fromarray(mask.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
     return _pad(np.asarray(share) >= 0.5, prepare)
 
 
-def unfit(prob: Prob, height: int, width: int, prepare: Prepare) -> Prob:
+def resize_to_original(prob: Prob, height: int, width: int, prepare: Prepare) -> Prob:
     """Bring a probability map (size, size) back to the image it came from: (height, width)."""
-    rows, columns = placed(height, width, prepare)
+    rows, columns = content_size(height, width, prepare)
     top, left = _margins(rows, columns, prepare)
     inner = np.ascontiguousarray(prob[top : top + rows, left : left + columns])
     return np.asarray(Image.fromarray(inner).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def placed(height: int, width: int, prepare: Prepare) -> tuple[int, int]:
+def content_size(height: int, width: int, prepare: Prepare) -> tuple[int, int]:
     """Height and width that an image takes up inside the square, in px."""
     if prepare.fit == "stretch":
         return prepare.side, prepare.side

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from hgmnet.config.base import MALIGNANT
-from hgmnet.data.prepared import Store, class_indices
+from hgmnet.data.prepared import PreparedDataset, class_indices
 from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
 from hgmnet.metrics.classification import Auroc
 
@@ -20,7 +20,7 @@ _LEAF = 10
 
 
 def baselines(
-    store: Store, split: str, classes: Sequence[str], draws: int, seed: int
+    store: PreparedDataset, split: str, classes: Sequence[str], draws: int, seed: int
 ) -> dict[str, Figure]:
     """Figures on the images of `split`, named `<baseline>_<metric>`, with their 95 % intervals."""
     train, judged = store.rows("train"), store.rows(split)
@@ -47,9 +47,9 @@ def baselines(
     return found
 
 
-def _areas(store: Store) -> NDArray[np.float64]:
+def _areas(store: PreparedDataset) -> NDArray[np.float64]:
     return np.array([[float(mask.mean())] for mask in store.masks])
 
 
-def _sizes(store: Store) -> NDArray[np.float64]:
+def _sizes(store: PreparedDataset) -> NDArray[np.float64]:
     return np.array([[float(entry.height), float(entry.width)] for entry in store.entries])

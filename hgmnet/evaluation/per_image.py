@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from hgmnet.config.model import Model
-from hgmnet.data.prepared import Entry
+from hgmnet.data.prepared import PreparedImage
 from hgmnet.data.resize import Mask
-from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.postprocess import Prediction
 from hgmnet.metrics import segmentation
-from hgmnet.metrics.segmentation import apart, find_lesions
+from hgmnet.metrics.segmentation import find_lesions, surface_distances
 
 MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")
@@ -17,7 +17,7 @@ UNSURE = ("class_entropy", "mask_disagreement", "uncertainty", "refer")
 
 
 def image_row(
-    entry: Entry, finding: Finding, truth: Mask, model: Model
+    entry: PreparedImage, finding: Prediction, truth: Mask, model: Model
 ) -> dict[str, str | int | float]:
     """One row of per_image.csv: who the image is, what was counted at native size, and the class.
 
@@ -42,14 +42,14 @@ def image_row(
 
 def columns(classes: Sequence[str]) -> list[str]:
     """The columns of per_image.csv, in order; a cell is empty where there is nothing to tell."""
-    known = [name for name in Entry.model_fields if name != "masks"]
+    known = [name for name in PreparedImage.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
     said = ["predicted", "decision", "decided", "large", *UNSURE]
     probs = [f"prob_{name}" for name in classes]
     return [*known, *counts, *OUTLINES, *LESIONS, *said, *probs]
 
 
-def _mask_columns(finding: Finding, truth: Mask, *, coarse: bool) -> dict[str, int | float]:
+def _mask_columns(finding: Prediction, truth: Mask, *, coarse: bool) -> dict[str, int | float]:
     row: dict[str, int | float] = {}
     masks = (finding.raw_mask, finding.coarse_mask, finding.mask)
     for prefix, mask in zip(MASKS, masks, strict=True):
@@ -57,7 +57,7 @@ def _mask_columns(finding: Finding, truth: Mask, *, coarse: bool) -> dict[str, i
             counts = segmentation.count_pixels(mask, truth)
             row |= {prefix + name: count for name, count in zip(COUNTS, counts, strict=True)}
     if truth.any():
-        distance = apart(finding.raw_mask, truth)
+        distance = surface_distances(finding.raw_mask, truth)
         row |= {"hd95": round(distance.hd95, 4), "nsd": round(distance.nsd, 6)}
     raw, served = (find_lesions(mask, truth) for mask in (finding.raw_mask, finding.mask))
     lesions = (raw.lesions, raw.found, raw.false, served.found, served.false)

@@ -27,7 +27,7 @@ Tables = Sequence[pd.DataFrame]
 
 
 @dataclass(frozen=True, eq=False)
-class Average:
+class MeanOverRuns:
     """The mean of a statistic over repeats, of the rows as drawn."""
 
     repeats: tuple[Statistic, ...]
@@ -38,12 +38,12 @@ class Average:
 
 
 @dataclass(frozen=True, eq=False)
-class Repeated:
+class RepeatedMetric:
     """A figure's statistic averaged over repeats, and the rows it is of."""
 
     rows: pd.DataFrame
     proportion: bool
-    statistic: Average
+    statistic: MeanOverRuns
 
     @property
     def groups(self) -> list[str]:
@@ -58,7 +58,7 @@ class Repeated:
 
 def repeated(
     tables: Tables, classes: Sequence[str], model: Model, only: Collection[str] = ()
-) -> dict[str, Repeated]:
+) -> dict[str, RepeatedMetric]:
     """Every figure that is of the same images in each repeat (`pixel_precision` need not be).
 
     Args:
@@ -72,19 +72,23 @@ def repeated(
         for task in tasks(table, classes, model):
             by_name.setdefault(task[0], []).append(task)
     return {
-        name: Repeated(found[0][1], found[0][2], Average(tuple(task[3] for task in found)))
+        name: RepeatedMetric(
+            found[0][1], found[0][2], MeanOverRuns(tuple(task[3] for task in found))
+        )
         for name, found in by_name.items()
         if (not only or name in only) and _alike(found, len(tables))
     }
 
 
-def averaged(found: Repeated, draws: int, seed: int) -> Figure:
+def averaged(found: RepeatedMetric, draws: int, seed: int) -> Figure:
     """The mean over repeats with its 95 % interval by groups."""
     bootstrap = GroupBootstrap(found.groups, draws, seed)
     return bootstrap.figure(found.statistic, proportion=found.proportion)
 
 
-def difference(before: Repeated, after: Repeated, draws: int, seed: int) -> Paired | None:
+def difference(
+    before: RepeatedMetric, after: RepeatedMetric, draws: int, seed: int
+) -> Paired | None:
     """The paired difference of two means.
 
     None where either can't be computed, or they are of different images (which the models chose).

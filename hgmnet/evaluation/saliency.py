@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from hgmnet.data.prepared import Entry, Store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.data.resize import Grey, Mask, Prob, fit_mask
 from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
 from hgmnet.models.hgmnet import HGMNet
@@ -83,9 +83,9 @@ def share(moved: Prob, lesion: Mask, frame: Mask) -> Share | None:
 
 
 def shares(
-    network: HGMNet, spec: Spec, store: Store, entries: Sequence[Entry]
+    network: HGMNet, spec: Spec, store: PreparedDataset, entries: Sequence[PreparedImage]
 ) -> dict[str, Share | None]:
-    """The share of each prepared image, by `Entry.image`; one backward pass a batch of lesions.
+    """The share of each prepared image, by its name; one backward pass per batch of lesions.
 
     Args:
         network: in evaluation mode, on its device.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hgmnet.calibration.operating_point import risk_area
+from hgmnet.calibration.operating_point import aurc
 from hgmnet.config.model import Model
 from hgmnet.evaluation.figures import figures
 from hgmnet.metrics import segmentation
@@ -27,7 +27,7 @@ PARTS = ("uncertainty", "class_entropy", "mask_disagreement")
 AT_RANDOM = "at_random"
 
 
-def surest(table: pd.DataFrame, share: float) -> pd.DataFrame:
+def most_confident(table: pd.DataFrame, share: float) -> pd.DataFrame:
     """The images of the lowest uncertainty, this share of them, rounded up; in the table's order.
 
     Of images that are equally sure those come first that stand first by name.
@@ -50,7 +50,9 @@ def coverage(
         model: what it learns.
     """
     return {
-        share: figures(surest(table, share), classes, draws, seed, model=model, only=FIGURES)
+        share: figures(
+            most_confident(table, share), classes, draws, seed, model=model, only=FIGURES
+        )
         for share in SHARES
     }
 
@@ -75,7 +77,7 @@ def risk_areas(table: pd.DataFrame, model: Model) -> dict[str, float]:
     """Area under the risk-coverage curve by what the images are ordered by; smaller is better."""
     wrong = errors(table, model)
     areas = {
-        name: risk_area(table[name].to_numpy(dtype=float), wrong)
+        name: aurc(table[name].to_numpy(dtype=float), wrong)
         for name in PARTS
         if name in table.columns and table[name].notna().all()
     }

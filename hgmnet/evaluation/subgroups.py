@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 
 LESION_SHARES = (0.03, 0.10)
 """Of the image: below the first a lesion is small, from the second on it is large."""
@@ -42,7 +42,7 @@ class Part:
     table: pd.DataFrame
 
 
-def facts(record: Record, further: Mapping[str, str]) -> dict[str, str]:
+def subgroup_values(record: ImageRecord, further: Mapping[str, str]) -> dict[str, str]:
     """The value of an image in each column; without a lesion it has no `lesion_size`.
 
     Args:
@@ -68,7 +68,7 @@ def parts(table: pd.DataFrame, by_image: Mapping[str, Mapping[str, str]]) -> Ite
 
     Args:
         table: of one split, with a column `image`.
-        by_image: the `facts` of every image in it.
+        by_image: the `subgroup_values` of every image in it.
     """
     known = [by_image[image] for image in table["image"]]
     for column in _columns(known):

@@ -9,7 +9,7 @@ from hgmnet.data import folder_layout
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
 from hgmnet.importing.formats import breast, bus_bra, busi, table
-from hgmnet.importing.planned_image import Picture
+from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.source_files import TABLES, Files
 from hgmnet.importing.spreadsheet import Sheet
 
@@ -18,12 +18,12 @@ Format = Literal["auto", "busi", "bus-bra", "breast", "table"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImportPlan:
     """What was found: the format, the table (where it has one), and the images."""
 
     format: Format
     table: PurePosixPath | None
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PlannedImage, ...]
 
 
 _COLUMNS: Mapping[Format, tuple[str, ...]] = {
@@ -31,7 +31,7 @@ _COLUMNS: Mapping[Format, tuple[str, ...]] = {
     "breast": breast.COLUMNS,
     "table": table.COLUMNS,
 }
-_PLANS: Mapping[Format, Callable[[Sheet, Files], list[Picture]]] = {
+_PLANS: Mapping[Format, Callable[[Sheet, Files], list[PlannedImage]]] = {
     "bus-bra": lambda sheet, _: bus_bra.plan(sheet),
     "breast": breast.plan,
     "table": lambda sheet, _: table.plan(sheet),
@@ -44,7 +44,7 @@ _LOOKED_FOR: Mapping[Format, str] = {
 }
 
 
-def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) -> Plan:
+def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) -> ImportPlan:
     """Find out what a source holds.
 
     A table with known columns goes before class folders.
@@ -61,7 +61,7 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
     if given is not None:
         return _from_table(spreadsheet.read(files[given](), given), files, source, form)
     if form == "busi":
-        return Plan(form, None, tuple(busi.plan(files)))
+        return ImportPlan(form, None, tuple(busi.plan(files)))
     wanted = tuple(_COLUMNS) if form == "auto" else (form,)
     tables, unread = _tables(files)
     found = [(hit, sheet) for hit, sheet in tables if hit in wanted]
@@ -71,23 +71,23 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
         raise InvalidDataError(msg)
     if found:
         [(hit, sheet)] = found
-        return Plan(hit, sheet.path, tuple(_PLANS[hit](sheet, files)))
+        return ImportPlan(hit, sheet.path, tuple(_PLANS[hit](sheet, files)))
     if form == "auto" and any(folder_layout.is_image(path) for path in files):
-        return Plan("busi", None, tuple(busi.plan(files)))
+        return ImportPlan("busi", None, tuple(busi.plan(files)))
     looked = " or ".join(_LOOKED_FOR.values() if form == "auto" else (_LOOKED_FOR[form],))
     why = f" ({unread[0]})" if unread else ""
     msg = f"{source} holds no image that belongs to {looked}{why}; see data/README.md"
     raise InvalidDataError(msg)
 
 
-def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> Plan:
+def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> ImportPlan:
     known = _format_of(sheet) if form == "auto" else form
     if known is None or known not in _PLANS:
         looked = " or ".join(_LOOKED_FOR[name] for name in _PLANS)
         columns = ", ".join(sheet.columns) or "none"
         msg = f"{source} has the columns {columns}; expected {looked}; see data/README.md"
         raise InvalidDataError(msg)
-    return Plan(known, sheet.path, tuple(_PLANS[known](sheet, files)))
+    return ImportPlan(known, sheet.path, tuple(_PLANS[known](sheet, files)))
 
 
 def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:

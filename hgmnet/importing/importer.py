@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import dicom, images, metadata
-from hgmnet.data.metadata import Entry
+from hgmnet.data.metadata import ImageMetadata
 from hgmnet.importing import detect, source_files
-from hgmnet.importing.detect import Format, Plan
-from hgmnet.importing.planned_image import Picture, check
+from hgmnet.importing.detect import Format, ImportPlan
+from hgmnet.importing.planned_image import PlannedImage, check
 from hgmnet.importing.source_files import Files
 
 
@@ -67,7 +67,7 @@ def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
     return _told(plan, entries, left_out)
 
 
-def _bring(picture: Picture, files: Files, part: Path) -> Entry:
+def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
     """Write one image and its masks; what its own header knows fills what the source left open."""
     data = files[picture.source]()
     scan = dicom.decode(data, str(picture.source)) if dicom.is_dicom(data) else None
@@ -76,7 +76,7 @@ def _bring(picture: Picture, files: Files, part: Path) -> Entry:
         data = files[mask]()
         png = dicom.decode(data, str(mask)).png if dicom.is_dicom(data) else data
         _write(part / target, png, mask)
-    return Entry(
+    return ImageMetadata(
         image=str(picture.target),
         patient=picture.patient or (scan.patient if scan else ""),
         pixel_mm=picture.pixel_mm or (scan.pixel_mm if scan else 0.0),
@@ -89,7 +89,7 @@ def _write(target: Path, data: bytes, source: PurePosixPath) -> None:
     target.write_bytes(images.encode_png(data, str(source)))
 
 
-def _left_out(plan: Plan, files: Files) -> tuple[str, ...]:
+def _left_out(plan: ImportPlan, files: Files) -> tuple[str, ...]:
     used = {path for picture in plan.pictures for path in (picture.source, *picture.masks)}
     return tuple(sorted(str(path) for path in files if path not in used and path != plan.table))
 
@@ -103,7 +103,7 @@ def _swap(part: Path, raw: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _told(plan: Plan, entries: Sequence[Entry], left_out: tuple[str, ...]) -> LaidOut:
+def _told(plan: ImportPlan, entries: Sequence[ImageMetadata], left_out: tuple[str, ...]) -> LaidOut:
     per_class = Counter(picture.label for picture in plan.pictures)
     return LaidOut(
         format=plan.format,

@@ -17,7 +17,7 @@ MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
-class Picture:
+class PlannedImage:
     """One image of a source.
 
     `source`: its path there. `label`: its class, in lower case. `stem`: what it will be called,
@@ -45,7 +45,7 @@ class Picture:
             yield mask, self.target.with_name(f"{self.target.stem}_mask{ending}.png")
 
 
-def check(pictures: Sequence[Picture], files: Files, source: Path) -> None:
+def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
     """Make sure that a plan can be carried out.
 
     Raises:
@@ -82,7 +82,7 @@ def named(names: Iterable[str], limit: int = 10) -> str:
     return f"{', '.join(listed[:limit])}{rest} {'is' if len(listed) == 1 else 'are'}"
 
 
-def _problem(picture: Picture) -> str:
+def _problem(picture: PlannedImage) -> str:
     name, stem = picture.target.name, picture.stem
     unseen = any(unicodedata.category(char).startswith("C") for char in name)
     reserved = "|" in name or "/" in stem or not folder_layout.is_image(picture.target)

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hgmnet.data.resize import Grey, Prob, placed, unfit
-from hgmnet.inference.postprocess import Raw
-from hgmnet.inference.tta import infer
-from hgmnet.models.hgmnet import HGMNet, Prediction
+from hgmnet.data.resize import Grey, Prob, content_size, resize_to_original
+from hgmnet.inference.postprocess import RawPrediction
+from hgmnet.inference.tta import forward_tta
+from hgmnet.models.hgmnet import HGMNet, NetworkOutput
 from hgmnet.models.spec import Spec, normalise
 
 
@@ -53,7 +53,7 @@ def spread(views: NDArray[np.float16]) -> Prob:
     """How far the views of an image differ at each pixel: their largest value minus their least.
 
     Args:
-        views: mask probabilities by view, (B, V, S, S), as in `hgmnet.inference.postprocess.Raw`.
+        views: mask probabilities by view, (B, V, S, S), as in `RawPrediction`.
 
     Returns:
         (B, S, S) in [0, 1]; 0 where there is one view alone.
@@ -73,7 +73,7 @@ def cropped(square: Prob, height: int, width: int, spec: Spec) -> Prob:
     """
     repeat = spec.prepare.side // len(square)
     full = np.kron(square, np.ones((repeat, repeat), square.dtype))
-    return unfit(full, *placed(height, width, spec.prepare), spec.prepare)
+    return resize_to_original(full, *content_size(height, width, spec.prepare), spec.prepare)
 
 
 def _forward(network: HGMNet, image: Tensor) -> list[Tensor]:
@@ -96,7 +96,7 @@ def infer_with(
     *,
     mirror: bool,
     scales: Sequence[float] = (),
-) -> Raw:
+) -> RawPrediction:
     """Run the network over prepared images with another map in the coarse one's place.
 
     The map acts on the gates and on where the classifier pools. The coarse mask stays the coarse
@@ -114,18 +114,20 @@ def infer_with(
     """
     parts = [slice(start, start + _BATCH) for start in range(0, len(square), _BATCH)]
     near = scales if given == "own" else ()
-    own = joined([infer(network, spec, square[part], mirror=mirror, scales=near) for part in parts])
+    own = joined(
+        [forward_tta(network, spec, square[part], mirror=mirror, scales=near) for part in parts]
+    )
     if given == "own":
         return own
     maps = truth.astype(np.float32) if given == "truth" else _shuffled(own.coarse_mask_prob)
     told = [_told(network, spec, square[part], maps[part], mirror) for part in parts]
     masks, logits, views = (np.concatenate(kind) for kind in zip(*told, strict=True))
-    return Raw(masks, own.coarse_mask_prob, logits, views)
+    return RawPrediction(masks, own.coarse_mask_prob, logits, views)
 
 
-def joined(parts: list[Raw]) -> Raw:
+def joined(parts: list[RawPrediction]) -> RawPrediction:
     """Batches as one."""
-    return Raw(
+    return RawPrediction(
         np.concatenate([part.mask_prob for part in parts]),
         np.concatenate([part.coarse_mask_prob for part in parts]),
         np.concatenate([part.class_logits for part in parts]),
@@ -147,7 +149,7 @@ def _told(
     image = normalise(torch.from_numpy(square).to(device), spec)
     given = torch.from_numpy(np.ascontiguousarray(maps)).to(device).unsqueeze(1)
     with torch.inference_mode():
-        out: Prediction = network(image, given)
+        out: NetworkOutput = network(image, given)
         views, logits = [out.mask_logits.float().sigmoid()], out.class_logits.float()
         if mirror:
             out = network(image.flip(-1), given.flip(-1))

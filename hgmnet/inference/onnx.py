@@ -1,4 +1,4 @@
-"""A model that `hgmnet export` wrote, run by ONNX Runtime: the same findings, without torch."""
+"""A model that `hgmnet export` wrote, run by ONNX Runtime: the same predictions, without torch."""
 
 import os
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from hgmnet.data.resize import Grey
 from hgmnet.errors import ConfigError
-from hgmnet.inference.postprocess import Raw
-from hgmnet.inference.predictor import Finder
+from hgmnet.inference.postprocess import RawPrediction
+from hgmnet.inference.predictor import Predictor
 from hgmnet.models.spec import Operating, Seen, Spec
 
 FORMAT = "1"
@@ -22,22 +22,22 @@ NOTICE = "Research use only; not a medical device."
 _NOBODY = Seen(train=(), val=(), groups=(), parent=())
 
 
-class Exported(Finder):
+class OnnxPredictor(Predictor):
     """An ONNX file, loaded; ONNX Runtime runs it on the CPU.
 
     Its `spec` does not say which images the model has seen: the file leaves that out.
 
     Example:
-        finding = Exported.load(Path("model.onnx")).predict([grey])[0]
+        finding = OnnxPredictor.load(Path("model.onnx")).predict([grey])[0]
     """
 
     def __init__(self, session: Any, spec: Spec, operating: Operating, sha256: str) -> None:
         """Take an `onnxruntime.InferenceSession`."""
-        super().__init__(self._look, spec, operating, sha256)
+        super().__init__(spec, operating, sha256)
         self._session = session
 
     @classmethod
-    def load(cls, file: Path) -> "Exported":
+    def load(cls, file: Path) -> "OnnxPredictor":
         """Load a file.
 
         It takes OMP_NUM_THREADS threads where that is set, else one a core.
@@ -59,12 +59,13 @@ class Exported(Finder):
             raise ConfigError(f"{file}: its metadata are damaged: {why}; export anew") from None
         return cls(session, spec, operating, known["model_sha256"])
 
-    def _look(self, square: Grey) -> Raw:
-        mask, coarse, logits, views = self._session.run(list(OUTPUTS), {INPUT: square})
-        return Raw(mask, coarse, logits, views.astype(np.float16))
+    def predict_raw(self, squares: Grey) -> RawPrediction:
+        """As the base class says."""
+        mask, coarse, logits, views = self._session.run(list(OUTPUTS), {INPUT: squares})
+        return RawPrediction(mask, coarse, logits, views.astype(np.float16))
 
 
-def describe(model: Finder, precision: str) -> dict[str, str]:
+def describe(model: Predictor, precision: str) -> dict[str, str]:
     """What the file's metadata say, text by name; `spec` without the images that it has seen.
 
     Args:

@@ -1,7 +1,7 @@
 """A trained model as one ONNX file: the network with its views, and all that is known of it.
 
 The graph takes prepared images as they are, (B, S, S) uint8, and gives the fields of
-`hgmnet.inference.postprocess.Raw`; normalisation, the mirrored image and further views are inside.
+`RawPrediction`; normalisation, the mirrored image and further views are inside.
 What comes before and after it is in the file's metadata (`hgmnet.inference.onnx.describe`).
 """
 
@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from hgmnet.data.resize import Grey
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.onnx import INPUT, OUTPUTS, describe, lacking
-from hgmnet.inference.predictor import Finder, Predictor
-from hgmnet.inference.tta import see
+from hgmnet.inference.predictor import Predictor, TorchPredictor
+from hgmnet.inference.tta import run_network
 from hgmnet.models.spec import normalise
 
 _BATCH = 16
 
 
-def export_onnx(predictor: Predictor, file: Path) -> None:
+def export_onnx(predictor: TorchPredictor, file: Path) -> None:
     """Write a model as ONNX in float32, for batches of any size.
 
     Args:
@@ -59,7 +59,7 @@ def export_onnx(predictor: Predictor, file: Path) -> None:
     file.write_bytes(model.SerializeToString())
 
 
-def quantise(model: Finder, file: Path, squares: Grey, into: Path) -> None:
+def quantise(model: Predictor, file: Path, squares: Grey, into: Path) -> None:
     """Write the int8 form of an exported file.
 
     Convolutions and what lies between them run on 8 bits: weights signed, by channel, in 7 bits, so
@@ -101,14 +101,14 @@ def quantise(model: Finder, file: Path, squares: Grey, into: Path) -> None:
 class _Seeing(nn.Module):
     """`hgmnet.inference.infer` as a graph."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: TorchPredictor) -> None:
         super().__init__()
         self.network = predictor.network
         self.spec, self.point = predictor.spec, predictor.operating
 
     def forward(self, square: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         image, point = normalise(square, self.spec), self.point
-        return see(self.network, image, mirror=point.mirror, scales=point.scales, few=True)
+        return run_network(self.network, image, mirror=point.mirror, scales=point.scales, few=True)
 
 
 class _Batches:

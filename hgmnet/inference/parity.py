@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hgmnet.data.resize import Mask
-from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.postprocess import Prediction
 from hgmnet.metrics.segmentation import count_pixels, dice
 
 PROB_TOLERANCE = 1e-4
@@ -78,7 +78,7 @@ class Loss:
         return f"on {self.images} images, {self.lesions} with a lesion: {', '.join(parts)}"
 
 
-def parity(first: Sequence[Finding], second: Sequence[Finding]) -> Parity:
+def parity(first: Sequence[Prediction], second: Sequence[Prediction]) -> Parity:
     """Compare what two ways to run a model say of the same images, at least one."""
     pairs = list(zip(first, second, strict=True))
     gaps = [abs(a.probs[name] - b.probs[name]) for a, b in pairs for name in a.probs]
@@ -91,8 +91,8 @@ def parity(first: Sequence[Finding], second: Sequence[Finding]) -> Parity:
 
 
 def loss(
-    first: Sequence[Finding],
-    second: Sequence[Finding],
+    first: Sequence[Prediction],
+    second: Sequence[Prediction],
     truth: Sequence[Mask],
     labels: Sequence[str],
 ) -> Loss:
@@ -110,7 +110,7 @@ def loss(
 
 
 def _figures(
-    findings: Sequence[Finding], truth: Sequence[Mask], labels: Sequence[str]
+    findings: Sequence[Prediction], truth: Sequence[Mask], labels: Sequence[str]
 ) -> tuple[float, float]:
     """Lesion Dice and accuracy; NaN where there is no lesion, or the model tells no class."""
     counts = [

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hgmnet.config.base import MALIGNANT, NORMAL, UNCLASSIFIED
-from hgmnet.data.resize import Mask, Prob, unfit
+from hgmnet.data.resize import Mask, Prob, resize_to_original
 from hgmnet.inference.uncertainty import class_entropy, disagreement, uncertainty
 from hgmnet.models.spec import Operating, Spec
 
@@ -15,7 +15,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawPrediction:
     """What the network says of a batch, on the square.
 
     `mask_prob`, `coarse_mask_prob`: (B, S, S) float32. `class_logits`: (B, C) float32. `views`: the
@@ -29,7 +29,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Prediction:
     """What is said of one image of (H, W).
 
     `probs`: calibrated, by class. `predicted`: the likeliest class. `decided`: malignant from its
@@ -60,7 +60,9 @@ class Finding:
     refer: bool
 
 
-def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operating) -> Finding:
+def postprocess(
+    raw: RawPrediction, i: int, shape: tuple[int, int], spec: Spec, operating: Operating
+) -> Prediction:
     """Turn what the network says of image i of a batch into a finding at native size.
 
     Args:
@@ -74,17 +76,21 @@ def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operat
     predicted, decided = UNCLASSIFIED, UNCLASSIFIED
     if operating.malignant_threshold is not None:
         predicted = spec.classes[int(probs.argmax())]
-        decided = decide(probs, spec.classes, operating.malignant_threshold)
-    raw_mask = unfit(raw.mask_prob[i], *shape, spec.prepare) >= operating.mask_threshold
-    coarse = unfit(raw.coarse_mask_prob[i], *shape, spec.prepare)
-    mask = serve(raw_mask, decided, operating)
-    entropy, disagreeing, unsure = (float(x[0]) for x in doubt(_one(raw, i), operating))
+        decided = classify(probs, spec.classes, operating.malignant_threshold)
+    raw_mask = (
+        resize_to_original(raw.mask_prob[i], *shape, spec.prepare) >= operating.mask_threshold
+    )
+    coarse = resize_to_original(raw.coarse_mask_prob[i], *shape, spec.prepare)
+    mask = final_mask(raw_mask, decided, operating)
+    entropy, disagreeing, unsure = (
+        float(x[0]) for x in uncertainty_scores(_one(raw, i), operating)
+    )
     bound = operating.uncertainty.refer_above
-    return Finding(
+    return Prediction(
         probs=dict(zip(spec.classes, map(float, probs), strict=True)),
         predicted=predicted,
         decided=decided,
-        decision=settle(decided, mask, spec.classes, operating),
+        decision=final_class(decided, mask, spec.classes, operating),
         mask=mask,
         raw_mask=raw_mask,
         coarse_mask=coarse >= operating.mask_threshold,
@@ -98,7 +104,7 @@ def find(raw: Raw, i: int, shape: tuple[int, int], spec: Spec, operating: Operat
     )
 
 
-def doubt(raw: Raw, operating: Operating) -> tuple[NDArray[np.float64], ...]:
+def uncertainty_scores(raw: RawPrediction, operating: Operating) -> tuple[NDArray[np.float64], ...]:
     """Class entropy, mask disagreement and uncertainty of a batch, (B,) each."""
     entropy = class_entropy(softmax(raw.class_logits / operating.temperature))
     disagreeing = disagreement(raw.views, raw.mask_prob, operating.mask_threshold)
@@ -112,7 +118,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
 
 
-def decide(probs: NDArray[np.float64], classes: Sequence[str], malignant_threshold: float) -> str:
+def classify(probs: NDArray[np.float64], classes: Sequence[str], malignant_threshold: float) -> str:
     """The class served: malignant from its threshold on, else the likeliest of the others."""
     malignant = classes.index(MALIGNANT)
     if probs[malignant] >= malignant_threshold:
@@ -121,13 +127,13 @@ def decide(probs: NDArray[np.float64], classes: Sequence[str], malignant_thresho
     return classes[max(others, key=lambda i: float(probs[i]))]
 
 
-def serve(raw_mask: Mask, decided: str, operating: Operating) -> Mask:
+def final_mask(raw_mask: Mask, decided: str, operating: Operating) -> Mask:
     """The mask served: none below the minimum area, none where the class is normal."""
     taken = decided == NORMAL and operating.normal_means_no_mask
     return raw_mask if _large(raw_mask, operating) and not taken else np.zeros_like(raw_mask)
 
 
-def settle(decided: str, mask: Mask, classes: Sequence[str], operating: Operating) -> str:
+def final_class(decided: str, mask: Mask, classes: Sequence[str], operating: Operating) -> str:
     """The decision served: normal where the mask served is empty, if that rule is on.
 
     A malignant decision stays: a lesion that the mask misses must not pass for healthy. Without a
@@ -141,10 +147,10 @@ def _large(raw_mask: Mask, operating: Operating) -> bool:
     return bool(raw_mask.mean() >= operating.min_area)
 
 
-def _one(raw: Raw, i: int) -> Raw:
+def _one(raw: RawPrediction, i: int) -> RawPrediction:
     """Image i alone."""
     only = slice(i, i + 1)
-    return Raw(
+    return RawPrediction(
         raw.mask_prob[only], raw.coarse_mask_prob[only], raw.class_logits[only], raw.views[only]
     )
 

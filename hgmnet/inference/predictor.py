@@ -1,55 +1,67 @@
-"""From an image to a finding: resample, predict, calibrate, decide, and back to native size."""
+"""From an image to a prediction: resize, run the network, postprocess to the image's own size."""
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hgmnet.data.resize import Grey, fit_image
-from hgmnet.inference.postprocess import Finding, Raw, find
+from hgmnet.data.resize import Grey, resize_to_input
+from hgmnet.inference.postprocess import Prediction, RawPrediction, postprocess
 from hgmnet.models.spec import Operating, Spec, identity, load_operating
 
 if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs none
     from hgmnet.models.hgmnet import HGMNet
 
 
-class Finder:
-    """Something that looks at squares, and what makes findings of it: a model, however it runs."""
+class Predictor(ABC):
+    """A model that predicts, however it runs: torch, ONNX Runtime, or several models as one.
 
-    def __init__(
-        self, look: Callable[[Grey], Raw], spec: Spec, operating: Operating, sha256: str
-    ) -> None:
-        """Take what tells of prepared images, (B, S, S) uint8; its model is known by `sha256`."""
-        self.look = look
+    `spec`: how it sees an image, and what it learnt. `operating`: thresholds and temperature.
+    `identity`: the sha256 that its model is known by.
+    """
+
+    def __init__(self, spec: Spec, operating: Operating, identity: str) -> None:
+        """Take what is known of the model."""
         self.spec = spec
         self.operating = operating
-        self.identity = sha256
+        self.identity = identity
 
-    def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Finding]:
-        """Find in each image, grey (H, W) uint8 of any size."""
+    @abstractmethod
+    def predict_raw(self, squares: Grey) -> RawPrediction:
+        """What the network outputs for prepared images, (B, S, S) uint8."""
+
+    def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Prediction]:
+        """Predict each image, grey (H, W) uint8 of any size."""
         return list(self.stream(images, batch_size))
 
-    def stream(self, images: Sequence[Grey], batch_size: int = 16) -> Iterator[Finding]:
-        """As `predict`, but no more than a batch of findings is in memory at a time."""
-        return stream(self.look, self.spec, self.operating, images, batch_size)
+    def stream(self, images: Sequence[Grey], batch_size: int = 16) -> Iterator[Prediction]:
+        """As `predict`, but no more than one batch of predictions is in memory at a time."""
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            squares = np.stack([resize_to_input(image, self.spec.prepare) for image in batch])
+            raw = self.predict_raw(squares)
+            for i, image in enumerate(batch):
+                height, width = image.shape
+                yield postprocess(raw, i, (height, width), self.spec, self.operating)
 
 
-class Predictor(Finder):
+class TorchPredictor(Predictor):
     """A model folder, loaded; torch runs it.
 
     Example:
         predictor = Predictor.load(Path("models/hgmnet"))
-        finding = predictor.predict([decode_grey(path.read_bytes(), path.name)])[0]
+        prediction = predictor.predict([decode_grey(path.read_bytes(), path.name)])[0]
     """
 
     def __init__(self, network: "HGMNet", spec: Spec, operating: Operating, sha256: str) -> None:
         """Take a network in evaluation mode, on its device."""
-        super().__init__(self._look, spec, operating, sha256)
+        super().__init__(spec, operating, sha256)
         self.network = network
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> "Predictor":
+    def load(cls, folder: Path, device: str = "cpu") -> "TorchPredictor":
         """Load a model folder.
 
         Raises:
@@ -61,24 +73,11 @@ class Predictor(Finder):
         operating = load_operating(folder)
         return cls(network.to(device), spec, operating, identity(folder))
 
-    def _look(self, square: Grey) -> Raw:
-        from hgmnet.inference.tta import infer
+    def predict_raw(self, squares: Grey) -> RawPrediction:
+        """As the base class says; the views are those of the operating point."""
+        from hgmnet.inference.tta import forward_tta
 
         point = self.operating
-        return infer(self.network, self.spec, square, mirror=point.mirror, scales=point.scales)
-
-
-def stream(
-    look: Callable[[Grey], Raw],
-    spec: Spec,
-    operating: Operating,
-    images: Sequence[Grey],
-    batch_size: int,
-) -> Iterator[Finding]:
-    """Find in each image, grey (H, W) uint8 of any size, by what `look` says of squares."""
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        raw = look(np.stack([fit_image(image, spec.prepare) for image in batch]))
-        for i, image in enumerate(batch):
-            height, width = image.shape
-            yield find(raw, i, (height, width), spec, operating)
+        return forward_tta(
+            self.network, self.spec, squares, mirror=point.mirror, scales=point.scales
+        )

@@ -10,15 +10,15 @@ from hgmnet.data import dicom
 from hgmnet.data.images import decode_grey
 from hgmnet.data.resize import Grey, Mask
 from hgmnet.errors import HgmnetError, InvalidDataError
-from hgmnet.inference.postprocess import Finding
-from hgmnet.inference.predictor import Finder
+from hgmnet.inference.postprocess import Prediction
+from hgmnet.inference.predictor import Predictor
 
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
 
 
 def answer(
-    values: Sequence[object], predictor: Finder, model: Mapping[str, Value]
+    values: Sequence[object], predictor: Predictor, model: Mapping[str, Value]
 ) -> list[dict[str, Value]]:
     """Find in each image; the columns are those of `columns`.
 
@@ -74,7 +74,7 @@ def _to_bytes(value: object, name: str) -> bytes:
         raise InvalidDataError(msg) from None
 
 
-def _said(finding: Finding, predictor: Finder) -> dict[str, Value]:
+def _said(finding: Prediction, predictor: Predictor) -> dict[str, Value]:
     return {
         "class": finding.predicted,
         "decision": finding.decision,

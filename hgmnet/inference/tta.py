@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hgmnet.data.resize import Grey
-from hgmnet.inference.postprocess import Raw
+from hgmnet.inference.postprocess import RawPrediction
 from hgmnet.models.spec import Spec, normalise
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ _TOGETHER = 16
 """Squares that pass the network at once; the views of few images do, which is faster."""
 
 
-def infer(
+def forward_tta(
     network: "HGMNet", spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
-) -> Raw:
+) -> RawPrediction:
     """Run the network over prepared images.
 
     Args:
@@ -72,21 +72,25 @@ def infer(
     image = normalise(torch.from_numpy(square).to(device), spec)
     few = len(square) * (1 + mirror) <= _TOGETHER
     with torch.inference_mode():
-        mask, coarse, logits, views = see(network, image, mirror=mirror, scales=scales, few=few)
+        mask, coarse, logits, views = run_network(
+            network, image, mirror=mirror, scales=scales, few=few
+        )
         seen = views.half()
-    return Raw(mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy(), seen.cpu().numpy())
+    return RawPrediction(
+        mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy(), seen.cpu().numpy()
+    )
 
 
-def see(
+def run_network(
     network: "HGMNet", image: "Tensor", *, mirror: bool, scales: Sequence[float], few: bool
 ) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
-    """What the network says of images and their views, as the fields of `Raw` (`views` float32).
+    """Outputs for images and their views, as the fields of `RawPrediction` (`views` float32).
 
     Args:
         network: in evaluation mode.
         image: (B, 1, S, S), normalised.
-        mirror: as of `infer`.
-        scales: as of `infer`.
+        mirror: as of `forward_tta`.
+        scales: as of `forward_tta`.
         few: the mirrored images pass the network together with the images.
     """
     import torch

@@ -20,27 +20,27 @@ _NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
-class Apart:
+class SurfaceDistances:
     """`hd95`: px. `nsd`: share of both outlines, 0 to 1, within `TOLERANCE` of the other."""
 
     hd95: float
     nsd: float
 
 
-def apart(predicted: Mask, truth: Mask) -> Apart:
+def surface_distances(predicted: Mask, truth: Mask) -> SurfaceDistances:
     """Compare two masks of one image (H, W), of which the truth is not empty.
 
     HD95 is the larger of the two directions' 95th percentiles. A missed lesion counts as the
     image's diagonal, with an NSD of 0.
     """
     if not predicted.any():
-        return Apart(hypot(*truth.shape), 0.0)
+        return SurfaceDistances(hypot(*truth.shape), 0.0)
     window = _window(predicted | truth)
     one, other = _outline(predicted[window]), _outline(truth[window])
     there, back = _distances(one, other), _distances(other, one)
     within = np.count_nonzero(there <= TOLERANCE) + np.count_nonzero(back <= TOLERANCE)
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
-    return Apart(float(hd95), within / (len(there) + len(back)))
+    return SurfaceDistances(float(hd95), within / (len(there) + len(back)))
 
 
 def _distances(of: Mask, to: Mask) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ _NO_MASK = -20.0  # logit of a mask that nobody draws
 
 
 @dataclass(frozen=True)
-class Prediction:
+class NetworkOutput:
     """What the network says of a batch, before any sigmoid or softmax.
 
     `coarse_mask_logits`, `mask_logits`: (B, 1, H, W). Without a coarse net both are the fine one's;
@@ -70,7 +70,7 @@ class HGMNet(nn.Module):
         """The encoders that there are: two, or one that is shared or stands alone."""
         return [part for part in (self.coarse_encoder, self.encoder) if part is not None]
 
-    def forward(self, image: Tensor, coarse_mask_prob: Tensor | None = None) -> Prediction:
+    def forward(self, image: Tensor, coarse_mask_prob: Tensor | None = None) -> NetworkOutput:
         """Predict.
 
         Args:
@@ -89,7 +89,7 @@ class HGMNet(nn.Module):
             coarse_mask_logits = mask_logits
             prob = self._map(mask_logits, coarse_mask_prob, image)
         class_logits = self._classify(features, prob)
-        return Prediction(coarse_mask_logits, mask_logits, class_logits, gates, deep)
+        return NetworkOutput(coarse_mask_logits, mask_logits, class_logits, gates, deep)
 
     def _coarse(self, image: Tensor) -> tuple[list[Tensor] | None, Tensor | None]:
         if self.coarse_decoder is None:
@@ -127,10 +127,10 @@ class HGMNet(nn.Module):
         logits: Tensor = self.classifier(torch.cat([lesion_pool(f, prob) for f in seen], dim=1))
         return logits
 
-    def _class_alone(self, image: Tensor) -> Prediction:
+    def _class_alone(self, image: Tensor) -> NetworkOutput:
         nothing = torch.full_like(image[:, :1], _NO_MASK)
         class_logits = self._classify(self.encoder(image), torch.zeros_like(nothing))
-        return Prediction(nothing, nothing, class_logits, (), ())
+        return NetworkOutput(nothing, nothing, class_logits, (), ())
 
 
 def lesion_pool(feature: Tensor, mask_prob: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ AXIAL = 0.27  # the point spread along the beam: this share to the rows above an
 
 
 @dataclass(frozen=True)
-class Machine:
+class Scanner:
     """How the scanner is set.
 
     `near`, `far`: lateral spread in px at the top and the bottom; `persistence`: smoothing along a
@@ -38,9 +38,9 @@ class Machine:
     decay: float
 
 
-def draw_machine(rng: np.random.Generator) -> Machine:
+def draw_machine(rng: np.random.Generator) -> Scanner:
     """Draw settings as different examiners leave them."""
-    return Machine(
+    return Scanner(
         near=rng.uniform(0.8, 1.1),
         far=rng.uniform(1.7, 2.5),
         persistence=rng.uniform(0.8, 1.5),
@@ -50,7 +50,7 @@ def draw_machine(rng: np.random.Generator) -> Machine:
     )
 
 
-def bmode(echo: Map, machine: Machine, rng: np.random.Generator) -> Grey:
+def bmode(echo: Map, machine: Scanner, rng: np.random.Generator) -> Grey:
     """Make the picture of a tissue.
 
     Args:

@@ -20,7 +20,7 @@ from hgmnet.config.data import Phantom
 from hgmnet.errors import ConfigError
 from hgmnet.phantom.bmode import Grey, Mask, bmode, draw_machine
 from hgmnet.phantom.lesions import add_lesion, draw_lesions
-from hgmnet.phantom.planted_copies import CHANGES, Change, Picture, alter
+from hgmnet.phantom.planted_copies import CHANGES, Change, PhantomImage, alter
 from hgmnet.phantom.tissue import tissue
 
 Kind = Literal["benign", "malignant", "normal"]
@@ -29,7 +29,7 @@ VARY = 0.25  # sides differ from the nominal ones by up to this share
 
 
 @dataclass(frozen=True)
-class Case:
+class PhantomCase:
     """One image of the data set: its class folder, number and seed, and what it copies.
 
     A copy has its original in `copy_of`; `change` is None where its pixels are the same. Its
@@ -39,7 +39,7 @@ class Case:
     label: Kind
     number: int
     seed: int
-    copy_of: "Case | None" = None
+    copy_of: "PhantomCase | None" = None
     change: Change | None = None
 
     @property
@@ -48,7 +48,7 @@ class Case:
         return f"{self.label} ({self.number})"
 
 
-def plan(params: Phantom) -> tuple[Case, ...]:
+def plan(params: Phantom) -> tuple[PhantomCase, ...]:
     """Say what the data set consists of: the originals by class and number, then the copies.
 
     Of the copies the first has its original's very pixels, from eight on the second too; from four
@@ -64,7 +64,7 @@ def plan(params: Phantom) -> tuple[Case, ...]:
         "normal": params.normal,
     }
     originals = [
-        Case(label, number, _seed(params.seed, label, number))
+        PhantomCase(label, number, _seed(params.seed, label, number))
         for label, count in counts.items()
         for number in range(1, count + 1)
     ]
@@ -88,7 +88,7 @@ def generate(params: Phantom, folder: Path) -> None:
         _write(render(case, params), folder / case.label / case.name)
 
 
-def render(case: Case, params: Phantom) -> Picture:
+def render(case: PhantomCase, params: Phantom) -> PhantomImage:
     """Draw one image; the same case and sides give the same pixels."""
     rng = np.random.default_rng(case.seed)
     if case.copy_of is None:
@@ -102,7 +102,7 @@ def _seed(seed: int, label: Kind, number: int, role: str = "image") -> int:
     return int.from_bytes(digest[:8])
 
 
-def _copies(originals: list[Case], params: Phantom) -> Iterator[Case]:
+def _copies(originals: list[PhantomCase], params: Phantom) -> Iterator[PhantomCase]:
     if params.copies and not originals:
         msg = f"phantom.copies: {params.copies} copies of no image; ask for images, or for 0 copies"
         raise ConfigError(msg)
@@ -119,15 +119,17 @@ def _copies(originals: list[Case], params: Phantom) -> Iterator[Case]:
         yield _copy(lesions[-1], OTHER[lesions[-1].label], None, taken, params.seed)
 
 
-def _copy(original: Case, label: Kind, how: Change | None, taken: Counter[Kind], seed: int) -> Case:
+def _copy(
+    original: PhantomCase, label: Kind, how: Change | None, taken: Counter[Kind], seed: int
+) -> PhantomCase:
     """A copy under the next number of its class."""
     taken[label] += 1
     role = f"copy {label} {taken[label]}"
     own = _seed(seed, original.label, original.number, role)
-    return Case(label, taken[label], own, original, how)
+    return PhantomCase(label, taken[label], own, original, how)
 
 
-def _draw(label: Kind, params: Phantom, rng: np.random.Generator) -> Picture:
+def _draw(label: Kind, params: Phantom, rng: np.random.Generator) -> PhantomImage:
     """An original: tissue, then lesions, then the scanner."""
     vary = rng.uniform(1 - VARY, 1 + VARY, 2)
     echo = tissue((round(params.height * vary[0]), round(params.width * vary[1])), rng)
@@ -135,10 +137,10 @@ def _draw(label: Kind, params: Phantom, rng: np.random.Generator) -> Picture:
     for lesion in draw_lesions(label == "malignant", rng) if label != "normal" else ():
         echo, mask = add_lesion(echo, lesion, rng)
         masks.append(mask)
-    return Picture(bmode(echo, draw_machine(rng), rng), tuple(masks))
+    return PhantomImage(bmode(echo, draw_machine(rng), rng), tuple(masks))
 
 
-def _write(picture: Picture, stem: Path) -> None:
+def _write(picture: PhantomImage, stem: Path) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     _write_png(picture.image, stem.with_name(f"{stem.name}.png"))
     for index, mask in enumerate(picture.masks or (picture.mask,)):

@@ -14,7 +14,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Picture:
+class PhantomImage:
     """A grey image (H, W), a mask (H, W) a lesion, and their union (all false for a normal)."""
 
     image: Grey
@@ -27,7 +27,7 @@ class Picture:
         return np.asarray(np.logical_or.reduce((none, *self.masks)))
 
 
-def alter(original: Picture, change: Change, rng: np.random.Generator) -> Picture:
+def alter(original: PhantomImage, change: Change, rng: np.random.Generator) -> PhantomImage:
     """Render a picture again, its masks alike.
 
     Args:
@@ -39,12 +39,14 @@ def alter(original: Picture, change: Change, rng: np.random.Generator) -> Pictur
     return CHANGES[change](original, rng)
 
 
-def _rescale(original: Picture, rng: np.random.Generator) -> Picture:
+def _rescale(original: PhantomImage, rng: np.random.Generator) -> PhantomImage:
     height, width = original.image.shape
     scale = rng.uniform(0.75, 0.92) if rng.random() < 0.5 else rng.uniform(1.1, 1.35)
     size = (round(width * scale), round(height * scale))
     image = Image.fromarray(original.image).resize(size, Image.Resampling.BICUBIC)
-    return Picture(np.asarray(image), tuple(_rescale_mask(mask, size) for mask in original.masks))
+    return PhantomImage(
+        np.asarray(image), tuple(_rescale_mask(mask, size) for mask in original.masks)
+    )
 
 
 def _rescale_mask(mask: Mask, size: Size) -> Mask:
@@ -52,25 +54,25 @@ def _rescale_mask(mask: Mask, size: Size) -> Mask:
     return np.asarray(share) >= 0.5
 
 
-def _crop(original: Picture, rng: np.random.Generator) -> Picture:
+def _crop(original: PhantomImage, rng: np.random.Generator) -> PhantomImage:
     height, width = original.image.shape
     top, bottom = (int(height * rng.uniform(0.01, 0.05)) for _ in range(2))
     left, right = (int(width * rng.uniform(0.01, 0.05)) for _ in range(2))
     window = np.s_[top : height - bottom, left : width - right]
-    return Picture(original.image[window], tuple(mask[window] for mask in original.masks))
+    return PhantomImage(original.image[window], tuple(mask[window] for mask in original.masks))
 
 
-def _gamma(original: Picture, rng: np.random.Generator) -> Picture:
+def _gamma(original: PhantomImage, rng: np.random.Generator) -> PhantomImage:
     gamma = rng.uniform(0.65, 0.85) if rng.random() < 0.5 else rng.uniform(1.2, 1.5)
     image = np.rint(255 * (original.image / 255) ** gamma).astype(np.uint8)
-    return Picture(image, original.masks)
+    return PhantomImage(image, original.masks)
 
 
-def _mirror(original: Picture, _: np.random.Generator) -> Picture:
-    return Picture(original.image[:, ::-1], tuple(mask[:, ::-1] for mask in original.masks))
+def _mirror(original: PhantomImage, _: np.random.Generator) -> PhantomImage:
+    return PhantomImage(original.image[:, ::-1], tuple(mask[:, ::-1] for mask in original.masks))
 
 
-def _annotate(original: Picture, rng: np.random.Generator) -> Picture:
+def _annotate(original: PhantomImage, rng: np.random.Generator) -> PhantomImage:
     image = Image.fromarray(original.image)
     draw = ImageDraw.Draw(image)
     for x, y in _caliper_ends(original, rng):
@@ -79,10 +81,10 @@ def _annotate(original: Picture, rng: np.random.Generator) -> Picture:
     side, hour = rng.choice(["RT", "LT"]), rng.integers(1, 13)
     corner = (0.05 * image.width, 0.85 * image.height)
     draw.text(corner, f"{side} {hour}", fill=235, font=ImageFont.load_default(size=11))
-    return Picture(np.asarray(image), original.masks)
+    return PhantomImage(np.asarray(image), original.masks)
 
 
-def _caliper_ends(original: Picture, rng: np.random.Generator) -> list[tuple[int, int]]:
+def _caliper_ends(original: PhantomImage, rng: np.random.Generator) -> list[tuple[int, int]]:
     """The ends of the lesions' box, (x, y) each; anywhere on a normal."""
     if not original.masks:
         height, width = original.image.shape
@@ -94,7 +96,7 @@ def _caliper_ends(original: Picture, rng: np.random.Generator) -> list[tuple[int
     return [(int(x), int(y)) for x, y in ends]
 
 
-CHANGES: dict[Change, Callable[[Picture, np.random.Generator], Picture]] = {
+CHANGES: dict[Change, Callable[[PhantomImage, np.random.Generator], PhantomImage]] = {
     "rescale": _rescale,
     "crop": _crop,
     "gamma": _gamma,

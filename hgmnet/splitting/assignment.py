@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hgmnet.config.data import Fractions, Split
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
-from hgmnet.splitting.split_lock import SIDES, Row, Side
+from hgmnet.splitting.split_lock import SIDES, Side, SplitRow
 
 _BY_PIXELS = (
     ("pixel_sha256", "name", "label"),
@@ -27,17 +27,17 @@ class Matches:
     `torn`: images with the pixels of one row and the name of another, on another side.
     """
 
-    rows: dict[str, Row]
+    rows: dict[str, SplitRow]
     torn: set[str]
 
 
-def match(locked: Sequence[Row], records: Sequence[Record]) -> Matches:
+def match(locked: Sequence[SplitRow], records: Sequence[ImageRecord]) -> Matches:
     """Find each image's locked row.
 
     Pixels say it first (a renamed file), then names (a re-encoded one): the name within the class,
     or alone where no other row and no other image bears it.
     """
-    owners: dict[str, Row] = {}
+    owners: dict[str, SplitRow] = {}
     ordered = sorted(records, key=lambda record: record.image)
     free = sorted(locked, key=lambda row: row.model_dump_json())
     for fields in _BY_PIXELS:
@@ -50,10 +50,13 @@ def match(locked: Sequence[Row], records: Sequence[Record]) -> Matches:
 
 
 def _claim(
-    owners: dict[str, Row], free: list[Row], records: Sequence[Record], fields: Sequence[str]
-) -> list[Row]:
+    owners: dict[str, SplitRow],
+    free: list[SplitRow],
+    records: Sequence[ImageRecord],
+    fields: Sequence[str],
+) -> list[SplitRow]:
     """Give free rows to images without one that agree with them in `fields`; return the rest."""
-    waiting: dict[tuple[str, ...], list[Record]] = {}
+    waiting: dict[tuple[str, ...], list[ImageRecord]] = {}
     for record in records:
         if record.image not in owners:
             waiting.setdefault(_key(record, fields), []).append(record)
@@ -68,15 +71,18 @@ def _claim(
 
 
 def _unambiguous(
-    locked: Sequence[Row], records: Sequence[Record], fields: Sequence[str]
-) -> list[Record]:
+    locked: Sequence[SplitRow], records: Sequence[ImageRecord], fields: Sequence[str]
+) -> list[ImageRecord]:
     rows = Counter(_key(row, fields) for row in locked)
     images = Counter(_key(record, fields) for record in records)
     return [r for r in records if rows[_key(r, fields)] == 1 == images[_key(r, fields)]]
 
 
 def _torn(
-    owners: dict[str, Row], free: Sequence[Row], locked: Sequence[Row], records: Sequence[Record]
+    owners: dict[str, SplitRow],
+    free: Sequence[SplitRow],
+    locked: Sequence[SplitRow],
+    records: Sequence[ImageRecord],
 ) -> set[str]:
     torn = set()
     for fields in _BY_NAME:
@@ -88,7 +94,7 @@ def _torn(
     return torn
 
 
-def _key(known: Row | Record, fields: Sequence[str]) -> tuple[str, ...]:
+def _key(known: SplitRow | ImageRecord, fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(getattr(known, field) for field in fields)
 
 
@@ -101,7 +107,7 @@ _FIRST: tuple[Side, ...] = ("train", "test", "val")
 class _Place:
     """An image on its way to a side; `side` is None while it is new, and where it is excluded."""
 
-    record: Record
+    record: ImageRecord
     side: Side | None = None
     new: bool = True
     reason: str = ""
@@ -121,9 +127,9 @@ class _Place:
 _Places = dict[str, _Place]
 
 
-def extend(
-    locked: Sequence[Row], records: Sequence[Record], pairs: Sequence[Pair], params: Split
-) -> list[Row]:
+def extend_split(
+    locked: Sequence[SplitRow], records: Sequence[ImageRecord], pairs: Sequence[Pair], params: Split
+) -> list[SplitRow]:
     """Give every image a row: who has a side keeps it or leaves, who is new joins or is dealt.
 
     - Excluded is whom curation excludes, who can't be read, who was excluded before, and a label
@@ -155,7 +161,7 @@ def extend(
     return sorted(rows, key=lambda row: (row.label, row.name, row.pixel_sha256, row.status))
 
 
-def _recall(matches: Matches, records: Iterable[Record]) -> _Places:
+def _recall(matches: Matches, records: Iterable[ImageRecord]) -> _Places:
     places: _Places = {}
     for record in sorted(records, key=lambda record: record.image):
         row = matches.rows.get(record.image)
@@ -244,7 +250,9 @@ def _ticket(seed: int, members: Iterable[_Place]) -> str:
     return hashlib.sha256(f"{seed} {known}".encode()).hexdigest()
 
 
-def _rows(places: _Places, groups: dict[str, list[_Place]], pairs: Sequence[Pair]) -> list[Row]:
+def _rows(
+    places: _Places, groups: dict[str, list[_Place]], pairs: Sequence[Pair]
+) -> list[SplitRow]:
     """Name groups: as linked by all images, but by settled ones alone where these link sides."""
     names = {m.record.image: name for name, members in groups.items() for m in members}
     split = {
@@ -256,7 +264,7 @@ def _rows(places: _Places, groups: dict[str, list[_Place]], pairs: Sequence[Pair
     }
     names |= duplicates.group(split, pairs)
     return [
-        Row(
+        SplitRow(
             pixel_sha256=place.record.pixel_sha256,
             name=place.record.name,
             label=place.record.label,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hgmnet.data.prepared import Entry
+from hgmnet.data.prepared import PreparedImage
 from hgmnet.models.spec import Spec
 
 
@@ -11,11 +11,11 @@ from hgmnet.models.spec import Spec
 class Checked:
     """Images that no model has seen, and those that one has; both in the order they came."""
 
-    clean: tuple[Entry, ...]
-    seen: tuple[Entry, ...]
+    clean: tuple[PreparedImage, ...]
+    seen: tuple[PreparedImage, ...]
 
 
-def check(entries: Iterable[Entry], data: str, models: Sequence[Spec]) -> Checked:
+def check(entries: Iterable[PreparedImage], data: str, models: Sequence[Spec]) -> Checked:
     """Part the images that none of the models was trained or tuned on from the others.
 
     An image is known by its pixels, whatever the data set; a group by its name, within one data
@@ -28,8 +28,8 @@ def check(entries: Iterable[Entry], data: str, models: Sequence[Spec]) -> Checke
     """
     pixels = frozenset[str]().union(*(model.seen.pixels for model in models))
     groups = {group for model in models if model.data == data for group in model.seen.groups}
-    clean: list[Entry] = []
-    seen: list[Entry] = []
+    clean: list[PreparedImage] = []
+    seen: list[PreparedImage] = []
     for entry in entries:
         known = entry.pixel_sha256 in pixels or entry.group in groups
         (seen if known else clean).append(entry)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from hgmnet.data.prepared import Entry, Store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.errors import ConfigError
 
 
-def deal_folds(
-    entries: Sequence[Entry], folds: int, seed: int, *, grouped: bool = True
+def assign_folds(
+    entries: Sequence[PreparedImage], folds: int, seed: int, *, grouped: bool = True
 ) -> NDArray[np.int64]:
     """Deal images into folds: a group stays whole, each class is spread evenly.
 
@@ -47,7 +47,7 @@ def deal_folds(
     return dealt
 
 
-def hold_out(store: Store, dealt: NDArray[np.int64], fold: int) -> Store:
+def hold_out(store: PreparedDataset, dealt: NDArray[np.int64], fold: int) -> PreparedDataset:
     """The store for one fold: its images are `val`, the other folds' `train`; test stays test."""
 
     def side(row: int) -> str:
@@ -58,7 +58,7 @@ def hold_out(store: Store, dealt: NDArray[np.int64], fold: int) -> Store:
     entries = tuple(
         entry.model_copy(update={"split": side(row)}) for row, entry in enumerate(store.entries)
     )
-    return Store(store.images, store.masks, entries)
+    return PreparedDataset(store.images, store.masks, entries)
 
 
 JUDGED, OUT = "judged", "out"
@@ -69,8 +69,8 @@ Sides = tuple[str, ...]
 
 
 def pool(
-    entries: Sequence[Entry], *, everything: bool, per_class: int | None = None
-) -> tuple[Entry, ...]:
+    entries: Sequence[PreparedImage], *, everything: bool, per_class: int | None = None
+) -> tuple[PreparedImage, ...]:
     """The images that take part, as `train`; the others as `test`, which no fold holds.
 
     Args:
@@ -88,8 +88,8 @@ def pool(
     )
 
 
-def nest(
-    entries: Sequence[Entry],
+def nested_fold(
+    entries: Sequence[PreparedImage],
     dealt: NDArray[np.int64],
     fold: int,
     *,
@@ -118,11 +118,13 @@ def nest(
         for entry, other in zip(entries, others, strict=True)
     ]
     scarcest = min(Counter(entry.label for entry in left if entry.split == "train").values())
-    inner = deal_folds(left, max(2, min(parts, scarcest)), seed, grouped=grouped)
+    inner = assign_folds(left, max(2, min(parts, scarcest)), seed, grouped=grouped)
     return tuple(_side(int(d), fold, int(i)) for d, i in zip(dealt, inner, strict=True))
 
 
-def thin(entries: Sequence[Entry], sides: Sides, share: float, seed: int) -> Sides:
+def subsample_training_groups(
+    entries: Sequence[PreparedImage], sides: Sides, share: float, seed: int
+) -> Sides:
     """Leave a share of the training groups, of each class alike; the others are out.
 
     A smaller share is part of every larger one of the same seed. A group counts for the class of
@@ -149,7 +151,7 @@ def thin(entries: Sequence[Entry], sides: Sides, share: float, seed: int) -> Sid
     )
 
 
-def sided(store: Store, sides: Sides) -> Store:
+def with_splits(store: PreparedDataset, sides: Sides) -> PreparedDataset:
     """The store with these sides for splits."""
     entries = tuple(
         entry.model_copy(update={"split": side})
@@ -166,7 +168,7 @@ def _side(dealt: int, fold: int, inner: int) -> str:
     return "val" if inner == 0 else "train"
 
 
-def _few(entries: Sequence[Entry], per_class: int) -> set[str]:
+def _few(entries: Sequence[PreparedImage], per_class: int) -> set[str]:
     """Groups, the largest first and those of one size by name, until each class has enough."""
     sizes = Counter(entry.group for entry in entries)
     labels = {entry.group: entry.label for entry in entries}

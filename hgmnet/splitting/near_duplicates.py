@@ -37,7 +37,7 @@ class Search:
     tried: Tried
 
 
-def find_likeness(images: Mapping[str, Features]) -> tuple[Pair, ...]:
+def find_near_duplicates(images: Mapping[str, Features]) -> tuple[Pair, ...]:
     """Pair near copies and frames of one scene, mirrored ones included.
 
     Args:
@@ -50,7 +50,7 @@ def find_likeness(images: Mapping[str, Features]) -> tuple[Pair, ...]:
 
 
 def search(images: Mapping[str, Features], before: Tried) -> Search:
-    """As `find_likeness`, but trying only what an earlier search has not tried `before`."""
+    """As `find_near_duplicates`, but trying only what an earlier search has not tried `before`."""
     names = sorted(images)
     if not names:
         return Search((), {})

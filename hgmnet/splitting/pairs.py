@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Literal
 
 from hgmnet.config.base import Frozen
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 
 
 class Pair(Frozen):
@@ -40,13 +40,13 @@ class Conflict:
     pairs: tuple[Pair, ...]
 
 
-def find_copies(records: Sequence[Record]) -> list[Pair]:
+def find_copies(records: Sequence[ImageRecord]) -> list[Pair]:
     """Pair the images of the same pixels; unreadable ones are like nothing."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
     return _alike(readable, "copy", 1.0, "identity")
 
 
-def extend_to_twins(pairs: Iterable[Pair], records: Sequence[Record]) -> list[Pair]:
+def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecord]) -> list[Pair]:
     """Say of all images of the same pixels what was found of the first of them.
 
     Args:
@@ -65,7 +65,7 @@ def extend_to_twins(pairs: Iterable[Pair], records: Sequence[Record]) -> list[Pa
     ]
 
 
-def curated(groups: Mapping[str, str]) -> list[Pair]:
+def pairs_from_curation(groups: Mapping[str, str]) -> list[Pair]:
     """Pair the images to which a person gave the same group name.
 
     Args:
@@ -74,12 +74,12 @@ def curated(groups: Mapping[str, str]) -> list[Pair]:
     return _alike(groups, "scene", 0.0, "curation")
 
 
-def honour(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
+def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
     """Drop the frames of one scene that a person put into different groups; copies stay.
 
     Args:
         pairs: what was found.
-        groups: the group's name by image, as for `curated`.
+        groups: the group's name by image, as for `pairs_from_curation`.
     """
 
     def parted(pair: Pair) -> bool:
@@ -89,7 +89,7 @@ def honour(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
     return [pair for pair in pairs if not parted(pair)]
 
 
-def of_one_patient(records: Iterable[Record]) -> list[Pair]:
+def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
     """Pair the images of the same patient, where it is known."""
     return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")
 
@@ -112,7 +112,7 @@ def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
     return {image: _root(parent, image) for image in parent}
 
 
-def copy_labels(records: Iterable[Record], pairs: Iterable[Pair]) -> dict[str, set[str]]:
+def copy_labels(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> dict[str, set[str]]:
     """Find the labels of each image and all its copies; frames of one scene are no copies.
 
     Args:
@@ -129,12 +129,12 @@ def copy_labels(records: Iterable[Record], pairs: Iterable[Pair]) -> dict[str, s
     return {image: labels[frames[image]] for image in counted}
 
 
-def conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> set[str]:
+def conflicts(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> set[str]:
     """Find images whose copies bear another label; what curation excluded contradicts nobody."""
     return {image for conflict in find_conflicts(records, pairs) for image in conflict.labels}
 
 
-def find_conflicts(records: Iterable[Record], pairs: Iterable[Pair]) -> list[Conflict]:
+def find_conflicts(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> list[Conflict]:
     """Find the groups of copies whose labels differ, with what links them, sorted by image."""
     known = {record.image: record for record in records}
     copies = sorted((p for p in pairs if p.kind == "copy"), key=lambda p: (p.first, p.second))

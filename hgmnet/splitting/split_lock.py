@@ -11,14 +11,14 @@ from typing import Literal
 
 from hgmnet.config.base import Frozen
 from hgmnet.config.data import Fractions, Split
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import ConfigError, InvalidDataError
 
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
-class Row(Frozen):
+class SplitRow(Frozen):
     """One image's place; `reason` says why it is excluded, and is empty otherwise."""
 
     pixel_sha256: str
@@ -29,7 +29,7 @@ class Row(Frozen):
     reason: str
 
 
-class Entry(Frozen):
+class SplitHistoryEntry(Frozen):
     """What split.csv was after a change, why it changed, and how many images were on a side."""
 
     rows_sha256: str
@@ -43,17 +43,17 @@ class Lock(Frozen):
     lock_id: str
     seed: int
     fractions: Fractions
-    entries: tuple[Entry, ...]
+    entries: tuple[SplitHistoryEntry, ...]
 
 
-class Live(Frozen):
+class ActiveImage(Frozen):
     """An image that is in the data set and on a side."""
 
-    record: Record
-    row: Row
+    record: ImageRecord
+    row: SplitRow
 
 
-def live(rows: Iterable[Row], records: Iterable[Record]) -> list[Live]:
+def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> list[ActiveImage]:
     """Join rows with the images that are there; withdrawn and excluded ones are left out.
 
     Returns:
@@ -70,7 +70,7 @@ def live(rows: Iterable[Row], records: Iterable[Record]) -> list[Live]:
             msg = f"{record.image} is not in split.csv; take it in: dvc repro split"
             raise InvalidDataError(msg)
         if row.status != "excluded":
-            joined.append(Live(record=record, row=row))
+            joined.append(ActiveImage(record=record, row=row))
     return joined
 
 
@@ -83,20 +83,20 @@ def test_sha(images: Iterable[tuple[str, str]]) -> str:
     return _sha(sorted(f"{pixels} {label}" for pixels, label in images))
 
 
-def rows_sha256(rows: Iterable[Row]) -> str:
+def rows_sha256(rows: Iterable[SplitRow]) -> str:
     """Hash rows, whatever their order."""
     return _sha(sorted(row.model_dump_json() for row in rows))
 
 
 def new_lock(
-    rows: Sequence[Row], params: Split, earlier: Lock | None, reason: str, images: int
+    rows: Sequence[SplitRow], params: Split, earlier: Lock | None, reason: str, images: int
 ) -> Lock:
     """Lock a fresh dealing with this many images on a side; what was recorded earlier is kept.
 
     The id follows from rows, seed, fractions and history alone: the same data give the same id.
     """
     entries = earlier.entries if earlier else ()
-    entry = Entry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
+    entry = SplitHistoryEntry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
     basis = [str(params.seed), params.fractions.model_dump_json(), str(len(entries))]
     return Lock(
         lock_id=_sha([*basis, entry.rows_sha256])[:16],
@@ -106,16 +106,16 @@ def new_lock(
     )
 
 
-def extended_lock(lock: Lock, rows: Sequence[Row], reason: str, images: int) -> Lock:
+def extended_lock(lock: Lock, rows: Sequence[SplitRow], reason: str, images: int) -> Lock:
     """Record what the rows have become; the same rows and images leave the lock as it is."""
-    entry = Entry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
+    entry = SplitHistoryEntry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
     last = lock.entries[-1]
     if (entry.rows_sha256, entry.images) == (last.rows_sha256, last.images):
         return lock
     return lock.model_copy(update={"entries": (*lock.entries, entry)})
 
 
-def hold_size(lock: Lock, images: int, max_lost: float) -> None:
+def check_size(lock: Lock, images: int, max_lost: float) -> None:
     """Hold the number of images on a side against the last time.
 
     Raises:
@@ -130,7 +130,7 @@ def hold_size(lock: Lock, images: int, max_lost: float) -> None:
         raise InvalidDataError(msg)
 
 
-def verify(rows: Sequence[Row], lock: Lock, params: Split) -> None:
+def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
     """Hold rows and settings against the lock.
 
     Raises:
@@ -141,13 +141,13 @@ def verify(rows: Sequence[Row], lock: Lock, params: Split) -> None:
         was, now = _settings(lock.seed, lock.fractions), _settings(params.seed, params.fractions)
         msg = (
             f"split: the images were dealt with {was}, params.yaml says {now}; put it back, or "
-            'deal anew: hgmnet deal --reason "..."'
+            'split again: hgmnet resplit --reason "..."'
         )
         raise ConfigError(msg)
     if not lock.entries or rows_sha256(rows) != lock.entries[-1].rows_sha256:
         msg = (
             "split.csv is not the one that split.json locked; bring both back from git, or deal "
-            'anew: hgmnet deal --reason "..."'
+            'again: hgmnet resplit --reason "..."'
         )
         raise InvalidDataError(msg)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hgmnet.data.prepared import Store
+from hgmnet.data.prepared import PreparedDataset
 
 
 class Batch(NamedTuple):
@@ -28,10 +28,10 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-class Feed(ABC):
+class BatchSource(ABC):
     """Gives batches of the store's rows; `train` and `val` are the rows of each, on the CPU."""
 
-    def __init__(self, store: Store, labels: Tensor) -> None:
+    def __init__(self, store: PreparedDataset, labels: Tensor) -> None:
         """Take a store and the class index of each of its rows, (N,) int64."""
         self.train, self.val = (torch.from_numpy(store.rows(split)) for split in ("train", "val"))
         self.labels = labels
@@ -52,7 +52,7 @@ class Feed(ABC):
 class Batches:
     """An epoch's batches, or a rank's share of them; can be gone through again."""
 
-    def __init__(self, feed: Feed, plan: Sequence[Tensor]) -> None:
+    def __init__(self, feed: BatchSource, plan: Sequence[Tensor]) -> None:
         """Take where from, and which rows, (B,) int64 a batch."""
         self.feed, self.plan = feed, plan
 
@@ -63,10 +63,10 @@ class Batches:
         return self.feed.read(self.plan)
 
 
-class Resident(Feed):
+class InMemorySource(BatchSource):
     """All images of train and val lie on the device; a batch is looked up there."""
 
-    def __init__(self, store: Store, labels: Tensor) -> None:
+    def __init__(self, store: PreparedDataset, labels: Tensor) -> None:
         """Read the images of train and val."""
         super().__init__(store, labels)
         live = torch.cat([self.train, self.val]).sort().values
@@ -88,14 +88,14 @@ class Resident(Feed):
             yield Batch(self.images[where], self.masks[where], self.labels[part])
 
 
-class Streamed(Feed):
+class StreamingSource(BatchSource):
     """Images stay on the disk; threads read the next batches while the device is at work.
 
     Threads, not processes: all that is done here is to copy bytes, which needs no interpreter, and
     a process would cost some hundred MiB. No more than `workers` + 1 batches lie ready.
     """
 
-    def __init__(self, store: Store, labels: Tensor, workers: int) -> None:
+    def __init__(self, store: PreparedDataset, labels: Tensor, workers: int) -> None:
         """Take a store; nothing is read yet."""
         super().__init__(store, labels)
         self.store, self.workers, self.pin = store, workers, False
@@ -121,7 +121,7 @@ class Streamed(Feed):
         return Batch(*(part.pin_memory() for part in batch)) if self.pin else batch
 
 
-def build_feed(store: Store, labels: Tensor, *, room: int, workers: int) -> Feed:
+def build_feed(store: PreparedDataset, labels: Tensor, *, room: int, workers: int) -> BatchSource:
     """Hold train and val on the device if they take up no more than `room`, else stream them.
 
     Args:
@@ -132,5 +132,5 @@ def build_feed(store: Store, labels: Tensor, *, room: int, workers: int) -> Feed
     """
     live = len(store.rows("train")) + len(store.rows("val"))
     if live * store.row_bytes <= room:
-        return Resident(store, labels)
-    return Streamed(store, labels, workers)
+        return InMemorySource(store, labels)
+    return StreamingSource(store, labels, workers)

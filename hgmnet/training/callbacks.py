@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hgmnet.errors import ConfigError, HgmnetError
-from hgmnet.training.checkpoints import LAST, Checkpoints
+from hgmnet.training.checkpoints import LAST, AtomicCheckpointIO
 from hgmnet.training.lightning_module import EpochFigures
 
 STEPS_A_LOOK = 50
@@ -29,14 +29,14 @@ class _Step:
     loss: Tensor
 
 
-class Watch(lightning.Callback):
+class TrainingMonitor(lightning.Callback):
     """Tells of each epoch, stops at a loss that is no number, writes the checkpoints."""
 
     def __init__(
         self,
         on_epoch: Callable[[EpochFigures], None],
         folder: Path,
-        checkpoints: Checkpoints,
+        checkpoints: AtomicCheckpointIO,
         mark: str,
     ) -> None:
         """Watch a training.

@@ -22,7 +22,7 @@ _MAGIC = b"hgmnet checkpoint 1\n"
 _HASH = 32  # bytes
 
 
-class Checkpoints(CheckpointIO):
+class AtomicCheckpointIO(CheckpointIO):
     """How Lightning writes and reads checkpoints here.
 
     A checkpoint that can't be written is no exception at once: the first process alone writes, and

@@ -27,7 +27,7 @@ _POLL_S = 0.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     """Which processes train: `devices` on each of `nodes` machines, on CUDA GPUs or on CPUs."""
 
     devices: int
@@ -40,7 +40,7 @@ class Plan:
         return self.devices * self.nodes
 
 
-def plan(train: Train) -> Plan:
+def plan(train: Train) -> DevicePlan:
     """Who trains, by the settings and by what this machine has.
 
     Raises:
@@ -59,7 +59,7 @@ def plan(train: Train) -> Plan:
             f"train.precision: bf16-mixed, but {torch.cuda.get_device_name()} has no bf16; set it "
             "to 16-mixed or 32-true"
         )
-    planned = Plan(devices, train.num_nodes, cuda)
+    planned = DevicePlan(devices, train.num_nodes, cuda)
     _check_started(planned)
     if planned.processes > train.batch_size:
         raise ConfigError(
@@ -69,7 +69,7 @@ def plan(train: Train) -> Plan:
     return planned
 
 
-def trainer_settings(train: Train, planned: Plan) -> dict[str, Any]:
+def trainer_settings(train: Train, planned: DevicePlan) -> dict[str, Any]:
     """What Lightning's Trainer is told of devices; lets the processes beside this one know it."""
     if planned.processes == 1 and train.strategy == "auto":
         return {"accelerator": train.accelerator, "devices": 1}
@@ -127,7 +127,7 @@ def summed(trainer: lightning.Trainer, values: Sequence[float]) -> list[float]:
     return reduced
 
 
-def _check_started(planned: Plan) -> None:
+def _check_started(planned: DevicePlan) -> None:
     wanted = (planned.processes, planned.devices)
     if not _torchrun():
         if planned.nodes > 1:

@@ -13,7 +13,7 @@ import torch
 from hgmnet.config.data import Data, Prepare
 from hgmnet.config.model import File, Model
 from hgmnet.config.training import Train
-from hgmnet.data.prepared import Store, class_indices
+from hgmnet.data.prepared import PreparedDataset, class_indices
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.image_size import check_size
@@ -21,12 +21,12 @@ from hgmnet.models.initialization import start_from, warm_encoders
 from hgmnet.models.spec import FORMAT, Seen, Spec
 from hgmnet.models.sync_batchnorm import synchronise
 from hgmnet.splitting.contamination import check
-from hgmnet.training.batches import Feed, build_feed
-from hgmnet.training.callbacks import Watch
-from hgmnet.training.checkpoints import Checkpoints, newest
+from hgmnet.training.batches import BatchSource, build_feed
+from hgmnet.training.callbacks import TrainingMonitor
+from hgmnet.training.checkpoints import AtomicCheckpointIO, newest
 from hgmnet.training.checkpoints import mark as mark_of
-from hgmnet.training.distributed import Plan, environment, plan, trainer_settings
-from hgmnet.training.lightning_module import EpochFigures, Learner
+from hgmnet.training.distributed import DevicePlan, environment, plan, trainer_settings
+from hgmnet.training.lightning_module import EpochFigures, HGMNetModule
 
 MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
 
@@ -41,7 +41,7 @@ class Trained:
 
 
 def fit(
-    store: Store,
+    store: PreparedDataset,
     *,
     data: Data,
     prepare: Prepare,
@@ -94,17 +94,19 @@ def fit(
     )
     if planned.processes > 1:
         synchronise(network, prepare.side, cuda=planned.cuda)
-    learner = Learner(network, spec, train, _feed(store, data, train, planned))
+    learner = HGMNetModule(network, spec, train, _feed(store, data, train, planned))
     last = newest(checkpoints)
-    durable = Checkpoints()
+    durable = AtomicCheckpointIO()
     mark = f"{fingerprint} {mark_of(last) if last else ''}"
-    trainer = build_trainer(train, Watch(on_epoch, checkpoints, durable, mark), durable=durable)
+    trainer = build_trainer(
+        train, TrainingMonitor(on_epoch, checkpoints, durable, mark), durable=durable
+    )
     trainer.fit(learner, ckpt_path=last, weights_only=True)
     return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 
 def build_trainer(
-    train: Train, *callbacks: lightning.Callback, durable: Checkpoints | None = None
+    train: Train, *callbacks: lightning.Callback, durable: AtomicCheckpointIO | None = None
 ) -> lightning.Trainer:
     """Lightning's Trainer as every training here has it.
 
@@ -118,7 +120,7 @@ def build_trainer(
     """
     return lightning.Trainer(
         **trainer_settings(train, plan(train)),
-        plugins=[durable or Checkpoints(), environment()],
+        plugins=[durable or AtomicCheckpointIO(), environment()],
         precision=train.precision,
         max_epochs=train.epochs,
         callbacks=[*callbacks],
@@ -132,7 +134,9 @@ def build_trainer(
     )
 
 
-def _parent(network: HGMNet, store: Store, train: Train, data: Data, root: Path) -> Spec | None:
+def _parent(
+    network: HGMNet, store: PreparedDataset, train: Train, data: Data, root: Path
+) -> Spec | None:
     """Give the network the weights of the model to start from, if there is one."""
     if not isinstance(train.init_from, File):
         return None
@@ -146,7 +150,7 @@ def _parent(network: HGMNet, store: Store, train: Train, data: Data, root: Path)
     return parent
 
 
-def _seen(store: Store, data: str, parent: Spec | None) -> Seen:
+def _seen(store: PreparedDataset, data: str, parent: Spec | None) -> Seen:
     def pixels(split: str) -> tuple[str, ...]:
         return tuple(sorted({e.pixel_sha256 for e in store.entries if e.split == split}))
 
@@ -163,7 +167,7 @@ def _seen(store: Store, data: str, parent: Spec | None) -> Seen:
     )
 
 
-def _feed(store: Store, data: Data, train: Train, planned: Plan) -> Feed:
+def _feed(store: PreparedDataset, data: Data, train: Train, planned: DevicePlan) -> BatchSource:
     for split in ("train", "val"):
         if not len(store.rows(split)):
             raise InvalidDataError(f"{split} has no images: change split.fractions, or add images")

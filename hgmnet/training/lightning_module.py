@@ -12,15 +12,15 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from hgmnet.config.training import Train
 from hgmnet.models.gating import HierarchicalGating, area_resize
-from hgmnet.models.hgmnet import HGMNet, Prediction
+from hgmnet.models.hgmnet import HGMNet, NetworkOutput
 from hgmnet.models.spec import Spec, normalise
 from hgmnet.training.augmentation import apply, draw
-from hgmnet.training.batches import Batch, Batches, Feed
+from hgmnet.training.batches import Batch, Batches, BatchSource
 from hgmnet.training.distributed import share, summed
 from hgmnet.training.losses import joint_loss
 
 
-class Average(nn.Module):
+class ExponentialMovingAverage(nn.Module):
     """A copy of a network that trails it: average += (1 - decay) * (network - average).
 
     What torch's AveragedModel does, but that one asks the device for its counter in every step and
@@ -33,9 +33,9 @@ class Average(nn.Module):
         self.module = deepcopy(network).requires_grad_(requires_grad=False)
         self.decay = decay
 
-    def forward(self, image: Tensor) -> Prediction:
+    def forward(self, image: Tensor) -> NetworkOutput:
         """What the averaged network says; see `HGMNet.forward`."""
-        out: Prediction = self.module(image)
+        out: NetworkOutput = self.module(image)
         return out
 
     @torch.no_grad()
@@ -83,15 +83,17 @@ class EpochFigures(BaseModel):
     gate_gamma: float
 
 
-class Learner(lightning.LightningModule):
+class HGMNetModule(lightning.LightningModule):
     """Trains an HGM-Net; `average` holds the moving average of its weights and statistics."""
 
-    def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: Feed) -> None:
+    def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: BatchSource) -> None:
         """Take a fresh network and the data that it learns from."""
         super().__init__()
         network.to(memory_format=torch.channels_last)
         self.network = network
-        self.average = Average(network, train.ema_decay if train.select == "ema" else 0.0)
+        self.average = ExponentialMovingAverage(
+            network, train.ema_decay if train.select == "ema" else 0.0
+        )
         if train.compile:
             network.compile()
         self.spec, self.settings, self.feed = spec, train, feed
@@ -231,7 +233,7 @@ def _dice(logits: Tensor, mask: Tensor) -> Tensor:
     return 2 * overlap / total.clamp(min=1)
 
 
-def _gate_correlation(out: Prediction) -> Tensor:
+def _gate_correlation(out: NetworkOutput) -> Tensor:
     if not out.gates:
         return torch.tensor(0.0)
     prob = out.coarse_mask_logits.float().sigmoid()

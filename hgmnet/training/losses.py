@@ -8,13 +8,13 @@ from torch.nn import functional
 
 from hgmnet.config.model import Model
 from hgmnet.config.training import LossWeights
-from hgmnet.models.hgmnet import Prediction
+from hgmnet.models.hgmnet import NetworkOutput
 
 _SMOOTH = 1.0  # px: keeps the Dice term defined, and its gradient alive, where the truth is empty
 
 
 def joint_loss(
-    out: Prediction, mask: Tensor, label: Tensor, weights: LossWeights, model: Model
+    out: NetworkOutput, mask: Tensor, label: Tensor, weights: LossWeights, model: Model
 ) -> Tensor:
     """The training loss, a scalar: a term for each thing that the model learns.
 

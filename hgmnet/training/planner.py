@@ -54,7 +54,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A proposal; `reasons` has a sentence for each setting, by the setting's name."""
 
     side: int
@@ -78,7 +78,7 @@ def plan(
     *,
     images: int,
     minutes: float,
-) -> Plan:
+) -> TrainingPlan:
     """Propose settings.
 
     Args:
@@ -93,7 +93,7 @@ def plan(
     batch, cost, why_batch = _batch(machine, measure, side, precision, images)
     epochs, why_epochs = _epochs(cost, images, minutes)
     fit, why_fit = _fit(shapes)
-    return Plan(
+    return TrainingPlan(
         side=side,
         fit=fit,
         batch_size=batch,

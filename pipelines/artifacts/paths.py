@@ -28,7 +28,7 @@ class Workspace:
 
     @property
     def manifest(self) -> Path:
-        """A row an image: `hgmnet.data.image_record.Record`."""
+        """A row an image: `hgmnet.data.image_record.ImageRecord`."""
         return self.folder / "manifest.csv"
 
     @property
@@ -43,7 +43,7 @@ class Workspace:
 
     @property
     def split_csv(self) -> Path:
-        """The locked assignment: `hgmnet.splitting.split_lock.Row`."""
+        """The locked assignment: `hgmnet.splitting.split_lock.SplitRow`."""
         return self.folder / "split.csv"
 
     @property
@@ -53,7 +53,7 @@ class Workspace:
 
     @property
     def prepared(self) -> Path:
-        """Arrays and an index of live rows: `hgmnet.data.prepared.Store`."""
+        """Arrays and an index of live rows: `hgmnet.data.prepared.PreparedDataset`."""
         return self.folder / "prepared"
 
     @property

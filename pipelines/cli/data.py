@@ -1,4 +1,4 @@
-"""The commands on data: `hgmnet import`, `hgmnet data`, `hgmnet deal`."""
+"""The commands on data: `hgmnet import`, `hgmnet drift`, `hgmnet resplit`."""
 
 import argparse
 import re
@@ -61,16 +61,13 @@ def _next(root: Path, name: str, classes: str) -> str:
     )
 
 
-def configure_data(parser: argparse.ArgumentParser) -> None:
-    """Take the verb and what it is about."""
-    verbs = parser.add_subparsers(metavar="verb", dest="verb", required=True)
-    does = "compare a folder of images with those that a model was made from"
-    profile = verbs.add_parser("profile", help=does, description=does)
-    profile.add_argument("folder", type=Path, help="images, in folders or not; masks are left out")
-    profile.add_argument("--model", type=Path, help="a model folder, else models/hgmnet")
+def configure_drift(parser: argparse.ArgumentParser) -> None:
+    """Take the folder and the model."""
+    parser.add_argument("folder", type=Path, help="images, in folders or not; masks are left out")
+    parser.add_argument("--model", type=Path, help="a model folder, else models/hgmnet")
 
 
-def run_data(root: Path, args: argparse.Namespace) -> None:
+def run_drift(root: Path, args: argparse.Namespace) -> None:
     """Print a line a column, write reports/drift.json and Great Expectations' pages.
 
     That images drifted is a finding, not an error: drift.json has it.
@@ -85,13 +82,13 @@ def run_data(root: Path, args: argparse.Namespace) -> None:
     print("\n".join(tell(report)))
 
 
-def configure_deal(parser: argparse.ArgumentParser) -> None:
+def configure_resplit(parser: argparse.ArgumentParser) -> None:
     """Take the reason, which split.json keeps."""
     parser.add_argument("--reason", required=True, help="why; kept in split.json")
 
 
-def run_deal(root: Path, args: argparse.Namespace) -> None:
-    """Deal every image of the data set anew, by the seed and fractions of params.yaml.
+def run_resplit(root: Path, args: argparse.Namespace) -> None:
+    """Assign every image of the data set again, by the seed and fractions of params.yaml.
 
     Raises:
         ConfigError: the reason is empty.
@@ -107,5 +104,5 @@ def run_deal(root: Path, args: argparse.Namespace) -> None:
         raise ConfigError(msg)
     params = load_params(root / "params.yaml")
     deal(root, params.data, params.split, reason)
-    print(f"Dealt anew: {params.data.name}. Models from before were tested on other images.")
+    print(f"Split again: {params.data.name}. Models from before were tested on other images.")
     print("Next: dvc repro")

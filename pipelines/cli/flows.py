@@ -20,7 +20,7 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
         help="other settings for this run alone: --set train.epochs=3",
     )
     training.add_argument(
-        "--force", dest="force_stage", metavar="STAGE", help="run it even if nothing has changed"
+        "--force-stage", metavar="STAGE", help="run it even if nothing has changed"
     )
     training.add_argument(
         "--publish", action="store_true", help="then push, commit and tag it (`hgmnet publish`)"
@@ -85,10 +85,10 @@ def run_flow(root: Path, args: argparse.Namespace) -> None:
     if "overrides" in parameters:
         parameters["overrides"] = dict(map(_change, parameters["overrides"]))
     with server.running(root) as url:
-        from pipelines.flows.prefect.states import check
+        from pipelines.flows.prefect.states import raise_for_state
 
         print(f"Prefect server: {url.removesuffix('/api')}")
-        check(_flow(args.name)(root=root, **parameters, return_state=True))
+        raise_for_state(_flow(args.name)(root=root, **parameters, return_state=True))
 
 
 def _change(word: str) -> tuple[str, Any]:

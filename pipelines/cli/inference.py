@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from pipelines.cli import options
 
 if TYPE_CHECKING:
-    from hgmnet.inference.predictor import Finder
+    from hgmnet.inference.predictor import Predictor
 
 
 def configure_predict(parser: argparse.ArgumentParser) -> None:
     """Take the images, where to write, and which model."""
     parser.add_argument("images", nargs="+", help="files, folders, patterns; DICOM too")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    options.offer(parser, "a model folder, or a file of `hgmnet export`")
+    options.add_model_options(parser, "a model folder, or a file of `hgmnet export`")
     parser.add_argument(
         "--backend",
         choices=["auto", "torch", "onnx"],
@@ -45,9 +45,9 @@ def run_predict(root: Path, args: argparse.Namespace) -> None:
         raise InvalidDataError(msg)
 
 
-def _load(root: Path, args: argparse.Namespace, images: int) -> "tuple[Finder, dict[str, str]]":
+def _load(root: Path, args: argparse.Namespace, images: int) -> "tuple[Predictor, dict[str, str]]":
     """The model, and what each row says of it."""
-    folder, name = options.choose(root, args)
+    folder, name = options.resolve_model(root, args)
 
     from pipelines.prediction import backends
 
@@ -66,7 +66,7 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
     """Take the model, the format and where to write."""
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="onnx")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write")
-    options.offer(parser)
+    options.add_model_options(parser)
     parser.add_argument("--int8", action="store_true", help="in 8 bits: smaller and faster")
     parser.add_argument(
         "--max-loss",
@@ -89,13 +89,13 @@ def run_export(root: Path, args: argparse.Namespace) -> None:
     """
     import shutil
 
-    folder, name = options.choose(root, args)
+    folder, name = options.resolve_model(root, args)
 
     from hgmnet.inference import onnx_standalone
-    from hgmnet.inference.predictor import Predictor
+    from hgmnet.inference.predictor import TorchPredictor
     from pipelines.prediction.onnx_export import Bounds, cached, export_checked, quantise_checked
 
-    predictor = Predictor.load(folder)
+    predictor = TorchPredictor.load(folder)
     kept = cached(root, predictor.identity)
     print(export_checked(root, predictor, kept))
     if args.int8:

@@ -10,7 +10,6 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 STAGES = {
@@ -33,8 +32,8 @@ COMMANDS = {
         "data",
         "bring images (a folder, zip, table or URL) in as data/<name>, and `dvc add` them",
     ),
-    "data": ("data", "compare a folder of images with those a model was made from"),
-    "deal": ("data", "deal the split anew, with a reason that is kept"),
+    "drift": ("data", "compare a folder of images with those a model was made from"),
+    "resplit": ("data", "assign every image to train, val and test again, with a reason"),
     "plan": ("studies", "propose image side, batch, epochs and precision for this machine"),
     "study": (
         "studies",
@@ -47,6 +46,7 @@ COMMANDS = {
     "promote": ("registry", "hold the challenger against the champion; the better one serves"),
     "rollback": ("registry", "let an earlier champion serve again"),
     "versions": ("registry", "list the registered versions, or delete one"),
+    "compare": ("registry", "compare two versions, or two evaluations, image by image"),
     "lineage": ("registry", "what a version was made from, and the commands that bring it back"),
     "publish": ("registry", "push a version's data, and commit and tag what brings it back"),
     "history": ("registry", "list and verify every decision about who served"),
@@ -57,13 +57,44 @@ COMMANDS = {
 }
 """The other commands: which file of this folder has `configure_<name>` and `run_<name>`; a line."""
 
+OLD_COMMANDS = {"deal": "resplit", "data": "drift FOLDER"}
+OLD_OPTIONS = {
+    "flow": {"--force": "--force-stage"},
+    "serve": {"--seconds": "--poll-seconds"},
+    "study": {"--all": "--include-test", "--n": "--seeds"},
+}
+"""What was renamed, by command: an error names the new one, for one release."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a line is read when it is written, in a pipe too
         sys.stdout.reconfigure(line_buffering=True)
     words = sys.argv[1:] if argv is None else list(argv)
+    if renamed := _renamed(words):
+        print(f"hgmnet: Config: {renamed}", file=sys.stderr)
+        return 2
+    if words[:1] and words[0] in STAGES:  # as older dvc.yaml files have it
+        words = ["stage", *words]
     args = _parser(words).parse_args(words)
+    try:
+        return _run(args)
+    except KeyboardInterrupt:
+        print("hgmnet: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        full = f"{error.filename or Path.cwd()}: the disk is full"
+        print(f"hgmnet: Failed: {full}; make room, then the same command again", file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    """The exit status; an error of ours is one line on stderr."""
     from hgmnet.errors import HgmnetError, RejectedError
     from pipelines.operations.run_overrides import restore
 
@@ -78,21 +109,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = type(error).__name__.removesuffix("Error").replace("Hgmnet", "Failed")
         print(f"hgmnet: {kind}: {error}", file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
-        print("hgmnet: interrupted", file=sys.stderr)
-        return 130
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        where = error.filename or root
-        print(
-            f"hgmnet: Failed: {where}: the disk is full; make room, then the same command again",
-            file=sys.stderr,
-        )
-        return 1
     return 0
 
 
@@ -128,34 +144,25 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             loaded = importlib.import_module(f"pipelines.cli.{module}")
             getattr(loaded, f"configure_{name}")(command)
             command.set_defaults(run=getattr(loaded, f"run_{name}"))
-    for name, does in STAGES.items():
-        stage = commands.add_parser(name, help=f"stage: {does}", description=does)
-        stage.set_defaults(run=partial(_run_stage, name))
-        if name == "report":
-            _offer_comparison(stage)
+    stage = commands.add_parser("stage", help="run one stage of dvc.yaml, as `dvc repro` does")
+    stage.add_argument("name", choices=STAGES, metavar="name", help=", ".join(STAGES))
+    stage.set_defaults(run=_run_stage)
     return parser
 
 
-def _offer_comparison(stage: argparse.ArgumentParser) -> None:
-    """`report --compare A B` is a command: it leaves what the stage writes alone."""
-    stage.add_argument(
-        "--compare",
-        nargs=2,
-        metavar=("A", "B"),
-        help="two versions (number, alias, or a folder or file with per_image.csv), side by side: "
-        "writes reports/compare/index.html instead",
-    )
-    stage.set_defaults(run=_report)
+def _renamed(words: list[str]) -> str:
+    """What is typed now instead of a name that a command or option had; empty if it is none."""
+    if words[:1] == ["report"] and "--compare" in words:
+        return "`hgmnet report --compare A B` is now `hgmnet compare A B`"
+    if words[:1] and words[0] in OLD_COMMANDS:
+        return f"`hgmnet {words[0]}` is now `hgmnet {OLD_COMMANDS[words[0]]}`"
+    for option, new in OLD_OPTIONS.get(words[0] if words else "", {}).items():
+        if option in words:
+            return f"`hgmnet {words[0]} {option}` is now `hgmnet {words[0]} {new}`"
+    return ""
 
 
-def _report(root: Path, args: argparse.Namespace) -> None:
-    if args.compare is None:
-        _run_stage("report", root, args)
-    else:
-        importlib.import_module("pipelines.cli.registry").run_compare(root, args)
-
-
-def _run_stage(name: str, root: Path, _: argparse.Namespace) -> None:
+def _run_stage(root: Path, args: argparse.Namespace) -> None:
     from pipelines.stages.runner import run_stage
 
-    run_stage(name, root)
+    run_stage(args.name, root)

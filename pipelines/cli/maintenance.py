@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.registry.tracking_store import Store
+    from pipelines.registry.tracking_store import TrackingStore
 
 _MIB = 2**20
 
@@ -56,12 +56,12 @@ def run_clean(root: Path, args: argparse.Namespace) -> None:
 def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
     from hgmnet.config.params import load_params
     from hgmnet.errors import ConfigError
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     try:
         params = load_params(root / "params.yaml")
         with http_limits(timeout_s=20, retries=1):
-            store = open_store_patiently(root, params.data.name)
+            store = connect_with_retries(root, params.data.name)
             yield from _dvc(root, store, params.registry.name)
             yield _mlflow(store)
     except ConfigError as error:
@@ -69,7 +69,7 @@ def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
     yield _prefect(days, delete=delete)
 
 
-def _dvc(root: Path, store: "Store", name: str) -> Iterator[str]:
+def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
     """`dvc gc` deletes what no tag and no workspace names: one without a tag loses its own."""
     from pipelines.operations.publishing import tags
     from pipelines.registry.versions import list_versions
@@ -86,14 +86,14 @@ def _dvc(root: Path, store: "Store", name: str) -> Iterator[str]:
         yield "DVC: `dvc gc --workspace --all-tags` keeps what every version needs, no more"
 
 
-def _mlflow(store: "Store") -> str:
+def _mlflow(store: "TrackingStore") -> str:
     from pipelines.registry.download import deleted_runs
-    from pipelines.system.urls import shown
+    from pipelines.system.urls import redact_credentials
 
     if not (free := deleted_runs(store)):
         return "MLflow: no deleted runs that still take disk"
     runs = ",".join(free)
-    return f"MLflow: mlflow gc --backend-store-uri {shown(store.uri)} --run-ids {runs}"
+    return f"MLflow: mlflow gc --backend-store-uri {redact_credentials(store.uri)} --run-ids {runs}"
 
 
 def _prefect(days: float, *, delete: bool) -> str:

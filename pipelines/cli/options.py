@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 
-def offer(parser: argparse.ArgumentParser, folder: str = "a model folder") -> None:
+def add_model_options(parser: argparse.ArgumentParser, folder: str = "a model folder") -> None:
     """Take `--model FOLDER` or `--version N`; neither is the champion."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=Path, metavar="FOLDER", help=folder)
     which.add_argument("--version", metavar="N", help="a registered version, not the champion")
 
 
-def choose(root: Path, args: argparse.Namespace) -> tuple[Path, str]:
+def resolve_model(root: Path, args: argparse.Namespace) -> tuple[Path, str]:
     """The model's folder on this machine, and what to call it.
 
     Raises:
@@ -21,11 +21,11 @@ def choose(root: Path, args: argparse.Namespace) -> tuple[Path, str]:
         return args.model, str(args.model)
     from hgmnet.config.params import load_params
     from pipelines.registry.download import fetch_model
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     params = load_params(root / "params.yaml")
     with http_limits(timeout_s=60, retries=2):
-        store = open_store_patiently(root, params.data.name)
+        store = connect_with_retries(root, params.data.name)
         cache = root / ".hgmnet" / "versions"
         folder, number = fetch_model(store, params.registry.name, args.version, cache)
     return folder, f"{params.registry.name} version {number}"

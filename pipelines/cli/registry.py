@@ -26,13 +26,13 @@ def run_versions(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the version to delete does not exist, or has an alias.
     """
     from hgmnet.config.params import load_params
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
     from pipelines.registry.versions import delete, list_versions
 
     params = load_params(root / "params.yaml")
     name = params.registry.name
     with http_limits(timeout_s=60, retries=2):
-        store = open_store_patiently(root, params.data.name)
+        store = connect_with_retries(root, params.data.name)
         if args.delete:
             delete(store, name, args.delete)
             print(f"{name} version {args.delete} is deleted; its runs stay.")
@@ -71,10 +71,10 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
         RejectedError: the version does not serve; that is recorded.
     """
     from hgmnet.errors import ConfigError, RejectedError
-    from pipelines.promotion.promote import consider, open_comparer, promote
+    from pipelines.promotion.promote import open_comparer, promote, propose
     from pipelines.promotion.rule import Request
-    from pipelines.promotion.text import tell
-    from pipelines.registry.aliases import check, standing
+    from pipelines.promotion.text import format_promotion
+    from pipelines.registry.aliases import check, registry_state
     from pipelines.registry.tracking_store import http_limits
 
     reason = " ".join(args.reason.split())
@@ -85,13 +85,13 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
     request = Request(args.version, args.approve, reason)
     with http_limits(timeout_s=120, retries=3):
         if args.dry_run:
-            now = standing(comparer.store, name)
+            now = registry_state(comparer.store, name)
             fault = check(now)
-            print("\n".join(tell(name, consider(comparer, now, request))))
+            print("\n".join(format_promotion(name, propose(comparer, now, request))))
             print("Dry run: nothing was changed." + (f" History: {fault}" if fault else ""))
             return
         outcome, link = promote(comparer, request)
-    print("\n".join(tell(name, outcome)))
+    print("\n".join(format_promotion(name, outcome)))
     print(f"History: decision {link.number}, head {link.hash}")
     if outcome.refused:
         raise RejectedError(outcome.refused)
@@ -112,24 +112,30 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
     from hgmnet.config.params import load_params
     from hgmnet.errors import ConfigError
     from pipelines.artifacts.test_evaluations import user
-    from pipelines.registry.aliases import Resolve, decide, served, served_before, standing
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.aliases import (
+        PromotionDecision,
+        decide,
+        registry_state,
+        served,
+        served_before,
+    )
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     reason = " ".join(args.reason.split())
     if not reason:
         raise ConfigError('expected why, for the history: --reason "..."')
     params = load_params(root / "params.yaml")
     name = params.registry.name
-    store = open_store_patiently(root, params.data.name)
+    store = connect_with_retries(root, params.data.name)
     with http_limits(timeout_s=60, retries=2):
-        now = standing(store, name)
+        now = registry_state(store, name)
         version = args.to or served_before(now.links)
         if not version:
             raise ConfigError(f"{name}: no version served before {now.champion or 'now'}")
         if version not in served(now.links):
             told = ", ".join(served(now.links)) or "none"
             raise ConfigError(f"{name} version {version} never served; these did: {told}")
-        back = Resolve("rolled back", version, version, version, reason, "", user())
+        back = PromotionDecision("rolled back", version, version, version, reason, "", user())
         link = decide(store, name, now.champion, back, repair=True)
     print(f"{name} version {version} serves again, after version {now.champion or 'none'}.")
     print(f"History: decision {link.number}, head {link.hash}")
@@ -149,13 +155,13 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
     """
     from hgmnet.config.params import load_params
     from hgmnet.errors import InvalidDataError
-    from pipelines.registry.aliases import check, standing
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.aliases import check, registry_state
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     params = load_params(root / "params.yaml")
     name = params.registry.name
     with http_limits(timeout_s=60, retries=2):
-        now = standing(open_store_patiently(root, params.data.name), name)
+        now = registry_state(connect_with_retries(root, params.data.name), name)
     print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
     fault = check(now, args.head)
     if fault:
@@ -197,21 +203,21 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     from hgmnet.config.params import load_params
     from hgmnet.errors import ConfigError
     from pipelines.promotion.comparison import read_version
-    from pipelines.registry.aliases import standing
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
-    from pipelines.system.urls import shown
+    from pipelines.registry.aliases import registry_state
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
+    from pipelines.system.urls import redact_credentials
 
     params = load_params(root / "params.yaml")
     name = params.registry.name
     with http_limits(timeout_s=60, retries=2):
-        store = open_store_patiently(root, params.data.name)
-        number = args.version or standing(store, name).champion
+        store = connect_with_retries(root, params.data.name)
+        number = args.version or registry_state(store, name).champion
         if not number:
             raise ConfigError(f"{name} has no champion yet; say which version: hgmnet lineage N")
         tags = dict(read_version(store, name, number).tags)
     print(f"{name} version {number}\n")
     print("\n".join(_facts(tags)))
-    print("\n".join(["", *_way_back(root, shown(store.uri), tags)]))
+    print("\n".join(["", *_way_back(root, redact_credentials(store.uri), tags)]))
 
 
 def _facts(tags: Mapping[str, str]) -> Iterator[str]:
@@ -241,7 +247,7 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     from shlex import quote
 
     from pipelines.artifacts.lineage import origin
-    from pipelines.system.urls import shown
+    from pipelines.system.urls import redact_credentials
 
     commit = tags.get("hgmnet.git_commit", UNKNOWN)
     if commit == UNKNOWN:
@@ -250,7 +256,7 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
         yield "The tree had changes that no commit holds: its code comes back without them."
     yield "To have its workspace again, images and weights out of DVC's remote:\n"
     folder = f"version-{tags.get('hgmnet.model', UNKNOWN)[:8]}"
-    yield f"git clone {quote(shown(origin(root)))} {folder} && cd {folder}"
+    yield f"git clone {quote(redact_credentials(origin(root)))} {folder} && cd {folder}"
     if commit != UNKNOWN:
         yield f"git checkout -q {commit}"
     run_lineage = tags.get("hgmnet.decision_run", UNKNOWN)
@@ -277,6 +283,13 @@ def run_publish(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
     print(f"{done.tag}: commit {done.commit[:7]} on {done.branch}{to}")
 
 
+def configure_compare(parser: argparse.ArgumentParser) -> None:
+    """Take the two."""
+    kinds = "a version's number or alias, or a folder or file with per_image.csv"
+    parser.add_argument("a", metavar="A", help=kinds)
+    parser.add_argument("b", metavar="B", help=kinds)
+
+
 def run_compare(root: Path, args: argparse.Namespace) -> None:
     """Write reports/compare/index.html and print a short table.
 
@@ -290,7 +303,7 @@ def run_compare(root: Path, args: argparse.Namespace) -> None:
     from pipelines.report.comparison import contest, pair, render, short
 
     params = load_params(root / "params.yaml")
-    (first, ours), (second, theirs) = (_side(root, params, word) for word in args.compare)
+    (first, ours), (second, theirs) = (_side(root, params, word) for word in (args.a, args.b))
     names = (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
     found = contest(pair(ours, theirs, names), params.model, params.evaluate)
     page = Workspace(root, params.data.name).comparison
@@ -306,9 +319,9 @@ def _side(root: Path, params: "Params", word: str) -> "tuple[str, pd.DataFrame]"
     if file:
         return word.rstrip("/"), read_rows(file)
     from pipelines.registry.download import fetch_rows
-    from pipelines.registry.tracking_store import open_store_patiently
+    from pipelines.registry.tracking_store import connect_with_retries
 
-    store = open_store_patiently(root, params.data.name)
+    store = connect_with_retries(root, params.data.name)
     with tempfile.TemporaryDirectory(prefix="hgmnet-") as folder:
         number, path = fetch_rows(store, params.registry.name, word, Path(folder))
         return f"version {number}", read_rows(path)

@@ -10,7 +10,9 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
     """Take the address, and which model."""
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1, this machine alone")
     parser.add_argument("--port", type=int, default=8080, help="8080; 0: a free one")
-    parser.add_argument("--seconds", type=float, default=5.0, help="between looks at the alias (5)")
+    parser.add_argument(
+        "--poll-seconds", type=float, default=5.0, help="between two readings of the alias (5)"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=Path, metavar="FOLDER", help="a model folder, no registry")
     which.add_argument("--version", metavar="N", help="a registered version, for good")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hgmnet.config.params import Params
-    from hgmnet.training.planner import Machine, Plan
+    from hgmnet.training.planner import Machine, TrainingPlan
 
 CELLS = {
     "crossval": "judge every image of train and val once, by a model that never saw it",
@@ -24,7 +24,7 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     does = "train the settings with several seeds: mean, spread, and their ensemble"
     seeds = studies.add_parser("seeds", help=does, description=does)
     seeds.add_argument(
-        "--n", type=int, default=3, help="how many, from train.seed on; 3 unless told"
+        "--seeds", type=int, default=3, help="how many, from train.seed on; 3 unless told"
     )
     for name, said in CELLS.items():
         study = studies.add_parser(name, help=said, description=said)
@@ -52,7 +52,7 @@ def _size(study: argparse.ArgumentParser) -> None:
     study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
     study.add_argument("--seeds", type=int, help="trainings a fold, from train.seed on; 1")
     study.add_argument(
-        "--all", action="store_true", help="the test split takes part too: an opening"
+        "--include-test", action="store_true", help="the test split takes part too: an opening"
     )
     study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
     study.add_argument(
@@ -67,7 +67,7 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
     """Run the study to its end, or go on with one that was killed.
 
     Raises:
-        HgmnetError: as `pipelines.studies.runner.carry_out` and `pipelines.studies.seeds.run` do.
+        HgmnetError: as `pipelines.studies.runner.run_study` and `pipelines.studies.seeds.run` do.
     """
     from hgmnet.config.params import load_params
 
@@ -75,38 +75,38 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
     if args.study == "seeds":
         from pipelines.studies import seeds
 
-        seeds.run(root, params, args.n)
+        seeds.run(root, params, args.seeds)
         return
     if args.study == "external":
         _external(root, params, args)
         return
     from pipelines.studies.definition import Size
-    from pipelines.studies.runner import carry_out, declaration
+    from pipelines.studies.runner import declaration, run_study
 
     folds = args.folds if args.folds is not None else 2 if args.smoke else 5
     size = Size(
         folds=folds,
         seeds=1 if args.seeds is None else args.seeds,
-        everything=args.all,
+        everything=args.include_test,
         smoke=args.smoke,
     )
     declare = declaration(args.study, getattr(args, "only", ()))
     keep, only_say = not args.drop_models, args.dry_run
-    carry_out(root, params, declare, size, keep=keep, only_say=only_say)
+    run_study(root, params, declare, size, keep=keep, only_say=only_say)
 
 
 def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
     import torch
 
     from hgmnet.errors import ConfigError
-    from hgmnet.inference.predictor import Predictor
+    from hgmnet.inference.predictor import TorchPredictor
     from pipelines.studies import external
 
     if strange := [word for word in args.map if word.count("=") != 1]:
         raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
     folder, name = _model(root, params, args.model)
-    asked = external.Asked(
-        predictor=Predictor.load(folder, "cuda" if torch.cuda.is_available() else "cpu"),
+    asked = external.ExternalRequest(
+        predictor=TorchPredictor.load(folder, "cuda" if torch.cuda.is_available() else "cpu"),
         name=name,
         folder=folder,
         data=args.data,
@@ -122,10 +122,10 @@ def _model(root: Path, params: "Params", word: str) -> tuple[Path, str]:
     if not word.isdigit():
         return Path(word), word
     from pipelines.registry.download import fetch_model
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     with http_limits(timeout_s=60, retries=2):
-        store = open_store_patiently(root, params.data.name)
+        store = connect_with_retries(root, params.data.name)
         cache = root / ".hgmnet" / "versions"
         folder, number = fetch_model(store, params.registry.name, word, cache)
     return folder, f"{params.registry.name} version {number}"
@@ -148,7 +148,7 @@ def run_plan(root: Path, args: argparse.Namespace) -> None:
         InvalidDataError: no image of it could be read.
     """
     from hgmnet.config.params import load_params
-    from hgmnet.data.image_record import Record
+    from hgmnet.data.image_record import ImageRecord
     from hgmnet.errors import ConfigError, InvalidDataError
     from hgmnet.training.planner import plan, step_cost
     from pipelines.artifacts.io import read_rows
@@ -162,7 +162,7 @@ def run_plan(root: Path, args: argparse.Namespace) -> None:
     if not manifest.exists():
         msg = f"{manifest} is missing; first: dvc repro ingest"
         raise ConfigError(msg)
-    shapes = [(r.height, r.width) for r in read_rows(manifest, Record) if not r.error]
+    shapes = [(r.height, r.width) for r in read_rows(manifest, ImageRecord) if not r.error]
     if not shapes:
         msg = f"{manifest} lists no image that can be read"
         raise InvalidDataError(msg)
@@ -207,7 +207,7 @@ def this_machine() -> "Machine":
     return Machine(cores=os.cpu_count() or 1, memory=memory, gpu="", bf16=False)
 
 
-def _said(name: str, count: int, machine: "Machine", found: "Plan") -> Iterator[str]:
+def _said(name: str, count: int, machine: "Machine", found: "TrainingPlan") -> Iterator[str]:
     device = machine.gpu or f"{machine.cores} cores, no GPU"
     yield f"# {name}: {count} images, on {device}, {machine.memory:.0f} GiB"
     yield f"# a training takes about {found.minutes:.0f} min and {found.memory:.1f} GiB"
@@ -217,7 +217,7 @@ def _said(name: str, count: int, machine: "Machine", found: "Plan") -> Iterator[
             yield f"  {key}: {value}".ljust(24) + f"# {found.reasons[key]}"
 
 
-def _sections(found: "Plan") -> dict[str, dict[str, Any]]:
+def _sections(found: "TrainingPlan") -> dict[str, dict[str, Any]]:
     return {
         "prepare": {"side": found.side, "fit": found.fit},
         "train": {
@@ -228,7 +228,7 @@ def _sections(found: "Plan") -> dict[str, dict[str, Any]]:
     }
 
 
-def _write(path: Path, found: "Plan") -> None:
+def _write(path: Path, found: "TrainingPlan") -> None:
     """Change these keys alone; comments and order stay."""
     from ruamel.yaml import YAML
 

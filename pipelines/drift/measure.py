@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 from hgmnet.config.model import Model
 from hgmnet.data import images, metadata
 from hgmnet.data.folder_layout import is_image, mask_of
-from hgmnet.data.image_statistics import Facts, measure
+from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation.drift import DriftReport, Profile, compare, unknown
-from hgmnet.inference.postprocess import Finding
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.postprocess import Prediction
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import PROFILE
 from pipelines.artifacts.io import read_json
 
@@ -35,7 +35,7 @@ class Measured:
     unreadable: tuple[str, ...]
 
 
-def measure_folder(folder: Path, predictor: Predictor) -> Measured:
+def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
     """Measure and predict every image of a folder and the folders in it; masks are left out.
 
     What the model says of images that its weights were fitted on is left out: it is surer of them
@@ -93,7 +93,7 @@ def drift_of(
     )
 
 
-def measure_images(paths: Iterable[Path]) -> list[Facts]:
+def measure_images(paths: Iterable[Path]) -> list[ImageStatistics]:
     """Measure images, several at once.
 
     Raises:
@@ -103,7 +103,7 @@ def measure_images(paths: Iterable[Path]) -> list[Facts]:
         return list(pool.map(lambda path: measure(_read(path)), paths))
 
 
-def say(finding: Finding, model: Model) -> dict[str, float]:
+def say(finding: Prediction, model: Model) -> dict[str, float]:
     """What a model says of an image, as columns: lesion area as served, as a share; confidence.
 
     What it does not learn is left out.
@@ -123,7 +123,7 @@ def by_column(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 
 @dataclass(frozen=True)
 class _Look:
-    facts: Facts
+    facts: ImageStatistics
     grey: Grey
     pixel_sha256: str
 

@@ -10,15 +10,15 @@ import torch
 from great_expectations.expectations.row_conditions import Column
 
 from hgmnet.evaluation.drift import DriftReport, Profile, Shift, compare, unknown
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import PROFILE
 from pipelines.artifacts.io import read_json, write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.drift.measure import measure_folder
-from pipelines.validation.expectations import Outcome, Rule, check
+from pipelines.validation.expectations import Rule, SuiteOutcome, check
 
 
-def check_drift(shifts: Sequence[Shift], docs: Path) -> tuple[Outcome, ...]:
+def check_drift(shifts: Sequence[Shift], docs: Path) -> tuple[SuiteOutcome, ...]:
     """Judge shifts, and write Great Expectations' own pages about them.
 
     Args:
@@ -61,7 +61,7 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
         InvalidDataError: its profile is, or the folder holds no image that can be read.
     """
     profile = read_json(model / PROFILE, Profile)
-    predictor = Predictor.load(model, "cuda" if torch.cuda.is_available() else "cpu")
+    predictor = TorchPredictor.load(model, "cuda" if torch.cuda.is_available() else "cpu")
     measured = measure_folder(folder, predictor)
     shifts = compare(profile, measured.columns)
     space = Workspace(root, profile.data)

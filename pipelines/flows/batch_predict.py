@@ -12,9 +12,9 @@ from prefect.states import Completed
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.parallel import spread
-from pipelines.flows.prefect.states import AnyState, renewed, state_of
-from pipelines.prediction.batch import TABLE, Asked, Job, asked_for, join, left, predict_part
+from pipelines.flows.prefect.parallel import map_tasks
+from pipelines.flows.prefect.states import AnyState, propagate, state_of
+from pipelines.prediction.batch import TABLE, BatchRequest, Job, asked_for, join, left, predict_part
 
 
 @flow(**notifications.HOOKS)
@@ -50,7 +50,7 @@ def batch_predict(
         asked = asked_for(source)
         opened = open_job(root, out, version, len(asked), return_state=True)
         if not opened.is_completed():
-            return renewed(opened)
+            return propagate(opened)
         out.mkdir(parents=True, exist_ok=True)
         with FileLock(out / ".lock", timeout=0):
             return _carried_out(cast("Job", opened.result()), asked, part, workers, dask)
@@ -61,15 +61,15 @@ def batch_predict(
 
 
 def _carried_out(
-    job: Job, asked: Sequence[Asked], size: int, workers: int, dask: str | None
+    job: Job, asked: Sequence[BatchRequest], size: int, workers: int, dask: str | None
 ) -> AnyState:
     todo, log = left(job, asked), get_run_logger().info
     parts = [todo[start : start + size] for start in range(0, len(todo), size)]
     log("%d images, %d of them new: %d parts", len(asked), len(todo), len(parts))
     look = artifacts.share("batch-progress")
-    for done, state in enumerate(spread(predict, [(job, p) for p in parts], workers, dask), 1):
+    for done, state in enumerate(map_tasks(predict, [(job, p) for p in parts], workers, dask), 1):
         if not state.is_completed():
-            return renewed(state)
+            return propagate(state)
         look(done, len(parts), f"{min(done * size, len(todo))} of {len(todo)} images")
     rows = join(job, asked)
     told = f"{len(todo)} images predicted by {job.called[0]}, {len(asked) - len(todo)} were there"
@@ -85,13 +85,13 @@ def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | A
     """Have the model here, and loaded once, so that what is wrong with it is told at once."""
     from pipelines.prediction import backends
     from pipelines.registry.download import fetch_model
-    from pipelines.registry.tracking_store import http_limits, open_store_patiently
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     try:
         params = load_params(root / "params.yaml")
         name = params.registry.name
         with http_limits(timeout_s=60, retries=2):
-            store = open_store_patiently(root, params.data.name)
+            store = connect_with_retries(root, params.data.name)
             model, number = fetch_model(store, name, version, root / ".hgmnet" / "versions")
         finder, backend = backends.load(root, model, "auto", images)
     except HgmnetError as error:
@@ -102,7 +102,7 @@ def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | A
 
 
 @task(task_run_name="{asked[0].name} and on", cache_policy=NO_CACHE)
-def predict(job: Job, asked: Sequence[Asked]) -> int:
+def predict(job: Job, asked: Sequence[BatchRequest]) -> int:
     """Write the masks and rows of some images; how many could not be read."""
     return predict_part(job, asked)
 
@@ -110,4 +110,4 @@ def predict(job: Job, asked: Sequence[Asked]) -> int:
 def _show(told: str, decisions: dict[Any, int], out: Path) -> None:
     lines = [told, "", *(f"{name:<12}{count:>8}" for name, count in decisions.items()), str(out)]
     get_run_logger().info("%s", "\n".join(lines))
-    artifacts.page("batch-predict", "\n".join(lines))
+    artifacts.text_artifact("batch-predict", "\n".join(lines))

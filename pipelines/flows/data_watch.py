@@ -10,12 +10,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from hgmnet.config.params import load_params
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import HgmnetError
 from pipelines.artifacts.io import read_rows, write_text
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.flows.training import stage, training
 from pipelines.operations.run_overrides import alone
 
@@ -45,7 +45,7 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
             before = _images(space)
             for state in _taken_in(space, source):
                 if not state.is_completed():
-                    return renewed(state)
+                    return propagate(state)
             told = compare(space, before)
         write_text(memo, mark)
     except HgmnetError as error:
@@ -54,7 +54,7 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
         return Completed(name="Unchanged", message="the same images with the same labels and masks")
     if not train:
         return Completed(message=told)
-    return renewed(training(root, promote=promote, return_state=True))
+    return propagate(training(root, promote=promote, return_state=True))
 
 
 def _taken_in(space: Workspace, source: Path) -> Any:
@@ -89,7 +89,7 @@ def compare(space: Workspace, before: dict[str, tuple[str, ...]]) -> str:
     told = f"{len(new)} images are new, {changed} have another label or mask, {gone} are gone"
     lines = [told, *_drift(space, [after[pixels][0] for pixels in new])]
     get_run_logger().info("%s", "\n".join(lines))
-    artifacts.page(f"data-{space.data}", "\n".join(lines))
+    artifacts.text_artifact(f"data-{space.data}", "\n".join(lines))
     return told
 
 
@@ -99,7 +99,7 @@ def _images(space: Workspace) -> dict[str, tuple[str, ...]]:
         return {}
     return {
         one.pixel_sha256: (one.image, one.label, str(one.mask_pixels), str(one.excluded))
-        for one in read_rows(space.manifest, Record)
+        for one in read_rows(space.manifest, ImageRecord)
         if not one.error
     }
 

@@ -14,7 +14,7 @@ from hgmnet.config.params import load_params
 from hgmnet.errors import HgmnetError
 from pipelines.artifacts.gate import ClauseResult
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.gate.change_plan import age_due, drift_due
 
 DRIFTED, REVALIDATE = "hgmnet.data.drifted", "hgmnet.model.revalidate"
@@ -42,7 +42,7 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
     """
     done = profile(root, folder, version, return_state=True)
     if not done.is_completed():
-        return renewed(done)
+        return propagate(done)
     drifted, due = cast("Found", done.result())
     params = load_params(root / "params.yaml")
     if drifted:
@@ -66,12 +66,12 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     from pipelines.drift.report import profile_folder, tell
     from pipelines.promotion.comparison import read_version
     from pipelines.registry.download import fetch_model
-    from pipelines.registry.tracking_store import open_store_patiently
+    from pipelines.registry.tracking_store import connect_with_retries
 
     try:
         params = load_params(root / "params.yaml")
         name = params.registry.name
-        store = open_store_patiently(root, params.data.name)
+        store = connect_with_retries(root, params.data.name)
         model, number = fetch_model(store, name, version, root / ".hgmnet" / "versions")
         report = profile_folder(root, folder, model)
         plan = load_plans(root / "pccp.yaml").plans.get(name)
@@ -83,7 +83,7 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     due = tuple(clause for clause in asked if clause.status == "due")
     lines = [f"{name} version {number}", "", *tell(report), *(c.reason for c in due)]
     get_run_logger().info("%s", "\n".join(lines))
-    artifacts.page(f"monitoring-{params.data.name}", "\n".join(lines))
+    artifacts.text_artifact(f"monitoring-{params.data.name}", "\n".join(lines))
     return report.drifted, due
 
 

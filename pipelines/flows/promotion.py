@@ -19,12 +19,18 @@ from pydantic import Field
 
 from hgmnet.errors import HgmnetError, RejectedError
 from pipelines.flows.prefect import notifications
-from pipelines.flows.prefect.states import AnyState, renewed, state_of
-from pipelines.promotion.comparison import Comparer
-from pipelines.promotion.promote import Outcome, approve, consider, open_comparer, settle
+from pipelines.flows.prefect.states import AnyState, propagate, state_of
+from pipelines.promotion.comparison import VersionComparator
+from pipelines.promotion.promote import (
+    PromotionOutcome,
+    apply_decision,
+    approve,
+    open_comparer,
+    propose,
+)
 from pipelines.promotion.rule import Request
-from pipelines.promotion.text import tell
-from pipelines.registry.aliases import standing
+from pipelines.promotion.text import format_promotion
+from pipelines.registry.aliases import registry_state
 from pipelines.registry.tracking_store import http_limits
 
 CHANGED = "hgmnet.champion.changed"
@@ -64,38 +70,38 @@ def promotion(
     """
     compared = compare(root, version, data, return_state=True)
     if not compared.is_completed():
-        return renewed(compared)
-    comparer, outcome = cast("tuple[Comparer, Outcome]", compared.result())
+        return propagate(compared)
+    comparer, outcome = cast("tuple[VersionComparator, PromotionOutcome]", compared.result())
     if outcome.open and approval_hours > 0:
         outcome = _asked(comparer, outcome, approval_hours)
     decided = decide(comparer, outcome, return_state=True)
-    return renewed(decided) if not decided.is_completed() else _ended(comparer, outcome)
+    return propagate(decided) if not decided.is_completed() else _ended(comparer, outcome)
 
 
 @task(cache_policy=NO_CACHE)
 def compare(
     root: Path, version: str | None, data: str | None
-) -> tuple[Comparer, Outcome] | AnyState:
+) -> tuple[VersionComparator, PromotionOutcome] | AnyState:
     """Compare, and show both with their differences; nothing is moved."""
     try:
         comparer = open_comparer(root, data)
         name = comparer.params.registry.name
         with http_limits(timeout_s=120, retries=3):
-            outcome = consider(comparer, standing(comparer.store, name), Request(version))
+            outcome = propose(comparer, registry_state(comparer.store, name), Request(version))
     except HgmnetError as error:
         return state_of(error)
-    told = "\n".join(tell(name, outcome))
+    told = "\n".join(format_promotion(name, outcome))
     get_run_logger().info("%s", told)
     _show(name, told)
     return comparer, outcome
 
 
 @task(cache_policy=NO_CACHE)
-def decide(comparer: Comparer, outcome: Outcome) -> AnyState | None:
+def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState | None:
     """Write the decision down, and move the aliases where another version serves from now on."""
     try:
         with http_limits(timeout_s=120, retries=3):
-            link = settle(comparer, outcome)
+            link = apply_decision(comparer, outcome)
     except HgmnetError as error:
         return state_of(error)
     get_run_logger().info("History: decision %d, head %s", link.number, link.hash)
@@ -117,11 +123,12 @@ def decide(comparer: Comparer, outcome: Outcome) -> AnyState | None:
     return None
 
 
-def _asked(comparer: Comparer, outcome: Outcome, hours: float) -> Outcome:
+def _asked(
+    comparer: VersionComparator, outcome: PromotionOutcome, hours: float
+) -> PromotionOutcome:
     """The outcome once a person has spoken, or the time is over."""
-    asked = Approval.with_initial_data(
-        description=f"```\n{chr(10).join(tell(comparer.params.registry.name, outcome))}\n```"
-    )
+    lines = "\n".join(format_promotion(comparer.params.registry.name, outcome))
+    asked = Approval.with_initial_data(description=f"```\n{lines}\n```")
     get_run_logger().info("A person must decide, at %s", _page())
     name, version = comparer.params.registry.name, outcome.resolve.version
     told = f"{outcome.resolve.reason}\n{_page()}"
@@ -139,7 +146,7 @@ def _asked(comparer: Comparer, outcome: Outcome, hours: float) -> Outcome:
     return outcome.declined(said.by, said.reason)
 
 
-def _ended(comparer: Comparer, outcome: Outcome) -> AnyState:
+def _ended(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState:
     name = comparer.params.registry.name
     if outcome.refused:
         return state_of(RejectedError(f"{name} {outcome.refused}"))

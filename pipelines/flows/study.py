@@ -14,13 +14,13 @@ from prefect.states import Completed
 from hgmnet.config.params import Params, load_params
 from hgmnet.errors import HgmnetError
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.parallel import spread
-from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.flows.prefect.parallel import map_tasks
+from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.studies.definition import Size
 
 if TYPE_CHECKING:
     from pipelines.studies import training_run
-    from pipelines.studies.definition import Bench, Study
+    from pipelines.studies.definition import Study, StudyContext
 
 Kind = Literal["crossval", "leakage", "ablation", "curve"]
 
@@ -54,21 +54,21 @@ def study(
     """
     try:
         size = Size(folds=folds, seeds=seeds, everything=False, smoke=smoke)
-        asked = Asked(root, load_params(root / "params.yaml"), kind, size, tuple(only))
+        asked = StudyRequest(root, load_params(root / "params.yaml"), kind, size, tuple(only))
         calls = [(asked, numbers, name) for numbers, name in asked.trainings()]
-        for state in spread(fit, calls, workers, dask):
+        for state in map_tasks(fit, calls, workers, dask):
             if not state.is_completed():
-                return renewed(state)
+                return propagate(state)
         told = asked.write_up()
     except HgmnetError as error:
         return state_of(error)
     get_run_logger().info("%s", told)
-    artifacts.page(f"{kind}-{asked.params.data.name}", told)
+    artifacts.text_artifact(f"{kind}-{asked.params.data.name}", told)
     return Completed(message=f"{len(calls)} models: reports/studies/")
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyRequest:
     """A study as it was asked for, from which each process makes bench and cells for itself."""
 
     root: Path
@@ -77,16 +77,16 @@ class Asked:
     size: Size
     only: tuple[str, ...]
 
-    def declared(self) -> tuple["Bench", "Study"]:
+    def declared(self) -> tuple["StudyContext", "Study"]:
         """The bench and the study."""
         from pipelines.artifacts.paths import Workspace
-        from pipelines.studies.definition import Bench
+        from pipelines.studies.definition import StudyContext
         from pipelines.studies.runner import declaration, prepared
 
         workspace = Workspace(self.root, self.params.data.name)
         store = prepared(workspace, self.params)
         declare = declaration(self.kind, self.only)
-        return Bench(workspace, store), declare(store, self.params, self.size)
+        return StudyContext(workspace, store), declare(store, self.params, self.size)
 
     def trainings(self) -> list[tuple[list[int], str]]:
         """The numbers of the cells that ask one model, and the name of the first of them."""
@@ -98,16 +98,16 @@ class Asked:
 
     def write_up(self) -> str:
         """Tables and page, by the study's command, which finds every cell finished."""
-        from pipelines.studies.runner import carry_out, declaration
+        from pipelines.studies.runner import declaration, run_study
 
         said, declare = io.StringIO(), declaration(self.kind, self.only)
         with redirect_stdout(said):
-            carry_out(self.root, self.params, declare, self.size, keep=True, only_say=False)
+            run_study(self.root, self.params, declare, self.size, keep=True, only_say=False)
         return said.getvalue().strip()
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE)
-def fit(asked: Asked, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
+def fit(asked: StudyRequest, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
     """Train one model and judge each cell that asks it, unless they are there."""
     from pipelines.studies import training_run
 

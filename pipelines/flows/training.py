@@ -18,7 +18,7 @@ from prefect.tasks import exponential_backoff
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.states import AnyState, renewed, state_of
+from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.flows.promotion import promotion
 from pipelines.operations.run_overrides import alone, overridden
 from pipelines.system import dvc
@@ -82,7 +82,7 @@ def training(
                 version = newcomer(root)
                 if version:
                     state = promotion(root, version, None, approval_hours, return_state=True)
-            return renewed(state)
+            return propagate(state)
     except HgmnetError as error:
         return state_of(error)
 
@@ -139,7 +139,7 @@ def register(root: Path) -> AnyState | None:
 
     A server that does not answer is asked again later; nothing is trained for that.
     """
-    from pipelines.registry.tracking_store import StoreDownError
+    from pipelines.registry.tracking_store import TrackingStoreUnavailableError
     from pipelines.stages.register import run
 
     told = io.StringIO()
@@ -147,7 +147,7 @@ def register(root: Path) -> AnyState | None:
         params = load_params(root / "params.yaml")
         with redirect_stdout(told):
             run(root, params.data, params.registry)
-    except StoreDownError:
+    except TrackingStoreUnavailableError:
         raise
     except HgmnetError as error:
         if isinstance(error, RejectedError):
@@ -161,13 +161,13 @@ def register(root: Path) -> AnyState | None:
 def publish_(root: Path) -> AnyState | None:
     """Push images and weights, commit dvc.lock and split on a branch of their own, and tag it."""
     from pipelines.operations.publishing import publish
-    from pipelines.registry.tracking_store import StoreDownError
+    from pipelines.registry.tracking_store import TrackingStoreUnavailableError
 
     log = get_run_logger().info
     try:
         limit_s = load_params(root / "params.yaml").flow.limit_s("publish")
         done = publish(root, log, limit_s=limit_s)
-    except StoreDownError:
+    except TrackingStoreUnavailableError:
         raise
     except ConfigError as error:
         return state_of(error)
@@ -180,9 +180,9 @@ def newcomer(root: Path) -> str:
     """The version of the model on disk, if it waits for its first comparison with the champion."""
     from pipelines.promotion import promote as rule
 
-    return rule.newcomer(rule.open_comparer(root, None))
+    return rule.uncompared_challenger(rule.open_comparer(root, None))
 
 
 def _show(data: str, told: str) -> None:
     get_run_logger().info("%s", told.strip())
-    artifacts.page(f"result-{data}", told)
+    artifacts.text_artifact(f"result-{data}", told)

@@ -10,7 +10,7 @@ from hgmnet.config.model import Model
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.models.spec import Operating
 from pipelines.artifacts.gate import CheckResult, ClauseResult
-from pipelines.gate.checks import UNOPENED, Figures, judge_check
+from pipelines.gate.checks import UNOPENED, Figures, evaluate_check
 
 _DAYS_A_MONTH = 365.2425 / 12
 
@@ -36,26 +36,26 @@ class Candidate:
     drift: DriftReport
 
 
-def hold(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
+def check_change_plan(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
     """Every clause of the plan that the model's name has; without a plan it is outside.
 
     `revalidate.openings_above` and `.months` need what is known only later: the record in MLflow,
     and the day (`hgmnet flow monitoring` asks).
     """
     plan = plans.plans.get(candidate.registry)
-    known = hold_design(plans, candidate.registry, candidate.design)
+    known = check_design(plans, candidate.registry, candidate.design)
     if plan is None:
         return known
     model = candidate.design.model
     return (
         *known,
         *_thresholds(plan.allowed.thresholds, candidate.operating, model),
-        *(_criterion(judge_check(check, candidate.figures)) for check in plan.acceptance),
+        *(_criterion(evaluate_check(check, candidate.figures)) for check in plan.acceptance),
         *drift_due(plan, candidate.drift),
     )
 
 
-def hold_design(plans: ChangePlans, registry: str, design: Design) -> tuple[ClauseResult, ...]:
+def check_design(plans: ChangePlans, registry: str, design: Design) -> tuple[ClauseResult, ...]:
     """The clauses that can be told before a training."""
     plan = plans.plans.get(registry)
     if plan is None:

@@ -47,7 +47,7 @@ def verdict(
     return "passed" if inside and all(check.passed for check in checks) else "failed"
 
 
-def refuse_unknown(
+def validate_checks(
     checks: Sequence[Check], figures: Figures, classes: Sequence[str], at: str
 ) -> None:
     """Make sure that every check asks for something that can be measured.
@@ -83,7 +83,7 @@ def refuse_unknown(
             raise ConfigError(msg)
 
 
-def judge_check(check: Check, figures: Figures) -> CheckResult:
+def evaluate_check(check: Check, figures: Figures) -> CheckResult:
     """Hold one figure against its bound.
 
     It fails where the figure is missing, could not be computed, or rests on too few images.

@@ -19,7 +19,7 @@ _AGAIN = {
 
 
 @dataclass(frozen=True)
-class Litter:
+class RemovableItem:
     """A file or folder that may go: what it is, its bytes and its age."""
 
     path: Path
@@ -28,7 +28,7 @@ class Litter:
     days: float
 
 
-def litter(root: Path, *, older_than: float, studies: bool) -> list[Litter]:
+def litter(root: Path, *, older_than: float, studies: bool) -> list[RemovableItem]:
     """What may go, the largest first.
 
     Args:
@@ -40,7 +40,7 @@ def litter(root: Path, *, older_than: float, studies: bool) -> list[Litter]:
     return sorted(found, key=lambda one: -one.size)
 
 
-def remove(one: Litter) -> None:
+def remove(one: RemovableItem) -> None:
     """Delete it."""
     if one.path.is_dir():
         shutil.rmtree(one.path)
@@ -48,7 +48,7 @@ def remove(one: Litter) -> None:
         one.path.unlink(missing_ok=True)
 
 
-def _candidates(root: Path, studies: bool) -> Iterator[Litter]:
+def _candidates(root: Path, studies: bool) -> Iterator[RemovableItem]:
     state = root / ".hgmnet"
     for folder in sorted((state / "checkpoints").glob("*")):
         yield _litter(folder, "checkpoints of a training that nobody finished")
@@ -62,8 +62,8 @@ def _candidates(root: Path, studies: bool) -> Iterator[Litter]:
             yield _litter(part, "half a file, of a process that was killed")
 
 
-def _litter(path: Path, what: str) -> Litter:
+def _litter(path: Path, what: str) -> RemovableItem:
     stats = [file.stat() for file in (path, *path.rglob("*")) if not file.is_symlink()]
     newest = max(stat.st_mtime for stat in stats)
     size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
-    return Litter(path, what, size, max(0.0, (time.time() - newest) / _DAY_S))
+    return RemovableItem(path, what, size, max(0.0, (time.time() - newest) / _DAY_S))

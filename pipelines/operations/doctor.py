@@ -23,11 +23,11 @@ from hgmnet.config.change_plan import load_plans
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
 from pipelines.system.processes import alive
-from pipelines.system.urls import shown
+from pipelines.system.urls import redact_credentials
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthCheck:
     """What one check found, in a line; only `mend` blocks a run, and then says what to do."""
 
     status: Literal["ok", "note", "mend"]
@@ -38,7 +38,7 @@ SERVER_TIMEOUT = 3.0
 """Seconds that a tracking server has to answer."""
 
 
-def checkout_findings(root: Path) -> Iterator[Finding]:
+def checkout_findings(root: Path) -> Iterator[HealthCheck]:
     """Every check of this file, in the order in which they are told."""
     yield git(root)
     yield dvc(root)
@@ -49,117 +49,121 @@ def checkout_findings(root: Path) -> Iterator[Finding]:
     yield from locks(root / ".dvc" / "tmp" / "rwlock")
 
 
-def git(root: Path) -> Finding:
+def git(root: Path) -> HealthCheck:
     """Whether what a version will be tagged with can be found again."""
     command = ["git", "-C", str(root), "status", "--porcelain"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return Finding("mend", "git is not installed")
+        return HealthCheck("mend", "git is not installed")
     if done.returncode != 0:
-        return Finding("mend", f"git: {' '.join(done.stderr.split())}: git init")
+        return HealthCheck("mend", f"git: {' '.join(done.stderr.split())}: git init")
     changed = len(done.stdout.splitlines())
     if changed:
-        return Finding("note", f"git: {changed} changes not committed; a version is tagged dirty")
-    return Finding("ok", "git: everything committed")
+        return HealthCheck(
+            "note", f"git: {changed} changes not committed; a version is tagged dirty"
+        )
+    return HealthCheck("ok", "git: everything committed")
 
 
-def dvc(root: Path) -> Finding:
+def dvc(root: Path) -> HealthCheck:
     """Whether DVC is set up here, and has a second place for the data."""
     if not (root / ".dvc").is_dir():
-        return Finding("mend", "DVC is not set up here: dvc init")
+        return HealthCheck("mend", "DVC is not set up here: dvc init")
     config = configparser.ConfigParser(interpolation=None)
     config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
     remotes = re.findall(r'remote "([^"]+)"', " ".join(config.sections()))
     if remotes:
-        return Finding("ok", f"DVC, remote {', '.join(sorted(set(remotes)))}")
-    return Finding(
+        return HealthCheck("ok", f"DVC, remote {', '.join(sorted(set(remotes)))}")
+    return HealthCheck(
         "note", "DVC has no remote, its cache is the only copy: dvc remote add -d NAME URL"
     )
 
 
-def settings(root: Path) -> Iterator[Finding]:
+def settings(root: Path) -> Iterator[HealthCheck]:
     """params.yaml, and the data set that it names."""
     try:
         name = load_params(root / "params.yaml").data.name
     except ConfigError as error:
-        yield Finding("mend", str(error))
+        yield HealthCheck("mend", str(error))
         return
-    yield Finding("ok", "params.yaml")
+    yield HealthCheck("ok", "params.yaml")
     folder = root / "data" / name
     if (folder / "raw").is_dir() or (folder / "dvc.yaml").is_file():
-        yield Finding("ok", f"data set {name}")
+        yield HealthCheck("ok", f"data set {name}")
     elif (folder / "raw.dvc").is_file():
-        yield Finding("mend", f"data/{name}/raw is not here: dvc pull")
+        yield HealthCheck("mend", f"data/{name}/raw is not here: dvc pull")
     else:
-        yield Finding("mend", f"data set {name} is missing: hgmnet import {name} <folder or zip>")
+        yield HealthCheck(
+            "mend", f"data set {name} is missing: hgmnet import {name} <folder or zip>"
+        )
 
 
-def change_plan(root: Path) -> Iterator[Finding]:
+def change_plan(root: Path) -> Iterator[HealthCheck]:
     """pccp.yaml, and whether what params.yaml would train is inside it."""
-    from pipelines.gate.change_plan import Design, hold_design
+    from pipelines.gate.change_plan import Design, check_design
 
     try:
         plans = load_plans(root / "pccp.yaml")
     except ConfigError as error:
-        yield Finding("mend", str(error))
+        yield HealthCheck("mend", str(error))
         return
     try:
         params = load_params(root / "params.yaml")
     except ConfigError:  # told by `settings`
         return
     design = Design(params.data.name, params.data.classes, params.model, params.prepare)
-    clauses = hold_design(plans, params.registry.name, design)
+    clauses = check_design(plans, params.registry.name, design)
     outside = [clause for clause in clauses if clause.status == "breached"]
     for clause in outside:
         why = f"clause {clause.clause}: {clause.reason}; docs/gate.md"
-        yield Finding("mend", f"a model of these settings would be refused by pccp.yaml, {why}")
+        yield HealthCheck("mend", f"a model of these settings would be refused by pccp.yaml, {why}")
     if not outside:
-        yield Finding("ok", f"pccp.yaml, plan of {params.registry.name}")
+        yield HealthCheck("ok", f"pccp.yaml, plan of {params.registry.name}")
 
 
-def tracking(uri: str) -> Finding:
+def tracking(uri: str) -> HealthCheck:
     """Where MLflow keeps its records; a server is asked whether it is there."""
     scheme, separator, _ = uri.partition("://")
     if not separator or scheme == "file":
-        says = f"MLflow can't keep records in {shown(uri)}"
-        return Finding("mend", f"{says}; set MLFLOW_TRACKING_URI to sqlite:///... or a server")
-    if scheme in {"http", "https"} and (why := _silence(shown(uri))):
-        says = f"MLflow at {shown(uri)} does not answer ({why})"
-        return Finding("mend", f"{says}; start it, or unset MLFLOW_TRACKING_URI")
-    return Finding("ok", f"MLflow at {shown(uri)}")
+        says = f"MLflow can't keep records in {redact_credentials(uri)}"
+        return HealthCheck("mend", f"{says}; set MLFLOW_TRACKING_URI to sqlite:///... or a server")
+    if scheme in {"http", "https"} and (why := _silence(redact_credentials(uri))):
+        says = f"MLflow at {redact_credentials(uri)} does not answer ({why})"
+        return HealthCheck("mend", f"{says}; start it, or unset MLFLOW_TRACKING_URI")
+    return HealthCheck("ok", f"MLflow at {redact_credentials(uri)}")
 
 
-def prefect(api: str | None) -> Finding:
+def prefect(api: str | None) -> HealthCheck:
     """Where flows are recorded; a server is asked whether it is there."""
     if not api:
-        return Finding(
+        return HealthCheck(
             "ok", "Prefect: a flow starts a server of its own, `hgmnet up` one that stays"
         )
     if why := _silence(api):
-        says = f"Prefect at {shown(api)} does not answer ({why})"
-        return Finding("mend", f"{says}; start it, or unset PREFECT_API_URL")
-    return Finding("ok", f"Prefect at {shown(api)}")
+        says = f"Prefect at {redact_credentials(api)} does not answer ({why})"
+        return HealthCheck("mend", f"{says}; start it, or unset PREFECT_API_URL")
+    return HealthCheck("ok", f"Prefect at {redact_credentials(api)}")
 
 
-def locks(rwlock: Path) -> Iterator[Finding]:
+def locks(rwlock: Path) -> Iterator[HealthCheck]:
     """Who is at work here by DVC's own account, and what a killed process has left."""
     try:
         lock = json.loads(rwlock.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return
     except ValueError:
-        yield Finding("mend", f"{rwlock} is broken; if no dvc runs here: rm {rwlock}")
+        yield HealthCheck("mend", f"{rwlock} is broken; if no dvc runs here: rm {rwlock}")
         return
     holders = [*lock.get("write", {}).values()]
     holders += [info for infos in lock.get("read", {}).values() for info in infos]
     for pid, command in sorted({(info["pid"], info["cmd"]) for info in holders}):
         if alive(pid):
             says = f"`{command}` (PID {pid}) is at work here"
-            yield Finding("note", f"{says}; if that process is no dvc: rm {rwlock}")
+            yield HealthCheck("note", f"{says}; if that process is no dvc: rm {rwlock}")
         else:
             says = f"`{command}` (PID {pid}) was killed and left its lock"
-            yield Finding("note", f"{says}; the next dvc clears it")
+            yield HealthCheck("note", f"{says}; the next dvc clears it")
 
 
 def _silence(server: str) -> str:
@@ -184,11 +188,11 @@ LEAST_MEMORY = 3
 _INSTALL = "python3 install.py"
 
 
-def installation_findings(root: Path) -> Iterator[Finding]:
+def installation_findings(root: Path) -> Iterator[HealthCheck]:
     """Python, packages, the torch pair, device and disk."""
     if _installed("hgmnet") is None:
         says = f"hgmnet is not installed: {_INSTALL}"
-        yield Finding("mend", says)
+        yield HealthCheck("mend", says)
         return
     yield python()
     yield from path_python()
@@ -200,24 +204,24 @@ def installation_findings(root: Path) -> Iterator[Finding]:
     yield disk(root)
 
 
-def python() -> Finding:
+def python() -> HealthCheck:
     """The interpreter's version."""
     wanted = SpecifierSet(importlib.metadata.metadata("hgmnet")["Requires-Python"])
     here = ".".join(map(str, sys.version_info[:3]))
     if here in wanted:
-        return Finding("ok", f"Python {here}")
-    return Finding("mend", f"Python {here}; expected {wanted}: make PYTHON=python3.12")
+        return HealthCheck("ok", f"Python {here}")
+    return HealthCheck("mend", f"Python {here}; expected {wanted}: make PYTHON=python3.12")
 
 
-def path_python() -> Iterator[Finding]:
+def path_python() -> Iterator[HealthCheck]:
     """Whether `python`, which dvc.yaml calls, is this interpreter."""
     found, folder = shutil.which("python"), Path(sys.executable).parent
     if found is None or Path(found).parent != folder:
         says = f"dvc.yaml calls `python`: {found or 'not on PATH'}, not the one in {folder}"
-        yield Finding("note", f"{says}; before `dvc repro`: export PATH={folder}:$PATH")
+        yield HealthCheck("note", f"{says}; before `dvc repro`: export PATH={folder}:$PATH")
 
 
-def packages(needed: Iterable[str], lock: Path) -> Iterator[Finding]:
+def packages(needed: Iterable[str], lock: Path) -> Iterator[HealthCheck]:
     """What is installed, against what is needed and against the lock.
 
     Args:
@@ -225,41 +229,41 @@ def packages(needed: Iterable[str], lock: Path) -> Iterator[Finding]:
         lock: requirements.lock.
     """
     if not lock.is_file():
-        yield Finding("mend", f"{lock} is missing: git checkout requirements.lock")
+        yield HealthCheck("mend", f"{lock} is missing: git checkout requirements.lock")
         return
     wanted = [r for r in map(Requirement, needed) if _holds(r, extra="")]
     locked = _locked(lock)
     amiss = [f for r in wanted if (f := _amiss(r, locked.get(_plain(r.name))))]
     yield from amiss
     if not amiss:
-        yield Finding("ok", f"{len(wanted)} packages as requirements.lock says")
+        yield HealthCheck("ok", f"{len(wanted)} packages as requirements.lock says")
 
 
-def torch_pair(torch: str, vision: str) -> Finding:
+def torch_pair(torch: str, vision: str) -> HealthCheck:
     """Whether two versions are a pair: one index marks both alike (`+cpu`), another neither."""
     requires = map(Requirement, importlib.metadata.requires("torchvision") or ())
     fits = all(r.specifier.contains(torch) for r in requires if r.name == "torch")
     pair = f"torch {torch}, torchvision {vision}"
     if fits and Version(torch).local == Version(vision).local:
-        return Finding("ok", pair)
-    return Finding("mend", f"{pair} are no pair; install both from one index: {_INSTALL}")
+        return HealthCheck("ok", pair)
+    return HealthCheck("mend", f"{pair} are no pair; install both from one index: {_INSTALL}")
 
 
-def device() -> Finding:
+def device() -> HealthCheck:
     """Cores, memory and GPU; the driver's own tool is asked, which needs no torch."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     gpu = _gpus() or "no GPU: training runs on the CPU"
     says = f"{os.cpu_count()} cores, {memory:.1f} GiB memory, {gpu}"
-    return Finding("ok" if memory >= LEAST_MEMORY else "note", says)
+    return HealthCheck("ok" if memory >= LEAST_MEMORY else "note", says)
 
 
-def disk(root: Path) -> Finding:
+def disk(root: Path) -> HealthCheck:
     """Space for DVC's cache, checkpoints and reports."""
     free = shutil.disk_usage(root).free / GIB
     says = f"{free:.1f} GiB free on the disk of {root}"
     if free < LEAST_DISK:
-        return Finding("mend", f"{says}; {LEAST_DISK} GiB is needed (`dvc gc -w` frees some)")
-    return Finding("ok" if free > 5 * LEAST_DISK else "note", says)
+        return HealthCheck("mend", f"{says}; {LEAST_DISK} GiB is needed (`dvc gc -w` frees some)")
+    return HealthCheck("ok" if free > 5 * LEAST_DISK else "note", says)
 
 
 def _installed(name: str) -> str | None:
@@ -269,14 +273,14 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _amiss(requirement: Requirement, locked: str | None) -> Finding | None:
+def _amiss(requirement: Requirement, locked: str | None) -> HealthCheck | None:
     installed = _installed(requirement.name)
     if installed is None or not requirement.specifier.contains(installed, prereleases=True):
         says = f"{requirement.name}{requirement.specifier} is needed, {installed or 'none'} is here"
-        return Finding("mend", f"{says}: {_INSTALL}")
+        return HealthCheck("mend", f"{says}: {_INSTALL}")
     if locked is not None and Version(installed).public != locked:
         says = f"{requirement.name} {installed}, where requirements.lock says {locked}"
-        return Finding("note", f"{says}: {_INSTALL}")
+        return HealthCheck("note", f"{says}: {_INSTALL}")
     return None
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from hgmnet.errors import ConfigError, HgmnetError
 from pipelines.system.processes import supervised
-from pipelines.system.urls import shown
+from pipelines.system.urls import redact_credentials
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""
@@ -95,10 +95,10 @@ class Services:
             _bury(url)
         elif not _answers(f"{url}/health"):
             raise ConfigError(
-                f"PREFECT_API_URL: {shown(url)} does not answer; start it, or unset it"
+                f"PREFECT_API_URL: {redact_credentials(url)} does not answer; start it, or unset it"
             )
         self._env["PREFECT_API_URL"] = url
-        print(f"Prefect  {shown(url.removesuffix('/api'))}")
+        print(f"Prefect  {redact_credentials(url.removesuffix('/api'))}")
 
     def start_mlflow(self, port: int) -> None:
         """MLflow's server over the database of this checkout, unless MLFLOW_TRACKING_URI names one.
@@ -116,7 +116,7 @@ class Services:
             self._serve("mlflow", words, port, "/health")
             uri = f"http://127.0.0.1:{port}"
         self._env["MLFLOW_TRACKING_URI"] = uri
-        print(f"MLflow   {shown(uri)}")
+        print(f"MLflow   {redact_credentials(uri)}")
 
     def deploy(self) -> None:
         """Have the work pool and the deployments of prefect.yaml as they are written there.

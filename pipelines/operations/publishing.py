@@ -15,10 +15,10 @@ from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.models.spec import identity
 from pipelines.artifacts.paths import Workspace
-from pipelines.registry.tracking_store import http_limits, open_store_patiently
+from pipelines.registry.tracking_store import connect_with_retries, http_limits
 from pipelines.registry.versions import number_of
 from pipelines.system import dvc
-from pipelines.system.urls import shown
+from pipelines.system.urls import redact_credentials
 
 _NOBODY = {
     f"GIT_{who}_{what}": said
@@ -29,7 +29,7 @@ _NOBODY = {
 
 
 @dataclass(frozen=True)
-class Published:
+class Publication:
     """Where a version is from now on; `remote`: empty where there is none to push to."""
 
     version: str
@@ -41,7 +41,7 @@ class Published:
 
 def publish(
     root: Path, on_line: Callable[[str], None], *, limit_s: float | None = None
-) -> Published:
+) -> Publication:
     """Publish the registered version that the model on disk is.
 
     Args:
@@ -57,7 +57,7 @@ def publish(
     params = load_params(root / "params.yaml")
     space, name = Workspace(root, params.data.name), params.registry.name
     with http_limits(timeout_s=120, retries=3):
-        store = open_store_patiently(root, params.data.name)
+        store = connect_with_retries(root, params.data.name)
         version = number_of(store, name, identity(space.model))
     if version is None:
         raise ConfigError(f"the model on disk is no version of {name}: dvc repro register")
@@ -70,7 +70,7 @@ def publish(
     remote = "origin" if "origin" in _git(root, "remote").split() else ""
     if remote:
         _git(root, "push", "-q", remote, f"refs/heads/{branch}", f"refs/tags/{tag}")
-    return Published(version, branch, tag, commit, remote)
+    return Publication(version, branch, tag, commit, remote)
 
 
 def tags(root: Path) -> set[str]:
@@ -144,6 +144,6 @@ def _git(
     except FileNotFoundError:
         raise HgmnetError("git is not installed") from None
     if done.returncode not in allowed:
-        said = shown(" ".join(done.stderr.split()))
+        said = redact_credentials(" ".join(done.stderr.split()))
         raise HgmnetError(f"`git {words[0]}` failed: {said}")
     return done.stdout.strip()

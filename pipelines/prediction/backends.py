@@ -4,8 +4,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from hgmnet.inference.onnx import Exported, lacking
-from hgmnet.inference.predictor import Finder, Predictor
+from hgmnet.inference.onnx import OnnxPredictor, lacking
+from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.models.spec import identity
 from pipelines.prediction.onnx_export import cached
 
@@ -14,7 +14,7 @@ MANY = 1000
 """Images from which on an export pays within one call (docs/speed.md)."""
 
 
-def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Finder, str]:
+def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Predictor, str]:
     """Load a model; and by what it runs, in words.
 
     `auto` takes torch on a GPU. Elsewhere it takes ONNX Runtime where that is installed and the
@@ -31,19 +31,19 @@ def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Finder, 
         HgmnetError: the export answers otherwise than the model.
     """
     if model.is_file():
-        return Exported.load(model), _onnxruntime()
+        return OnnxPredictor.load(model), _onnxruntime()
     device = _device()
     kept = cached(root, identity(model))
     if wanted == "auto":
         wanted = "onnx" if device == "cpu" and _pays(kept, images) else "torch"
     if wanted == "torch":
-        return Predictor.load(model, device), f"torch {version('torch')} on {device}"
+        return TorchPredictor.load(model, device), f"torch {version('torch')} on {device}"
     if not kept.exists():
         from pipelines.prediction.onnx_export import export_checked
 
         print("Exporting the model for ONNX Runtime, once; it takes about half a minute.")
-        print(export_checked(root, Predictor.load(model), kept))
-    return Exported.load(kept), _onnxruntime()
+        print(export_checked(root, TorchPredictor.load(model), kept))
+    return OnnxPredictor.load(kept), _onnxruntime()
 
 
 def _pays(kept: Path, images: int) -> bool:

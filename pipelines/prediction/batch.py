@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from hgmnet.errors import ConfigError, HgmnetError
-from hgmnet.inference.predictor import Finder
+from hgmnet.inference.predictor import Predictor
 from pipelines.prediction import backends
 from pipelines.prediction.files import BOX, describe, find_files, open_image
 
@@ -27,7 +27,7 @@ _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class BatchRequest:
     """An image: what the source calls it, and the file as it was found; -1 where it is absent."""
 
     name: str
@@ -51,7 +51,7 @@ class Job:
     out: Path
 
 
-def asked_for(source: Path) -> list[Asked]:
+def asked_for(source: Path) -> list[BatchRequest]:
     """The images of a folder with all below it, or of a table's column `image`.
 
     Raises:
@@ -75,13 +75,13 @@ def asked_for(source: Path) -> list[Asked]:
     return [_asked(name, source.parent / name) for name in names]
 
 
-def left(job: Job, asked: Sequence[Asked]) -> list[Asked]:
+def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
     """Those of them that no row answers yet."""
     there = {row for table in _tables(job.out, _KEY) for row in zip(*table, strict=True)}
     return [one for one in asked if (one.name, one.size, one.modified_ns, job.sha256) not in there]
 
 
-def predict_part(job: Job, asked: Sequence[Asked]) -> int:
+def predict_part(job: Job, asked: Sequence[BatchRequest]) -> int:
     """Write the masks of some images, then their rows; how many could not be read."""
     finder = _finder(job.root, job.model, job.backend)
     rows = [_row(job, one, finder) for one in asked]
@@ -91,7 +91,7 @@ def predict_part(job: Job, asked: Sequence[Asked]) -> int:
     return sum(row["error"] is not None for row in rows)
 
 
-def join(job: Job, asked: Sequence[Asked]) -> pd.DataFrame:
+def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
     """Make one predictions.parquet of the earlier one and the parts; its rows of these images.
 
     Raises:
@@ -122,21 +122,21 @@ def mask_path(name: str) -> str:
     return f"{MASKS}/{digest[:2]}/{Path(name).stem}-{digest[2:12]}.png"
 
 
-def _asked(name: str, file: Path) -> Asked:
+def _asked(name: str, file: Path) -> BatchRequest:
     try:
         stat = file.stat()
     except OSError:
-        return Asked(name, file, -1, -1)
-    return Asked(name, file, stat.st_size, stat.st_mtime_ns)
+        return BatchRequest(name, file, -1, -1)
+    return BatchRequest(name, file, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
-def _finder(root: Path, model: Path, backend: backends.Wanted) -> Finder:
+def _finder(root: Path, model: Path, backend: backends.Wanted) -> Predictor:
     """The model, loaded once in a process."""
     return backends.load(root, model, backend, 1)[0]
 
 
-def _row(job: Job, asked: Asked, finder: Finder) -> dict[str, Any]:
+def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
     found = {"image": asked.name, "bytes": asked.size, "modified_ns": asked.modified_ns}
     model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
     row: dict[str, Any] = {**found, **model, "error": None}

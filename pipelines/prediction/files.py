@@ -16,8 +16,8 @@ from hgmnet.data import dicom
 from hgmnet.data.images import SUFFIXES, Grey, decode_grey
 from hgmnet.data.resize import Mask
 from hgmnet.errors import ConfigError, HgmnetError
-from hgmnet.inference.postprocess import Finding
-from hgmnet.inference.predictor import Finder
+from hgmnet.inference.postprocess import Prediction
+from hgmnet.inference.predictor import Predictor
 from pipelines.artifacts.io import write_table, write_text
 
 BOX = ("left", "top", "right", "bottom")
@@ -66,7 +66,7 @@ def find_files(words: Sequence[str]) -> list[Path]:
 
 
 def predict_files(
-    files: Sequence[Path], predictor: Finder, model: Mapping[str, str], out: Path
+    files: Sequence[Path], predictor: Predictor, model: Mapping[str, str], out: Path
 ) -> Summary:
     """Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
@@ -109,7 +109,7 @@ def overlay(grey: Grey, mask: Mask) -> Image.Image:
     return Image.fromarray(rgb)
 
 
-def describe(finding: Finding, pixel_mm: float) -> dict[str, Any]:
+def describe(finding: Prediction, pixel_mm: float) -> dict[str, Any]:
     """What is said of an image, a column each; empty where there is nothing to say."""
     area = round(finding.lesion_area * pixel_mm**2, 2) if pixel_mm else ""
     return {
@@ -124,7 +124,7 @@ def describe(finding: Finding, pixel_mm: float) -> dict[str, Any]:
     }
 
 
-def _one(file: Path, name: str, predictor: Finder, out: Path) -> dict[str, Any]:
+def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         opened = open_image(file.read_bytes(), file.name)
@@ -138,7 +138,7 @@ def _one(file: Path, name: str, predictor: Finder, out: Path) -> dict[str, Any]:
     return {"file": str(file), **said, "seconds": seconds, "error": ""}
 
 
-def _columns(predictor: Finder, model: Iterable[str]) -> list[str]:
+def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
     probs = [f"prob_{name}" for name in predictor.spec.classes]
     said = (*probs, "uncertainty", "refer", "lesion_area_px", "lesion_area_mm2", *BOX)
     return ["file", "decision", "class", *said, "seconds", *model, "error"]

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 import hgmnet
 from hgmnet.config.data import Phantom
 from hgmnet.data.images import decode_grey
-from hgmnet.data.prepared import Store, open_store
+from hgmnet.data.prepared import PreparedDataset, open_prepared
 from hgmnet.data.resize import Grey
 from hgmnet.errors import HgmnetError, InvalidDataError, RejectedError
-from hgmnet.inference.onnx import Exported
+from hgmnet.inference.onnx import OnnxPredictor
 from hgmnet.inference.onnx_export import export_onnx, quantise
 from hgmnet.inference.parity import Loss, Parity, loss, parity
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import Spec
 from hgmnet.phantom.generate import plan, render
 from pipelines.artifacts.paths import Workspace
@@ -38,7 +38,7 @@ class Bounds:
     accuracy: float
 
 
-def export_checked(root: Path, predictor: Predictor, file: Path) -> str:
+def export_checked(root: Path, predictor: TorchPredictor, file: Path) -> str:
     """Write a model as ONNX if it says what the model says; in words, how well they agree.
 
     Args:
@@ -54,7 +54,7 @@ def export_checked(root: Path, predictor: Predictor, file: Path) -> str:
 
     def make(part: Path) -> Parity:
         export_onnx(predictor, part)
-        agreed = parity(predictor.predict(images), Exported.load(part).predict(images))
+        agreed = parity(predictor.predict(images), OnnxPredictor.load(part).predict(images))
         if not agreed.holds:
             msg = f"the exported model answers otherwise: {agreed}; nothing was written"
             raise HgmnetError(msg)
@@ -64,7 +64,7 @@ def export_checked(root: Path, predictor: Predictor, file: Path) -> str:
 
 
 def quantise_checked(
-    root: Path, predictor: Predictor, exported: Path, file: Path, most: Bounds
+    root: Path, predictor: TorchPredictor, exported: Path, file: Path, most: Bounds
 ) -> str:
     """Write the int8 form of an exported model if it loses little enough; in words, how much.
 
@@ -97,7 +97,7 @@ def quantise_checked(
 
     def make(part: Path) -> Loss:
         quantise(predictor, exported, store.images[_evenly(store.rows("train"), _RANGED)], part)
-        one, other = (Exported.load(path).predict(list(squares)) for path in (exported, part))
+        one, other = (OnnxPredictor.load(path).predict(list(squares)) for path in (exported, part))
         lost = loss(one, other, truth, labels)
         if not lost.within(most.lesion_dice, most.accuracy):
             msg = (
@@ -124,7 +124,7 @@ def _images(root: Path, spec: Spec) -> tuple[list[Grey], str]:
     """Images to hold two ways to run a model against each other, and whose they are."""
     workspace = Workspace(root, spec.data)
     try:
-        store = open_store(workspace.prepared)
+        store = open_prepared(workspace.prepared)
         rows = _evenly(store.rows("val"), _CHECKED)
         files = [workspace.raw / store.entries[row].image for row in rows]
         images = [decode_grey(file.read_bytes(), file.name) for file in files]
@@ -135,8 +135,8 @@ def _images(root: Path, spec: Spec) -> tuple[list[Grey], str]:
     return [*images, *drawn], whose if len(images) in {0, _CHECKED} else f"{whose}, phantom images"
 
 
-def _store(root: Path, spec: Spec) -> Store:
-    store = open_store(Workspace(root, spec.data).prepared)
+def _store(root: Path, spec: Spec) -> PreparedDataset:
+    store = open_prepared(Workspace(root, spec.data).prepared)
     if store.images.shape[1] != spec.prepare.side:
         msg = (
             f"data/{spec.data}/prepared has images of {store.images.shape[1]} px, the model sees "

@@ -10,25 +10,25 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from hgmnet.config.params import Params
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.masks import read_truth
-from hgmnet.data.prepared import Entry
+from hgmnet.data.prepared import PreparedImage
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.promotion_rule import Comparison, compare
 from hgmnet.metrics import segmentation
 from hgmnet.splitting import contamination
-from hgmnet.splitting.split_lock import Row, live, test_sha
+from hgmnet.splitting.split_lock import SplitRow, active_images, test_sha
 from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_opening
+from pipelines.artifacts.test_evaluations import record_test_evaluation
 from pipelines.registry.download import fetch_rows, version_spec
-from pipelines.registry.tracking_store import Store
-from pipelines.registry.verification import Answer, predict_elsewhere
+from pipelines.registry.tracking_store import TrackingStore
+from pipelines.registry.verification import VersionAnswer, predict_in_fresh_process
 
 _BLOCK = 500  # images a process: their masks are in memory at once
 
 
-def read_version(store: Store, name: str, number: str) -> ModelVersion:
+def read_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
     """A registered version and its tags.
 
     Raises:
@@ -40,7 +40,7 @@ def read_version(store: Store, name: str, number: str) -> ModelVersion:
     raise ConfigError(f"{name} has no version {number}; `hgmnet versions` lists them")
 
 
-def recorded_rows(store: Store, version: ModelVersion) -> pd.DataFrame:
+def logged_rows(store: TrackingStore, version: ModelVersion) -> pd.DataFrame:
     """The rows of per_image.csv on the test split, as they were logged when it was judged."""
     with TemporaryDirectory() as folder:
         _, path = fetch_rows(store, version.name, str(version.version), Path(folder))
@@ -49,8 +49,8 @@ def recorded_rows(store: Store, version: ModelVersion) -> pd.DataFrame:
     return test.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
 
 
-def asked_rows(
-    store: Store, name: str, number: str, raw: Path, entries: Sequence[Entry]
+def predict_rows(
+    store: TrackingStore, name: str, number: str, raw: Path, entries: Sequence[PreparedImage]
 ) -> pd.DataFrame:
     """Ask a version, in a fresh process and with its own code, and count with today's.
 
@@ -66,14 +66,14 @@ def asked_rows(
     for start in range(0, len(entries), _BLOCK):
         block = entries[start : start + _BLOCK]
         images = [(raw / entry.image).read_bytes() for entry in block]
-        answers = predict_elsewhere(store.uri, uri, images)
+        answers = predict_in_fresh_process(store.uri, uri, images)
         rows += _rows(raw, block, answers)
     frame = pd.DataFrame(rows)
     return frame.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
 
 
 def _rows(
-    raw: Path, entries: Sequence[Entry], answers: Sequence[Answer]
+    raw: Path, entries: Sequence[PreparedImage], answers: Sequence[VersionAnswer]
 ) -> Iterator[dict[str, object]]:
     for entry, answer in zip(entries, answers, strict=True):
         tp, fp, fn, _ = segmentation.count_pixels(answer.mask, read_truth(raw, entry))
@@ -94,7 +94,7 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class Bout:
+class VersionComparison:
     """The challenger against one other version.
 
     `against`: champion or anchor. `dropped`: images left out since either model had seen them.
@@ -108,18 +108,18 @@ class Bout:
 
 
 @dataclass(frozen=True)
-class Comparer:
+class VersionComparator:
     """Holds versions of one registered model against one another.
 
     `data`: a data set to compare on; None for the test split that the challenger was judged on.
     """
 
-    store: Store
+    store: TrackingStore
     params: Params
     workspace: Workspace
     data: str | None
 
-    def bout(self, challenger: str, against: str, other: str) -> Bout:
+    def bout(self, challenger: str, against: str, other: str) -> VersionComparison:
         """Compare.
 
         Raises:
@@ -129,25 +129,25 @@ class Comparer:
         tables = self._on_data(other, challenger) if self.data else self._on_test(other, challenger)
         clean, dropped = self._unseen((other, challenger), tables)
         comparison = compare(*clean, self.params.promotion)
-        return Bout(against, other, comparison, len(clean[0]), dropped)
+        return VersionComparison(against, other, comparison, len(clean[0]), dropped)
 
     def _on_test(self, other: str, challenger: str) -> Tables:
         """From the records where both were judged on the same images; else the other is asked."""
         before, after = (read_version(self.store, self._name, one) for one in (other, challenger))
         sha = after.tags["hgmnet.test_sha"]
         if before.tags.get("hgmnet.test_sha") == sha:
-            return recorded_rows(self.store, before), recorded_rows(self.store, after)
+            return logged_rows(self.store, before), logged_rows(self.store, after)
         entries = _test_entries(self.workspace, sha)
-        record_opening(self.workspace, before.tags["hgmnet.model"], sha, "hgmnet promote")
-        asked = asked_rows(self.store, self._name, other, self.workspace.raw, entries)
-        return asked, recorded_rows(self.store, after)
+        record_test_evaluation(self.workspace, before.tags["hgmnet.model"], sha, "hgmnet promote")
+        asked = predict_rows(self.store, self._name, other, self.workspace.raw, entries)
+        return asked, logged_rows(self.store, after)
 
     def _on_data(self, other: str, challenger: str) -> Tables:
         space = Workspace(self.workspace.root, self._data)
         entries = all_entries(space)
         return (
-            asked_rows(self.store, self._name, other, space.raw, entries),
-            asked_rows(self.store, self._name, challenger, space.raw, entries),
+            predict_rows(self.store, self._name, other, space.raw, entries),
+            predict_rows(self.store, self._name, challenger, space.raw, entries),
         )
 
     def _unseen(self, numbers: tuple[str, str], tables: Tables) -> tuple[Tables, int]:
@@ -176,9 +176,9 @@ class Comparer:
         return self.data or self.workspace.data
 
 
-def _test_entries(workspace: Workspace, sha: str) -> list[Entry]:
-    rows = read_rows(workspace.split_csv, Row)
-    images = live(rows, read_rows(workspace.manifest, Record))
+def _test_entries(workspace: Workspace, sha: str) -> list[PreparedImage]:
+    rows = read_rows(workspace.split_csv, SplitRow)
+    images = active_images(rows, read_rows(workspace.manifest, ImageRecord))
     entries = [_entry(one.record, one.row.group) for one in images if one.row.status == "test"]
     here = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
     if here != sha:
@@ -190,7 +190,7 @@ def _test_entries(workspace: Workspace, sha: str) -> list[Entry]:
     return entries
 
 
-def all_entries(space: Workspace) -> list[Entry]:
+def all_entries(space: Workspace) -> list[PreparedImage]:
     """Every image of a data set that was read and not excluded, as if on the test side.
 
     Raises:
@@ -202,12 +202,12 @@ def all_entries(space: Workspace) -> list[Entry]:
             f"data.name: {space.data} `dvc repro ingest`"
         )
         raise ConfigError(msg)
-    records = read_rows(space.manifest, Record)
+    records = read_rows(space.manifest, ImageRecord)
     return [_entry(one, one.group) for one in records if not one.error and not one.excluded]
 
 
-def _entry(record: Record, group: str) -> Entry:
-    return Entry(
+def _entry(record: ImageRecord, group: str) -> PreparedImage:
+    return PreparedImage(
         image=record.image,
         masks="|".join(record.masks),
         pixel_sha256=record.pixel_sha256,
@@ -219,9 +219,9 @@ def _entry(record: Record, group: str) -> Entry:
     )
 
 
-def _entry_of(row: dict[Hashable, Any]) -> Entry:
+def _entry_of(row: dict[Hashable, Any]) -> PreparedImage:
     """What a row of per_image.csv says of its image."""
-    return Entry(
+    return PreparedImage(
         image=row["image"],
         masks="",
         pixel_sha256=row["pixel_sha256"],

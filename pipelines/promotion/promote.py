@@ -8,20 +8,26 @@ from hgmnet.errors import ConfigError
 from hgmnet.models.spec import identity
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
-from pipelines.promotion.comparison import Bout, Comparer, read_version
-from pipelines.promotion.rule import Request, resolve
-from pipelines.registry.aliases import Resolve, Standing, decide, insist, standing
+from pipelines.promotion.comparison import VersionComparator, VersionComparison, read_version
+from pipelines.promotion.rule import Request, decision
+from pipelines.registry.aliases import (
+    PromotionDecision,
+    RegistryState,
+    decide,
+    registry_state,
+    retry_on_conflict,
+)
 from pipelines.registry.history import Link
-from pipelines.registry.tracking_store import open_store_patiently
+from pipelines.registry.tracking_store import connect_with_retries
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PromotionOutcome:
     """What the comparisons came to; `now`: what stood when they were made."""
 
-    now: Standing
-    bouts: tuple[Bout, ...]
-    resolve: Resolve
+    now: RegistryState
+    bouts: tuple[VersionComparison, ...]
+    resolve: PromotionDecision
 
     @property
     def promoted(self) -> bool:
@@ -40,13 +46,13 @@ class Outcome:
             return ""
         return f"version {self.resolve.version} does not serve: {self.resolve.reason}"
 
-    def declined(self, by: str, reason: str) -> "Outcome":
+    def declined(self, by: str, reason: str) -> "PromotionOutcome":
         """The same, where a person has looked and said no."""
         kept = f"{by} did not approve: {reason}"
         return replace(self, resolve=replace(self.resolve, reason=kept))
 
 
-def open_comparer(root: Path, data: str | None) -> Comparer:
+def open_comparer(root: Path, data: str | None) -> VersionComparator:
     """What compares the versions of a repository's registered model.
 
     Args:
@@ -57,36 +63,36 @@ def open_comparer(root: Path, data: str | None) -> Comparer:
         ConfigError: params.yaml is wrong, or the tracking store can't be reached.
     """
     params = load_params(root / "params.yaml")
-    store = open_store_patiently(root, params.data.name)
-    return Comparer(store, params, Workspace(root, params.data.name), data)
+    store = connect_with_retries(root, params.data.name)
+    return VersionComparator(store, params, Workspace(root, params.data.name), data)
 
 
-def promote(comparer: Comparer, request: Request) -> tuple[Outcome, Link]:
+def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOutcome, Link]:
     """Compare, decide by the rule, write it down and move the aliases.
 
     Where another version becomes champion meanwhile it is compared with that one.
 
     Raises:
-        ConfigError, InvalidDataError: as `consider` and `settle`.
+        ConfigError, InvalidDataError: as `propose` and `apply_decision`.
     """
-    found: list[Outcome] = []
+    found: list[PromotionOutcome] = []
 
     def attempt() -> Link:
-        now = standing(comparer.store, comparer.params.registry.name)
-        found.append(consider(comparer, now, request))
-        return settle(comparer, found[-1])
+        now = registry_state(comparer.store, comparer.params.registry.name)
+        found.append(propose(comparer, now, request))
+        return apply_decision(comparer, found[-1])
 
-    link = insist(attempt)
+    link = retry_on_conflict(attempt)
     return found[-1], link
 
 
-def newcomer(comparer: Comparer) -> str:
+def uncompared_challenger(comparer: VersionComparator) -> str:
     """The version of the model on disk, if it is challenger and was not held against this champion.
 
     So a run that found nothing new does not ask the same question every night. Empty: there is
     none.
     """
-    now = standing(comparer.store, comparer.params.registry.name)
+    now = registry_state(comparer.store, comparer.params.registry.name)
     if not now.challenger:
         return ""
     tags = read_version(comparer.store, comparer.params.registry.name, now.challenger).tags
@@ -97,7 +103,7 @@ def newcomer(comparer: Comparer) -> str:
     return "" if (now.challenger, now.champion) in asked else now.challenger
 
 
-def settle(comparer: Comparer, outcome: Outcome) -> Link:
+def apply_decision(comparer: VersionComparator, outcome: PromotionOutcome) -> Link:
     """Write a decision down and move the aliases.
 
     Raises:
@@ -108,16 +114,18 @@ def settle(comparer: Comparer, outcome: Outcome) -> Link:
     return decide(comparer.store, name, outcome.now.champion, outcome.resolve)
 
 
-def approve(comparer: Comparer, outcome: Outcome, request: Request) -> Outcome:
+def approve(
+    comparer: VersionComparator, outcome: PromotionOutcome, request: Request
+) -> PromotionOutcome:
     """The outcome of the same comparisons, where a person answers for it."""
     by_person = comparer.params.registry.approval
-    made = resolve(
+    made = decision(
         outcome.bouts, outcome.resolve.version, outcome.now, request, by_person=by_person
     )
     return replace(outcome, resolve=made)
 
 
-def consider(comparer: Comparer, now: Standing, request: Request) -> Outcome:
+def propose(comparer: VersionComparator, now: RegistryState, request: Request) -> PromotionOutcome:
     """Compare, and decide by the rule; nothing is moved.
 
     Raises:
@@ -132,17 +140,21 @@ def consider(comparer: Comparer, now: Standing, request: Request) -> Outcome:
         raise ConfigError(msg)
     _refuse_unfit(comparer, number)
     if number == now.champion:
-        return Outcome(now, (), Resolve("kept", number, number, now.anchor, "it serves already"))
+        return PromotionOutcome(
+            now, (), PromotionDecision("kept", number, number, now.anchor, "it serves already")
+        )
     others = {now.anchor: "anchor", now.champion: "champion"}  # one that is both is the champion
     bouts = tuple(
         comparer.bout(number, against, other)
         for other, against in reversed(others.items())
         if other not in {"", number}
     )
-    return Outcome(now, bouts, resolve(bouts, number, now, request, by_person=registry.approval))
+    return PromotionOutcome(
+        now, bouts, decision(bouts, number, now, request, by_person=registry.approval)
+    )
 
 
-def _refuse_unfit(comparer: Comparer, number: str) -> None:
+def _refuse_unfit(comparer: VersionComparator, number: str) -> None:
     name = comparer.params.registry.name
     tags = read_version(comparer.store, name, number).tags
     gate = tags.get("hgmnet.gate")

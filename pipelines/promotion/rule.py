@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from hgmnet.evaluation.promotion_rule import ORDER, Verdict
 from pipelines.artifacts.test_evaluations import user
-from pipelines.promotion.comparison import Bout
-from pipelines.registry.aliases import Resolve, Standing
+from pipelines.promotion.comparison import VersionComparison
+from pipelines.registry.aliases import PromotionDecision, RegistryState
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,14 @@ class Request:
     by: str = ""
 
 
-def resolve(
-    bouts: Sequence[Bout], number: str, now: Standing, request: Request, *, by_person: bool
-) -> Resolve:
+def decision(
+    bouts: Sequence[VersionComparison],
+    number: str,
+    now: RegistryState,
+    request: Request,
+    *,
+    by_person: bool,
+) -> PromotionDecision:
     """Apply the rule to the verdicts.
 
     A challenger that is better than the champion, and not worse than the anchor, is promoted by
@@ -43,15 +48,15 @@ def resolve(
         why = request.reason if request.approved else ""
     if not why:
         kept = said if least == "worse" else f"{said}; a person must decide: --approve --reason ..."
-        return Resolve(
+        return PromotionDecision(
             "kept", number, now.champion, now.anchor, kept, least, evidence=evidence(bouts)
         )
     anchor = number if request.approved else now.anchor
     who = (request.by or user()) if request.approved else ""
-    return Resolve("promoted", number, number, anchor, why, least, who, evidence(bouts))
+    return PromotionDecision("promoted", number, number, anchor, why, least, who, evidence(bouts))
 
 
-def evidence(bouts: Iterable[Bout]) -> tuple[tuple[str, str], ...]:
+def evidence(bouts: Iterable[VersionComparison]) -> tuple[tuple[str, str], ...]:
     """The figures behind a decision, short enough to be kept with it."""
     return tuple(
         (
@@ -63,7 +68,7 @@ def evidence(bouts: Iterable[Bout]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _said(bouts: Sequence[Bout]) -> str:
+def _said(bouts: Sequence[VersionComparison]) -> str:
     if not bouts:
         return "it passed its gate, and none served before"
     return " and ".join(

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from pipelines.promotion.comparison import Bout
-from pipelines.promotion.promote import Outcome
+from pipelines.promotion.comparison import VersionComparison
+from pipelines.promotion.promote import PromotionOutcome
 from pipelines.report.text import title
 
 
-def tell(name: str, outcome: Outcome) -> Iterator[str]:
+def format_promotion(name: str, outcome: PromotionOutcome) -> Iterator[str]:
     """Both models with their differences, a line each, and at the end what was decided, and why."""
     resolve = outcome.resolve
     for bout in outcome.bouts:
@@ -17,7 +17,7 @@ def tell(name: str, outcome: Outcome) -> Iterator[str]:
     yield f"{name} version {resolve.version} {done}: {resolve.reason}."
 
 
-def _table(name: str, version: str, bout: Bout) -> Iterator[str]:
+def _table(name: str, version: str, bout: VersionComparison) -> Iterator[str]:
     left_out = f", {bout.dropped} left out since one of them had seen them" if bout.dropped else ""
     yield f"{name} version {version} against {bout.against} {bout.version}"
     yield f"{bout.images} images that neither has seen{left_out}"

@@ -10,15 +10,23 @@ from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError
 from pipelines.artifacts.test_evaluations import user
-from pipelines.registry.history import FIRST, Entry, Link, append, finish, first_fault, read_history
+from pipelines.registry.history import (
+    FIRST,
+    DecisionRecord,
+    Link,
+    append,
+    finish,
+    first_fault,
+    read_history,
+)
 from pipelines.registry.lock import locked
-from pipelines.registry.tracking_store import Store
+from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.versions import ANCHOR, CHALLENGER, CHAMPION
-from pipelines.system.urls import shown
+from pipelines.system.urls import redact_credentials
 
 
 @dataclass(frozen=True)
-class Standing:
+class RegistryState:
     """Who holds which alias, empty for nobody, and every decision that led there."""
 
     champion: str
@@ -33,7 +41,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Resolve:
+class PromotionDecision:
     """What to do, and why; the rest of the entry is known when it is done.
 
     `champion`, `anchor`: as they shall be.
@@ -53,7 +61,7 @@ class ChangedError(ConfigError):
     """Another champion serves than the one that was compared with."""
 
 
-def standing(store: Store, name: str) -> Standing:
+def registry_state(store: TrackingStore, name: str) -> RegistryState:
     """As it is now.
 
     Raises:
@@ -64,20 +72,26 @@ def standing(store: Store, name: str) -> Standing:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        msg = f"{name} has no version at {shown(store.uri)}; `dvc repro` registers one that passes"
+        where = redact_credentials(store.uri)
+        msg = f"{name} has no version at {where}; `dvc repro` registers one that passes"
         raise ConfigError(msg) from None
     held = {alias: str(version) for alias, version in aliases.items()}
     champion, challenger, anchor = (held.get(a, "") for a in (CHAMPION, CHALLENGER, ANCHOR))
-    return Standing(champion, challenger, anchor, read_history(store, name))
+    return RegistryState(champion, challenger, anchor, read_history(store, name))
 
 
-def check(now: Standing, head: str | None = None) -> str | None:
+def check(now: RegistryState, head: str | None = None) -> str | None:
     """What is wrong with history and aliases; None where nothing is."""
     return first_fault(now.links, {CHAMPION: now.champion}, head)
 
 
 def decide(
-    store: Store, name: str, compared_with: str, resolve: Resolve, *, repair: bool = False
+    store: TrackingStore,
+    name: str,
+    compared_with: str,
+    resolve: PromotionDecision,
+    *,
+    repair: bool = False,
 ) -> Link:
     """Write a decision down and move the aliases, alone.
 
@@ -110,7 +124,7 @@ def decide(
     return link
 
 
-def insist(attempt: Callable[[], Link], times: int = 3) -> Link:
+def retry_on_conflict(attempt: Callable[[], Link], times: int = 3) -> Link:
     """Try again where another champion came in between.
 
     Raises:
@@ -143,8 +157,10 @@ def served(links: Sequence[Link]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.champion for e in (k.entry for k in links) if e and e.champion))
 
 
-def _entry(now: Standing, name: str, resolve: Resolve, taken_from: str) -> Entry:
-    return Entry(
+def _entry(
+    now: RegistryState, name: str, resolve: PromotionDecision, taken_from: str
+) -> DecisionRecord:
+    return DecisionRecord(
         number=len(now.links) + 1,
         previous=now.head,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -164,23 +180,23 @@ def _entry(now: Standing, name: str, resolve: Resolve, taken_from: str) -> Entry
     )
 
 
-def _carried_out(store: Store, name: str) -> Standing:
+def _carried_out(store: TrackingStore, name: str) -> RegistryState:
     """The standing, once the last decision's aliases are where it says."""
-    now = standing(store, name)
+    now = registry_state(store, name)
     last = now.links[-1] if now.links else None
     if last is None or last.done or last.entry is None:
         return now
     _move(store, name, now.challenger, last.entry)
     finish(store, last)
-    return standing(store, name)
+    return registry_state(store, name)
 
 
-def _as_decided(now: Standing) -> Standing:
+def _as_decided(now: RegistryState) -> RegistryState:
     last = now.links[-1].entry if now.links else None
-    return Standing(last.champion if last else "", now.challenger, now.anchor, now.links)
+    return RegistryState(last.champion if last else "", now.challenger, now.anchor, now.links)
 
 
-def _move(store: Store, name: str, challenger: str, entry: Entry) -> None:
+def _move(store: TrackingStore, name: str, challenger: str, entry: DecisionRecord) -> None:
     """Let the aliases say what a decision says; who serves no longer waits."""
     for alias, version in ((CHAMPION, entry.champion), (ANCHOR, entry.anchor)):
         if version:

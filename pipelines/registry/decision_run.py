@@ -19,9 +19,9 @@ from pipelines.artifacts.gate import ClauseResult, GateResult
 from pipelines.artifacts.io import read_json
 from pipelines.artifacts.lineage import Lineage, hash_file, read_lineage
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import Opening, opening_number, user
+from pipelines.artifacts.test_evaluations import TestEvaluation, opening_number, user
 from pipelines.gate.change_plan import openings_due
-from pipelines.registry.tracking_store import Store
+from pipelines.registry.tracking_store import TrackingStore
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Decision:
     gate_sha256: str
     metrics_sha256: str
     lineage: Lineage
-    openings: tuple[Opening, ...]
+    openings: tuple[TestEvaluation, ...]
 
     @property
     def opened(self) -> int:
@@ -105,7 +105,7 @@ class Decision:
         return dict(_flatten("", self.params.model_dump(mode="json", by_alias=True)))
 
 
-def read_decision(workspace: Workspace, openings: Sequence[Opening]) -> Decision:
+def read_decision(workspace: Workspace, openings: Sequence[TestEvaluation]) -> Decision:
     """Read what the stages left on disk.
 
     Args:
@@ -182,7 +182,7 @@ _RECORDED = "hgmnet.recorded"
 _PARAMS_A_BATCH = 100
 
 
-def record(store: Store, decision: Decision) -> str:
+def record(store: TrackingStore, decision: Decision) -> str:
     """Write the decision's run, or find the one that is there; its id.
 
     A run that was cut short is deleted and written anew. MLflow refuses to change a param, so one
@@ -201,14 +201,14 @@ def record(store: Store, decision: Decision) -> str:
     return run_id
 
 
-def _find(store: Store, decision: Decision) -> list[Run]:
+def _find(store: TrackingStore, decision: Decision) -> list[Run]:
     names = ("hgmnet.model", "hgmnet.gate_sha256", "hgmnet.metrics_sha256")
     wanted = {name: decision.tags[name] for name in names}
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
     return list(store.client.search_runs([store.experiment_id], query))
 
 
-def _start(store: Store, decision: Decision) -> Run:
+def _start(store: TrackingStore, decision: Decision) -> Run:
     tags = {
         **decision.tags,
         "hgmnet.kind": "decision",
@@ -219,7 +219,7 @@ def _start(store: Store, decision: Decision) -> Run:
     return store.client.create_run(store.experiment_id, tags=tags, run_name=name)
 
 
-def _log_values(store: Store, run_id: str, decision: Decision) -> None:
+def _log_values(store: TrackingStore, run_id: str, decision: Decision) -> None:
     now = int(time.time() * 1000)
     metrics = [Metric(name, value, now, 0) for name, value in decision.metrics.items()]
     params = [Param(name, value) for name, value in decision.flat_params.items()]

@@ -10,13 +10,15 @@ from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError
 from hgmnet.models.spec import SPEC, Spec, load_spec
-from pipelines.registry.aliases import standing
-from pipelines.registry.tracking_store import STORE_ERRORS, Store, fluent_calls_to
+from pipelines.registry.aliases import registry_state
+from pipelines.registry.tracking_store import STORE_ERRORS, TrackingStore, fluent_calls_to
 
 _CARD = "reports/model_card.md"
 
 
-def fetch_model(store: Store, name: str, number: str | None, cache: Path) -> tuple[Path, str]:
+def fetch_model(
+    store: TrackingStore, name: str, number: str | None, cache: Path
+) -> tuple[Path, str]:
     """Copy a version's model folder here unless it is here already; the folder and the version.
 
     Args:
@@ -28,7 +30,7 @@ def fetch_model(store: Store, name: str, number: str | None, cache: Path) -> tup
     Raises:
         ConfigError: there is no such version, or no champion.
     """
-    chosen = number or standing(store, name).champion
+    chosen = number or registry_state(store, name).champion
     if not chosen:
         msg = f"{name} has no champion yet; `hgmnet promote`, or say --version N or --model FOLDER"
         raise ConfigError(msg)
@@ -40,13 +42,13 @@ def fetch_model(store: Store, name: str, number: str | None, cache: Path) -> tup
     return folder, chosen
 
 
-def version_spec(store: Store, name: str, number: str) -> Spec:
+def version_spec(store: TrackingStore, name: str, number: str) -> Spec:
     """What a version's model says of itself: what it was fitted on, above all."""
     with TemporaryDirectory() as part:
         return load_spec(_download(store, name, number, f"/{SPEC}", Path(part)).parent)
 
 
-def read_card(store: Store, name: str, number: str) -> str:
+def read_card(store: TrackingStore, name: str, number: str) -> str:
     """A version's model card in Markdown, as its run holds it; empty where it holds none."""
     with TemporaryDirectory() as part, suppress(*STORE_ERRORS):
         run = store.client.get_model_version(name, number).run_id or ""
@@ -55,7 +57,7 @@ def read_card(store: Store, name: str, number: str) -> str:
     return ""
 
 
-def _download(store: Store, name: str, number: str, inside: str, into: Path) -> Path:
+def _download(store: TrackingStore, name: str, number: str, inside: str, into: Path) -> Path:
     """The model folder, or a file in it."""
     uri = f"models:/{name}/{number}"
     with fluent_calls_to(store.uri):
@@ -72,7 +74,7 @@ def _download(store: Store, name: str, number: str, inside: str, into: Path) -> 
 _PATH = "reports/evaluation/per_image.csv"
 
 
-def fetch_rows(store: Store, name: str, word: str, folder: Path) -> tuple[str, Path]:
+def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tuple[str, Path]:
     """Fetch a version's per_image.csv; its number, and where the file lies.
 
     Args:
@@ -105,7 +107,7 @@ def fetch_rows(store: Store, name: str, word: str, folder: Path) -> tuple[str, P
     return str(version.version), Path(path)
 
 
-def deleted_runs(store: Store) -> list[str]:
+def deleted_runs(store: TrackingStore) -> list[str]:
     """Deleted runs that no version of any model was made by; `mlflow gc` frees their disk."""
     experiments = [one.experiment_id for one in store.client.search_experiments()]
     deleted = {

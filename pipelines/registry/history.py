@@ -14,7 +14,7 @@ from mlflow.entities import Run, RunStatus
 from pydantic import ValidationError
 
 from hgmnet.config.base import Frozen
-from pipelines.registry.tracking_store import Store
+from pipelines.registry.tracking_store import TrackingStore
 
 KIND = "promotion"
 FIRST = ""
@@ -25,7 +25,7 @@ _TEXT, _HASH, _NUMBER, _NAME = (
 _PAGE = 1000
 
 
-class Entry(Frozen):
+class DecisionRecord(Frozen):
     """One decision about which version serves.
 
     `champion`, `anchor`: as they are from then on, empty for none. `verdict`: what a comparison
@@ -71,18 +71,18 @@ class Link:
 
     run_id: str
     number: int
-    entry: Entry | None
+    entry: DecisionRecord | None
     hash: str
     done: bool
 
 
-def read_history(store: Store, name: str) -> tuple[Link, ...]:
+def read_history(store: TrackingStore, name: str) -> tuple[Link, ...]:
     """Every decision about a registered model, in their order."""
     links = [_link(run) for run in _runs(store, name)]
     return tuple(sorted(links, key=lambda link: link.number))
 
 
-def append(store: Store, entry: Entry) -> Link:
+def append(store: TrackingStore, entry: DecisionRecord) -> Link:
     """Write a decision down before its aliases move; `finish` says that they have."""
     tags = {
         "hgmnet.kind": KIND,
@@ -97,7 +97,7 @@ def append(store: Store, entry: Entry) -> Link:
     return Link(str(run.info.run_id), entry.number, entry, entry.hash, done=False)
 
 
-def finish(store: Store, link: Link) -> None:
+def finish(store: TrackingStore, link: Link) -> None:
     """Say that the aliases are as a decision says."""
     store.client.set_terminated(link.run_id)
 
@@ -140,7 +140,7 @@ def _fault(link: Link, number: int, previous: str) -> str | None:
     return None
 
 
-def _runs(store: Store, name: str) -> list[Run]:
+def _runs(store: TrackingStore, name: str) -> list[Run]:
     query = f"tags.`hgmnet.kind` = '{KIND}' and tags.`{_NAME}` = '{name}'"
     runs: list[Run] = []
     token = None
@@ -157,7 +157,7 @@ def _runs(store: Store, name: str) -> list[Run]:
 def _link(run: Run) -> Link:
     tags = run.data.tags
     try:
-        entry = Entry.model_validate_json(tags.get(_TEXT, ""))
+        entry = DecisionRecord.model_validate_json(tags.get(_TEXT, ""))
     except ValidationError:
         entry = None
     done = run.info.status == RunStatus.to_string(RunStatus.FINISHED)

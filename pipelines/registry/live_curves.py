@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from pipelines.registry.tracking_store import Store, http_limits, open_store, within
+from pipelines.registry.tracking_store import (
+    TrackingStore,
+    call_with_timeout,
+    http_limits,
+    open_tracking_store,
+)
 
 if TYPE_CHECKING:
     from hgmnet.training.lightning_module import EpochFigures
@@ -43,10 +48,10 @@ class LiveCurves:
             fingerprint: of the training; the run's id lies beside its checkpoints.
             params: train's own, flat.
         """
-        self._store: Store | None = None
+        self._store: TrackingStore | None = None
         self._run_id = ""
         try:
-            self._store = open_store(root, data, TIMEOUT_S)
+            self._store = open_tracking_store(root, data, TIMEOUT_S)
         except Exception as error:
             _warn(error)
             return
@@ -63,20 +68,20 @@ class LiveCurves:
         """Close the run."""
         self._call(lambda store: store.client.set_terminated(self._run_id, status))
 
-    def _call(self, action: Callable[[Store], T]) -> None:
+    def _call(self, action: Callable[[TrackingStore], T]) -> None:
         store = self._store
         if store is None:
             return
         try:
             with http_limits(timeout_s=TIMEOUT_S, retries=0):
-                within(TIMEOUT_S, lambda: action(store))
+                call_with_timeout(TIMEOUT_S, lambda: action(store))
         except Exception as error:
             self._store = None
             _warn(error)
 
     def _enter(
         self,
-        store: Store,
+        store: TrackingStore,
         memo: Path,
         fingerprint: str,
         params: Mapping[str, str | float | bool],
@@ -107,7 +112,7 @@ def live_curves(
     curves.finish("FINISHED")
 
 
-def _resume(store: Store, memo: Path) -> str | None:
+def _resume(store: TrackingStore, memo: Path) -> str | None:
     """The run that an interrupted training began in this store, open again."""
     if not memo.exists():
         return None
@@ -122,7 +127,7 @@ def _resume(store: Store, memo: Path) -> str | None:
 
 
 def _start(
-    store: Store, memo: Path, fingerprint: str, params: Mapping[str, str | float | bool]
+    store: TrackingStore, memo: Path, fingerprint: str, params: Mapping[str, str | float | bool]
 ) -> str:
     tags = {"hgmnet.kind": "training", "hgmnet.fingerprint": fingerprint}
     name = f"training {fingerprint[:8]}"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError
-from pipelines.registry.tracking_store import Store
+from pipelines.registry.tracking_store import TrackingStore
 from pipelines.system.processes import alive
 
 STALE_S = 300.0
@@ -25,7 +25,7 @@ _TOKEN, _HOST, _PID, _SINCE = (f"hgmnet.lock.{part}" for part in ("token", "host
 
 
 @contextmanager
-def locked(store: Store, name: str, wait_s: float = 120.0) -> Iterator[str]:
+def locked(store: TrackingStore, name: str, wait_s: float = 120.0) -> Iterator[str]:
     """Hold the lock of a registered model.
 
     A lock whose holder is gone (its process has ended on this host, or it is older than
@@ -46,7 +46,7 @@ def locked(store: Store, name: str, wait_s: float = 120.0) -> Iterator[str]:
             store.client.delete_registered_model(lock)
 
 
-def _acquire(store: Store, lock: str, token: str, wait_s: float) -> str:
+def _acquire(store: TrackingStore, lock: str, token: str, wait_s: float) -> str:
     until = time.monotonic() + wait_s
     taken_from = ""
     while not _create(store, lock, token):
@@ -65,7 +65,7 @@ def _acquire(store: Store, lock: str, token: str, wait_s: float) -> str:
     return taken_from
 
 
-def _create(store: Store, lock: str, token: str) -> bool:
+def _create(store: TrackingStore, lock: str, token: str) -> bool:
     tags = {
         _TOKEN: token,
         _HOST: socket.gethostname(),
@@ -81,7 +81,7 @@ def _create(store: Store, lock: str, token: str) -> bool:
     return _tags(store, lock).get(_TOKEN) == token
 
 
-def _remove(store: Store, lock: str, token: str) -> None:
+def _remove(store: TrackingStore, lock: str, token: str) -> None:
     """Delete the lock if it is still the one that was looked at."""
     if _tags(store, lock).get(_TOKEN) != token:
         return
@@ -92,7 +92,7 @@ def _remove(store: Store, lock: str, token: str) -> None:
             raise
 
 
-def _tags(store: Store, lock: str) -> dict[str, str]:
+def _tags(store: TrackingStore, lock: str) -> dict[str, str]:
     """What the lock says; nothing where there is none."""
     try:
         return dict(store.client.get_registered_model(lock).tags)

@@ -15,7 +15,7 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
 
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.response import BOX, answer
 
 IMAGE = "image"
@@ -30,7 +30,7 @@ class HGMNetModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model folder that was packed with the version."""
-        self.predictor = Predictor.load(Path(context.artifacts[MODEL]))
+        self.predictor = TorchPredictor.load(Path(context.artifacts[MODEL]))
         name = (context.model_config or {}).get(NAME, "")
         self.model = {"model": name, "model_sha256": self.predictor.identity}
 

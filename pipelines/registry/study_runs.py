@@ -11,7 +11,12 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from pipelines.artifacts.io import write_json
-from pipelines.registry.tracking_store import Store, http_limits, open_store, within
+from pipelines.registry.tracking_store import (
+    TrackingStore,
+    call_with_timeout,
+    http_limits,
+    open_tracking_store,
+)
 
 T = TypeVar("T")
 _TIMEOUT_S = 5.0
@@ -39,9 +44,9 @@ class StudyRuns:
         """
         self._memo = memo
         self._ids: dict[str, str] = json.loads(memo.read_text()) if memo.exists() else {}
-        self._store: Store | None = None
+        self._store: TrackingStore | None = None
         try:
-            self._store = open_store(root, data, _TIMEOUT_S)
+            self._store = open_tracking_store(root, data, _TIMEOUT_S)
         except Exception as error:
             _warn(error)
             return
@@ -55,7 +60,7 @@ class StudyRuns:
     def finish(self, metrics: Mapping[str, float], folder: Path) -> None:
         """Record the study's figures and files, and close it."""
 
-        def close(store: Store) -> None:
+        def close(store: TrackingStore) -> None:
             run = self._ids[_PARENT]
             _log(store, run, {}, metrics)
             for file in sorted(path for path in folder.iterdir() if path.is_file()):
@@ -68,18 +73,18 @@ class StudyRuns:
         """Note that the study did not come to its end."""
         self._call(lambda store: store.client.set_terminated(self._ids[_PARENT], "KILLED"))
 
-    def _call(self, action: Callable[[Store], T], seconds: float = _TIMEOUT_S) -> None:
+    def _call(self, action: Callable[[TrackingStore], T], seconds: float = _TIMEOUT_S) -> None:
         store = self._store
         if store is None:
             return
         try:
             with http_limits(timeout_s=_TIMEOUT_S, retries=0):
-                within(seconds, lambda: action(store))
+                call_with_timeout(seconds, lambda: action(store))
         except Exception as error:
             self._store = None
             _warn(error)
 
-    def _open(self, store: Store, name: str, params: Mapping[str, str]) -> None:
+    def _open(self, store: TrackingStore, name: str, params: Mapping[str, str]) -> None:
         if not _reopened(store, self._ids.get(_PARENT)):
             tags = {"hgmnet.kind": "study", "hgmnet.study": name}
             run = store.client.create_run(store.experiment_id, tags=tags, run_name=f"study {name}")
@@ -88,7 +93,11 @@ class StudyRuns:
             write_json(self._memo, self._ids)
 
     def _child(
-        self, store: Store, name: str, params: Mapping[str, str], metrics: Mapping[str, float]
+        self,
+        store: TrackingStore,
+        name: str,
+        params: Mapping[str, str],
+        metrics: Mapping[str, float],
     ) -> None:
         tags = {"mlflow.parentRunId": self._ids[_PARENT], "hgmnet.kind": "study cell"}
         run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
@@ -98,7 +107,7 @@ class StudyRuns:
         write_json(self._memo, self._ids)
 
 
-def _reopened(store: Store, run_id: str | None) -> bool:
+def _reopened(store: TrackingStore, run_id: str | None) -> bool:
     """Whether the run that was begun before is in this store; it is open again then."""
     if run_id is None:
         return False
@@ -111,7 +120,9 @@ def _reopened(store: Store, run_id: str | None) -> bool:
     return True
 
 
-def _log(store: Store, run: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+def _log(
+    store: TrackingStore, run: str, params: Mapping[str, str], metrics: Mapping[str, float]
+) -> None:
     now = int(time.time() * 1000)
     values = [Metric(name, value, now, 0) for name, value in metrics.items()]
     words = [Param(name, value) for name, value in params.items()]

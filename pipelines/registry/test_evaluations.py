@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from mlflow.entities import Run, ViewType
 
-from pipelines.artifacts.test_evaluations import Opening
-from pipelines.registry.tracking_store import Store
+from pipelines.artifacts.test_evaluations import TestEvaluation
+from pipelines.registry.tracking_store import TrackingStore
 
 _ID = "hgmnet.opening_id"
 _A_PAGE = 1000
 
 
-def forward(store: Store, openings: Sequence[Opening]) -> list[Opening]:
+def forward(store: TrackingStore, openings: Sequence[TestEvaluation]) -> list[TestEvaluation]:
     """Append the openings that MLflow does not have; all that it then has, oldest first.
 
     Args:
@@ -37,7 +37,7 @@ def name_of(data: str) -> str:
     return f"{data}-openings"
 
 
-def _identified(openings: Sequence[Opening]) -> Iterator[tuple[str, Opening]]:
+def _identified(openings: Sequence[TestEvaluation]) -> Iterator[tuple[str, TestEvaluation]]:
     """Each with a name that is the same every time; equal ones (within a second) are told apart."""
     seen: Counter[str] = Counter()
     for opening in openings:
@@ -46,7 +46,7 @@ def _identified(openings: Sequence[Opening]) -> Iterator[tuple[str, Opening]]:
         yield hashlib.sha256(f"{line}\n{seen[line]}".encode()).hexdigest(), opening
 
 
-def _runs(store: Store) -> Iterator[Run]:
+def _runs(store: TrackingStore) -> Iterator[Run]:
     token = None
     while True:
         page = store.client.search_runs(
@@ -58,7 +58,7 @@ def _runs(store: Store) -> Iterator[Run]:
             return
 
 
-def _append(store: Store, identity: str, opening: Opening) -> None:
+def _append(store: TrackingStore, identity: str, opening: TestEvaluation) -> None:
     told = {f"hgmnet.{name}": value for name, value in opening.model_dump().items()}
     tags = {**told, _ID: identity, "hgmnet.kind": "opening", "mlflow.user": opening.who}
     name = f"{opening.when} {opening.model[:8]}"
@@ -66,5 +66,7 @@ def _append(store: Store, identity: str, opening: Opening) -> None:
     store.client.set_terminated(run.info.run_id)
 
 
-def _read(run: Run) -> Opening:
-    return Opening(**{name: run.data.tags[f"hgmnet.{name}"] for name in Opening.model_fields})
+def _read(run: Run) -> TestEvaluation:
+    return TestEvaluation(
+        **{name: run.data.tags[f"hgmnet.{name}"] for name in TestEvaluation.model_fields}
+    )

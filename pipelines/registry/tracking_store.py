@@ -19,7 +19,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hgmnet.errors import ConfigError
-from pipelines.system.urls import shown
+from pipelines.system.urls import redact_credentials
 
 T = TypeVar("T")
 STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
@@ -30,12 +30,12 @@ _CREATION_S = 60.0
 """For a local database; a new one takes seconds on an idle machine."""
 
 
-class StoreDownError(ConfigError):
+class TrackingStoreUnavailableError(ConfigError):
     """The tracking store does not answer, or answers with an error of its own; later it may."""
 
 
 @dataclass(frozen=True)
-class Store:
+class TrackingStore:
     """An open tracking store: the client, its address and a data set's experiment."""
 
     client: MlflowClient
@@ -53,12 +53,12 @@ def tracking_uri(root: Path) -> str:
     if uri.startswith(SQLITE):
         return SQLITE + str((root / uri.removeprefix(SQLITE)).resolve())
     if "://" not in uri or uri.startswith("file:"):
-        msg = f"MLFLOW_TRACKING_URI={shown(uri)}: expected http://host:port or sqlite:////<path>/mlflow.db"
+        msg = f"MLFLOW_TRACKING_URI={redact_credentials(uri)}: expected http://host:port or sqlite:////<path>/mlflow.db"
         raise ConfigError(msg)
     return uri
 
 
-def open_store(root: Path, data: str, seconds: float) -> Store:
+def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
     """Reach the store, creating the database and the experiment `hgmnet-<data>` where need be.
 
     A local database is created under a file lock: several processes at once would break it. Its
@@ -78,18 +78,18 @@ def open_store(root: Path, data: str, seconds: float) -> Store:
     _quieten()
     allowed = _CREATION_S if uri.startswith(SQLITE) else seconds
     with http_limits(timeout_s=seconds, retries=0):
-        return within(allowed, lambda: _open(root, uri, f"hgmnet-{data}"))
+        return call_with_timeout(allowed, lambda: _open(root, uri, f"hgmnet-{data}"))
 
 
-def open_store_patiently(root: Path, data: str) -> Store:
-    """`open_store`, tried four times with growing pauses, under a minute in all.
+def connect_with_retries(root: Path, data: str) -> TrackingStore:
+    """`open_tracking_store`, tried four times with growing pauses, under a minute in all.
 
     Raises:
         StoreDownError: the store can't be reached.
     """
     for pause in (1, 2, 4, 0):
         try:
-            return open_store(root, data, seconds=10)
+            return open_tracking_store(root, data, seconds=10)
         except (TimeoutError, MlflowException, SQLAlchemyError, ImportError) as error:
             reason = str(error).strip().split("\n")[0]
         if tracking_uri(root).startswith(SQLITE):
@@ -99,7 +99,7 @@ def open_store_patiently(root: Path, data: str) -> Store:
 
 
 @contextmanager
-def telling_of_faults(root: Path) -> Iterator[None]:
+def store_errors_as_messages(root: Path) -> Iterator[None]:
     """Turn what a store in trouble raises into one line that says how to go on.
 
     Raises:
@@ -111,9 +111,9 @@ def telling_of_faults(root: Path) -> Iterator[None]:
         raise _down(root, str(error).strip().split("\n")[0]) from error
 
 
-def _down(root: Path, reason: str) -> StoreDownError:
-    where, why = shown(tracking_uri(root)), shown(reason)
-    return StoreDownError(
+def _down(root: Path, reason: str) -> TrackingStoreUnavailableError:
+    where, why = redact_credentials(tracking_uri(root)), redact_credentials(reason)
+    return TrackingStoreUnavailableError(
         f"MLflow at {where} can't be used ({why}); everything is on disk, "
         "run `dvc repro register` when it is back"
     )
@@ -154,7 +154,7 @@ def http_limits(timeout_s: float, retries: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
+def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
     """The result of `call`, or its exception; a call that takes longer is left behind.
 
     MLflow has no limit of its own that covers every kind of store.
@@ -190,7 +190,7 @@ def _quieten() -> None:
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the password in it
 
 
-def _open(root: Path, uri: str, experiment: str) -> Store:
+def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
     lock = root / ".hgmnet" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
@@ -198,11 +198,11 @@ def _open(root: Path, uri: str, experiment: str) -> Store:
         found = client.get_experiment_by_name(experiment) or _create(client, uri, experiment, root)
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
         msg = (
-            f"the experiment {experiment} was deleted in MLflow; restore it: "
-            f"MLFLOW_TRACKING_URI={shown(uri)} mlflow experiments restore -x {found.experiment_id}"
+            f"the experiment {experiment} was deleted in MLflow; restore it: MLFLOW_TRACKING_URI="
+            f"{redact_credentials(uri)} mlflow experiments restore -x {found.experiment_id}"
         )
         raise ConfigError(msg)
-    return Store(client, uri, found.experiment_id)
+    return TrackingStore(client, uri, found.experiment_id)
 
 
 def _create(client: MlflowClient, uri: str, experiment: str, root: Path) -> Experiment:

@@ -18,8 +18,8 @@ from PIL import Image
 
 from hgmnet.data.images import decode_grey
 from hgmnet.data.resize import Mask
-from hgmnet.inference.postprocess import Finding
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.postprocess import Prediction
+from hgmnet.inference.predictor import TorchPredictor
 
 _SCRIPT = Path(__file__).with_name("_predict_in_fresh_process.py")
 _PROB_TOLERANCE = 1e-4
@@ -27,7 +27,7 @@ _MASK_AGREEMENT = 0.999
 
 
 @dataclass(frozen=True)
-class Answer:
+class VersionAnswer:
     """What a served version says of one image.
 
     `predicted`: the likeliest class. `decision`: the class served. `probs`: calibrated, by class.
@@ -40,7 +40,9 @@ class Answer:
     mask: Mask
 
 
-def predict_elsewhere(uri: str, model_uri: str, images: Sequence[bytes]) -> list[Answer]:
+def predict_in_fresh_process(
+    uri: str, model_uri: str, images: Sequence[bytes]
+) -> list[VersionAnswer]:
     """Predict encoded images with a registered version and the code that was packed with it.
 
     Args:
@@ -72,9 +74,9 @@ def verify(uri: str, model_uri: str, model: Path, images: Sequence[bytes]) -> No
         RuntimeError: they don't, or the version can't be loaded.
     """
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(predict_elsewhere, uri, model_uri, images)
+        waiting = pool.submit(predict_in_fresh_process, uri, model_uri, images)
         greys = [decode_grey(image, f"image {i}") for i, image in enumerate(images)]
-        findings = Predictor.load(model).predict(greys)
+        findings = TorchPredictor.load(model).predict(greys)
         answers = waiting.result()
     for number, (finding, answer) in enumerate(zip(findings, answers, strict=True)):
         _compare(model_uri, number, finding, answer)
@@ -96,17 +98,17 @@ def _run(uri: str, folder: Path, words: list[str]) -> None:
         raise RuntimeError(msg)
 
 
-def _answer(row: dict[str, Any]) -> Answer:
+def _answer(row: dict[str, Any]) -> VersionAnswer:
     probs = {
         name.removeprefix("prob_"): float(value)
         for name, value in row.items()
         if name.startswith("prob_")
     }
     with Image.open(io.BytesIO(base64.b64decode(row["mask_png"]))) as png:
-        return Answer(row["class"], row["decision"], probs, np.asarray(png) > 127)
+        return VersionAnswer(row["class"], row["decision"], probs, np.asarray(png) > 127)
 
 
-def _compare(model_uri: str, number: int, finding: Finding, answer: Answer) -> None:
+def _compare(model_uri: str, number: int, finding: Prediction, answer: VersionAnswer) -> None:
     gap = max(abs(finding.probs[name] - answer.probs[name]) for name in finding.probs)
     agreement = float((finding.mask == answer.mask).mean())
     if gap > _PROB_TOLERANCE or agreement < _MASK_AGREEMENT:

@@ -15,7 +15,7 @@ from hgmnet.errors import ConfigError
 from pipelines.artifacts.io import read_table
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.decision_run import Decision
-from pipelines.registry.tracking_store import Store, fluent_calls_to
+from pipelines.registry.tracking_store import TrackingStore, fluent_calls_to
 from pipelines.report import text
 
 CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
@@ -36,7 +36,7 @@ _REQUIREMENTS = (
 )
 
 
-def check_owner(store: Store, name: str, data: str) -> None:
+def check_owner(store: TrackingStore, name: str, data: str) -> None:
     """Make sure that a registered model belongs to this data set.
 
     Raises:
@@ -52,7 +52,7 @@ def check_owner(store: Store, name: str, data: str) -> None:
             raise ConfigError(msg)
 
 
-def register(store: Store, name: str, decision: Decision, run_id: str) -> str:
+def register(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
     """Register the model, verify it and call it challenger; the version's number.
 
     The same model always has the same version, whatever happens in between. One that serves does
@@ -73,7 +73,7 @@ def register(store: Store, name: str, decision: Decision, run_id: str) -> str:
     return number
 
 
-def withdraw(store: Store, name: str, decision: Decision, run_id: str) -> str | None:
+def withdraw(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str | None:
     """Take `challenger` off a model that no longer passes; its version, which it keeps, if any."""
     version = _find(store, name, decision.model)
     if version is None:
@@ -98,14 +98,16 @@ class Registered:
     accuracy: float | None
 
 
-def list_versions(store: Store, name: str) -> list[Registered]:
+def list_versions(store: TrackingStore, name: str) -> list[Registered]:
     """Every version, newest first; none where there is no such model."""
     newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
     aliases = store.client.get_registered_model(name).aliases if newest else {}
     return [_registered(store, version, aliases) for version in newest]
 
 
-def _registered(store: Store, version: ModelVersion, aliases: Mapping[str, str]) -> Registered:
+def _registered(
+    store: TrackingStore, version: ModelVersion, aliases: Mapping[str, str]
+) -> Registered:
     number, tags = str(version.version), version.tags
     figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
     return Registered(
@@ -118,7 +120,7 @@ def _registered(store: Store, version: ModelVersion, aliases: Mapping[str, str])
     )
 
 
-def delete(store: Store, name: str, number: str) -> None:
+def delete(store: TrackingStore, name: str, number: str) -> None:
     """Delete a version that nobody points at; MLflow itself would drop its aliases silently.
 
     Raises:
@@ -133,22 +135,22 @@ def delete(store: Store, name: str, number: str) -> None:
     store.client.delete_model_version(name, number)
 
 
-def number_of(store: Store, name: str, model: str) -> str | None:
+def number_of(store: TrackingStore, name: str, model: str) -> str | None:
     """The version that a model is, by its identity; None if it is not registered."""
     found = _find(store, name, model)
     return str(found.version) if found else None
 
 
-def _versions(store: Store, name: str) -> list[ModelVersion]:
+def _versions(store: TrackingStore, name: str) -> list[ModelVersion]:
     return list(store.client.search_model_versions(f"name = '{name}'"))
 
 
-def _find(store: Store, name: str, model: str) -> ModelVersion | None:
+def _find(store: TrackingStore, name: str, model: str) -> ModelVersion | None:
     same = [v for v in _versions(store, name) if v.tags.get("hgmnet.model") == model]
     return min(same, key=lambda v: int(v.version), default=None)
 
 
-def _create(store: Store, name: str, decision: Decision, run_id: str) -> ModelVersion:
+def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) -> ModelVersion:
     _ensure_model(store, name, decision.gate.data)
     model_id = _log_model(store, name, decision, run_id)
     with fluent_calls_to(store.uri):  # MLflow looks the logged model up in the default store
@@ -167,7 +169,7 @@ def _description(opening: int | None) -> str | None:
     return None if opening is None else f"{text.ordinal(opening)} opening of this test split"
 
 
-def _ensure_model(store: Store, name: str, data: str) -> None:
+def _ensure_model(store: TrackingStore, name: str, data: str) -> None:
     try:
         store.client.create_registered_model(name, tags={"hgmnet.data": data})
     except MlflowException as error:
@@ -175,7 +177,7 @@ def _ensure_model(store: Store, name: str, data: str) -> None:
             raise
 
 
-def _log_model(store: Store, name: str, decision: Decision, run_id: str) -> str:
+def _log_model(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
     """Pack the model folder, serving.py and the hgmnet package; MLflow's id of it."""
     from pipelines.registry import pyfunc_model
 
@@ -202,7 +204,7 @@ def _requirements() -> list[str]:
     return [f"{package}=={installed(package).partition('+')[0]}" for package in _REQUIREMENTS]
 
 
-def _verify(store: Store, name: str, number: str, decision: Decision) -> None:
+def _verify(store: TrackingStore, name: str, number: str, decision: Decision) -> None:
     from pipelines.registry.verification import verify
 
     try:
@@ -225,7 +227,7 @@ def _evaluated_images(workspace: Workspace) -> list[bytes]:
     return [(workspace.raw / name).read_bytes() for name in chosen]
 
 
-def _follow(store: Store, name: str, number: str, decision: Decision, run_id: str) -> None:
+def _follow(store: TrackingStore, name: str, number: str, decision: Decision, run_id: str) -> None:
     """Set the tags that follow a version's latest verdict; the others stay what they were."""
     for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]

@@ -176,7 +176,7 @@ STYLE = (
 
 
 @dataclass(frozen=True)
-class Row:
+class ForestRow:
     """A figure with its interval; `said`: both in words, told when the dot is pointed at."""
 
     label: str
@@ -186,7 +186,7 @@ class Row:
     said: str
 
 
-def forest(title: str, label: str, rows: Sequence[Row]) -> str:
+def forest_plot(title: str, label: str, rows: Sequence[ForestRow]) -> str:
     """The plot as an `<svg>` element; the line at 0 means no difference.
 
     Args:
@@ -223,7 +223,7 @@ def _frame(axis: Axis, height: int) -> str:
     return "".join(parts)
 
 
-def _row(axis: Axis, index: int, row: Row) -> str:
+def _row(axis: Axis, index: int, row: ForestRow) -> str:
     top = _TOP + _ROW * index
     short = row.said.partition(" (")[0]
     room = int((FOREST_WIDTH - _LEFT - _RIGHT) / _LETTER) - len(short) - 2

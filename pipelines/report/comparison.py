@@ -24,7 +24,7 @@ _NEEDED = ("image", "pixel_sha256", "label", "group", "split")
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class AlignedPair:
     """Two tables of per_image.csv's rows, row i of each the same picture; both of `split`."""
 
     split: str
@@ -57,7 +57,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     return table
 
 
-def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> Pair:
+def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> AlignedPair:
     """Bring two evaluations together: on test where both were opened, else on val.
 
     Args:
@@ -83,7 +83,9 @@ def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> P
             "Evaluate both on today's split: dvc repro evaluate, with each model in turn"
         )
     ours, theirs = sides
-    return Pair(split, shas[0], ours, theirs.assign(image=ours["image"], group=ours["group"]))
+    return AlignedPair(
+        split, shas[0], ours, theirs.assign(image=ours["image"], group=ours["group"])
+    )
 
 
 def _in_order(table: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -96,7 +98,7 @@ DICE_APART = 0.2
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRow:
     """A figure of both, and second minus first; `better`: first, second, neither."""
 
     metric: str
@@ -107,7 +109,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecordedAnswer:
     """What one model says of one image; `prob`: of its decision; None where it does not tell."""
 
     decision: str
@@ -121,8 +123,8 @@ class Disagreement:
 
     image: str
     label: str
-    first: Answer
-    second: Answer
+    first: RecordedAnswer
+    second: RecordedAnswer
     why: str
 
 
@@ -134,7 +136,7 @@ class Contest:
     sha: str
     images: int
     groups: int
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedRow, ...]
     disagreements: tuple[Disagreement, ...]
 
     @property
@@ -143,7 +145,7 @@ class Contest:
         return sum(row.better != "neither" for row in self.rows)
 
 
-def contest(pair: Pair, template: Model, evaluate: Evaluate) -> Contest:
+def contest(pair: AlignedPair, template: Model, evaluate: Evaluate) -> Contest:
     """Compare on the bootstrap's draws and seed that evaluation uses.
 
     Args:
@@ -162,7 +164,7 @@ def contest(pair: Pair, template: Model, evaluate: Evaluate) -> Contest:
         for table in (first, second)
     ]
     rows = tuple(
-        Row(name, sides[0][name], sides[1][name], told[name], _better(name, told[name]))
+        ComparedRow(name, sides[0][name], sides[1][name], told[name], _better(name, told[name]))
         for name in text.ordered(told)
     )
     return Contest(
@@ -175,7 +177,7 @@ def contest(pair: Pair, template: Model, evaluate: Evaluate) -> Contest:
     )
 
 
-def _learnt(pair: Pair, template: Model) -> Model:
+def _learnt(pair: AlignedPair, template: Model) -> Model:
     """What both models tell, as settings."""
     masks, classes = (_both_have(pair, "tp"), _both_have(pair, "decision", "prob_malignant"))
     tasks = "joint" if masks and classes else "segmentation" if masks else "classification"
@@ -183,7 +185,7 @@ def _learnt(pair: Pair, template: Model) -> Model:
     return template.model_copy(update={"tasks": tasks, "coarse": coarse})
 
 
-def _both_have(pair: Pair, *names: str) -> bool:
+def _both_have(pair: AlignedPair, *names: str) -> bool:
     tables = (pair.first, pair.second)
     return all(name in table and table[name].notna().any() for table in tables for name in names)
 
@@ -218,11 +220,11 @@ def _disagreements(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Disagr
     yield from (said for *_, said in sorted(found, key=lambda item: item[:2]))
 
 
-def _answer(row: Mapping[Hashable, object]) -> Answer:
+def _answer(row: Mapping[Hashable, object]) -> RecordedAnswer:
     decision = str(row.get("decision"))
     prob = _number(row.get(f"prob_{decision}"))
     tp, fp, fn = (_number(row.get(name)) or 0.0 for name in ("tp", "fp", "fn"))
-    return Answer(decision, prob, 2 * tp / (2 * tp + fp + fn) if tp + fn else None)
+    return RecordedAnswer(decision, prob, 2 * tp / (2 * tp + fp + fn) if tp + fn else None)
 
 
 def _number(value: object) -> float | None:
@@ -276,12 +278,12 @@ def signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
-def said(row: Row, names: tuple[str, str]) -> str:
+def said(row: ComparedRow, names: tuple[str, str]) -> str:
     """Which of the two is better, or that they are not told apart."""
     return {"first": names[0], "second": names[1], "neither": "not told apart"}[row.better]
 
 
-def _cells(row: Row, names: tuple[str, str]) -> tuple[str, ...]:
+def _cells(row: ComparedRow, names: tuple[str, str]) -> tuple[str, ...]:
     return (
         text.title(row.metric),
         text.number(row.first.value),

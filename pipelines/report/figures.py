@@ -7,7 +7,7 @@ from statistics import median
 from hgmnet.config.base import MALIGNANT
 from pipelines.artifacts.evaluation import Certainty, MaskCurve, MaskPoint
 from pipelines.report.charts import Axis, Chart, decades, linear, unit
-from pipelines.report.inputs import Case
+from pipelines.report.inputs import EvaluatedImage
 
 Curves = Sequence[Mapping[str, float]]
 
@@ -48,7 +48,7 @@ def training_plots(curves: Curves) -> tuple[Plot, ...]:
     return tuple(found)
 
 
-def class_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
+def class_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
     """ROC of malignant against the rest, and how far probabilities can be believed."""
     if not cases:
         return ()
@@ -57,19 +57,21 @@ def class_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
     return ((_roc(cases, positives),) if both else ()) + (_reliability(cases),)
 
 
-def lesion_plots(cases: Sequence[Case], *, coarse: bool) -> tuple[Plot, ...]:
+def lesion_plots(cases: Sequence[EvaluatedImage], *, coarse: bool) -> tuple[Plot, ...]:
     """Lesion size against Dice, and how Dice is spread; nothing where no image has a lesion."""
     lesions = [(case, case.dice) for case in cases if case.dice is not None]
     return (_sizes(lesions), _spread(lesions, coarse=coarse)) if lesions else ()
 
 
-def confusion(cases: Sequence[Case], classes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+def confusion(
+    cases: Sequence[EvaluatedImage], classes: Sequence[str]
+) -> tuple[tuple[int, ...], ...]:
     """Images by true class (rows) and predicted class (columns), in the order of `classes`."""
     pairs = [(case.label, case.predicted) for case in cases]
     return tuple(tuple(pairs.count((true, said)) for said in classes) for true in classes)
 
 
-def roc_corners(cases: Sequence[Case]) -> list[tuple[float, float]]:
+def roc_corners(cases: Sequence[EvaluatedImage]) -> list[tuple[float, float]]:
     """The ROC of malignant as (1 - specificity, sensitivity); equal probabilities are one step.
 
     There must be a malignant image and another.
@@ -111,7 +113,7 @@ def _ended(columns: Mapping[str, str], curves: Curves) -> str:
     return "At the end: " + ", ".join(f"{said} {value:.3g}" for said, value in last.items()) + "."
 
 
-def _roc(cases: Sequence[Case], positives: int) -> Plot:
+def _roc(cases: Sequence[EvaluatedImage], positives: int) -> Plot:
     negatives = len(cases) - positives
     chart = Chart("ROC of malignant", unit("1 − specificity"), unit("sensitivity"))
     chart.line([(0, 0), (1, 1)], "chance", "chance").line(roc_corners(cases), "s1", "malignant")
@@ -123,7 +125,7 @@ def _roc(cases: Sequence[Case], positives: int) -> Plot:
     return Plot("ROC of malignant against the rest", chart.svg(), caption)
 
 
-def _reliability(cases: Sequence[Case]) -> Plot:
+def _reliability(cases: Sequence[EvaluatedImage]) -> Plot:
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
     for case in cases:
         confidence = max(case.probs.values())
@@ -144,7 +146,7 @@ def _reliability(cases: Sequence[Case]) -> Plot:
     return Plot("Reliability", chart.svg(), caption)
 
 
-def _sizes(lesions: Sequence[tuple[Case, float]]) -> Plot:
+def _sizes(lesions: Sequence[tuple[EvaluatedImage, float]]) -> Plot:
     x = decades("true lesion area, % of the image", [100 * case.area for case, _ in lesions])
     chart = Chart("Lesion size against Dice", x, unit("Dice"))
     labels = sorted({case.label for case, _ in lesions})
@@ -160,7 +162,7 @@ def _sizes(lesions: Sequence[tuple[Case, float]]) -> Plot:
     return Plot("Lesion size against Dice", chart.svg(), caption)
 
 
-def _spread(lesions: Sequence[tuple[Case, float]], *, coarse: bool) -> Plot:
+def _spread(lesions: Sequence[tuple[EvaluatedImage, float]], *, coarse: bool) -> Plot:
     chart = Chart("How Dice is spread", unit("Dice"), unit("share of lesions with at least this"))
     told = [([dice for _, dice in lesions], "s1", "fine net")]
     if coarse:
@@ -176,7 +178,7 @@ def _spread(lesions: Sequence[tuple[Case, float]], *, coarse: bool) -> Plot:
 TITLE = "Class evidence inside the lesion"
 
 
-def evidence_plots(cases: Sequence[Case]) -> tuple[Plot, ...]:
+def evidence_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
     """The share of class evidence inside each lesion, against the lesion's share of the image."""
     told = [
         (case, 100 * case.evidence_chance, 100 * case.evidence_inside)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hgmnet.config.base import MALIGNANT
 from hgmnet.data.resize import Grey, Mask, Prob
-from pipelines.report.inputs import Case
+from pipelines.report.inputs import EvaluatedImage
 from pipelines.report.overlays import Layer, heat_uri
 from pipelines.system.html import data_uri, fit
 
@@ -20,17 +20,17 @@ EACH = 4
 
 
 @dataclass(frozen=True)
-class Shelf:
+class GalleryRow:
     """A row of the gallery: `name` says which images, `note` how they were chosen."""
 
     name: str
     note: str
-    cases: tuple[Case, ...]
+    cases: tuple[EvaluatedImage, ...]
 
 
 def choose(
-    cases: Sequence[Case], *, segments: bool = True, classifies: bool = True
-) -> tuple[Shelf, ...]:
+    cases: Sequence[EvaluatedImage], *, segments: bool = True, classifies: bool = True
+) -> tuple[GalleryRow, ...]:
     """The worst of each kind of failure, and the best, middle and worst lesions by Dice.
 
     Args:
@@ -43,7 +43,7 @@ def choose(
     return masks + ((_alarms(cases), _overlooked(cases)) if classifies else ())
 
 
-def _by_dice(lesions: Sequence[Case]) -> tuple[Shelf, ...]:
+def _by_dice(lesions: Sequence[EvaluatedImage]) -> tuple[GalleryRow, ...]:
     """Best, middle and worst, no image twice."""
     ranked = sorted(lesions, key=lambda c: (c.dice, c.image))
     each = min(EACH, -(-len(ranked) // 3))
@@ -54,19 +54,19 @@ def _by_dice(lesions: Sequence[Case]) -> tuple[Shelf, ...]:
     middle = between[start : start + each]
     of = f"of {len(ranked)} lesions, by Dice"
     return (
-        Shelf("Best", f"the {len(best)} best {of}", tuple(reversed(best))),
-        Shelf("Median", f"the {len(middle)} around the median {of}", tuple(reversed(middle))),
-        Shelf("Worst", f"the {len(worst)} worst {of}", tuple(worst)),
+        GalleryRow("Best", f"the {len(best)} best {of}", tuple(reversed(best))),
+        GalleryRow("Median", f"the {len(middle)} around the median {of}", tuple(reversed(middle))),
+        GalleryRow("Worst", f"the {len(worst)} worst {of}", tuple(worst)),
     )
 
 
-def _missed(lesions: Sequence[Case]) -> Shelf:
+def _missed(lesions: Sequence[EvaluatedImage]) -> GalleryRow:
     missed = sorted((c for c in lesions if not c.tp), key=lambda c: (-c.area, c.image))
     note = f"{len(missed)} of {len(lesions)} lesions: no pixel of them found; the largest first"
-    return Shelf("Missed lesions", note, tuple(missed[:EACH]))
+    return GalleryRow("Missed lesions", note, tuple(missed[:EACH]))
 
 
-def _false(cases: Sequence[Case]) -> Shelf:
+def _false(cases: Sequence[EvaluatedImage]) -> GalleryRow:
     normals = [case for case in cases if case.dice is None]
     served = sorted((c for c in normals if c.served), key=lambda c: (-c.served / c.pixels, c.image))
     raw = sum(case.fp > 0 for case in normals)
@@ -76,18 +76,18 @@ def _false(cases: Sequence[Case]) -> Shelf:
         if normals
         else "no image without a lesion in this split"
     )
-    return Shelf("False lesions", note, tuple(served[:EACH]))
+    return GalleryRow("False lesions", note, tuple(served[:EACH]))
 
 
-def _alarms(cases: Sequence[Case]) -> Shelf:
+def _alarms(cases: Sequence[EvaluatedImage]) -> GalleryRow:
     benign = [case for case in cases if case.label == BENIGN]
     wrong = [case for case in benign if case.decision == MALIGNANT]
     ranked = sorted(wrong, key=lambda c: (-c.probs[MALIGNANT], c.image))
     note = f"{len(wrong)} of {len(benign)} benign; the surest first"
-    return Shelf("Benign called malignant", note, tuple(ranked[:EACH]))
+    return GalleryRow("Benign called malignant", note, tuple(ranked[:EACH]))
 
 
-def _overlooked(cases: Sequence[Case]) -> Shelf:
+def _overlooked(cases: Sequence[EvaluatedImage]) -> GalleryRow:
     malignant = [case for case in cases if case.label == MALIGNANT]
     wrong = [case for case in malignant if case.decision != MALIGNANT]
     ranked = sorted(wrong, key=lambda c: (c.probs[MALIGNANT], c.image))
@@ -95,7 +95,7 @@ def _overlooked(cases: Sequence[Case]) -> Shelf:
     if any(case.decision != BENIGN for case in wrong):
         name += " or normal"
     note = f"{len(wrong)} of {len(malignant)} malignant; the lowest probability of malignant first"
-    return Shelf(name, note, tuple(ranked[:EACH]))
+    return GalleryRow(name, note, tuple(ranked[:EACH]))
 
 
 SIDE = 400
@@ -122,7 +122,7 @@ class DrawnShelf:
 
 
 @dataclass(frozen=True)
-class Picture:
+class GalleryImage:
     """What a tile is drawn from: image, truth and the fine net's mask, all (H, W), and maps.
 
     A map covers the whole image on a grid of its own, each value in [0, 1].
@@ -135,7 +135,7 @@ class Picture:
 
 
 def draw_shelves(
-    shelves: Sequence[Shelf], pictures: Mapping[str, Picture]
+    shelves: Sequence[GalleryRow], pictures: Mapping[str, GalleryImage]
 ) -> tuple[DrawnShelf, ...]:
     """Draw every image of the shelves; `pictures` are looked up by the case's `image`."""
     drawn = []
@@ -147,7 +147,7 @@ def draw_shelves(
     return tuple(drawn)
 
 
-def list_shelves(shelves: Sequence[Shelf]) -> tuple[DrawnShelf, ...]:
+def list_shelves(shelves: Sequence[GalleryRow]) -> tuple[DrawnShelf, ...]:
     """The shelves with captions alone, where patients' pictures must not be shown."""
     return tuple(
         DrawnShelf(s.name, s.note, tuple(Tile(case.name, _told(case), "") for case in s.cases))
@@ -155,7 +155,7 @@ def list_shelves(shelves: Sequence[Shelf]) -> tuple[DrawnShelf, ...]:
     )
 
 
-def draw(case: Case, picture: Picture) -> Tile:
+def draw(case: EvaluatedImage, picture: GalleryImage) -> Tile:
     """One image with truth (solid) and prediction (dashed) outlined, and its caption."""
     size = fit(picture.image, SIDE)
     told = _told(case)
@@ -187,7 +187,7 @@ def outline(mask: Mask, size: tuple[int, int]) -> str:
     return "".join(_loop(np.asarray(loop) - 0.5) for loop in loops)
 
 
-def _layers(picture: Picture, size: tuple[int, int]) -> str:
+def _layers(picture: GalleryImage, size: tuple[int, int]) -> str:
     """The maps, stretched over the picture; the page shows one of them or none."""
     return "".join(
         f'<image class="layer {layer.key}" width="{size[0]}" height="{size[1]}" '
@@ -196,14 +196,14 @@ def _layers(picture: Picture, size: tuple[int, int]) -> str:
     )
 
 
-def _told(case: Case) -> str:
+def _told(case: EvaluatedImage) -> str:
     said = _said(case) if case.probs else ""
     dice = "" if case.dice is None else f", Dice {case.dice:.3f}"
     unserved = ", mask not served" if case.tp + case.fp and not case.served else ""
     return f"{case.label}{said}{dice}{unserved}"
 
 
-def _said(case: Case) -> str:
+def _said(case: EvaluatedImage) -> str:
     """The decision with its probability; of a wrong one about malignant, malignant's too."""
     told = f"{case.decision} {case.probs[case.decision]:.2f}"
     if case.label == MALIGNANT != case.decision:

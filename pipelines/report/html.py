@@ -9,7 +9,7 @@ from hgmnet.metrics.bootstrap import Figure
 from pipelines.report import figures, inputs, tables, text
 from pipelines.report.charts import strip
 from pipelines.report.gallery import DrawnShelf
-from pipelines.report.inputs import Evidence
+from pipelines.report.inputs import ReportInputs
 from pipelines.report.overlays import gradient
 from pipelines.report.tables import FEW, breakdown
 from pipelines.system.html import templates
@@ -28,7 +28,7 @@ class Headline:
     paper: str
 
 
-def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
+def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
     """The whole page; the same arguments give the same text."""
     headlines = [
         headline(evidence, metric)
@@ -73,7 +73,7 @@ def render_page(evidence: Evidence, shelves: Sequence[DrawnShelf]) -> str:
     )
 
 
-def headline(evidence: Evidence, metric: str) -> Headline:
+def headline(evidence: ReportInputs, metric: str) -> Headline:
     """A figure with its interval, what is reached without a picture, and what was published."""
     figure = evidence.figures[metric]
     others = text.baselines(evidence, metric)
@@ -98,7 +98,7 @@ def headline(evidence: Evidence, metric: str) -> Headline:
 SIDES = ("train", "val", "test", "excluded")
 
 
-def class_counts(evidence: Evidence) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+def class_counts(evidence: ReportInputs) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """By class: images in the data set, and on each of `SIDES`, as words.
 
     Without split.csv train and excluded can't be told, nor test where it was not opened.
@@ -119,7 +119,7 @@ def class_counts(evidence: Evidence) -> tuple[tuple[str, int, tuple[str, ...]], 
     )
 
 
-def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+def lineage(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
     """What the version was made from, as terms and values."""
     spec = evidence.spec
     return (
@@ -137,7 +137,7 @@ def lineage(evidence: Evidence) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _operating(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+def _operating(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
     """How its answers become findings, of what it learns."""
     model, operating = evidence.spec.model, evidence.operating
     threshold = operating.malignant_threshold

@@ -13,14 +13,14 @@ from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.spec import Operating, Spec
 from hgmnet.splitting.pairs import Pair
-from hgmnet.splitting.split_lock import Lock, Row
+from hgmnet.splitting.split_lock import Lock, SplitRow
 from pipelines.artifacts.evaluation import (
     Certainty,
     Consistency,
     Evaluation,
     MaskCurve,
-    OpeningNumber,
     Subgroups,
+    TestEvaluationNumber,
 )
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows, read_table
@@ -62,7 +62,7 @@ def read_provenance(space: Workspace) -> Provenance:
         InvalidDataError: a file is damaged.
     """
     pairs = read_rows(space.pairs, Pair) if space.pairs.exists() else None
-    rows = read_rows(space.split_csv, Row) if space.split_csv.exists() else []
+    rows = read_rows(space.split_csv, SplitRow) if space.split_csv.exists() else []
     lock = read_if_there(space.split_json, Lock)
     sizes = [count for count in Counter(row.group for row in rows).values() if count > 1]
     return Provenance(
@@ -153,7 +153,7 @@ _COUNTS = ("tp", "fp", "fn", "coarse_tp", "coarse_fp", "coarse_fn")
 
 
 @dataclass(frozen=True)
-class Case:
+class EvaluatedImage:
     """One evaluated image: a row of per_image.csv.
 
     `image`: its path below raw/. `tp`, `fp`, `fn`: pixels of the fine net's mask against the truth,
@@ -202,7 +202,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportInputs:
     """Everything that a report tells; `curves` holds a mapping of column to figure an epoch.
 
     `subgroups` and what follows: None where the stage before did not write them.
@@ -210,7 +210,7 @@ class Evidence:
 
     validation: ValidationReport
     curves: tuple[Mapping[str, float], ...]
-    cases: tuple[Case, ...]
+    cases: tuple[EvaluatedImage, ...]
     evaluation: Evaluation
     drift: DriftReport
     gate: GateResult
@@ -222,7 +222,7 @@ class Evidence:
     certainty: Certainty | None = None
     mask_curve: MaskCurve | None = None
     consistency: Consistency | None = None
-    opening: OpeningNumber | None = None
+    opening: TestEvaluationNumber | None = None
 
     @property
     def split(self) -> str:
@@ -235,18 +235,20 @@ class Evidence:
         return self.evaluation.val if self.evaluation.test is None else self.evaluation.test
 
     @property
-    def shown(self) -> tuple[Case, ...]:
+    def shown(self) -> tuple[EvaluatedImage, ...]:
         """The images of that split."""
         return tuple(case for case in self.cases if case.split == self.split)
 
 
-def read_evidence(space: Workspace, spec: Spec, operating: Operating, identity: str) -> Evidence:
+def read_evidence(
+    space: Workspace, spec: Spec, operating: Operating, identity: str
+) -> ReportInputs:
     """Read the files of a finished evaluation; the model's own parts come from its folder.
 
     Raises:
         InvalidDataError: a file is absent or damaged.
     """
-    return Evidence(
+    return ReportInputs(
         validation=read_json(space.validation, ValidationReport),
         curves=tuple(_epoch(row) for row in read_table(space.curves)),
         cases=tuple(_case(row) for row in read_table(space.per_image)),
@@ -261,7 +263,7 @@ def read_evidence(space: Workspace, spec: Spec, operating: Operating, identity: 
         certainty=read_if_there(space.certainty, Certainty),
         mask_curve=read_if_there(space.mask_curve, MaskCurve),
         consistency=read_if_there(space.consistency, Consistency),
-        opening=read_if_there(space.opening, OpeningNumber),
+        opening=read_if_there(space.opening, TestEvaluationNumber),
     )
 
 
@@ -273,13 +275,13 @@ def _epoch(row: Mapping[str, str]) -> dict[str, float]:
     return {key: float(value) for key, value in row.items() if value not in {"", "nan"}}
 
 
-def _case(row: Mapping[str, str]) -> Case:
+def _case(row: Mapping[str, str]) -> EvaluatedImage:
     probs = {
         key.removeprefix("prob_"): float(value)
         for key, value in row.items()
         if key.startswith("prob_") and value
     }
-    return Case(
+    return EvaluatedImage(
         image=row["image"],
         split=row["split"],
         label=row["label"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.report import html, inputs, tables, text
-from pipelines.report.inputs import Evidence
+from pipelines.report.inputs import ReportInputs
 from pipelines.system.html import templates
 
 NOT_AVAILABLE = "not available"
@@ -25,7 +25,7 @@ class Item:
     answer: str
 
 
-def items(evidence: Evidence) -> tuple[Item, ...]:
+def items(evidence: ReportInputs) -> tuple[Item, ...]:
     """All 42 items in order; what no file of the run tells is `not available`."""
     told = dict(_told(evidence))
     return tuple(Item(n, asks, told.get(n, NOT_AVAILABLE)) for n, asks in enumerate(ASKED, 1))
@@ -78,7 +78,7 @@ ASKED = (
 """What item n asks for, in short, at n - 1."""
 
 
-def _told(evidence: Evidence) -> Iterator[tuple[int, str]]:
+def _told(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     yield (
         1,
         "deep learning, convolutional networks: " + dict(tables.shape(evidence.spec))["Learns"],
@@ -90,7 +90,7 @@ def _told(evidence: Evidence) -> Iterator[tuple[int, str]]:
     yield from _about_evaluation(evidence)
 
 
-def _about_data(evidence: Evidence) -> Iterator[tuple[int, str]]:
+def _about_data(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     facts, data = evidence.provenance, evidence.evaluation.data
     synthetic = data == "phantom"
     yield 5, "neither: synthetic images" if synthetic else "retrospective"
@@ -120,7 +120,7 @@ def _about_data(evidence: Evidence) -> Iterator[tuple[int, str]]:
         yield 33, f"{evidence.validation.images} images: {counts}"
 
 
-def _about_training(evidence: Evidence) -> Iterator[tuple[int, str]]:
+def _about_training(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     run, spec = evidence.provenance.run, evidence.spec
     yield 22, tables.summary(spec)
     weights = dict(tables.shape(spec))
@@ -137,7 +137,7 @@ def _about_training(evidence: Evidence) -> Iterator[tuple[int, str]]:
     yield 27, f"none{mirror}"
 
 
-def _about_evaluation(evidence: Evidence) -> Iterator[tuple[int, str]]:
+def _about_evaluation(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     split = evidence.split
     yield 28, "see Figures and Limits"
     draws = "bootstrap by group; for proportions the wider of that and Wilson’s"
@@ -159,14 +159,14 @@ def _about_evaluation(evidence: Evidence) -> Iterator[tuple[int, str]]:
     yield 39, "none: research use"
 
 
-def _by_side(evidence: Evidence) -> str:
+def _by_side(evidence: ReportInputs) -> str:
     sides: dict[str, int] = {}
     for (_, side), count in evidence.provenance.sides.items():
         sides[side] = sides.get(side, 0) + count
     return ", ".join(f"{count} {side}" for side, count in sorted(sides.items()))
 
 
-def render_model_card(evidence: Evidence) -> str:
+def render_model_card(evidence: ReportInputs) -> str:
     """The card, wholly from the evidence; the same evidence gives the same text."""
     return (
         templates(Path(__file__).parent / "templates")

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from hgmnet.data.resize import Grey, Prob, fit_image
+from hgmnet.data.resize import Grey, Prob, resize_to_input
 from hgmnet.evaluation import saliency
 from hgmnet.inference.maps import cropped, maps
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 
 SIDE = 128
 """A map's longer side in the report, at most, px; the page stretches it over the picture."""
@@ -91,10 +91,10 @@ def palette() -> bytes:
 Layers = tuple[tuple[Layer, Prob], ...]
 
 
-def layers(predictor: Predictor, images: Sequence[Grey]) -> list[Layers]:
+def layers(predictor: TorchPredictor, images: Sequence[Grey]) -> list[Layers]:
     """Of each image, grey (H, W) uint8, what the model has of it: maps in [0, 1], on its extent."""
     spec, model = predictor.spec, predictor.spec.model
-    square = np.stack([fit_image(image, spec.prepare) for image in images])
+    square = np.stack([resize_to_input(image, spec.prepare) for image in images])
     found: list[tuple[Layer, Prob]] = []
     if model.segments:
         seen = maps(predictor.network, spec, square, mirror=predictor.operating.mirror)

@@ -25,7 +25,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Cell:
+class SubgroupCell:
     """A figure of a subgroup, ready to be shown; `few` marks one of too few images."""
 
     value: str
@@ -40,7 +40,7 @@ class Section:
     """The subgroups by one column: a name and a cell for each metric of the table."""
 
     name: str
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[str, tuple[SubgroupCell | None, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def _told(figure: Figure) -> bool:
     return figure.value is not None
 
 
-def _cell(figure: Figure | None) -> Cell | None:
+def _cell(figure: Figure | None) -> SubgroupCell | None:
     if figure is None or figure.value is None:
         return None
     low = figure.value if figure.low is None else figure.low
     high = figure.value if figure.high is None else figure.high
-    return Cell(
+    return SubgroupCell(
         value=text.number(figure.value),
         interval=text.interval(figure),
         counted=text.counted(figure),

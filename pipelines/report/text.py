@@ -8,7 +8,7 @@ from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.metrics.catalogue import higher_is_better
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
-from pipelines.report.inputs import Evidence
+from pipelines.report.inputs import ReportInputs
 
 HEADLINES = (
     "lesion_dice",
@@ -22,7 +22,7 @@ HEADLINES = (
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFigure:
     """Figures that others published: where, of what, and by which protocol."""
 
     source: str
@@ -35,26 +35,26 @@ PAPER = {"lesion_dice": 0.7431, "accuracy": 0.8500}
 """Published on BUSI; the protocol is not public, so they are shown and not compared."""
 
 PUBLISHED = (
-    Published(
+    PublishedFigure(
         "Oh et al. 2025, KFDC Regulatory Science 20(2), doi 10.23049/FDCRS.2025.20.2.157",
         "HGM-Net",
         "Dice 0.7431, accuracy 0.8500",
         "protocol not public",
     ),
-    Published(
+    PublishedFigure(
         "Al Shafi et al. 2026, arXiv:2603.01295",
         "multi-task network with interacting decoders",
         "lesion IoU 0.745, accuracy 0.906",
         "from the abstract, which tells of no split",
     ),
-    Published(
+    PublishedFigure(
         "“Breast ultrasound images for segmentation and classification using multi-task U-Net”"
         ", 2026",
         "multi-task U-Net",
         "Dice up to 0.81, accuracy up to 0.96-0.98",
         "from the abstract: duplicates and inconsistent images removed; no split told of",
     ),
-    Published(
+    PublishedFigure(
         "Deng et al. 2024, doi 10.1142/S2972370124500077",
         "LUNeXt, segmentation alone",
         "Dice 0.7612, IoU 0.6264",
@@ -131,7 +131,7 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckText:
     """`word` in capitals, `kind` for the style sheet, `sentence` with the reason."""
 
     word: str
@@ -139,25 +139,25 @@ class Verdict:
     sentence: str
 
 
-def verdict(evidence: Evidence) -> Verdict:
+def verdict(evidence: ReportInputs) -> CheckText:
     """What came of the gate, in a word and a sentence."""
     gate, data = evidence.gate, evidence.evaluation.data
     if gate.status == "not judged":
         sentence = f"Not judged: the test split was not opened. The figures are on val of {data}."
         beyond = [f" It is {clause}." for clause in map(outside, gate.breached)]
-        return Verdict("NOT JUDGED", "open", sentence + "".join(beyond))
+        return CheckText("NOT JUDGED", "open", sentence + "".join(beyond))
     failing = [check for check in gate.checks if not check.passed]
     count = len(gate.checks)
     if gate.status == "passed":
         noun = "The one check holds" if count == 1 else f"All {count} checks hold"
-        return Verdict("PASSED", "good", f"{noun} on the test split of {data}.")
+        return CheckText("PASSED", "good", f"{noun} on the test split of {data}.")
     clauses = [outside(clause) for clause in gate.breached]
     if failing:
         said = "; ".join(map(broken, failing))
         clauses.insert(
             0, f"{len(failing)} of {count} checks failed on the test split of {data}: {said}"
         )
-    return Verdict("REJECTED", "bad", f"{'; '.join(clauses)}.")
+    return CheckText("REJECTED", "bad", f"{'; '.join(clauses)}.")
 
 
 def outside(clause: ClauseResult) -> str:
@@ -283,7 +283,7 @@ def baseline_title(name: str) -> str:
     return title(name)
 
 
-def outcome(evidence: Evidence, check: CheckResult) -> str:
+def outcome(evidence: ReportInputs, check: CheckResult) -> str:
     """What came of one check."""
     if evidence.gate.status == "not judged":
         return "not judged"
@@ -307,14 +307,14 @@ def counted(figure: Figure) -> str:
     return f"{figure.n} / {figure.groups}"
 
 
-def baselines(evidence: Evidence, metric: str) -> tuple[tuple[str, Figure], ...]:
+def baselines(evidence: ReportInputs, metric: str) -> tuple[tuple[str, Figure], ...]:
     """What is reached without a picture: (what was looked at, its figure)."""
     named = ((said, f"{key}_{metric}") for key, said in BASELINES.items())
     found = evidence.evaluation.baselines
     return tuple((said, found[name]) for said, name in named if name in found)
 
 
-def paper(evidence: Evidence, metric: str) -> float | None:
+def paper(evidence: ReportInputs, metric: str) -> float | None:
     """The published figure, where the data set is the published one."""
     return PAPER.get(metric) if evidence.evaluation.data == "busi" else None
 
@@ -325,7 +325,7 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
-def opening(evidence: Evidence) -> str:
+def opening(evidence: ReportInputs) -> str:
     """Which opening of the test split these figures come from; empty where it was not opened."""
     number = evidence.opening.number if evidence.opening else None
     return "" if number is None else f"{ordinal(number)} opening of this test split"

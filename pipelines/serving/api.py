@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from hgmnet.inference.response import Value, answer
-from pipelines.serving.served_model import Holder
+from pipelines.serving.served_model import ModelSlot
 
 MAX_BYTES = 256 * 2**20
 """Of a request's body."""
@@ -19,7 +19,7 @@ MAX_IMAGES = 256
 Row = dict[str, Value]
 
 
-class Split(BaseModel):
+class DataframeSplit(BaseModel):
     """A table as pandas' `to_dict(orient="split")` has it."""
 
     model_config = ConfigDict(extra="ignore")
@@ -27,11 +27,11 @@ class Split(BaseModel):
     data: list[list[Any]]
 
 
-class Batch(BaseModel):
+class InvocationBatch(BaseModel):
     """One of MLflow's forms: `dataframe_split`, `dataframe_records`, `instances` or `inputs`."""
 
     model_config = ConfigDict(extra="forbid")
-    dataframe_split: Split | None = None
+    dataframe_split: DataframeSplit | None = None
     dataframe_records: list[dict[str, Any]] | None = None
     instances: list[Any] | None = None
     inputs: list[Any] | None = None
@@ -40,7 +40,7 @@ class Batch(BaseModel):
 class Endpoints:
     """What is answered where; one prediction at a time, since one uses every core."""
 
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self, holder: ModelSlot) -> None:
         """Answer by the model that this holds at the time."""
         self._holder = holder
         self._turn = threading.Lock()
@@ -49,7 +49,7 @@ class Endpoints:
         """Which model answers, and what went wrong when it was last looked for another."""
         return {**self._holder.served.said, "fault": self._holder.fault}
 
-    async def invocations(self, batch: Batch) -> dict[str, list[Row]]:
+    async def invocations(self, batch: InvocationBatch) -> dict[str, list[Row]]:
         """Answer a batch; a bad image is a row with its error."""
         values = _values(batch)
         if not values:
@@ -73,7 +73,7 @@ class Endpoints:
             return answer(values, served.predictor, served.said)
 
 
-def build_app(holder: Holder) -> FastAPI:
+def build_app(holder: ModelSlot) -> FastAPI:
     """The application; its own documentation is at /docs."""
     app = FastAPI(title="HGM-Net", description="Research use only; not a medical device.")
     at = Endpoints(holder)
@@ -118,7 +118,7 @@ def _refuse_if_all_bad(rows: Sequence[Row]) -> None:
         raise HTTPException(400, "; ".join(str(row["error"]) for row in rows))
 
 
-def _values(batch: Batch) -> list[object]:
+def _values(batch: InvocationBatch) -> list[object]:
     """The images of a batch.
 
     Raises:

@@ -6,9 +6,9 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from pipelines.report import tables
-from pipelines.serving.served_model import Served
+from pipelines.serving.served_model import LoadedModel
 
-FindCard = Callable[[Served], str]
+FindCard = Callable[[LoadedModel], str]
 """The card of a model in Markdown; empty where there is none."""
 
 
@@ -28,7 +28,7 @@ def card_beside(folder: Path) -> FindCard:
     It counts only where it names the model by its sha256: a card outlives the model it was for.
     """
 
-    def find(served: Served) -> str:
+    def find(served: LoadedModel) -> str:
         file = folder.resolve().parents[1] / "reports" / "model_card.md"
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         return text if served.predictor.identity in text else ""
@@ -36,7 +36,7 @@ def card_beside(folder: Path) -> FindCard:
     return find
 
 
-def own_words(served: Served) -> str:
+def own_words(served: LoadedModel) -> str:
     """A card from the model folder alone, for a model that no report was written of."""
     spec = served.predictor.spec
     rows = [*tables.shape(spec), ("Data set", spec.data), ("Classes", ", ".join(spec.classes))]

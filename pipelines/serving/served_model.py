@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 
 from hgmnet.errors import HgmnetError
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.response import Value
-from pipelines.registry.aliases import standing
+from pipelines.registry.aliases import registry_state
 from pipelines.registry.download import fetch_model
-from pipelines.registry.tracking_store import STORE_ERRORS, Store
+from pipelines.registry.tracking_store import STORE_ERRORS, TrackingStore
 
 
 @dataclass(frozen=True)
-class Served:
+class LoadedModel:
     """A loaded model, and what every answer says of it."""
 
-    predictor: Predictor
+    predictor: TorchPredictor
     said: dict[str, Value]
 
     @property
@@ -28,7 +28,7 @@ class Served:
         return str(self.said["version"])
 
 
-def load_folder(folder: Path) -> Served:
+def load_folder(folder: Path) -> LoadedModel:
     """A model folder that is in no registry.
 
     Raises:
@@ -37,16 +37,16 @@ def load_folder(folder: Path) -> Served:
     return _load(folder, str(folder), "")
 
 
-class Holder:
+class ModelSlot:
     """Holds the model that answers; a request takes it once, and keeps it to its end."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: LoadedModel) -> None:
         """Begin with this one."""
         self.served = served
         self.fault = ""
         self._stop = threading.Event()
 
-    def watch(self, look: Callable[[], Served | None], seconds: float) -> threading.Thread:
+    def watch(self, look: Callable[[], LoadedModel | None], seconds: float) -> threading.Thread:
         """Ask every so many seconds whether another model serves now (None: the same one).
 
         What goes wrong is kept in `fault` and asked again; the model that is there goes on.
@@ -69,7 +69,9 @@ class Holder:
         self._stop.set()
 
 
-def champion(store: Store, name: str, cache: Path, number: str | None = None) -> Served:
+def champion(
+    store: TrackingStore, name: str, cache: Path, number: str | None = None
+) -> LoadedModel:
     """The champion, or a version by its number.
 
     Raises:
@@ -79,15 +81,15 @@ def champion(store: Store, name: str, cache: Path, number: str | None = None) ->
     return _load(folder, name, version)
 
 
-def newer(store: Store, name: str, cache: Path, holder: Holder) -> Served | None:
+def newer(store: TrackingStore, name: str, cache: Path, holder: ModelSlot) -> LoadedModel | None:
     """The champion, if it is another one than the one that answers."""
-    now = standing(store, name).champion
+    now = registry_state(store, name).champion
     return champion(store, name, cache, now) if now not in {"", holder.served.version} else None
 
 
-def _load(folder: Path, name: str, version: str) -> Served:
+def _load(folder: Path, name: str, version: str) -> LoadedModel:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    predictor = Predictor.load(folder, device)
-    return Served(
+    predictor = TorchPredictor.load(folder, device)
+    return LoadedModel(
         predictor, {"model": name, "version": version, "model_sha256": predictor.identity}
     )

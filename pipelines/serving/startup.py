@@ -7,18 +7,18 @@ from pathlib import Path
 
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
-from pipelines.registry.aliases import standing
+from pipelines.registry.aliases import registry_state
 from pipelines.registry.download import read_card
-from pipelines.registry.tracking_store import Store, open_store_patiently
+from pipelines.registry.tracking_store import TrackingStore, connect_with_retries
 from pipelines.serving.model_card import FindCard, card_beside
-from pipelines.serving.served_model import Holder, Served, champion, load_folder, newer
+from pipelines.serving.served_model import LoadedModel, ModelSlot, champion, load_folder, newer
 
 
 @dataclass(frozen=True)
 class Loaded:
     """Who answers, where its card is, and what to say of it before all else; often nothing."""
 
-    holder: Holder
+    holder: ModelSlot
     find_card: FindCard
     remark: str
 
@@ -48,29 +48,29 @@ def load(root: Path, args: argparse.Namespace, *, or_challenger: bool = False) -
         ConfigError: there is no such model.
     """
     if args.model is not None:
-        return Loaded(Holder(load_folder(args.model)), card_beside(args.model), "")
+        return Loaded(ModelSlot(load_folder(args.model)), card_beside(args.model), "")
     params = load_params(root / "params.yaml")
     name, cache = params.registry.name, root / ".hgmnet" / "versions"
-    store = open_store_patiently(root, params.data.name)
+    store = connect_with_retries(root, params.data.name)
     number = args.version
     if number is None and or_challenger:
         number = _only_challenger(store, name)
-    holder = Holder(champion(store, name, cache, number))
+    holder = ModelSlot(champion(store, name, cache, number))
     if args.version is None:
-        holder.watch(lambda: newer(store, name, cache, holder), args.seconds)
+        holder.watch(lambda: newer(store, name, cache, holder), args.poll_seconds)
     waits = number is not None and args.version is None
     remark = f"{name} has no champion yet; its challenger answers" if waits else ""
     return Loaded(holder, _card_of(store, name), remark)
 
 
-def _only_challenger(store: Store, name: str) -> str | None:
+def _only_challenger(store: TrackingStore, name: str) -> str | None:
     """The challenger where there is no champion."""
-    now = standing(store, name)
+    now = registry_state(store, name)
     return None if now.champion else now.challenger or None
 
 
-def _card_of(store: Store, name: str) -> FindCard:
-    def find(served: Served) -> str:
+def _card_of(store: TrackingStore, name: str) -> FindCard:
+    def find(served: LoadedModel) -> str:
         return read_card(store, name, served.version)
 
     return find

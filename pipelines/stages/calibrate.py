@@ -12,11 +12,11 @@ from hgmnet.calibration.operating_point import calibrate as choose
 from hgmnet.config.data import Data, Prepare
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.data import metadata
-from hgmnet.data.prepared import Entry, Store, class_indices, open_store
-from hgmnet.data.resize import Grey, placed
+from hgmnet.data.prepared import PreparedDataset, PreparedImage, class_indices, open_prepared
+from hgmnet.data.resize import Grey, content_size
 from hgmnet.evaluation.drift import Column, Profile, kinds, summarise
-from hgmnet.inference.postprocess import Raw, find
-from hgmnet.inference.tta import infer
+from hgmnet.inference.postprocess import RawPrediction, postprocess
+from hgmnet.inference.tta import forward_tta
 from hgmnet.models.serialization import load_model, save_operating
 from hgmnet.models.spec import PROFILE, Spec
 from pipelines.artifacts.evaluation import MaskCurve, MaskPoint
@@ -49,17 +49,19 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calib
     """
     network, spec = load_model(folder)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
-    store = open_store(workspace.prepared)
+    store = open_prepared(workspace.prepared)
 
-    def look(square: Grey) -> Raw:
-        return infer(network, spec, square, mirror=aim.mirror, scales=aim.scales)
+    def look(square: Grey) -> RawPrediction:
+        return forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales)
 
     raw = predict_val(look, store)
     chosen = operating_point(raw, store, spec, aim)
     operating = chosen.operating
     save_operating(folder, operating)
     val, train = _entries(store, "val"), _entries(store, "train")
-    findings = (find(raw, i, (e.height, e.width), spec, operating) for i, e in enumerate(val))
+    findings = (
+        postprocess(raw, i, (e.height, e.width), spec, operating) for i, e in enumerate(val)
+    )
     said = (say(finding, spec.model) for finding in findings)
     facts = measure_images(workspace.raw / entry.image for entry in train)
     columns = _columns((one.model_dump() for one in facts), train) | _columns(said, val)
@@ -69,11 +71,11 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calib
     return chosen
 
 
-def predict_val(look: Callable[[Grey], Raw], store: Store) -> Raw:
+def predict_val(look: Callable[[Grey], RawPrediction], store: PreparedDataset) -> RawPrediction:
     """What a network says of the val images, a batch of (B, S, S) at a time."""
     rows = store.rows("val")
     parts = [look(store.images[rows[i : i + _BATCH]]) for i in range(0, len(rows), _BATCH)]
-    return Raw(
+    return RawPrediction(
         np.concatenate([part.mask_prob for part in parts]),
         np.concatenate([part.coarse_mask_prob for part in parts]),
         np.concatenate([part.class_logits for part in parts]),
@@ -82,7 +84,11 @@ def predict_val(look: Callable[[Grey], Raw], store: Store) -> Raw:
 
 
 def operating_point(
-    raw: Raw, store: Store, spec: Spec, aim: Calibrate, temperature: float | None = None
+    raw: RawPrediction,
+    store: PreparedDataset,
+    spec: Spec,
+    aim: Calibrate,
+    temperature: float | None = None,
 ) -> Calibrated:
     """Choose it on val.
 
@@ -114,16 +120,18 @@ def _told(curve: Curve | None) -> MaskCurve:
     return MaskCurve(points=points, chosen=MaskPoint(**vars(curve.chosen)))
 
 
-def _entries(store: Store, split: str) -> list[Entry]:
+def _entries(store: PreparedDataset, split: str) -> list[PreparedImage]:
     return [store.entries[row] for row in store.rows(split)]
 
 
-def _share(entry: Entry, prepare: Prepare) -> float:
+def _share(entry: PreparedImage, prepare: Prepare) -> float:
     """How much of the square an image takes up; the rest is a letterbox's margin."""
-    rows, columns = placed(entry.height, entry.width, prepare)
+    rows, columns = content_size(entry.height, entry.width, prepare)
     return rows * columns / prepare.side**2
 
 
-def _columns(rows: Iterable[dict[str, float]], entries: Sequence[Entry]) -> dict[str, Column]:
+def _columns(
+    rows: Iterable[dict[str, float]], entries: Sequence[PreparedImage]
+) -> dict[str, Column]:
     groups = [entry.group for entry in entries]
     return {name: summarise(values, groups) for name, values in by_column(list(rows)).items()}

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import pandas as pd
 import torch
@@ -14,23 +13,26 @@ from hgmnet.config.evaluation import Evaluate
 from hgmnet.data.image_statistics import measure
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
-from hgmnet.data.prepared import Entry, open_store
+from hgmnet.data.prepared import PreparedImage, open_prepared
 from hgmnet.data.resize import Grey
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import saliency
 from hgmnet.evaluation.baselines import baselines
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns, image_row
-from hgmnet.inference.postprocess import Finding
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.metrics.catalogue import BY_SUBGROUP
 from hgmnet.models.spec import Spec
 from hgmnet.splitting import contamination
 from hgmnet.splitting.split_lock import test_sha
-from pipelines.artifacts.evaluation import Evaluation, OpeningNumber, Subgroups
+from pipelines.artifacts.evaluation import Evaluation, Subgroups, TestEvaluationNumber
 from pipelines.artifacts.io import write_json, write_table
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import opening_number, read_openings, record_opening
+from pipelines.artifacts.test_evaluations import (
+    opening_number,
+    read_test_evaluations,
+    record_test_evaluation,
+)
 from pipelines.drift.measure import drift_of, say
 from pipelines.stages.evaluation_tables import certainty, consistency, find_subgroups
 
@@ -46,14 +48,14 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
         InvalidDataError: a picture or group that the model was fitted on stands in the test split.
     """
     workspace = Workspace(root, data.name)
-    store = open_store(workspace.prepared)
-    predictor = Predictor.load(workspace.model, "cuda" if torch.cuda.is_available() else "cpu")
+    store = open_prepared(workspace.prepared)
+    predictor = TorchPredictor.load(workspace.model, "cuda" if torch.cuda.is_available() else "cpu")
     refuse_seen(store.entries, data.name, predictor.spec)
     sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
-    splits = ["val", "test"] if evaluate.open_test else ["val"]
-    if evaluate.open_test:
-        record_opening(workspace, predictor.identity, sha, "hgmnet evaluate")
-    write_json(workspace.opening, _opening(workspace, predictor, sha, opened=evaluate.open_test))
+    splits = ["val", "test"] if evaluate.include_test else ["val"]
+    if evaluate.include_test:
+        record_test_evaluation(workspace, predictor.identity, sha, "hgmnet evaluate")
+    write_json(workspace.opening, _opening(workspace, predictor, sha, opened=evaluate.include_test))
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
     shares = saliency.shares(predictor.network, predictor.spec, store, judged)
@@ -98,21 +100,6 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     write_json(workspace.consistency, consistency(leads, data, evaluate, model))
 
 
-class Finder(Protocol):
-    """One model, or several as one."""
-
-    @property
-    def spec(self) -> Spec:
-        """How it sees an image, and what it learnt."""
-
-    @property
-    def identity(self) -> str:
-        """The sha256 that it is known by."""
-
-    def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Finding]:
-        """Find in each image, grey (H, W) uint8 of any size."""
-
-
 @dataclass(frozen=True)
 class Look:
     """An image's row of per_image.csv, and what drift is told from."""
@@ -121,7 +108,7 @@ class Look:
     facts: dict[str, float]
 
 
-def refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
+def refuse_seen(entries: Iterable[PreparedImage], data: str, model: Spec) -> None:
     """Make sure that a model was fitted on nothing of the test split.
 
     Raises:
@@ -136,7 +123,7 @@ def refuse_seen(entries: Iterable[Entry], data: str, model: Spec) -> None:
         )
 
 
-def looks(raw: Path, finder: Finder, entries: Sequence[Entry]) -> Iterator[Look]:
+def looks(raw: Path, finder: Predictor, entries: Sequence[PreparedImage]) -> Iterator[Look]:
     """Find in each image, and count against its truth at native size."""
     model = finder.spec.model
     for start in range(0, len(entries), _BATCH):
@@ -148,17 +135,17 @@ def looks(raw: Path, finder: Finder, entries: Sequence[Entry]) -> Iterator[Look]
 
 
 def _opening(
-    workspace: Workspace, predictor: Predictor, sha: str, *, opened: bool
-) -> OpeningNumber:
+    workspace: Workspace, predictor: TorchPredictor, sha: str, *, opened: bool
+) -> TestEvaluationNumber:
     number = None
     if opened:
-        number = opening_number(read_openings(workspace.openings), sha, predictor.identity)
-    return OpeningNumber(test_sha=sha, number=number)
+        number = opening_number(read_test_evaluations(workspace.openings), sha, predictor.identity)
+    return TestEvaluationNumber(test_sha=sha, number=number)
 
 
 def _cells(share: saliency.Share | None) -> dict[str, str | int | float]:
     return {} if share is None else dict(share.row)
 
 
-def _image(raw: Path, entry: Entry) -> Grey:
+def _image(raw: Path, entry: PreparedImage) -> Grey:
     return read_grey(raw, entry.image)

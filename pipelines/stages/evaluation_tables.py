@@ -9,12 +9,12 @@ from hgmnet.config.data import Data
 from hgmnet.config.evaluation import Evaluate
 from hgmnet.config.model import Model
 from hgmnet.data import metadata
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation.consistency_rules import FIGURES, RULES, served
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.selective_prediction import coverage, errors, risk_areas
-from hgmnet.evaluation.subgroups import Part, facts, parts
+from hgmnet.evaluation.subgroups import Part, parts, subgroup_values
 from hgmnet.metrics.bootstrap import Figure
 from pipelines.artifacts.evaluation import Certainty, Consistency, CoveragePoint, Ruled, Subgroup
 from pipelines.artifacts.io import read_rows
@@ -83,13 +83,13 @@ def find_subgroups(
 
 
 def facts_of(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """What is known of every image by column: `hgmnet.evaluation.subgroups.facts`."""
-    records = read_rows(workspace.manifest, Record)
+    """What is known of every image by column: `hgmnet.evaluation.subgroups.subgroup_values`."""
+    records = read_rows(workspace.manifest, ImageRecord)
     told = metadata.read(workspace.raw, (record.image for record in records))
     columns = next((entry.further for entry in told.values()), {})
     unstated = dict.fromkeys(columns, "")
     return {
-        r.image: facts(r, told[r.image].further if r.image in told else unstated)
+        r.image: subgroup_values(r, told[r.image].further if r.image in told else unstated)
         for r in records
         if not r.error
     }

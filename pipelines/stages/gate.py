@@ -16,8 +16,8 @@ from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, write_json
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
-from pipelines.gate.change_plan import Candidate, Design, hold
-from pipelines.gate.checks import Figures, judge_check, refuse_unknown, verdict
+from pipelines.gate.change_plan import Candidate, Design, check_change_plan
+from pipelines.gate.checks import Figures, evaluate_check, validate_checks, verdict
 
 
 def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:
@@ -31,11 +31,11 @@ def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:
     plans = load_plans(space.change_plan)
     evaluation = read_json(space.metrics, Evaluation)
     figures = Figures(evaluation.test, read_json(space.subgroups, Subgroups).groups)
-    refuse_unknown(gate.checks, figures, data.classes, "params.yaml, gate.checks")
+    validate_checks(gate.checks, figures, data.classes, "params.yaml, gate.checks")
     if plan := plans.plans.get(registry.name):
         classes = {*data.classes, *plan.fixed.classes}
         at = f"pccp.yaml, plans.{registry.name}.acceptance"
-        refuse_unknown(plan.acceptance, figures, sorted(classes), at)
+        validate_checks(plan.acceptance, figures, sorted(classes), at)
     spec = load_spec(space.model)
     candidate = Candidate(
         registry=registry.name,
@@ -44,8 +44,8 @@ def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:
         figures=figures,
         drift=read_json(space.evaluation_drift, DriftReport),
     )
-    checks = tuple(judge_check(check, figures) for check in gate.checks)
-    clauses = hold(plans, candidate)
+    checks = tuple(evaluate_check(check, figures) for check in gate.checks)
+    clauses = check_change_plan(plans, candidate)
     result = GateResult(
         data=evaluation.data,
         test_sha=evaluation.test_sha,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hgmnet.config import data
 from hgmnet.data import images, manifest, metadata
-from hgmnet.data.image_record import Grouped, Record
+from hgmnet.data.image_record import Grouped, ImageRecord
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting import near_duplicates
 from hgmnet.splitting import pairs as duplicates
@@ -27,9 +27,9 @@ def run(root: Path, data: data.Data) -> None:
     notes = {note.image: note for note in _read_notes(space.curation, records)}
     named = {note.image: note.group for note in notes.values() if note.group}
     found = _find_likeness(space, records)
-    alike = duplicates.extend_to_twins(found, records)
-    seen = [*duplicates.find_copies(records), *duplicates.honour(alike, named)]
-    told = [*duplicates.curated(named), *duplicates.of_one_patient(records)]
+    alike = duplicates.copy_to_identical_images(found, records)
+    seen = [*duplicates.find_copies(records), *duplicates.apply_curated_groups(alike, named)]
+    told = [*duplicates.pairs_from_curation(named), *duplicates.of_one_patient(records)]
     pairs = [*seen, *told]
     groups = duplicates.group((record.image for record in records), pairs)
     excluded = {note.image: note.reason for note in notes.values() if note.exclude}
@@ -37,7 +37,7 @@ def run(root: Path, data: data.Data) -> None:
         r.model_copy(update={"group": groups[r.image], "excluded": excluded.get(r.image, "")})
         for r in records
     ]
-    io.write_rows(space.manifest, Record, curated)
+    io.write_rows(space.manifest, ImageRecord, curated)
     io.write_rows(space.pairs, Pair, pairs)
     grouped = [
         Grouped.model_validate(r.model_dump(include={*Grouped.model_fields})) for r in curated
@@ -49,7 +49,7 @@ def run(root: Path, data: data.Data) -> None:
     print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
 
 
-def _read_notes(path: Path, records: list[Record]) -> list[metadata.Note]:
+def _read_notes(path: Path, records: list[ImageRecord]) -> list[metadata.Note]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def _read_notes(path: Path, records: list[Record]) -> list[metadata.Note]:
     return metadata.parse(text, str(path), (record.image for record in records))
 
 
-def _find_likeness(space: Workspace, records: list[Record]) -> tuple[Pair, ...]:
+def _find_likeness(space: Workspace, records: list[ImageRecord]) -> tuple[Pair, ...]:
     """Search the readable images, of those with the same pixels the first."""
     firsts = {r.pixel_sha256: r.image for r in reversed(records) if r.pixel_sha256}
     cache = LikenessCache(space.state / "likeness" / space.data)

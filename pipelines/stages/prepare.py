@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from hgmnet.config.data import Data, Prepare
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_mask
-from hgmnet.data.prepared import Entry, write_store
-from hgmnet.data.resize import Grey, Mask, fit_image, fit_mask
+from hgmnet.data.prepared import PreparedImage, write_store
+from hgmnet.data.resize import Grey, Mask, fit_mask, resize_to_input
 from hgmnet.models.image_size import check_size
-from hgmnet.splitting.split_lock import Live, Row, live
+from hgmnet.splitting.split_lock import ActiveImage, SplitRow, active_images
 from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
 
@@ -25,24 +25,24 @@ def run(root: Path, data: Data, prepare: Prepare) -> None:
     """
     check_size(prepare.side)
     workspace = Workspace(root, data.name)
-    rows = read_rows(workspace.split_csv, Row)
-    images = live(rows, read_rows(workspace.manifest, Record))
+    rows = read_rows(workspace.split_csv, SplitRow)
+    images = active_images(rows, read_rows(workspace.manifest, ImageRecord))
     squares = (_square(workspace.raw, image.record, prepare) for image in images)
     write_store(workspace.prepared, tuple(map(_entry, images)), prepare.side, squares)
 
 
-def _square(raw: Path, record: Record, prepare: Prepare) -> tuple[Grey, Mask]:
+def _square(raw: Path, record: ImageRecord, prepare: Prepare) -> tuple[Grey, Mask]:
     image = read_grey(raw, record.image)
     if not record.masks:
         empty = np.zeros(image.shape, dtype=np.bool_)
-        return fit_image(image, prepare), fit_mask(empty, prepare)
+        return resize_to_input(image, prepare), fit_mask(empty, prepare)
     mask = read_mask([raw / name for name in record.masks])
-    return fit_image(image, prepare), fit_mask(mask, prepare)
+    return resize_to_input(image, prepare), fit_mask(mask, prepare)
 
 
-def _entry(image: Live) -> Entry:
+def _entry(image: ActiveImage) -> PreparedImage:
     record = image.record
-    return Entry(
+    return PreparedImage(
         image=record.image,
         masks="|".join(record.masks),
         pixel_sha256=record.pixel_sha256,

@@ -13,18 +13,18 @@ from hgmnet.config.data import Data
 from hgmnet.config.operation import Registry
 from hgmnet.errors import RejectedError
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_openings
+from pipelines.artifacts.test_evaluations import read_test_evaluations
 from pipelines.registry import test_evaluations, versions
 from pipelines.registry.decision_run import Decision, read_decision, record
 from pipelines.registry.tracking_store import (
-    Store,
+    TrackingStore,
+    connect_with_retries,
     http_limits,
-    open_store,
-    open_store_patiently,
-    telling_of_faults,
+    open_tracking_store,
+    store_errors_as_messages,
 )
 from pipelines.report import console
-from pipelines.system.urls import shown
+from pipelines.system.urls import redact_credentials
 
 
 def run(root: Path, data: Data, registry: Registry) -> None:
@@ -36,12 +36,13 @@ def run(root: Path, data: Data, registry: Registry) -> None:
         RuntimeError: the registered version doesn't answer as the model does.
     """
     workspace = Workspace(root, data.name)
-    decision = read_decision(workspace, read_openings(workspace.openings))
+    decision = read_decision(workspace, read_test_evaluations(workspace.openings))
     with FileLock(workspace.state / "register.lock"):
-        store = open_store_patiently(root, data.name)
-        with http_limits(timeout_s=120, retries=3), telling_of_faults(root):
+        store = connect_with_retries(root, data.name)
+        with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
             appended = test_evaluations.forward(
-                open_store(root, test_evaluations.name_of(data.name), 120), decision.openings
+                open_tracking_store(root, test_evaluations.name_of(data.name), 120),
+                decision.openings,
             )
             decision = replace(decision, openings=tuple(appended))
             versions.check_owner(store, registry.name, data.name)
@@ -53,7 +54,7 @@ def run(root: Path, data: Data, registry: Registry) -> None:
         raise RejectedError(console.rejection(decision.gate, run_id, report))
 
 
-def _act(store: Store, name: str, decision: Decision, run_id: str) -> str:
+def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
     """Do what the verdict asks for; what became of the model, in words."""
     if decision.gate.status == "passed":
         number = versions.register(store, name, decision, run_id)
@@ -61,12 +62,12 @@ def _act(store: Store, name: str, decision: Decision, run_id: str) -> str:
     if decision.gate.status == "failed":
         known = versions.withdraw(store, name, decision, run_id)
         return f"{name} version {known}, rejected" if known else "not registered"
-    return "not registered: the test split was not opened (evaluate.open_test)"
+    return "not registered: the test split was not opened (evaluate.include_test)"
 
 
-def _print(store: Store, decision: Decision, run_id: str, model: str) -> None:
+def _print(store: TrackingStore, decision: Decision, run_id: str, model: str) -> None:
     report = decision.workspace.html.relative_to(decision.workspace.root)
-    at = shown(store.uri)
+    at = redact_credentials(store.uri)
     ui = f"mlflow ui --backend-store-uri {quote(at)} --port 5000"
     if store.uri.startswith("http"):
         ui = f"{at}/#/experiments/{store.experiment_id}/runs/{run_id}"

@@ -10,10 +10,17 @@ from hgmnet.data.folder_layout import scan
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_mask
 from hgmnet.data.resize import Grey, Mask
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.io import write_text
 from pipelines.artifacts.paths import Workspace
-from pipelines.report.gallery import DrawnShelf, Picture, Shelf, choose, draw_shelves, list_shelves
+from pipelines.report.gallery import (
+    DrawnShelf,
+    GalleryImage,
+    GalleryRow,
+    choose,
+    draw_shelves,
+    list_shelves,
+)
 from pipelines.report.html import render_page
 from pipelines.report.inputs import read_evidence
 from pipelines.report.model_card import render_model_card
@@ -30,7 +37,7 @@ def run(root: Path, data: data.Data, report: evaluation.Report) -> None:
         ConfigError: the model folder is.
     """
     space = Workspace(root, data.name)
-    predictor = Predictor.load(space.model)
+    predictor = TorchPredictor.load(space.model)
     evidence = read_evidence(space, predictor.spec, predictor.operating, predictor.identity)
     model = predictor.spec.model
     shelves = choose(evidence.shown, segments=model.segments, classifies=model.classifies)
@@ -39,10 +46,12 @@ def run(root: Path, data: data.Data, report: evaluation.Report) -> None:
     write_text(space.model_card, render_model_card(evidence))
 
 
-def _draw(raw: Path, predictor: Predictor, shelves: Sequence[Shelf]) -> tuple[DrawnShelf, ...]:
+def _draw(
+    raw: Path, predictor: TorchPredictor, shelves: Sequence[GalleryRow]
+) -> tuple[DrawnShelf, ...]:
     names = list(dict.fromkeys(case.image for shelf in shelves for case in shelf.cases))
     masks = {sample.image: sample.masks for sample in scan(raw)}
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, GalleryImage] = {}
     for start in range(0, len(names), _BATCH):
         part = names[start : start + _BATCH]
         images = [read_grey(raw, name) for name in part]
@@ -52,7 +61,7 @@ def _draw(raw: Path, predictor: Predictor, shelves: Sequence[Shelf]) -> tuple[Dr
         ]
         predicted = [finding.raw_mask for finding in predictor.predict(images)]
         seen = layers(predictor, images)
-        pictures |= dict(zip(part, map(Picture, images, truths, predicted, seen), strict=True))
+        pictures |= dict(zip(part, map(GalleryImage, images, truths, predicted, seen), strict=True))
     return draw_shelves(shelves, pictures)
 
 

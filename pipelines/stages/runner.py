@@ -22,7 +22,7 @@ _CODE = ("hgmnet/", "pipelines/")
 
 
 @dataclass(frozen=True)
-class Beginning:
+class StageInputs:
     """A stage's sections of params.yaml, and the sha256 of each file of its code, at one time."""
 
     root: Path
@@ -77,7 +77,7 @@ def sections_of(run: Callable[..., None]) -> list[str]:
     return [one.name for one in others if one.kind is not one.KEYWORD_ONLY]
 
 
-def begin(root: Path, stage: str, sections: Iterable[str]) -> Beginning:
+def begin(root: Path, stage: str, sections: Iterable[str]) -> StageInputs:
     """What params.yaml and dvc.yaml name for a stage, as it is now.
 
     Raises:
@@ -89,4 +89,4 @@ def begin(root: Path, stage: str, sections: Iterable[str]) -> Beginning:
     files = (root / dep for dep in deps if dep.startswith(_CODE))
     code = {file.relative_to(root).as_posix(): hash_file(file) for file in files if file.is_file()}
     taken = {name: params.section(name) for name in sections}
-    return Beginning(root, stage, params.data.name, taken, code)
+    return StageInputs(root, stage, params.data.name, taken, code)

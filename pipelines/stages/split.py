@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hgmnet.config import data
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting import assignment
 from hgmnet.splitting import split_lock as locked_split
 from hgmnet.splitting.pairs import Pair
-from hgmnet.splitting.split_lock import SIDES, Live, Lock, Row
+from hgmnet.splitting.split_lock import SIDES, ActiveImage, Lock, SplitRow
 from pipelines.artifacts import io
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.validation import ValidationReport
@@ -27,10 +27,10 @@ def run(root: Path, data: data.Data, split: data.Split) -> None:
     space = Workspace(root, data.name)
     rows, lock = _read(space, split)
     records = _valid_records(space)
-    extended = assignment.extend(rows, records, io.read_rows(space.pairs, Pair), split)
-    images = len(locked_split.live(extended, records))
+    extended = assignment.extend_split(rows, records, io.read_rows(space.pairs, Pair), split)
+    images = len(locked_split.active_images(extended, records))
     if lock:
-        locked_split.hold_size(lock, images, split.max_lost)
+        locked_split.check_size(lock, images, split.max_lost)
         why = "images came, left or changed"
         lock = locked_split.extended_lock(lock, extended, why, images)
     else:
@@ -46,24 +46,24 @@ def deal(root: Path, data: data.Data, split: data.Split, reason: str) -> None:
     """
     space = Workspace(root, data.name)
     records = _valid_records(space)
-    rows = assignment.extend([], records, io.read_rows(space.pairs, Pair), split)
+    rows = assignment.extend_split([], records, io.read_rows(space.pairs, Pair), split)
     earlier = _read_lock(space) if space.split_json.is_file() else None
-    images = len(locked_split.live(rows, records))
+    images = len(locked_split.active_images(rows, records))
     lock = locked_split.new_lock(rows, split, earlier, reason, images)
     _write(space, rows, lock, records)
 
 
-def _read(space: Workspace, params: data.Split) -> tuple[list[Row], Lock | None]:
+def _read(space: Workspace, params: data.Split) -> tuple[list[SplitRow], Lock | None]:
     there = [path for path in (space.split_csv, space.split_json) if path.is_file()]
     if not there:
         return [], None
     if len(there) == 1:
         msg = (
             f"{there[0]} is there without its other half (split.csv and split.json belong "
-            'together); bring it back from git, or deal anew: hgmnet deal --reason "..."'
+            'together); bring it back from git, or split again: hgmnet resplit --reason "..."'
         )
         raise InvalidDataError(msg)
-    rows = io.read_rows(space.split_csv, Row)
+    rows = io.read_rows(space.split_csv, SplitRow)
     lock = _read_lock(space)
     locked_split.verify(rows, lock, params)
     return rows, lock
@@ -75,21 +75,21 @@ def _read_lock(space: Workspace) -> Lock:
     except InvalidDataError:
         raise InvalidDataError(
             f"{space.split_json} is damaged; bring it and split.csv back from git, or remove both "
-            'and deal anew: hgmnet deal --reason "..."'
+            'and split again: hgmnet resplit --reason "..."'
         ) from None
 
 
-def _valid_records(space: Workspace) -> list[Record]:
+def _valid_records(space: Workspace) -> list[ImageRecord]:
     if not io.read_json(space.validation, ValidationReport).passed:
         msg = f"the images did not pass validation ({space.validation}); mend them: dvc repro"
         raise InvalidDataError(msg)
-    return io.read_rows(space.manifest, Record)
+    return io.read_rows(space.manifest, ImageRecord)
 
 
-def _write(space: Workspace, rows: list[Row], lock: Lock, records: list[Record]) -> None:
-    there = locked_split.live(rows, records)
+def _write(space: Workspace, rows: list[SplitRow], lock: Lock, records: list[ImageRecord]) -> None:
+    there = locked_split.active_images(rows, records)
     _check(there)
-    io.write_rows(space.split_csv, Row, rows)
+    io.write_rows(space.split_csv, SplitRow, rows)
     io.write_json(space.split_json, lock)
     sides = Counter(item.row.status for item in there)
     dealt = ", ".join(f"{side} {sides[side]}" for side in SIDES)
@@ -99,7 +99,7 @@ def _write(space: Workspace, rows: list[Row], lock: Lock, records: list[Record])
     print(f"{dealt}, excluded {len(records) - len(there)}; test set {sha[:12]}")
 
 
-def _check(there: Sequence[Live]) -> None:
+def _check(there: Sequence[ActiveImage]) -> None:
     """Hold what the split promises: no group on two sides, every class on every side."""
     sides: dict[str, set[str]] = {}
     for item in there:
@@ -114,6 +114,6 @@ def _check(there: Sequence[Live]) -> None:
         if absent and len({row.group for row in rows}) >= len(SIDES):
             msg = (
                 f"no {label} image is left on {' and '.join(absent)}; bring images back, add some, "
-                'or deal anew: hgmnet deal --reason "..."'
+                'or split again: hgmnet resplit --reason "..."'
             )
             raise InvalidDataError(msg)

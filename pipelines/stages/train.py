@@ -15,7 +15,7 @@ from hgmnet.config.base import Frozen, flat_settings
 from hgmnet.config.data import Data, Prepare
 from hgmnet.config.model import File, Model
 from hgmnet.config.training import Train
-from hgmnet.data.prepared import open_store
+from hgmnet.data.prepared import open_prepared
 from hgmnet.errors import ConfigError
 from hgmnet.models.serialization import save_model
 from hgmnet.training.distributed import following, is_first, plan
@@ -139,7 +139,7 @@ def fit_into(
     """
     quiet_lightning()
     trained = fit(
-        open_store(workspace.prepared),
+        open_prepared(workspace.prepared),
         data=recipe.data,
         prepare=recipe.prepare,
         model=recipe.model,

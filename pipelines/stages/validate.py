@@ -6,14 +6,14 @@ from itertools import islice
 from pathlib import Path
 
 from hgmnet.config.data import Data, Validate
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.images import Grey, read_grey
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting.pairs import Conflict, Pair, find_conflicts
 from pipelines.artifacts.io import read_rows, write_json, write_text
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.validation import FailedExpectation, LabelConflict, ValidationReport
-from pipelines.validation.expectations import Outcome, check
+from pipelines.validation.expectations import SuiteOutcome, check
 from pipelines.validation.image_rules import COLOUR, image_rules, image_table
 from pipelines.validation.near_duplicate_page import render_likeness
 
@@ -28,7 +28,7 @@ def run(root: Path, data: Data, validate: Validate) -> None:
         InvalidDataError: a critical expectation does not hold; a line for each, with the files.
     """
     workspace = Workspace(root, data.name)
-    records = read_rows(workspace.manifest, Record)
+    records = read_rows(workspace.manifest, ImageRecord)
     pairs = read_rows(workspace.pairs, Pair)
     outcomes = check(
         "images",
@@ -61,8 +61,8 @@ def _read(raw: Path, image: str) -> Grey:
 
 def _report(
     data: Data,
-    records: Sequence[Record],
-    outcomes: Sequence[Outcome],
+    records: Sequence[ImageRecord],
+    outcomes: Sequence[SuiteOutcome],
     conflicts: Sequence[Conflict],
 ) -> ValidationReport:
     failures = tuple(
@@ -99,7 +99,7 @@ def _report(
 
 
 def _share(
-    by_class: Mapping[str, Sequence[Record]], shows: Callable[[Record], bool]
+    by_class: Mapping[str, Sequence[ImageRecord]], shows: Callable[[ImageRecord], bool]
 ) -> dict[str, float]:
     return {
         name: round(sum(map(shows, members)) / len(members), 4)
@@ -116,13 +116,13 @@ def _shares(report: ValidationReport) -> Iterator[str]:
             yield f"{what}: {told}"
 
 
-def _lines(outcomes: Sequence[Outcome], severity: str) -> Iterator[str]:
+def _lines(outcomes: Sequence[SuiteOutcome], severity: str) -> Iterator[str]:
     for outcome in outcomes:
         if not outcome.held and outcome.rule.severity == severity:
             yield f"{outcome.rule.meaning}: {_found(outcome)}; {outcome.rule.remedy}"
 
 
-def _found(outcome: Outcome) -> str:
+def _found(outcome: SuiteOutcome) -> str:
     """The offending files, ten at most, each with its value where that tells more."""
     broken = outcome.broken_by
     if not broken:

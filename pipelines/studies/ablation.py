@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 from hgmnet.config.model import Gates, Model
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import Store
+from hgmnet.data.prepared import PreparedDataset
 from hgmnet.errors import ConfigError
 from hgmnet.inference.maps import Map
-from pipelines.studies.definition import Cell, Size, Study, deal, seeds, sized
+from pipelines.studies.definition import Size, Study, StudyRun, deal, seeds, sized
 
 FULL = "full"
 _ALONE = {"coarse": False, "shared_encoder": False}
@@ -121,7 +121,7 @@ NOTES = (
 )
 
 
-def design(store: Store, params: Params, size: Size, only: Sequence[str] = ()) -> Study:
+def design(store: PreparedDataset, params: Params, size: Size, only: Sequence[str] = ()) -> Study:
     """A cell a variant, fold and seed.
 
     Args:
@@ -138,7 +138,7 @@ def design(store: Store, params: Params, size: Size, only: Sequence[str] = ()) -
     dealt = deal(store, params, size)
     sides = [dealt.sides(fold) for fold in range(size.folds)]
     cells = tuple(
-        Cell(one.name, fold, seed, one.params(params), sides[fold], one.given)
+        StudyRun(one.name, fold, seed, one.params(params), sides[fold], one.given)
         for seed in seeds(params, size)
         for fold in range(size.folds)
         for one in chosen

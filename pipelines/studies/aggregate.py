@@ -10,7 +10,7 @@ from hgmnet.config.base import Frozen
 from hgmnet.config.evaluation import Evaluate
 from hgmnet.config.model import Model
 from hgmnet.errors import InvalidDataError
-from hgmnet.evaluation.repeated_runs import Repeated, averaged, difference, repeated
+from hgmnet.evaluation.repeated_runs import RepeatedMetric, averaged, difference, repeated
 from pipelines.studies.definition import METRICS, Study
 
 ALL = "all images"
@@ -116,7 +116,7 @@ def _same_images(study: Study, rows: pd.DataFrame) -> None:
         )
 
 
-def _measured(study: Study, part: pd.DataFrame, variant: str) -> dict[str, Repeated]:
+def _measured(study: Study, part: pd.DataFrame, variant: str) -> dict[str, RepeatedMetric]:
     frame = part[part["variant"] == variant]
     if frame.empty:
         return {}
@@ -127,7 +127,9 @@ def _measured(study: Study, part: pd.DataFrame, variant: str) -> dict[str, Repea
     return repeated(tables, _classes(study), _model(study, variant), METRICS)
 
 
-def _line(found: Repeated, other: Repeated | None, evaluate: Evaluate) -> dict[str, Any]:
+def _line(
+    found: RepeatedMetric, other: RepeatedMetric | None, evaluate: Evaluate
+) -> dict[str, Any]:
     """What a line tells of the figure itself, and of its difference where there is another."""
     draws, seed = evaluate.draws, evaluate.seed
     figure = averaged(found, draws, seed)

@@ -13,16 +13,16 @@ import torch
 
 from hgmnet.config.params import Params
 from hgmnet.data.masks import read_truth
-from hgmnet.data.prepared import Entry
+from hgmnet.data.prepared import PreparedImage
 from hgmnet.evaluation.per_image import image_row
-from hgmnet.inference.postprocess import find
-from hgmnet.inference.tta import infer
+from hgmnet.inference.postprocess import postprocess
+from hgmnet.inference.tta import forward_tta
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from hgmnet.splitting.cross_validation import JUDGED
 from hgmnet.training.fit import MEAN, STD
 from hgmnet.training.planner import step_cost
-from pipelines.studies.definition import Bench, Cell
+from pipelines.studies.definition import StudyContext, StudyRun
 from pipelines.studies.training_run import fitted, judged
 
 _IMAGES = 8  # that are predicted and counted to see how long one takes
@@ -46,7 +46,7 @@ class Rates:
     memory: float
     weights: int
 
-    def seconds(self, cell: Cell, *, train: bool) -> float:
+    def seconds(self, cell: StudyRun, *, train: bool) -> float:
         """What a cell takes; without training where its model is there."""
         looked = cell.count(JUDGED) * (2 * self.predict + self.count)
         if not train:
@@ -72,7 +72,7 @@ class Forecast:
         return sum(self.seconds)
 
 
-def forecast(bench: Bench, cells: Sequence[Cell], *, keep: bool) -> Forecast:
+def forecast(bench: StudyContext, cells: Sequence[StudyRun], *, keep: bool) -> Forecast:
     """Measure each kind of network that is still to be trained, and reckon.
 
     Args:
@@ -102,7 +102,7 @@ def forecast(bench: Bench, cells: Sequence[Cell], *, keep: bool) -> Forecast:
     return Forecast(tuple(seconds), len(begun), sum(done), memory + stored, disk / _GIB)
 
 
-def _rates(bench: Bench, params: Params) -> Rates:
+def _rates(bench: StudyContext, params: Params) -> Rates:
     model, train, side = params.model, params.train, params.prepare.side
     count = len(params.data.classes)
     batch, precision = train.batch_size, train.precision
@@ -121,18 +121,18 @@ def _rates(bench: Bench, params: Params) -> Rates:
     )
 
 
-def _look(bench: Bench, network: HGMNet, params: Params) -> tuple[float, float]:
+def _look(bench: StudyContext, network: HGMNet, params: Params) -> tuple[float, float]:
     """Seconds an image to pass through the network, and to be counted at its own size."""
     rows = np.linspace(0, len(bench.store.entries) - 1, _IMAGES).astype(int)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     spec, squares = untrained_spec(params), bench.store.images[rows]
-    infer(network, spec, squares[:1], mirror=False)
+    forward_tta(network, spec, squares[:1], mirror=False)
     start = time.perf_counter()
-    raw = infer(network, spec, squares, mirror=False)
+    raw = forward_tta(network, spec, squares, mirror=False)
     seen = time.perf_counter()
     for i, row in enumerate(rows):
-        entry: Entry = bench.store.entries[row]
-        finding = find(raw, i, (entry.height, entry.width), spec, _PLAIN)
+        entry: PreparedImage = bench.store.entries[row]
+        finding = postprocess(raw, i, (entry.height, entry.width), spec, _PLAIN)
         image_row(entry, finding, read_truth(bench.workspace.raw, entry), params.model)
     return (seen - start) / len(rows), (time.perf_counter() - seen) / len(rows)
 

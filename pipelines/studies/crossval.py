@@ -1,8 +1,8 @@
 """Cross-validation: every image of train and val is judged once, by a model that never saw it."""
 
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import Store
-from pipelines.studies.definition import Cell, Size, Study, deal, seeds, sized
+from hgmnet.data.prepared import PreparedDataset
+from pipelines.studies.definition import Size, Study, StudyRun, deal, seeds, sized
 
 FULL = "full"
 NOTES = (
@@ -26,7 +26,7 @@ NOTES = (
 )
 
 
-def design(store: Store, params: Params, size: Size) -> Study:
+def design(store: PreparedDataset, params: Params, size: Size) -> Study:
     """A cell a fold and seed.
 
     Raises:
@@ -35,7 +35,7 @@ def design(store: Store, params: Params, size: Size) -> Study:
     params = sized(params, size)
     dealt = deal(store, params, size)
     cells = tuple(
-        Cell(FULL, fold, seed, params, dealt.sides(fold))
+        StudyRun(FULL, fold, seed, params, dealt.sides(fold))
         for seed in seeds(params, size)
         for fold in range(size.folds)
     )

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import Entry, Store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.errors import ConfigError
 from hgmnet.inference.maps import Map
-from hgmnet.splitting.cross_validation import Sides, deal_folds, nest, pool
+from hgmnet.splitting.cross_validation import Sides, assign_folds, nested_fold, pool
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.stages.train import Recipe
@@ -28,7 +28,7 @@ _JUDGES = ("calibrate", "evaluate")
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyRun:
     """One training of a study and how its fold is judged.
 
     `variant`: what it differs in. `fold`: from 0. `sides`: of every image of the prepared set.
@@ -62,28 +62,28 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Bench:
+class StudyContext:
     """What the cells of all studies share: images, and where models and rows are kept."""
 
     workspace: Workspace
-    store: Store
+    store: PreparedDataset
 
     @property
     def home(self) -> Path:
         """Everything that studies keep."""
         return self.workspace.state / "studies"
 
-    def model_folder(self, cell: Cell) -> Path:
+    def model_folder(self, cell: StudyRun) -> Path:
         """Where a cell's model lies; cells that differ in `given` alone have one between them."""
         return self.home / "models" / self._model_mark(cell)
 
-    def rows_file(self, cell: Cell) -> Path:
+    def rows_file(self, cell: StudyRun) -> Path:
         """Where the rows of a cell's fold lie."""
         sections = cell.params.calibrate.model_dump_json()
         mark = _sha((self._model_mark(cell), self._judging, sections, cell.given))
         return self.home / "rows" / f"{mark}.csv"
 
-    def _model_mark(self, cell: Cell) -> str:
+    def _model_mark(self, cell: StudyRun) -> str:
         recipe = cell.recipe
         key = "".join(part.model_dump_json() for part in recipe.sections.values())
         if key not in self._made:
@@ -168,7 +168,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Part:
+class StudyPart:
     """Some of the images, for which all figures are told once more; `images`: their names."""
 
     name: str
@@ -190,12 +190,12 @@ class Study:
     name: str
     title: str
     question: str
-    cells: tuple[Cell, ...]
+    cells: tuple[StudyRun, ...]
     variants: Mapping[str, str]
     reference: str | None
     notes: tuple[str, ...]
     size: Size
-    parts: tuple[Part, ...] = ()
+    parts: tuple[StudyPart, ...] = ()
     facts: tuple[str, ...] = ()
     steps: Mapping[str, float] = field(default_factory=dict)
 
@@ -210,7 +210,7 @@ class Study:
 class Dealt:
     """Images dealt into folds, for every study alike: the deal follows split.seed alone."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PreparedImage, ...]
     folds: NDArray[np.int64]
     params: Params
     grouped: bool = True
@@ -220,10 +220,12 @@ class Dealt:
         fractions = self.params.split.fractions
         parts = max(2, round((fractions.train + fractions.val) / fractions.val))
         seed = self.params.split.seed
-        return nest(self.entries, self.folds, fold, parts=parts, seed=seed, grouped=self.grouped)
+        return nested_fold(
+            self.entries, self.folds, fold, parts=parts, seed=seed, grouped=self.grouped
+        )
 
 
-def deal(store: Store, params: Params, size: Size, *, grouped: bool = True) -> Dealt:
+def deal(store: PreparedDataset, params: Params, size: Size, *, grouped: bool = True) -> Dealt:
     """Deal the images that take part into folds.
 
     Raises:
@@ -231,7 +233,7 @@ def deal(store: Store, params: Params, size: Size, *, grouped: bool = True) -> D
     """
     few = SMOKE_IMAGES if size.smoke else None
     entries = pool(store.entries, everything=size.everything, per_class=few)
-    folds = deal_folds(entries, size.folds, params.split.seed, grouped=grouped)
+    folds = assign_folds(entries, size.folds, params.split.seed, grouped=grouped)
     return Dealt(entries, folds, params, grouped)
 
 

@@ -16,15 +16,15 @@ from hgmnet.config.data import Data
 from hgmnet.config.params import Params
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
-from hgmnet.data.prepared import Entry, Store
-from hgmnet.data.resize import fit_image, fit_mask
+from hgmnet.data.prepared import PreparedDataset, PreparedImage
+from hgmnet.data.resize import fit_mask, resize_to_input
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.evaluation.subgroups import parts
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import Spec
 from hgmnet.splitting import contamination
-from hgmnet.splitting.cross_validation import deal_folds
+from hgmnet.splitting.cross_validation import assign_folds
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.drift.measure import drift_of
@@ -36,26 +36,33 @@ from pipelines.stages.evaluate import Look, looks
 from pipelines.stages.evaluation_tables import facts_of
 from pipelines.studies.aggregate import ALL, Line
 from pipelines.studies.cost_estimate import counted, span
-from pipelines.studies.definition import SMOKE_IMAGES, Bench, Cell, Part, Size, Study
+from pipelines.studies.definition import (
+    SMOKE_IMAGES,
+    Size,
+    Study,
+    StudyContext,
+    StudyPart,
+    StudyRun,
+)
 from pipelines.studies.output import publish
 from pipelines.studies.training_run import Made
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ExternalDataset:
     """The images that a model may be judged on, under its classes.
 
     `mapping`: each class of the set and the model's. `missing`: classes of the model without an
     image. `seen`: how many images were left out since the model had seen them.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PreparedImage, ...]
     mapping: dict[str, str]
     missing: tuple[str, ...]
     seen: int
 
 
-def foreign(space: Workspace, spec: Spec, mapping: Mapping[str, str]) -> Foreign:
+def foreign(space: Workspace, spec: Spec, mapping: Mapping[str, str]) -> ExternalDataset:
     """Read the set's manifest, map its classes, and leave out what the model has seen.
 
     Args:
@@ -79,10 +86,12 @@ def foreign(space: Workspace, spec: Spec, mapping: Mapping[str, str]) -> Foreign
     clean = tuple(e.model_copy(update={"label": mapped[e.label]}) for e in checked.clean)
     there = {entry.label for entry in clean}
     missing = tuple(name for name in spec.classes if name not in there)
-    return Foreign(clean, mapped, missing, len(checked.seen))
+    return ExternalDataset(clean, mapped, missing, len(checked.seen))
 
 
-def part_of(entries: Sequence[Entry], share: float, seed: int) -> tuple[str, ...]:
+def calibration_subset(
+    entries: Sequence[PreparedImage], share: float, seed: int
+) -> tuple[str, ...]:
     """`val` for a share of the images, whole groups and every class alike, else `judged`.
 
     The share is rounded to one over a whole number of parts, 2 at least.
@@ -93,11 +102,13 @@ def part_of(entries: Sequence[Entry], share: float, seed: int) -> tuple[str, ...
     if not 0 < share <= 0.5:
         raise ConfigError(f"--recalibrate {share:g}: expected a share above 0 and at most 0.5")
     own = [entry.model_copy(update={"split": "train"}) for entry in entries]
-    dealt = deal_folds(own, round(1 / share), seed)
+    dealt = assign_folds(own, round(1 / share), seed)
     return tuple("val" if fold == 0 else "judged" for fold in dealt)
 
 
-def squares(space: Workspace, entries: Sequence[Entry], sides: Sequence[str], spec: Spec) -> Store:
+def squares(
+    space: Workspace, entries: Sequence[PreparedImage], sides: Sequence[str], spec: Spec
+) -> PreparedDataset:
     """The images of the `val` side as the model sees them, in memory."""
     chosen = [
         entry.model_copy(update={"split": "val"})
@@ -107,12 +118,12 @@ def squares(space: Workspace, entries: Sequence[Entry], sides: Sequence[str], sp
     images, masks = [], []
     for entry in chosen:
         grey = read_grey(space.raw, entry.image)
-        images.append(fit_image(grey, spec.prepare))
+        images.append(resize_to_input(grey, spec.prepare))
         masks.append(fit_mask(read_truth(space.raw, entry), spec.prepare))
-    return Store(np.stack(images), np.stack(masks).astype(np.uint8), tuple(chosen))
+    return PreparedDataset(np.stack(images), np.stack(masks).astype(np.uint8), tuple(chosen))
 
 
-def said(found: Foreign, data: str) -> str:
+def said(found: ExternalDataset, data: str) -> str:
     """How classes were mapped and what was left out, in sentences."""
     pairs = ", ".join(f"{theirs} → {ours}" for theirs, ours in found.mapping.items())
     counts = Counter(entry.label for entry in found.entries)
@@ -160,13 +171,13 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExternalRequest:
     """What is to be judged: the model, on which set, with which class for which.
 
     `recalibrate`: a share of the set to choose the operating point on anew; None: not at all.
     """
 
-    predictor: Predictor
+    predictor: TorchPredictor
     name: str
     folder: Path
     data: str
@@ -175,7 +186,7 @@ class Asked:
     smoke: bool
 
 
-def run(root: Path, params: Params, asked: Asked) -> None:
+def run(root: Path, params: Params, asked: ExternalRequest) -> None:
     """Judge the model and write reports/studies/external-<data>.
 
     Raises:
@@ -198,7 +209,7 @@ def run(root: Path, params: Params, asked: Asked) -> None:
     case.write({SERVED: seen}, ["judged"] * len(seen), time.monotonic() - began)
     if asked.recalibrate is not None:
         began = time.monotonic()
-        sides = part_of(found.entries, asked.recalibrate, params.split.seed)
+        sides = calibration_subset(found.entries, asked.recalibrate, params.split.seed)
         rest = [look for look, side in zip(seen, sides, strict=True) if side == "judged"]
         again = _again(case, sides)
         case.write({SERVED: rest, AGAIN: again}, sides, time.monotonic() - began)
@@ -210,8 +221,8 @@ class _Case:
 
     space: Workspace
     params: Params
-    asked: Asked
-    found: Foreign
+    asked: ExternalRequest
+    found: ExternalDataset
     drift: DriftReport
 
     def write(
@@ -222,7 +233,7 @@ class _Case:
         rows = pd.concat(tables, ignore_index=True)
         study = self._study(rows, list(seen), sides)
         empty = np.zeros((len(self.found.entries), 1, 1), np.uint8)
-        bench = Bench(self.space, Store(empty, empty, self.found.entries))
+        bench = StudyContext(self.space, PreparedDataset(empty, empty, self.found.entries))
         folder = self.space.reports / "studies" / study.folder
         made = [_made(sides, seconds) for _ in study.cells]
         told = _setting(self.asked, rows, list(sides).count("val"))
@@ -239,7 +250,7 @@ class _Case:
             name=f"external-{asked.data}" + (f"-{AGAIN}" if anew else ""),
             title=f"External validation on {asked.data}",
             question=f"What does {asked.name} reach on images from elsewhere?",
-            cells=tuple(Cell(name, 0, seed, self.params, tuple(sides)) for name in variants),
+            cells=tuple(StudyRun(name, 0, seed, self.params, tuple(sides)) for name in variants),
             variants={name: TITLES[name] for name in variants},
             reference=SERVED if anew else None,
             notes=NOTES,
@@ -253,24 +264,26 @@ def _again(case: _Case, sides: Sequence[str]) -> list[Look]:
     """What the model says of the rest once its operating point is chosen on the part."""
     predictor, entries = case.asked.predictor, case.found.entries
     part = squares(case.space, entries, sides, predictor.spec)
-    raw = predict_val(predictor.look, part)
+    raw = predict_val(predictor.predict_raw, part)
     chosen = operating_point(raw, part, predictor.spec, case.params.calibrate).operating
     views = {"mirror": predictor.operating.mirror, "scales": predictor.operating.scales}
     point = chosen.model_copy(update=views)
-    changed = Predictor(predictor.network, predictor.spec, point, predictor.identity)
+    changed = TorchPredictor(predictor.network, predictor.spec, point, predictor.identity)
     rest = [entry for entry, side in zip(entries, sides, strict=True) if side == "judged"]
     return _looks(case.space, changed, rest)
 
 
-def _parts(space: Workspace, table: pd.DataFrame) -> list[Part]:
+def _parts(space: Workspace, table: pd.DataFrame) -> list[StudyPart]:
     """The subgroups that the set's images.csv and manifest tell: device, BI-RADS, lesion size."""
     return [
-        Part(f"{part.column.replace('_', ' ')}: {part.value}", frozenset(part.table["image"]))
+        StudyPart(f"{part.column.replace('_', ' ')}: {part.value}", frozenset(part.table["image"]))
         for part in parts(table, facts_of(space))
     ]
 
 
-def _looks(space: Workspace, predictor: Predictor, entries: Sequence[Entry]) -> list[Look]:
+def _looks(
+    space: Workspace, predictor: TorchPredictor, entries: Sequence[PreparedImage]
+) -> list[Look]:
     """Every image's row; how long it will take is said after the first ones."""
     found: list[Look] = []
     began = time.monotonic()
@@ -282,12 +295,12 @@ def _looks(space: Workspace, predictor: Predictor, entries: Sequence[Entry]) -> 
     return found
 
 
-def _table(name: str, seen: Sequence[Look], asked: Asked) -> pd.DataFrame:
+def _table(name: str, seen: Sequence[Look], asked: ExternalRequest) -> pd.DataFrame:
     table = pd.DataFrame([look.row for look in seen]).assign(split="external")
     return table.assign(variant=name, fold=1, seed=asked.predictor.spec.seed)
 
 
-def _few(found: Foreign, *, smoke: bool) -> Foreign:
+def _few(found: ExternalDataset, *, smoke: bool) -> ExternalDataset:
     if not smoke:
         return found
     counts: dict[str, int] = {}
@@ -295,16 +308,16 @@ def _few(found: Foreign, *, smoke: bool) -> Foreign:
     for entry in found.entries:
         counts[entry.label] = counts.get(entry.label, 0) + 1
         few += [entry] if counts[entry.label] <= SMOKE_IMAGES else []
-    return Foreign(tuple(few), found.mapping, found.missing, found.seen)
+    return ExternalDataset(tuple(few), found.mapping, found.missing, found.seen)
 
 
-def _drift(space: Workspace, asked: Asked, seen: Sequence[Look]) -> DriftReport:
+def _drift(space: Workspace, asked: ExternalRequest, seen: Sequence[Look]) -> DriftReport:
     facts = {str(look.row["image"]): look.facts for look in seen}
     identity = asked.predictor.identity
     return drift_of(asked.folder, identity, facts, space.raw, f"set {asked.data}")
 
 
-def _setting(asked: Asked, rows: pd.DataFrame, part: int) -> str:
+def _setting(asked: ExternalRequest, rows: pd.DataFrame, part: int) -> str:
     images, groups = rows["image"].nunique(), rows["group"].nunique()
     aside = f" {part} further images chose the new operating point; they are not judged."
     identity = asked.predictor.identity[:12]
@@ -329,7 +342,7 @@ def _made(sides: Sequence[str], seconds: float) -> Made:
 
 
 def _record(
-    space: Workspace, asked: Asked, study: Study, lines: Sequence[Line], folder: Path
+    space: Workspace, asked: ExternalRequest, study: Study, lines: Sequence[Line], folder: Path
 ) -> None:
     """A parent run and a child a variant, in the experiment of the set."""
     told = {"model": asked.name, "model_sha256": asked.predictor.identity, "data": asked.data}

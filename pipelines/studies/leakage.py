@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import Entry, Store
+from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.splitting.cross_validation import JUDGED, OUT, Sides
-from pipelines.studies.definition import Cell, Dealt, Part, Size, Study, deal, seeds, sized
+from pipelines.studies.definition import Dealt, Size, Study, StudyPart, StudyRun, deal, seeds, sized
 
 GROUPED, NAIVE = "grouped", "naive"
 SOME, ALONE = "images with others of their group", "images alone in their group"
@@ -27,7 +27,7 @@ NOTES = (
 )
 
 
-def design(store: Store, params: Params, size: Size) -> Study:
+def design(store: PreparedDataset, params: Params, size: Size) -> Study:
     """A cell a way of dealing, fold and seed.
 
     Raises:
@@ -39,7 +39,7 @@ def design(store: Store, params: Params, size: Size) -> Study:
         NAIVE: deal(store, params, size, grouped=False),
     }
     cells = tuple(
-        Cell(way, fold, seed, params, dealt.sides(fold), leaky=not dealt.grouped)
+        StudyRun(way, fold, seed, params, dealt.sides(fold), leaky=not dealt.grouped)
         for seed in seeds(params, size)
         for fold in range(size.folds)
         for way, dealt in ways.items()
@@ -58,7 +58,7 @@ def design(store: Store, params: Params, size: Size) -> Study:
     )
 
 
-def leaked(entries: Sequence[Entry], sides: Sides) -> int:
+def leaked(entries: Sequence[PreparedImage], sides: Sides) -> int:
     """How many of the judged images have another of their group in train or val."""
     seen = {e.group for e, side in zip(entries, sides, strict=True) if side not in {JUDGED, OUT}}
     return sum(e.group in seen for e, side in zip(entries, sides, strict=True) if side == JUDGED)
@@ -73,9 +73,9 @@ def _leaked(naive: Dealt, folds: int) -> str:
     )
 
 
-def _parts(grouped: Dealt) -> list[Part]:
+def _parts(grouped: Dealt) -> list[StudyPart]:
     there = [e for e, fold in zip(grouped.entries, grouped.folds, strict=True) if fold >= 0]
     sizes = Counter(entry.group for entry in there)
     some = frozenset(entry.image for entry in there if sizes[entry.group] > 1)
     alone = frozenset(entry.image for entry in there) - some
-    return [Part(name, images) for name, images in ((SOME, some), (ALONE, alone)) if images]
+    return [StudyPart(name, images) for name, images in ((SOME, some), (ALONE, alone)) if images]

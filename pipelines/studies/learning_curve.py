@@ -3,9 +3,9 @@
 from statistics import fmean
 
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import Store
-from hgmnet.splitting.cross_validation import thin
-from pipelines.studies.definition import Cell, Size, Study, deal, seeds, sized
+from hgmnet.data.prepared import PreparedDataset
+from hgmnet.splitting.cross_validation import subsample_training_groups
+from pipelines.studies.definition import Size, Study, StudyRun, deal, seeds, sized
 
 SHARES = (0.10, 0.25, 0.50, 0.75, 1.00)
 FEW = (0.50, 1.00)
@@ -27,7 +27,7 @@ NOTES = (
 )
 
 
-def design(store: Store, params: Params, size: Size) -> Study:
+def design(store: PreparedDataset, params: Params, size: Size) -> Study:
     """A cell a share, fold and seed; a smaller share is part of every larger one.
 
     Raises:
@@ -38,7 +38,13 @@ def design(store: Store, params: Params, size: Size) -> Study:
     shares = FEW if size.smoke else SHARES
     whole = [dealt.sides(fold) for fold in range(size.folds)]
     cells = tuple(
-        Cell(_name(share), fold, seed, params, thin(dealt.entries, sides, share, params.split.seed))
+        StudyRun(
+            _name(share),
+            fold,
+            seed,
+            params,
+            subsample_training_groups(dealt.entries, sides, share, params.split.seed),
+        )
         for seed in seeds(params, size)
         for fold, sides in enumerate(whole)
         for share in shares

@@ -9,11 +9,11 @@ from hgmnet.config.model import File, Model
 from hgmnet.evaluation.per_image import columns
 from pipelines.artifacts.io import write_rows, write_table, write_text
 from pipelines.report import text as wording
-from pipelines.report.charts import Axis, Chart, Row, forest, linear, standalone, unit
+from pipelines.report.charts import Axis, Chart, ForestRow, forest_plot, linear, standalone, unit
 from pipelines.report.figures import Plot
 from pipelines.studies.aggregate import ALL, FoldLine, Line, fold_lines, lines
 from pipelines.studies.cost_estimate import counted
-from pipelines.studies.definition import SHORT, Bench, Study
+from pipelines.studies.definition import SHORT, Study, StudyContext
 from pipelines.studies.training_run import KEY, Made
 from pipelines.system.html import templates
 
@@ -187,7 +187,7 @@ def _plots(study: Study, found: Sequence[Line], folds: Sequence[FoldLine]) -> Ma
     return plots
 
 
-def _rows(study: Study, found: Sequence[Line], metric: str) -> list[Row]:
+def _rows(study: Study, found: Sequence[Line], metric: str) -> list[ForestRow]:
     rows = []
     for line in found:
         low, high = line.difference_low, line.difference_high
@@ -196,13 +196,13 @@ def _rows(study: Study, found: Sequence[Line], metric: str) -> list[Row]:
         label = study.variants[line.variant]
         label = label if line.part == ALL or not study.parts else line.part
         said = gain(line)
-        rows.append(Row(label, line.difference, low, high, said))
+        rows.append(ForestRow(label, line.difference, low, high, said))
     return rows
 
 
-def _forest(study: Study, rows: Sequence[Row], metric: str) -> Plot:
+def _forest(study: Study, rows: Sequence[ForestRow], metric: str) -> Plot:
     name, against = wording.title(metric), study.variants[study.reference or ""]
-    svg = forest(f"{name}, differences", f"{name}, minus {against}", rows)
+    svg = forest_plot(f"{name}, differences", f"{name}, minus {against}", rows)
     return Plot(name, svg, "Paired differences with 95 % intervals by groups of images.")
 
 
@@ -254,7 +254,7 @@ def publish(
     study: Study,
     rows: pd.DataFrame,
     made: Sequence[Made],
-    bench: Bench,
+    bench: StudyContext,
     folder: Path,
     *,
     told: str | None = None,
@@ -288,7 +288,7 @@ def publish(
     return found
 
 
-def setting(study: Study, bench: Bench) -> str:
+def setting(study: Study, bench: StudyContext) -> str:
     """Images, folds, seeds and network in two sentences, for caption and page."""
     cell, size = study.cells[0], study.size
     there = [e for e, side in zip(bench.store.entries, cell.sides, strict=True) if side != "out"]

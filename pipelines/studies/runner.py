@@ -12,22 +12,22 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import Store, open_store
+from hgmnet.data.prepared import PreparedDataset, open_prepared
 from hgmnet.errors import ConfigError
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_opening
+from pipelines.artifacts.test_evaluations import record_test_evaluation
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.stages.train import epoch_line, refuse_own
 from pipelines.studies import training_run
 from pipelines.studies.aggregate import ALL, fold_lines
 from pipelines.studies.cost_estimate import Forecast, Progress, counted, forecast, span
-from pipelines.studies.definition import Bench, Cell, Size, Study
+from pipelines.studies.definition import Size, Study, StudyContext, StudyRun
 from pipelines.studies.output import publish
 
 
-def prepared(workspace: Workspace, params: Params) -> Store:
+def prepared(workspace: Workspace, params: Params) -> PreparedDataset:
     """Open the prepared images.
 
     Raises:
@@ -35,7 +35,7 @@ def prepared(workspace: Workspace, params: Params) -> Store:
         InvalidDataError: there are none.
     """
     refuse_own(workspace, params.train)
-    store = open_store(workspace.prepared)
+    store = open_prepared(workspace.prepared)
     side = store.images.shape[1]
     if side != params.prepare.side:
         raise ConfigError(
@@ -45,7 +45,7 @@ def prepared(workspace: Workspace, params: Params) -> Store:
     return store
 
 
-Declare = Callable[[Store, Params, Size], Study]
+Declare = Callable[[PreparedDataset, Params, Size], Study]
 _ROOM = 1.1  # of the disk that models will take
 
 
@@ -55,7 +55,7 @@ def declaration(name: str, only: Sequence[str] = ()) -> Declare:
     return cast("Declare", partial(declare, only=only) if name == "ablation" else declare)
 
 
-def carry_out(
+def run_study(
     root: Path, params: Params, declare: Declare, size: Size, *, keep: bool, only_say: bool
 ) -> None:
     """Run a study to its end, or go on with one that was killed.
@@ -75,7 +75,7 @@ def carry_out(
     """
     workspace = Workspace(root, params.data.name)
     store = prepared(workspace, params)
-    study, bench = declare(store, params, size), Bench(workspace, store)
+    study, bench = declare(store, params, size), StudyContext(workspace, store)
     costs = forecast(bench, study.cells, keep=keep)
     print(announcement(study, costs, params.data.name))
     if only_say:
@@ -101,7 +101,7 @@ def announcement(study: Study, costs: Forecast, data: str) -> str:
     return f"{what}, {costs.finished} finished before; {left} to do: {cost}, {room}"
 
 
-def _run(bench: Bench, study: Study, params: Params, costs: Forecast, *, keep: bool) -> None:
+def _run(bench: StudyContext, study: Study, params: Params, costs: Forecast, *, keep: bool) -> None:
     if study.size.everything:
         _open_test(bench, study)
     root, data = bench.workspace.root, params.data.name
@@ -120,7 +120,7 @@ def _run(bench: Bench, study: Study, params: Params, costs: Forecast, *, keep: b
 
 
 def _compute(
-    bench: Bench, study: Study, costs: Forecast, runs: StudyRuns, *, keep: bool
+    bench: StudyContext, study: Study, costs: Forecast, runs: StudyRuns, *, keep: bool
 ) -> pd.DataFrame:
     progress, tables = Progress(costs.seconds), []
     standing = {
@@ -142,7 +142,7 @@ def _compute(
     return pd.concat(tables, ignore_index=True)
 
 
-def _teller(cell: Cell, progress: Progress) -> Callable[[EpochFigures], None]:
+def _teller(cell: StudyRun, progress: Progress) -> Callable[[EpochFigures], None]:
     epochs = cell.params.train.epochs
 
     def tell(figures: EpochFigures) -> None:
@@ -152,26 +152,26 @@ def _teller(cell: Cell, progress: Progress) -> Callable[[EpochFigures], None]:
     return tell
 
 
-def _shared(bench: Bench, study: Study, index: int) -> bool:
+def _shared(bench: StudyContext, study: Study, index: int) -> bool:
     """Whether a later cell of this study asks the same model, with another map."""
     mine = bench.model_folder(study.cells[index])
     return any(bench.model_folder(cell) == mine for cell in study.cells[index + 1 :])
 
 
-def _open_test(bench: Bench, study: Study) -> None:
+def _open_test(bench: StudyContext, study: Study) -> None:
     """Count the look at the test split, before anything is computed."""
     entries = [entry for entry in bench.store.entries if entry.split == "test"]
     sha = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
-    command = f"hgmnet study {study.name} --all"
-    record_opening(bench.workspace, f"study {_mark(bench, study)}", sha, command)
+    command = f"hgmnet study {study.name} --include-test"
+    record_test_evaluation(bench.workspace, f"study {_mark(bench, study)}", sha, command)
 
 
-def _mark(bench: Bench, study: Study) -> str:
+def _mark(bench: StudyContext, study: Study) -> str:
     names = "".join(bench.rows_file(cell).name for cell in study.cells)
     return hashlib.sha256(names.encode()).hexdigest()
 
 
-def _memo(bench: Bench, study: Study) -> Path:
+def _memo(bench: StudyContext, study: Study) -> Path:
     return bench.home / f"{study.folder}-{_mark(bench, study)[:16]}.json"
 
 
@@ -195,7 +195,7 @@ def _told(study: Study) -> dict[str, str]:
     }
 
 
-def _settings(cell: Cell) -> dict[str, str]:
+def _settings(cell: StudyRun) -> dict[str, str]:
     model = {f"model.{k}": str(v) for k, v in cell.params.model.model_dump(mode="json").items()}
     own = {"variant": cell.variant, "fold": str(cell.fold + 1), "seed": str(cell.seed)}
     return own | model | {"map": cell.given, "train_images": str(cell.count("train"))}

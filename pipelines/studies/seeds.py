@@ -12,22 +12,22 @@ from filelock import FileLock, Timeout
 from hgmnet.config.base import Frozen
 from hgmnet.config.evaluation import Evaluate
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import Store
+from hgmnet.data.prepared import PreparedDataset
 from hgmnet.errors import ConfigError
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns
-from hgmnet.inference.ensemble import TEMPERATURE, Ensemble, look_together
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.ensemble import TEMPERATURE, EnsemblePredictor, mean_prediction
+from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.models.spec import SPEC, WEIGHTS, Spec, load_spec
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.io import write_rows, write_table, write_text
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_opening
+from pipelines.artifacts.test_evaluations import record_test_evaluation
 from pipelines.report import tables as network
 from pipelines.report import text as wording
 from pipelines.stages.calibrate import calibrate_model, operating_point, predict_val
-from pipelines.stages.evaluate import Finder, looks, refuse_seen
+from pipelines.stages.evaluate import looks, refuse_seen
 from pipelines.stages.train import Recipe, epoch_line, fit_into
 from pipelines.studies.cost_estimate import Pace
 from pipelines.studies.runner import prepared
@@ -44,7 +44,7 @@ _UNCHANGED = (
 )
 
 
-class Cell(Frozen):
+class SeedCell(Frozen):
     """A figure of one member on one split, with its 95 % interval by groups.
 
     `member`: `seed <n>`, `mean` or `ensemble`. `sd`: over seeds, of the mean alone.
@@ -61,7 +61,7 @@ class Cell(Frozen):
     groups: int
 
 
-def cells(tables: Mapping[str, pd.DataFrame], spec: Spec, evaluate: Evaluate) -> list[Cell]:
+def cells(tables: Mapping[str, pd.DataFrame], spec: Spec, evaluate: Evaluate) -> list[SeedCell]:
     """Every figure of the study.
 
     The mean's interval is of the mean over seeds: whole groups are drawn, with what every seed said
@@ -74,7 +74,7 @@ def cells(tables: Mapping[str, pd.DataFrame], spec: Spec, evaluate: Evaluate) ->
     """
     seeds = {name: table for name, table in tables.items() if name != ENSEMBLE}
     members = {**seeds, MEAN: pd.concat(list(seeds.values())), ENSEMBLE: tables[ENSEMBLE]}
-    found: list[Cell] = []
+    found: list[SeedCell] = []
     for split in ("val", "test"):
         for name, table in members.items():
             part = table[table["split"] == split]
@@ -82,7 +82,7 @@ def cells(tables: Mapping[str, pd.DataFrame], spec: Spec, evaluate: Evaluate) ->
     return [_spread(cell, found, len(seeds)) for cell in found]
 
 
-def lines(found: Sequence[Cell], spec: Spec, first: int) -> list[str]:
+def lines(found: Sequence[SeedCell], spec: Spec, first: int) -> list[str]:
     """The table in Markdown, with what it is of and what it does not change."""
     facts = dict(network.shape(spec))
     begun = facts["Encoder weights at the start"]
@@ -103,11 +103,11 @@ def lines(found: Sequence[Cell], spec: Spec, first: int) -> list[str]:
 
 def _cells(
     part: pd.DataFrame, split: str, member: str, spec: Spec, evaluate: Evaluate
-) -> Iterator[Cell]:
+) -> Iterator[SeedCell]:
     draws, seed = evaluate.draws, evaluate.seed
     measured = figures(part, spec.classes, draws, seed, model=spec.model, only=METRICS)
     for metric, figure in measured.items():
-        yield Cell(
+        yield SeedCell(
             split=split,
             member=member,
             metric=metric,
@@ -120,7 +120,7 @@ def _cells(
         )
 
 
-def _spread(cell: Cell, found: Sequence[Cell], seeds: int) -> Cell:
+def _spread(cell: SeedCell, found: Sequence[SeedCell], seeds: int) -> SeedCell:
     """The mean with the standard deviation over seeds (n - 1); another cell as it is."""
     same = [c for c in found if (c.split, c.metric) == (cell.split, cell.metric)]
     values = [c.value for c in same if c.member not in {MEAN, ENSEMBLE} and c.value is not None]
@@ -129,7 +129,7 @@ def _spread(cell: Cell, found: Sequence[Cell], seeds: int) -> Cell:
     return cell.model_copy(update={"value": fmean(values), "sd": stdev(values)})
 
 
-def _rows(found: Sequence[Cell], learnt: Sequence[str], first: int) -> Iterator[list[str]]:
+def _rows(found: Sequence[SeedCell], learnt: Sequence[str], first: int) -> Iterator[list[str]]:
     by_key = {(cell.split, cell.member, cell.metric): cell for cell in found}
     for split, member in dict.fromkeys((cell.split, cell.member) for cell in found):
         told = {MEAN: "mean of the seeds", f"seed {first}": f"seed {first}, pre-declared first"}
@@ -137,7 +137,7 @@ def _rows(found: Sequence[Cell], learnt: Sequence[str], first: int) -> Iterator[
         yield [split, told.get(member, member), *shown]
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: SeedCell) -> str:
     if cell.value is None or cell.low is None or cell.high is None:
         return "–"
     sd = "" if cell.sd is None else f" ± {cell.sd:.3f}"
@@ -155,7 +155,7 @@ def run(root: Path, params: Params, n: int) -> None:
         HgmnetError: as training, calibration and evaluation do.
     """
     if n < 2:
-        raise ConfigError(f"--n {n}: a spread needs 2 seeds or more")
+        raise ConfigError(f"--seeds {n}: a spread needs 2 seeds or more")
     workspace = Workspace(root, params.data.name)
     store = prepared(workspace, params)
     home = workspace.state / "studies" / "seeds"
@@ -169,7 +169,7 @@ def run(root: Path, params: Params, n: int) -> None:
     spec = load_spec(folders[f"seed {params.train.seed}"])
     text = lines(found, spec, params.train.seed)
     reports = _reports(workspace)
-    write_rows(reports / "table.csv", Cell, found)
+    write_rows(reports / "table.csv", SeedCell, found)
     write_text(reports / "table.md", "\n".join(text) + "\n")
     print("\n" + "\n".join([*text, "", f"written to {reports.relative_to(root)}"]))
 
@@ -234,32 +234,40 @@ def _take_over(workspace: Workspace, folders: Mapping[str, Path], marks: Mapping
 
 
 def _evaluate(
-    workspace: Workspace, params: Params, store: Store, folders: Mapping[str, Path], n: int
-) -> list[Cell]:
+    workspace: Workspace,
+    params: Params,
+    store: PreparedDataset,
+    folders: Mapping[str, Path],
+    n: int,
+) -> list[SeedCell]:
     """Figures of every seed and of the ensemble; each is an opening where test is opened."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    seeds = {name: Predictor.load(folder, device) for name, folder in folders.items()}
+    seeds = {name: TorchPredictor.load(folder, device) for name, folder in folders.items()}
     together = _ensemble(list(seeds.values()), store, params)
-    members: dict[str, Finder] = {**seeds, ENSEMBLE: together}
-    splits = {"val", "test"} if params.evaluate.open_test else {"val"}
+    members: dict[str, Predictor] = {**seeds, ENSEMBLE: together}
+    splits = {"val", "test"} if params.evaluate.include_test else {"val"}
     judged = [entry for entry in store.entries if entry.split in splits]
     sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
     tables = {}
     for name, member in members.items():
         refuse_seen(store.entries, params.data.name, member.spec)
-        if params.evaluate.open_test:
-            record_opening(workspace, member.identity, sha, f"hgmnet study seeds --n {n}")
+        if params.evaluate.include_test:
+            record_test_evaluation(
+                workspace, member.identity, sha, f"hgmnet study seeds --seeds {n}"
+            )
         print(f"{name}: evaluated on {' and '.join(sorted(splits, reverse=True))}")
         tables[name] = pd.DataFrame([look.row for look in looks(workspace.raw, member, judged)])
     _write(workspace, tables, params.data.classes)
     return cells(tables, members[ENSEMBLE].spec, params.evaluate)
 
 
-def _ensemble(members: Sequence[Predictor], store: Store, params: Params) -> Ensemble:
-    raw = predict_val(lambda square: look_together(members, square), store)
+def _ensemble(
+    members: Sequence[TorchPredictor], store: PreparedDataset, params: Params
+) -> EnsemblePredictor:
+    raw = predict_val(lambda square: mean_prediction(members, square), store)
     spec = members[0].spec
     chosen = operating_point(raw, store, spec, params.calibrate, temperature=TEMPERATURE)
-    return Ensemble(members, chosen.operating)
+    return EnsemblePredictor(members, chosen.operating)
 
 
 def _write(

@@ -14,21 +14,21 @@ from filelock import FileLock
 
 from hgmnet.config.base import Frozen
 from hgmnet.data.masks import read_truth
-from hgmnet.data.prepared import Store
+from hgmnet.data.prepared import PreparedDataset
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation.per_image import columns, image_row
 from hgmnet.inference.maps import infer_with
-from hgmnet.inference.postprocess import find
-from hgmnet.inference.tta import infer
+from hgmnet.inference.postprocess import postprocess
+from hgmnet.inference.tta import forward_tta
 from hgmnet.models.serialization import load_model, save_model, save_operating
 from hgmnet.models.spec import OPERATING, WEIGHTS, Spec, load_operating
 from hgmnet.splitting import contamination
-from hgmnet.splitting.cross_validation import JUDGED, sided
+from hgmnet.splitting.cross_validation import JUDGED, with_splits
 from hgmnet.training.fit import fit, quiet_lightning
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.io import read_json, write_json, write_table
 from pipelines.stages.calibrate import operating_point, predict_val
-from pipelines.studies.definition import Bench, Cell
+from pipelines.studies.definition import StudyContext, StudyRun
 
 KEY = ("variant", "fold", "seed")
 _TEXT = ("image", "pixel_sha256", "label", "group", "split", "predicted", "decision", "decided")
@@ -50,17 +50,17 @@ class Made(Frozen):
     date: str
 
 
-def fitted(bench: Bench, cell: Cell) -> bool:
+def fitted(bench: StudyContext, cell: StudyRun) -> bool:
     """Whether the cell's model is there."""
     return (bench.model_folder(cell) / OPERATING).exists()
 
 
-def judged(bench: Bench, cell: Cell) -> bool:
+def judged(bench: StudyContext, cell: StudyRun) -> bool:
     """Whether the rows of the cell's fold are there."""
     return bench.rows_file(cell).exists()
 
 
-def compute(bench: Bench, cell: Cell, on_epoch: OnEpoch, *, keep: bool) -> Made:
+def compute(bench: StudyContext, cell: StudyRun, on_epoch: OnEpoch, *, keep: bool) -> Made:
     """Fit the cell's model unless it is there, judge its fold, and keep the rows.
 
     Several processes may do so at once: the second one waits and finds the rows.
@@ -80,7 +80,7 @@ def compute(bench: Bench, cell: Cell, on_epoch: OnEpoch, *, keep: bool) -> Made:
         if judged(bench, cell):
             return made(bench, cell)
         began, trained = time.monotonic(), not fitted(bench, cell)
-        store = sided(bench.store, cell.sides)
+        store = with_splits(bench.store, cell.sides)
         if trained:
             _fit(bench, cell, store, folder, on_epoch)
         rows = [{**_key(cell), **row} for row in _judge(bench, cell, store, folder)]
@@ -92,12 +92,12 @@ def compute(bench: Bench, cell: Cell, on_epoch: OnEpoch, *, keep: bool) -> Made:
     return made(bench, cell)
 
 
-def made(bench: Bench, cell: Cell) -> Made:
+def made(bench: StudyContext, cell: StudyRun) -> Made:
     """How the cell's rows came about."""
     return read_json(bench.rows_file(cell).with_suffix(".json"), Made)
 
 
-def read(bench: Bench, cell: Cell) -> pd.DataFrame:
+def read(bench: StudyContext, cell: StudyRun) -> pd.DataFrame:
     """The rows of the cell's fold, under this cell's names, by image."""
     table = read_rows(bench.rows_file(cell))
     return table.assign(**_key(cell)).sort_values("image", kind="stable").reset_index(drop=True)
@@ -109,7 +109,9 @@ def read_rows(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
 
 
-def _fit(bench: Bench, cell: Cell, store: Store, folder: Path, on_epoch: OnEpoch) -> None:
+def _fit(
+    bench: StudyContext, cell: StudyRun, store: PreparedDataset, folder: Path, on_epoch: OnEpoch
+) -> None:
     quiet_lightning()
     recipe = cell.recipe
     trained = fit(
@@ -126,14 +128,15 @@ def _fit(bench: Bench, cell: Cell, store: Store, folder: Path, on_epoch: OnEpoch
     save_model(folder, trained.network, trained.spec)
     aim, network, spec = cell.params.calibrate, trained.network.to(_device()), trained.spec
     raw = predict_val(
-        lambda square: infer(network, spec, square, mirror=aim.mirror, scales=aim.scales), store
+        lambda square: forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales),
+        store,
     )
     save_operating(folder, operating_point(raw, store, spec, aim).operating)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _judge(
-    bench: Bench, cell: Cell, store: Store, folder: Path
+    bench: StudyContext, cell: StudyRun, store: PreparedDataset, folder: Path
 ) -> Iterator[dict[str, str | int | float]]:
     """A row of per_image.csv for each image of the fold."""
     network, spec = load_model(folder)
@@ -145,11 +148,11 @@ def _judge(
     raw = infer_with(network, spec, squares, truth, cell.given, mirror=mirror, scales=scales)
     for i, row in enumerate(rows):
         entry = store.entries[row]
-        finding = find(raw, i, (entry.height, entry.width), spec, operating)
+        finding = postprocess(raw, i, (entry.height, entry.width), spec, operating)
         yield image_row(entry, finding, read_truth(bench.workspace.raw, entry), spec.model)
 
 
-def _refuse_seen(cell: Cell, store: Store, spec: Spec) -> None:
+def _refuse_seen(cell: StudyRun, store: PreparedDataset, spec: Spec) -> None:
     """A guard against a mistake of ours: nothing that is judged was seen, not even by its group."""
     entries = [entry for entry in store.entries if entry.split == JUDGED]
     known = contamination.check(entries, cell.params.data.name, [spec]).seen
@@ -160,7 +163,7 @@ def _refuse_seen(cell: Cell, store: Store, spec: Spec) -> None:
         )
 
 
-def _made(cell: Cell, seconds: float, trained: bool) -> Made:
+def _made(cell: StudyRun, seconds: float, trained: bool) -> Made:
     cuda = torch.cuda.is_available()
     return Made(
         seconds=round(seconds, 1),
@@ -175,7 +178,7 @@ def _made(cell: Cell, seconds: float, trained: bool) -> Made:
     )
 
 
-def _key(cell: Cell) -> dict[str, str | int]:
+def _key(cell: StudyRun) -> dict[str, str | int]:
     return {"variant": cell.variant, "fold": cell.fold + 1, "seed": cell.seed}
 
 

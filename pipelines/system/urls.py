@@ -3,6 +3,6 @@
 import re
 
 
-def shown(text: str) -> str:
+def redact_credentials(text: str) -> str:
     """An address, or a text with addresses in it, without `user:password@`."""
     return re.sub(r"(://)[^/@\s'\"]*@", r"\1", text)

@@ -24,7 +24,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuleResult:
     """What came of one rule: `broken_by` the offending rows' names, `observed` what was found."""
 
     meaning: str
@@ -34,7 +34,7 @@ class Verdict:
     observed: str
 
 
-def finish(docs: Path, title: str, rows: int, verdicts: Sequence[Verdict]) -> None:
+def finish(docs: Path, title: str, rows: int, verdicts: Sequence[RuleResult]) -> None:
     """Take out of every page what comes from the web, and write an index that tells the outcome.
 
     Args:
@@ -66,7 +66,7 @@ def _text(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _rank(verdict: Verdict) -> tuple[bool, bool]:
+def _rank(verdict: RuleResult) -> tuple[bool, bool]:
     """What blocks first, then what is shown, then what holds."""
     return verdict.held, verdict.severity != "critical"
 

@@ -17,7 +17,7 @@ from great_expectations.data_context.types.base import (
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.row_conditions import PassThroughCondition
 
-from pipelines.validation.data_docs import Verdict, finish
+from pipelines.validation.data_docs import RuleResult, finish
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SuiteOutcome:
     """What came of a rule.
 
     `expectation`: Great Expectations' name for it. `broken_by`: the names of the offending rows,
@@ -55,7 +55,7 @@ class Outcome:
 
 def check(
     name: str, table: pd.DataFrame, key: str, rules: Sequence[Rule], docs: Path
-) -> tuple[Outcome, ...]:
+) -> tuple[SuiteOutcome, ...]:
     """Hold a table against rules, and write Great Expectations' own pages about it.
 
     Args:
@@ -148,12 +148,12 @@ def _query(rows: Any) -> Any:
     return PassThroughCondition(pass_through_filter=query)
 
 
-def _outcome(rule: Rule, key: str, result: Any) -> Outcome:
+def _outcome(rule: Rule, key: str, result: Any) -> SuiteOutcome:
     if not result.success:
         _refuse_crash(rule, result.exception_info)
     column = result.expectation_config.kwargs.get("column")
     broken = {row[key]: row[column] for row in result.result.get("unexpected_index_list") or ()}
-    return Outcome(
+    return SuiteOutcome(
         rule=rule,
         expectation=result.expectation_config.type,
         held=bool(result.success),
@@ -162,8 +162,8 @@ def _outcome(rule: Rule, key: str, result: Any) -> Outcome:
     )
 
 
-def _verdict(outcome: Outcome) -> Verdict:
-    return Verdict(
+def _verdict(outcome: SuiteOutcome) -> RuleResult:
+    return RuleResult(
         meaning=outcome.rule.meaning,
         severity=outcome.rule.severity,
         held=outcome.held,

@@ -11,7 +11,7 @@ from great_expectations.expectations.row_conditions import Column
 
 from hgmnet.config.base import NORMAL
 from hgmnet.config.data import Data, Validate
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
 from pipelines.validation.expectations import Rule, between, one_of
@@ -144,7 +144,7 @@ _KEPT = (
 )
 
 
-def image_table(records: Sequence[Record], pairs: Sequence[Pair]) -> pd.DataFrame:
+def image_table(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> pd.DataFrame:
     """What `image_rules` judges: a row an image that curation has not excluded.
 
     `copy_labels` are the labels of the image and its copies, joined by `and`. `twin` and `copy`
@@ -193,7 +193,7 @@ def image_rules(data: Data, validate: Validate) -> tuple[Rule, ...]:
 
 
 def _others(
-    judged: Iterable[Record], pairs: Iterable[Pair]
+    judged: Iterable[ImageRecord], pairs: Iterable[Pair]
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """By image, the first other of the same pixels, and the first that is a changed copy."""
     names = {record.image for record in judged}

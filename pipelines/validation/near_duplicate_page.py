@@ -16,7 +16,7 @@ _SIDE = 240  # px
 _QUALITY = 78
 
 
-class Shown(NamedTuple):
+class PairImage(NamedTuple):
     """A picture ready to be shown, and how it was called."""
 
     name: str
@@ -28,12 +28,12 @@ class Shown(NamedTuple):
 class Couple:
     """Two images side by side and what is known of them."""
 
-    pictures: tuple[Shown, Shown]
+    pictures: tuple[PairImage, PairImage]
     evidence: str
 
 
 @dataclass(frozen=True)
-class Shelf:
+class PairRow:
     """Pairs of one kind: those that are shown, of how many."""
 
     couples: tuple[Couple, ...]
@@ -58,9 +58,9 @@ def render_likeness(
     """
     found = [pair for pair in pairs if pair.transform not in {"identity", "curation", "patient"}]
 
-    def show(image: str) -> Shown:
+    def show(image: str) -> PairImage:
         grey = read(image)
-        return Shown(image, labels[image], data_uri(grey, fit(grey, _SIDE), _QUALITY))
+        return PairImage(image, labels[image], data_uri(grey, fit(grey, _SIDE), _QUALITY))
 
     template = templates(Path(__file__).parent / "templates").get_template(
         "near_duplicates.html.j2"
@@ -75,13 +75,13 @@ def render_likeness(
     )
 
 
-def _shelf(pairs: Iterable[Pair], show: Callable[[str], Shown]) -> Shelf:
+def _shelf(pairs: Iterable[Pair], show: Callable[[str], PairImage]) -> PairRow:
     """The least certain first."""
     ordered = sorted(pairs, key=lambda pair: (pair.agreement, pair.score, pair.first, pair.second))
-    return Shelf(tuple(_couple(pair, show) for pair in ordered[:SHOWN]), len(ordered))
+    return PairRow(tuple(_couple(pair, show) for pair in ordered[:SHOWN]), len(ordered))
 
 
-def _couple(pair: Pair, show: Callable[[str], Shown]) -> Couple:
+def _couple(pair: Pair, show: Callable[[str], PairImage]) -> Couple:
     evidence = "the same pixels"
     if pair.transform != "identity":
         evidence = (

@@ -56,7 +56,7 @@ def test_the_flow_asks_for_every_stage_but_the_last_in_order() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_command_of_its_name(stage: str) -> None:
-    assert _stages()[stage]["cmd"] == f"python -m pipelines {stage}"
+    assert _stages()[stage]["cmd"] == f"python -m pipelines stage {stage}"
 
 
 @pytest.mark.parametrize("stage", STAGES)

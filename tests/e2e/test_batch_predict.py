@@ -16,7 +16,7 @@ from PIL import Image
 
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.paths import Workspace
 from pipelines.prediction.batch import Job, asked_for, join, left, predict_part
 from pipelines.prediction.files import open_image
@@ -107,7 +107,7 @@ def test_a_row_and_a_mask_an_image_as_the_model_says(
     (bad,) = rows[rows["error"].notna()].to_dict("records")
     assert bad["image"] == "broken.png"
     assert pd.isna(bad["mask"])
-    predictor = Predictor.load(workspace.model)
+    predictor = TorchPredictor.load(workspace.model)
     for row in rows[rows["error"].isna()].iloc[::7].to_dict("records"):
         data = (workspace.root / "inbox" / row["image"]).read_bytes()
         finding = predictor.predict([open_image(data, "").grey])[0]
@@ -165,7 +165,7 @@ def test_a_table_and_a_changed_file_are_asked_and_nothing_twice(
     shutil.copy(workspace.root / "inbox/day0/scan 0.png", image)
     table = tmp_path / "asked.csv"
     table.write_text("image\na.png\nnowhere.png\n")
-    sha = Predictor.load(workspace.model).identity
+    sha = TorchPredictor.load(workspace.model).identity
     job = Job(workspace.root, workspace.model, sha, "torch", ("made up", "torch"), tmp_path / "out")
 
     def carry_out() -> tuple[int, pd.DataFrame]:

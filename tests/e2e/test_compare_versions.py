@@ -31,7 +31,7 @@ def registered(tmp_path_factory) -> Workspace:
 @pytest.mark.parametrize("second", ["2", "challenger"])
 def test_versions_are_found_by_number_and_alias(registered, monkeypatch, capsys, second):
     monkeypatch.chdir(registered.root)
-    assert main(["report", "--compare", "1", second]) == 0
+    assert main(["compare", "1", second]) == 0
     said = capsys.readouterr().out
     assert said.startswith("6 test images, 6 groups\n")
     assert "they disagree on 2 images, in the decision on 1" in said
@@ -40,13 +40,13 @@ def test_versions_are_found_by_number_and_alias(registered, monkeypatch, capsys,
 
 def test_a_version_stands_beside_a_file(registered, monkeypatch, capsys):
     monkeypatch.chdir(registered.root)
-    assert main(["report", "--compare", "2", "reports/evaluation/per_image.csv"]) == 0
+    assert main(["compare", "2", "reports/evaluation/per_image.csv"]) == 0
     assert "they disagree on 0 images" in capsys.readouterr().out
 
 
 def test_what_is_neither_is_refused_with_what_it_could_be(registered, monkeypatch, capsys):
     monkeypatch.chdir(registered.root)
     for word in ("7", "nobody"):
-        assert main(["report", "--compare", "1", word]) == 2
+        assert main(["compare", "1", word]) == 2
         said = capsys.readouterr().err
         assert f"`{word}` is neither a version or alias of hgmnet-phantom nor a file" in said

@@ -1,4 +1,4 @@
-"""`hgmnet data profile` with a made-up model and profile: what counts as an image, what is said."""
+"""`hgmnet drift` with a made-up model and profile: what counts as an image, what is said."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 from hgmnet.data.images import decode, pixel_sha256
 from hgmnet.evaluation.drift import DriftReport, Profile, summarise
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import PROFILE, SPEC, Seen, load_spec
 from pipelines.artifacts.io import read_json, write_json
 from pipelines.cli.main import main
@@ -35,7 +35,7 @@ def said(workspace, monkeypatch, capsys):
 
     def run(*words):
         monkeypatch.chdir(workspace.root)
-        status = main(["data", "profile", *map(str, words)])
+        status = main(["drift", *map(str, words)])
         printed = capsys.readouterr()
         return status, (printed.out + printed.err).splitlines()
 
@@ -59,7 +59,7 @@ def test_drift_is_told_by_column_and_is_no_error(workspace, said, tmp_path):
     assert lines[-1] == drifted
     report = read_json(workspace.drift, DriftReport)
     assert report.drifted == ("brightness", "confidence")
-    assert report.model == Predictor.load(workspace.model).identity
+    assert report.model == TorchPredictor.load(workspace.model).identity
 
 
 def test_a_device_that_the_models_images_are_not_of_is_told(workspace, said, tmp_path):
@@ -118,7 +118,7 @@ def test_masks_are_left_out_and_folders_looked_into(workspace, tmp_path):
         shutil.copy(folder / "00.png", folder / mask)
     images(folder / "benign", 2, 50)
     (folder / "notes.txt").write_text("no image")
-    measured = measure_folder(folder, Predictor.load(workspace.model))
+    measured = measure_folder(folder, TorchPredictor.load(workspace.model))
     assert measured.images == 5
     assert measured.columns["brightness"] == [90, 90, 90, 50, 50]
     assert len(measured.columns["confidence"]) == len(measured.columns["lesion_area"]) == 5
@@ -130,16 +130,16 @@ def test_what_is_said_of_training_images_is_left_out(workspace, tmp_path):
     pixels = pixel_sha256(decode(seen_image.read_bytes(), "seen").rgb)
     seen = Seen(train=(pixels,), val=(), groups=(), parent=())
     write_json(model / SPEC, load_spec(model).model_copy(update={"seen": seen}))
-    columns = measure_folder(workspace.raw, Predictor.load(model)).columns
+    columns = measure_folder(workspace.raw, TorchPredictor.load(model)).columns
     assert len(columns["brightness"]) == 6
     assert len(columns["confidence"]) == 5
 
 
 def test_predicted_columns_are_shares_of_the_native_image(workspace):
-    columns = measure_folder(workspace.raw, Predictor.load(workspace.model)).columns
+    columns = measure_folder(workspace.raw, TorchPredictor.load(workspace.model)).columns
     paths = sorted(workspace.raw.rglob("*.png"))
     greys = [np.asarray(Image.open(path)) for path in paths]
-    findings = Predictor.load(workspace.model).predict(greys)
+    findings = TorchPredictor.load(workspace.model).predict(greys)
     areas = [finding.lesion_area / finding.mask.size for finding in findings]
     assert columns["lesion_area"] == pytest.approx(areas, abs=1e-6)
     surest = [max(finding.probs.values()) for finding in findings]

@@ -17,12 +17,12 @@ from PIL import Image
 
 from hgmnet.config.params import load_params
 from hgmnet.data.images import decode_grey
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
 from pipelines.artifacts.io import write_text
 from pipelines.serving.demo.app import build_demo
 from pipelines.serving.model_card import card_beside
-from pipelines.serving.served_model import Holder, Served, load_folder
+from pipelines.serving.served_model import LoadedModel, ModelSlot, load_folder
 from pipelines.stages import register
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_model, make_repository
@@ -45,7 +45,7 @@ def image(workspace) -> bytes:
 
 @pytest.fixture(scope="module")
 def holder(workspace):
-    return Holder(load_folder(workspace.model))
+    return ModelSlot(load_folder(workspace.model))
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_another_model_answers_once_the_holder_has_one(workspace, image):
     make_model(workspace, seed=1)
     second = load_folder(workspace.model)
     make_model(workspace, seed=0)
-    holder = Holder(first)
+    holder = ModelSlot(first)
     client = TestClient(build_demo(holder, lambda served: ""), base_url="http://127.0.0.1")
     before = client.post("/look", content=image).json()
     holder.served = second
@@ -207,8 +207,8 @@ def test_a_model_is_shown_by_what_it_has(holder, image, model, layers, headline)
     network = HGMNet(of.model, len(of.classes)).eval()
     threshold = None if model.get("tasks") == "segmentation" else 0.4
     point = known.operating.model_copy(update={"malignant_threshold": threshold})
-    served = Served(Predictor(network, of, point, "0" * 64), holder.served.said)
-    client = TestClient(build_demo(Holder(served), lambda _: ""), base_url="http://127.0.0.1")
+    served = LoadedModel(TorchPredictor(network, of, point, "0" * 64), holder.served.said)
+    client = TestClient(build_demo(ModelSlot(served), lambda _: ""), base_url="http://127.0.0.1")
     told = client.post("/look", content=image).json()
     assert [layer["key"] for layer in told["layers"]] == layers
     assert headline in told["headline"]

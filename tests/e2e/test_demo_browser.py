@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipelines.serving.demo.app import build_demo
 from pipelines.serving.model_card import card_beside
-from pipelines.serving.served_model import Holder, load_folder
+from pipelines.serving.served_model import ModelSlot, load_folder
 from tests.devtools import CHROMIUM, browser
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_repository
@@ -72,7 +72,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     space = make_repository(tmp_path_factory.mktemp("repository"))
-    holder = Holder(load_folder(space.model))
+    holder = ModelSlot(load_folder(space.model))
     space.model_card.write_text(f"# The card\n\n`{holder.served.predictor.identity}`\n")
     with serving(build_demo(holder, card_beside(space.model))) as found:
         yield found
@@ -380,7 +380,7 @@ def test_nothing_moves_for_who_wants_no_motion(tab):
 def test_a_program_that_ended_is_told_of(chromium, address, files, tmp_path):
     """Not this module's program: one that is stopped while the page is open."""
     space = make_repository(tmp_path / "repository")
-    app = build_demo(Holder(load_folder(space.model)), lambda _: "")
+    app = build_demo(ModelSlot(load_folder(space.model)), lambda _: "")
     with serving(app) as other:
         chromium.size(1280)
         chromium.open(other)

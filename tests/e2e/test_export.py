@@ -13,7 +13,7 @@ from small_store import small_store
 from hgmnet.data.images import decode_grey
 from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from hgmnet.inference.parity import parity
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
 from pipelines.prediction.files import find_files
 from pipelines.prediction.onnx_export import cached
@@ -23,7 +23,7 @@ from tests.tiny_repository import liven, make_model, make_repository, spec
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-from hgmnet.inference.onnx import Exported
+from hgmnet.inference.onnx import OnnxPredictor
 from hgmnet.inference.onnx_export import export_onnx
 from pipelines.prediction import onnx_export
 
@@ -66,7 +66,7 @@ def file(workspace):
 
 @pytest.fixture(scope="module")
 def predictor(workspace):
-    return Predictor.load(workspace.model)
+    return TorchPredictor.load(workspace.model)
 
 
 def greys(count):
@@ -76,7 +76,7 @@ def greys(count):
 
 
 def test_the_file_says_what_the_model_says_in_batches_of_any_size(file, predictor):
-    images, exported = greys(7), Exported.load(file)
+    images, exported = greys(7), OnnxPredictor.load(file)
     told = predictor.predict(images)
     assert len({finding.lesion_area for finding in told}) > 3  # else anything would agree
     for batch_size in (1, 3, 7):
@@ -147,7 +147,7 @@ def test_what_is_no_such_file_is_refused(content, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"model\.onnx is (missing|no ONNX model)"):
-        Exported.load(path)
+        OnnxPredictor.load(path)
 
 
 def test_a_file_of_another_make_is_refused(file, tmp_path):
@@ -158,13 +158,13 @@ def test_a_file_of_another_make_is_refused(file, tmp_path):
         onnx.helper.set_model_props(model, known)
         onnx.save(model, tmp_path / "other.onnx")
         with pytest.raises(ConfigError, match=says):
-            Exported.load(tmp_path / "other.onnx")
+            OnnxPredictor.load(tmp_path / "other.onnx")
 
 
 def test_a_file_that_answers_otherwise_is_not_kept(workspace, file, tmp_path, monkeypatch):
     """What is put in place of the export is a real one, of another model."""
     make_model(workspace, seed=1)
-    other = Predictor.load(workspace.model)
+    other = TorchPredictor.load(workspace.model)
     make_model(workspace, seed=0)
     monkeypatch.setattr(onnx_export, "export_onnx", lambda _, part: shutil.copyfile(file, part))
     side = {"width": 64, "height": 64}  # drawn sooner
@@ -183,7 +183,7 @@ def test_int8_is_written_within_the_bound(workspace, file, predictor, tmp_path):
     assert said.startswith("int8 on 3 images, 2 with a lesion: lesion Dice")
     assert small.stat().st_size < 0.5 * file.stat().st_size
     images = greys(4)
-    one, other = Exported.load(file).predict(images), Exported.load(small).predict(images)
+    one, other = OnnxPredictor.load(file).predict(images), OnnxPredictor.load(small).predict(images)
     assert 0 < parity(one, other).prob_gap < 0.2
 
 
@@ -226,10 +226,10 @@ def test_every_kind_of_model_can_be_exported(model, point, fit, workspace, tmp_p
     torch.manual_seed(0)
     network = HGMNet(kind, 3)
     network = (liven(network) if network.classifier else network).eval()
-    operating = Predictor.load(workspace.model).operating.model_copy(update=point)
-    predictor = Predictor(network, known, operating, "0")
+    operating = TorchPredictor.load(workspace.model).operating.model_copy(update=point)
+    predictor = TorchPredictor(network, known, operating, "0")
     export_onnx(predictor, tmp_path / "model.onnx")
     images = greys(5)
     assert parity(
-        predictor.predict(images), Exported.load(tmp_path / "model.onnx").predict(images, 2)
+        predictor.predict(images), OnnxPredictor.load(tmp_path / "model.onnx").predict(images, 2)
     ).holds

@@ -13,7 +13,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from small_store import SIZE, params, small_store
 
-from hgmnet.data.prepared import Store, write_store
+from hgmnet.data.prepared import PreparedDataset, write_store
 from tests.imports import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -46,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def with_masks(plain: Store, folder: Path, raw: Path) -> Store:
+def with_masks(plain: PreparedDataset, folder: Path, raw: Path) -> PreparedDataset:
     """The same images, with masks of 40 x 50 px on disk for those with a lesion."""
     entries = []
     for entry in plain.entries:
@@ -61,7 +61,7 @@ def with_masks(plain: Store, folder: Path, raw: Path) -> Store:
         entries.append(entry.model_copy(update={"masks": name}))
     pairs = zip(plain.images, plain.masks, strict=True)
     write_store(folder, tuple(entries), SIZE, pairs)
-    return Store(plain.images, plain.masks, tuple(entries))
+    return PreparedDataset(plain.images, plain.masks, tuple(entries))
 
 
 def gpu(place: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:

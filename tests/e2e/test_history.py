@@ -12,9 +12,16 @@ import pytest
 
 from hgmnet.errors import ConfigError
 from pipelines.registry import aliases, lock
-from pipelines.registry.aliases import ChangedError, Resolve, check, decide, served_before, standing
+from pipelines.registry.aliases import (
+    ChangedError,
+    PromotionDecision,
+    check,
+    decide,
+    registry_state,
+    served_before,
+)
 from pipelines.registry.lock import locked
-from pipelines.registry.tracking_store import Store, open_store
+from pipelines.registry.tracking_store import TrackingStore, open_tracking_store
 from tests.servers import mlflow_server, postgresql
 
 pytestmark = pytest.mark.slow
@@ -23,11 +30,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(
     scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
 )
-def store(request, tmp_path_factory) -> Iterator[Store]:
+def store(request, tmp_path_factory) -> Iterator[TrackingStore]:
     """A local database; and MLflow's server over HTTP, with PostgreSQL behind it."""
     folder = tmp_path_factory.mktemp("repository")
     if request.param == "sqlite":
-        yield open_store(folder, "phantom", 5)
+        yield open_tracking_store(folder, "phantom", 5)
         return
     with (
         postgresql() as database,
@@ -35,7 +42,7 @@ def store(request, tmp_path_factory) -> Iterator[Store]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("MLFLOW_TRACKING_URI", url)
-        yield open_store(folder, "phantom", 60)
+        yield open_tracking_store(folder, "phantom", 60)
 
 
 @pytest.fixture
@@ -49,8 +56,10 @@ def name(store, request) -> str:
 
 
 def promote(store, name, version, **more):
-    now = standing(store, name)
-    resolve = Resolve("promoted", version, version, anchor=version, reason="made up", **more)
+    now = registry_state(store, name)
+    resolve = PromotionDecision(
+        "promoted", version, version, anchor=version, reason="made up", **more
+    )
     return decide(store, name, now.champion, resolve)
 
 
@@ -64,7 +73,7 @@ def test_aliases_and_decisions_move_together(store, name):
     store.client.set_registered_model_alias(name, "challenger", "2")
     promote(store, name, "1")
     second = promote(store, name, "2")
-    now = standing(store, name)
+    now = registry_state(store, name)
     assert (now.champion, now.anchor, now.challenger) == ("2", "2", "")
     assert [link.entry.champion for link in now.links] == ["1", "2"]
     assert now.links[1].entry.previous == now.links[0].hash
@@ -76,35 +85,35 @@ def test_aliases_and_decisions_move_together(store, name):
 def test_each_kind_of_tampering_is_named(store, name):
     for version in ("1", "2", "3"):
         promote(store, name, version)
-    links = standing(store, name).links
+    links = registry_state(store, name).links
     before = dict.fromkeys(("text",), links[1].entry.text)
     forged = links[1].entry.model_copy(update={"reason": "it was better"})
 
     retagged(store, links[1], text=forged.text)
-    assert "decision 2" in check(standing(store, name))
-    assert "was changed" in check(standing(store, name))
+    assert "decision 2" in check(registry_state(store, name))
+    assert "was changed" in check(registry_state(store, name))
     retagged(store, links[1], text=forged.text, hash=forged.hash)
-    assert "decision 3" in check(standing(store, name))
-    assert "does not name the hash of the one before" in check(standing(store, name))
+    assert "decision 3" in check(registry_state(store, name))
+    assert "does not name the hash of the one before" in check(registry_state(store, name))
     with pytest.raises(ConfigError, match=r"nothing was changed.*decision 3"):
         promote(store, name, "1")
     retagged(store, links[1], text="{}")
-    assert "can't be read" in check(standing(store, name))
+    assert "can't be read" in check(registry_state(store, name))
     retagged(store, links[1], **before, hash=links[1].hash)
-    assert check(standing(store, name)) is None
+    assert check(registry_state(store, name)) is None
 
     store.client.delete_run(links[1].run_id)
-    assert "decision 2" in check(standing(store, name))
-    assert "missing" in check(standing(store, name))
+    assert "decision 2" in check(registry_state(store, name))
+    assert "missing" in check(registry_state(store, name))
 
 
 def test_a_chain_cut_short_or_written_anew_is_caught_by_the_head_alone(store, name):
     for version in ("1", "2"):
         promote(store, name, version)
-    now = standing(store, name)
+    now = registry_state(store, name)
     store.client.delete_run(now.links[1].run_id)
     store.client.set_registered_model_alias(name, "champion", "1")
-    cut = standing(store, name)
+    cut = registry_state(store, name)
     assert check(cut) is None
     assert "written anew, or cut short" in check(cut, head=now.head)
 
@@ -113,21 +122,21 @@ def test_an_alias_moved_by_hand_is_told_and_a_rollback_mends_it(store, name):
     promote(store, name, "1")
     store.client.set_registered_model_alias(name, "champion", "3")
     assert "champion is version 3, but the last decision says version 1" in check(
-        standing(store, name)
+        registry_state(store, name)
     )
     with pytest.raises(ConfigError, match="nothing was changed"):
         promote(store, name, "2")
-    decide(store, name, "", Resolve("rolled back", "1", "1", "1", "by hand"), repair=True)
-    assert check(standing(store, name)) is None
-    assert standing(store, name).champion == "1"
+    decide(store, name, "", PromotionDecision("rolled back", "1", "1", "1", "by hand"), repair=True)
+    assert check(registry_state(store, name)) is None
+    assert registry_state(store, name).champion == "1"
 
 
 def test_a_decision_made_against_another_champion_is_not_carried_out(store, name):
     promote(store, name, "1")
     with pytest.raises(ChangedError, match="version 1 became champion"):
-        decide(store, name, "", Resolve("promoted", "2", "2", "2", "late"))
-    assert standing(store, name).champion == "1"
-    assert len(standing(store, name).links) == 1
+        decide(store, name, "", PromotionDecision("promoted", "2", "2", "2", "late"))
+    assert registry_state(store, name).champion == "1"
+    assert len(registry_state(store, name).links) == 1
 
 
 def test_a_decision_whose_process_died_is_carried_out_by_the_next(store, name, monkeypatch):
@@ -136,22 +145,22 @@ def test_a_decision_whose_process_died_is_carried_out_by_the_next(store, name, m
         patch.setattr(aliases, "_move", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             promote(store, name, "2")
-    assert standing(store, name).champion == "1"
+    assert registry_state(store, name).champion == "1"
     with pytest.raises(ChangedError, match="version 2 became champion"):
-        decide(store, name, "1", Resolve("promoted", "3", "3", "3", "next"))
-    assert standing(store, name).champion == "2"
-    assert check(standing(store, name)) is None
+        decide(store, name, "1", PromotionDecision("promoted", "3", "3", "3", "next"))
+    assert registry_state(store, name).champion == "2"
+    assert check(registry_state(store, name)) is None
 
 
 def test_the_version_to_return_to_is_the_one_that_served_before(store, name):
-    assert served_before(standing(store, name).links) == ""
+    assert served_before(registry_state(store, name).links) == ""
     for version in ("1", "2", "3"):
         promote(store, name, version)
-    assert served_before(standing(store, name).links) == "2"
-    decide(store, name, "3", Resolve("rolled back", "2", "2", "2", "worse in use"))
-    assert served_before(standing(store, name).links) == "1"
-    decide(store, name, "2", Resolve("kept", "3", "2", "2", "not better"))
-    assert served_before(standing(store, name).links) == "1"
+    assert served_before(registry_state(store, name).links) == "2"
+    decide(store, name, "3", PromotionDecision("rolled back", "2", "2", "2", "worse in use"))
+    assert served_before(registry_state(store, name).links) == "1"
+    decide(store, name, "2", PromotionDecision("kept", "3", "2", "2", "not better"))
+    assert served_before(registry_state(store, name).links) == "1"
 
 
 def test_the_lock_is_taken_over_from_the_dead_alone(store, name, monkeypatch):
@@ -207,7 +216,7 @@ def test_two_processes_at_once_leave_one_champion_and_two_links(store, name, tmp
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda process: process.communicate("go\n"), both))
     assert [process.returncode for process in both] == [0, 0]
-    now = standing(store, name)
+    now = registry_state(store, name)
     assert check(now) is None
     assert sorted(link.entry.version for link in now.links) == ["1", "2"]
     assert now.champion == now.links[-1].entry.version

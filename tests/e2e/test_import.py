@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.data.image_record import Record
-from hgmnet.splitting.split_lock import Lock, Row
+from hgmnet.data.image_record import ImageRecord
+from hgmnet.splitting.split_lock import Lock, SplitRow
 from pipelines.artifacts.io import read_json, read_rows, write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.validation import ValidationReport
@@ -129,7 +129,7 @@ def test_the_split_is_locked_extended_and_dealt_anew(checkout, tmp_path):
     run(checkout, "pipelines", "ingest")
     validated(checkout)
     run(checkout, "pipelines", "split")
-    rows, lock = read_rows(space.split_csv, Row), read_json(space.split_json, Lock)
+    rows, lock = read_rows(space.split_csv, SplitRow), read_json(space.split_json, Lock)
     assert len(rows) == 30
     before = space.split_csv.read_bytes(), space.split_json.read_bytes()
     run(checkout, "pipelines", "split")
@@ -139,15 +139,17 @@ def test_the_split_is_locked_extended_and_dealt_anew(checkout, tmp_path):
     save(space.raw / "benign/new_mask.png", np.full((8, 9), 255, np.uint8))
     run(checkout, "pipelines", "ingest")
     run(checkout, "pipelines", "split")
-    assert {row.name for row in read_rows(space.split_csv, Row)} - {r.name for r in rows} == {"new"}
+    assert {row.name for row in read_rows(space.split_csv, SplitRow)} - {r.name for r in rows} == {
+        "new"
+    }
     longer = read_json(space.split_json, Lock)
     assert longer.lock_id == lock.lock_id
     assert len(longer.entries) == 2
 
     text = (checkout / "params.yaml").read_text()
     (checkout / "params.yaml").write_text(text.replace("split:\n  seed: 0", "split:\n  seed: 7"))
-    assert "hgmnet deal --reason" in run(checkout, "pipelines", "split", status=2)
-    run(checkout, "pipelines", "deal", "--reason", "another seed")
+    assert "hgmnet resplit --reason" in run(checkout, "pipelines", "split", status=2)
+    run(checkout, "pipelines", "resplit", "--reason", "another seed")
     dealt = read_json(space.split_json, Lock)
     assert dealt.lock_id != lock.lock_id
     assert dealt.seed == 7
@@ -169,7 +171,7 @@ def test_curation_is_honoured(checkout, tmp_path):
         "benign/benign (1).png,,true,blurred\n"
     )
     run(checkout, "pipelines", "ingest")
-    records = {record.image: record for record in read_rows(space.manifest, Record)}
+    records = {record.image: record for record in read_rows(space.manifest, ImageRecord)}
     assert records["normal/normal (1).png"].group == "benign/benign (0).png"
     assert records["benign/benign (1).png"].excluded == "blurred"
     space.curation.write_text("image,group,exclude,reason\nbenign/x.png,,,\n")
@@ -233,9 +235,9 @@ def test_bus_bra_comes_by_url_and_no_case_is_parted(repository, tmp_path):
     (repository / "params.yaml").write_text(classes)
     run(repository, "dvc", "repro", "-q", "split")
     space = Workspace(repository, "tiny")
-    records = {record.name: record for record in read_rows(space.manifest, Record)}
+    records = {record.name: record for record in read_rows(space.manifest, ImageRecord)}
     sides: dict[str, set[str]] = {}
-    for row in read_rows(space.split_csv, Row):
+    for row in read_rows(space.split_csv, SplitRow):
         assert records[row.name].patient == str(int(row.name[4:8]))
         sides.setdefault(records[row.name].patient, set()).add(row.status)
     assert len(sides) == 24

@@ -13,15 +13,15 @@ import pytest
 from PIL import Image, ImageFilter
 from ruamel.yaml import YAML
 
-from hgmnet.data.image_record import Record
-from hgmnet.data.image_statistics import Facts
+from hgmnet.data.image_record import ImageRecord
+from hgmnet.data.image_statistics import ImageStatistics
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.models.spec import identity, load_spec
-from pipelines.artifacts.evaluation import Evaluation, OpeningNumber, Subgroups
+from pipelines.artifacts.evaluation import Evaluation, Subgroups, TestEvaluationNumber
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import openings_count
+from pipelines.artifacts.test_evaluations import test_evaluation_count
 from pipelines.cli.main import main
 from tests.change_plans import write_plans
 
@@ -123,9 +123,9 @@ def test_the_first_run_ends_with_a_registered_model_and_a_table(made):
         assert said.lower() in output.lower()
     assert versions(workspace) == ({"1"}, {"challenger": "1"})
     evaluation = read_json(workspace.metrics, Evaluation)
-    assert openings_count(workspace.openings, evaluation.test_sha) == 1
+    assert test_evaluation_count(workspace.openings, evaluation.test_sha) == 1
     assert evaluation.test["lesion_dice"].n > 0
-    number = read_json(workspace.opening, OpeningNumber)
+    number = read_json(workspace.opening, TestEvaluationNumber)
     assert (number.number, number.test_sha) == (1, evaluation.test_sha)
     subgroups = read_json(workspace.subgroups, Subgroups)
     assert subgroups.split == "test"
@@ -204,7 +204,7 @@ def test_more_epochs_retrain_and_going_back_restores_without_training(workspace)
 
 
 def test_an_unopened_test_split_is_not_judged_and_not_an_error(workspace):
-    change(workspace, evaluate={"open_test": False})
+    change(workspace, evaluate={"include_test": False})
     status, output = dvc(workspace.root, "repro")
     assert status == 0, output
     assert ran(output) == ["evaluate", "gate", "report", "register"]
@@ -220,7 +220,7 @@ def test_an_unopened_test_split_is_not_judged_and_not_an_error(workspace):
         ({"model": {"encoder": "resnet19"}}, "train", "there is no `resnet19`"),
         ({"prepare": {"side": 50}}, "prepare", "50 px is not a multiple of 32"),
         ({"train": {"epoks": 3}}, "train", "train.epoks: unknown key"),
-        ({"split": {"seed": 5}}, "split", "hgmnet deal"),
+        ({"split": {"seed": 5}}, "split", "hgmnet resplit"),
         ({"gate": {"checks": [{"metric": "dise", "bound": 0, **EVERYWHERE}]}}, "gate", "`dise`"),
     ],
 )
@@ -258,8 +258,8 @@ def test_a_model_never_judges_an_image_that_it_was_trained_on(workspace):
 
 
 def profile(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """The last line that `hgmnet data profile` prints."""
-    assert main(["data", "profile", str(folder)]) == 0
+    """The last line that `hgmnet drift` prints."""
+    assert main(["drift", str(folder)]) == 0
     return capsys.readouterr().out.splitlines()[-1]
 
 
@@ -270,8 +270,8 @@ def test_the_images_it_was_made_from_have_not_drifted(workspace, capsys, monkeyp
     assert (report.images, report.drifted) == (44, ())
     assert report.model == identity(workspace.model)
     columns = [shift.column for shift in report.columns]
-    assert columns == sorted([*Facts.model_fields, "lesion_area", "confidence"])
-    records = read_rows(workspace.manifest, Record)
+    assert columns == sorted([*ImageStatistics.model_fields, "lesion_area", "confidence"])
+    records = read_rows(workspace.manifest, ImageRecord)
     seen = load_spec(workspace.model).seen.train
     predicted = {s.images for s in report.columns if s.column in {"lesion_area", "confidence"}}
     assert predicted == {sum(record.pixel_sha256 not in seen for record in records)}

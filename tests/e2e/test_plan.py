@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hgmnet.config.params import load_params
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from tests.imports import REPOSITORY
@@ -36,7 +36,7 @@ def test_without_a_manifest_it_says_what_to_run(root: Path) -> None:
 
 def test_it_prints_reasons_and_writes_only_when_asked(root: Path) -> None:
     rows = [record(f"benign/{i}.png", width=100, height=90) for i in range(40)]
-    write_rows(Workspace(root, "phantom").manifest, Record, rows)
+    write_rows(Workspace(root, "phantom").manifest, ImageRecord, rows)
     before = (root / "params.yaml").read_text()
     done = hgmnet(root, "--minutes", "5")
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hgmnet.data.images import decode_grey
 from hgmnet.errors import ConfigError
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from pipelines.prediction.files import find_files, overlay, predict_files
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_repository
@@ -27,7 +27,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictor(workspace):
-    return Predictor.load(workspace.model)
+    return TorchPredictor.load(workspace.model)
 
 
 def read(out):

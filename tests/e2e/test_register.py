@@ -18,9 +18,9 @@ from PIL import Image
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, RejectedError
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_opening
+from pipelines.artifacts.test_evaluations import record_test_evaluation
 from pipelines.registry import verification, versions
-from pipelines.registry.tracking_store import open_store, tracking_uri
+from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
 from pipelines.stages import register
 from tests.tiny_repository import judge, make_model, make_repository
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A repository whose model has been registered, with what was printed in printed.txt."""
     workspace = make_repository(tmp_path_factory.mktemp("my repository"))
-    record_opening(workspace, "model", "t" * 64, "hgmnet evaluate")
+    record_test_evaluation(workspace, "model", "t" * 64, "hgmnet evaluate")
     (workspace.root / "dvc.yaml").touch()
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", "register"],
@@ -68,7 +68,7 @@ def client(workspace: Workspace) -> MlflowClient:
 
 
 def runs(workspace: Workspace):
-    store = open_store(workspace.root, "phantom", 5)
+    store = open_tracking_store(workspace.root, "phantom", 5)
     return list(store.client.search_runs([store.experiment_id]))
 
 
@@ -186,7 +186,7 @@ def test_a_model_that_was_not_judged_is_only_recorded(
 
 
 def test_a_name_belongs_to_one_data_set(workspace: Workspace):
-    store = open_store(workspace.root, "busi", 5)
+    store = open_tracking_store(workspace.root, "busi", 5)
     with pytest.raises(ConfigError, match="holds models of the data set phantom"):
         versions.check_owner(store, NAME, "busi")
     versions.check_owner(store, "hgmnet-busi", "busi")
@@ -222,7 +222,7 @@ def test_a_fresh_process_takes_no_code_but_the_versions_own(workspace: Workspace
     mlflow.artifacts.download_artifacts(source, dst_path=str(bare))
     shutil.rmtree(bare / "code" / "hgmnet")
     with pytest.raises(RuntimeError, match="not from the version's own code"):
-        verification.predict_elsewhere(tracking_uri(workspace.root), bare.as_uri(), [png()])
+        verification.predict_in_fresh_process(tracking_uri(workspace.root), bare.as_uri(), [png()])
 
 
 def test_an_unreachable_server_is_one_line(registered: Workspace, monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.report import overlays
 from pipelines.report.comparison import render
-from pipelines.report.gallery import Picture, choose, draw_shelves
+from pipelines.report.gallery import GalleryImage, choose, draw_shelves
 from pipelines.report.html import render_page
 from tests.devtools import CHROMIUM, WIDER, Tab, browser
 from tests.made_up import certainty, evidence, mask_curve, subgroups
@@ -43,7 +43,7 @@ def page(request, tmp_path_factory) -> Path:
     maps = tuple(
         (layer, ramp) for layer in (overlays.PROB, overlays.COARSE, *gates, overlays.EVIDENCE)
     )
-    picture = Picture(grey, mask, np.roll(mask, 40, 1), maps)
+    picture = GalleryImage(grey, mask, np.roll(mask, 40, 1), maps)
     shelves = draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
     path = tmp_path_factory.mktemp("report") / "index.html"
     path.write_text(render_page(made, shelves), encoding="utf-8")

@@ -20,7 +20,7 @@ from PIL import Image
 
 from hgmnet.data.images import decode_grey
 from pipelines.serving.api import build_app
-from pipelines.serving.served_model import Holder, load_folder
+from pipelines.serving.served_model import ModelSlot, load_folder
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_model, make_repository
 
@@ -39,7 +39,7 @@ def images(workspace) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def holder(workspace):
-    return Holder(load_folder(workspace.model))
+    return ModelSlot(load_folder(workspace.model))
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_another_model_takes_over_and_no_request_is_lost(workspace, images, tmp_
         ]
         for served in (first, second)
     }
-    holder = Holder(first)
+    holder = ModelSlot(first)
     client = TestClient(build_app(holder))
     half = threading.Event()
     looked = []
@@ -171,7 +171,7 @@ def test_another_model_takes_over_and_no_request_is_lost(workspace, images, tmp_
 
 
 def test_a_registry_that_is_down_is_told_and_the_model_goes_on(workspace):
-    holder = Holder(load_folder(workspace.model))
+    holder = ModelSlot(load_folder(workspace.model))
     client = TestClient(build_app(holder))
 
     def look():

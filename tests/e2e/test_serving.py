@@ -15,7 +15,7 @@ from mlflow.pyfunc.model import PythonModelContext
 from PIL import Image
 
 from hgmnet.data.images import decode_grey
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import identity, load_operating
 from pipelines.registry import pyfunc_model
 from tests.tiny_repository import make_repository
@@ -55,7 +55,7 @@ def loaded(saved: str):
 
 @pytest.fixture(scope="module")
 def expected(workspace, images: list[bytes]):
-    return Predictor.load(workspace.model).predict([decode_grey(i, "i") for i in images])
+    return TorchPredictor.load(workspace.model).predict([decode_grey(i, "i") for i in images])
 
 
 def mask_of(text: str) -> np.ndarray:

@@ -15,9 +15,9 @@ from small_repository import make_repository, write_params
 
 from hgmnet.models.spec import load_spec
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_openings
+from pipelines.artifacts.test_evaluations import read_test_evaluations
 from pipelines.cli.main import main
-from pipelines.registry.tracking_store import open_store
+from pipelines.registry.tracking_store import open_tracking_store
 from tests.devtools import CHROMIUM, WIDER, browser
 from tests.processes import command
 
@@ -178,7 +178,7 @@ def test_the_flow_on_two_dask_workers_gives_the_same_tables(tmp_path):
 
 def test_mlflow_has_a_parent_and_a_child_a_cell_once(finished):
     space = finished[0]
-    store = open_store(space.root, "phantom", 5)
+    store = open_tracking_store(space.root, "phantom", 5)
     runs = list(store.client.search_runs([store.experiment_id]))
     (parent,) = (r for r in runs if r.data.tags.get("hgmnet.study") == "crossval")
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
@@ -265,10 +265,10 @@ def test_the_curve_grows_by_training_images_alone(finished):
 @pytest.mark.long
 def test_all_takes_the_test_split_in_and_is_an_opening(finished):
     space = finished[0]
-    assert read_openings(space.openings) == []
-    said = here(space, *COMMAND, "--all")
-    (opening,) = read_openings(space.openings)
-    assert opening.command == "hgmnet study crossval --all"
+    assert read_test_evaluations(space.openings) == []
+    said = here(space, *COMMAND, "--include-test")
+    (opening,) = read_test_evaluations(space.openings)
+    assert opening.command == "hgmnet study crossval --include-test"
     index = pd.read_csv(space.prepared / "index.csv")
     rows = rows_of(space, "crossval-smoke-all")
     assert set(rows["image"]) & set(index[index["split"] == "test"]["image"])

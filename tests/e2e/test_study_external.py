@@ -11,12 +11,12 @@ from PIL import Image
 from small_repository import make_repository, put_model
 
 from hgmnet.data import metadata
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.models.serialization import load_model, save_model
 from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import main
-from pipelines.registry.tracking_store import open_store
+from pipelines.registry.tracking_store import open_tracking_store
 from tests.records import record
 from tests.tiny_repository import liven
 
@@ -66,8 +66,10 @@ def make_clinic(clinic: Workspace, count: int = 40) -> None:
         known["pixel_sha256"] = f"{1000 + i:064x}" if i else SEEN
         records.append(record(f"{name}.png", **known))
         further = {"device": "AB"[i % 4 // 2], "birads": str(3 + i % 2)}
-        told.append(metadata.Entry(image=f"{name}.png", patient="", pixel_mm=0.0, further=further))
-    write_rows(clinic.manifest, Record, records)
+        told.append(
+            metadata.ImageMetadata(image=f"{name}.png", patient="", pixel_mm=0.0, further=further)
+        )
+    write_rows(clinic.manifest, ImageRecord, records)
     metadata.write(clinic.raw, told)
 
 
@@ -122,7 +124,7 @@ def test_the_recalibrated_are_the_rest_alone_and_told_apart(repository, monkeypa
 
 def test_mlflow_has_it_in_the_experiment_of_the_set(repository, monkeypatch):
     run(repository, monkeypatch, *MAP)
-    store = open_store(repository.root, "clinic", 5)
+    store = open_tracking_store(repository.root, "clinic", 5)
     runs = list(store.client.search_runs([store.experiment_id]))
     parents = [r for r in runs if r.data.tags.get("hgmnet.study") == "external"]
     assert {r.info.status for r in runs} == {"FINISHED"}

@@ -13,7 +13,7 @@ from small_repository import make_repository, write_params
 
 from hgmnet.models.spec import load_spec
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_openings
+from pipelines.artifacts.test_evaluations import read_test_evaluations
 from pipelines.cli.main import main
 from tests.processes import command
 
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
 ]
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = ["study", "seeds", "--n", "2"]
+COMMAND = ["study", "seeds", "--seeds", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -128,14 +128,14 @@ def test_it_says_that_it_chooses_nothing_and_registers_nothing(finished):
 
 def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkeypatch, capsys):
     space = finished[0]
-    openings = read_openings(space.openings)
+    openings = read_test_evaluations(space.openings)
     assert len({opening.model for opening in openings}) == len(openings) == 3
-    assert {opening.command for opening in openings} == {"hgmnet study seeds --n 2"}
-    write_params(space.root, train={"seed": 5}, evaluate={"open_test": False, "draws": 100})
+    assert {opening.command for opening in openings} == {"hgmnet study seeds --seeds 2"}
+    write_params(space.root, train={"seed": 5}, evaluate={"include_test": False, "draws": 100})
     monkeypatch.chdir(space.root)
     assert main(COMMAND) == 0
     assert "2 finished, 0 to train" in capsys.readouterr().out
-    assert len(read_openings(space.openings)) == 3
+    assert len(read_test_evaluations(space.openings)) == 3
     rows = pd.read_csv(reports(space) / "per_image.csv")
     assert set(rows["split"]) == {"val"}
     assert set(pd.read_csv(reports(space) / "table.csv")["split"]) == {"val"}
@@ -144,7 +144,7 @@ def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkey
 def test_a_model_that_dvc_made_is_taken_for_its_seed(finished, monkeypatch, capsys):
     """Its weights are looked at by the fingerprint alone, so a copy elsewhere will do."""
     space = finished[0]
-    write_params(space.root, train={"seed": 5}, evaluate={"open_test": False, "draws": 100})
+    write_params(space.root, train={"seed": 5}, evaluate={"include_test": False, "draws": 100})
     folders = space.state / "studies" / "seeds"
     (first,) = [f for f in folders.glob("*/model.json") if json.loads(f.read_text())["seed"] == 5]
     space.model.parent.mkdir(exist_ok=True)
@@ -158,8 +158,8 @@ def test_a_model_that_dvc_made_is_taken_for_its_seed(finished, monkeypatch, caps
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--n", "1"], "--n 1: a spread needs 2 seeds or more"),
-        (["--n", "2"], "prepare.side: 64; run `dvc repro prepare`"),
+        (["--seeds", "1"], "--seeds 1: a spread needs 2 seeds or more"),
+        (["--seeds", "2"], "prepare.side: 64; run `dvc repro prepare`"),
     ],
 )
 def test_a_study_that_makes_no_sense_is_refused_in_one_line(

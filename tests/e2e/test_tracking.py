@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.registry.live_curves import LiveCurves
-from pipelines.registry.tracking_store import open_store, tracking_uri
+from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
 
 PARAMS = {f"train.p{i}": i for i in range(130)}
 
@@ -28,7 +28,7 @@ def own_store(database: Path, tmp_path: Path):
 
 
 def runs(root: Path):
-    store = open_store(root, "phantom", 5)
+    store = open_tracking_store(root, "phantom", 5)
     return store.client, list(store.client.search_runs([store.experiment_id]))
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hgmnet.config.data import Data
 from hgmnet.config.params import load_params
-from hgmnet.data.image_record import Record
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting.pairs import Pair
 from pipelines.artifacts.io import read_json, write_rows
@@ -61,7 +61,7 @@ def make_workspace(root):
 
 
 def judge(workspace, rows):
-    write_rows(workspace.manifest, Record, rows)
+    write_rows(workspace.manifest, ImageRecord, rows)
     error = None
     with redirect_stdout(StringIO()) as out:
         try:
@@ -221,7 +221,7 @@ def test_the_command_ends_with_status_4_and_one_line(tmp_path):
     workspace = make_workspace(tmp_path)
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(REPOSITORY / name, workspace.root)
-    write_rows(workspace.manifest, Record, records(masks_match=False))
+    write_rows(workspace.manifest, ImageRecord, records(masks_match=False))
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", "validate"],
         cwd=workspace.root,

@@ -21,7 +21,7 @@ from PIL import Image
 
 from hgmnet.config.params import load_params
 from hgmnet.data.images import decode_grey
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.paths import Workspace
 from pipelines.promotion.promote import open_comparer, promote
 from pipelines.promotion.rule import Request
@@ -157,7 +157,7 @@ def test_mlflows_server_reads_jpeg_and_dicom_and_outlives_what_is_no_image(
 def assert_same(rows: list[dict], images: list[bytes], workspace: Workspace) -> None:
     """Probabilities within 1e-4 and masks on 99.9 % of the pixels, as the model folder says."""
     greys = [decode_grey(image, "image") for image in images]
-    findings = Predictor.load(workspace.model).predict(greys)
+    findings = TorchPredictor.load(workspace.model).predict(greys)
     for row, finding in zip(rows, findings, strict=True):
         for name, prob in finding.probs.items():
             assert row[f"prob_{name}"] == pytest.approx(prob, abs=1e-4)

@@ -10,7 +10,7 @@ from hgmnet.metrics.bootstrap import Figure
 from hgmnet.metrics.catalogue import higher_is_better
 from pipelines.artifacts.evaluation import Subgroup
 from pipelines.artifacts.gate import CheckResult
-from pipelines.gate.checks import Figures, judge_check, verdict
+from pipelines.gate.checks import Figures, evaluate_check, verdict
 
 METRICS = ("lesion_dice", "accuracy", "served_normal_fp_rate", "ece")
 BY_PART = ("lesion_dice", "normal_fp_rate")
@@ -77,7 +77,7 @@ def _at(table: Mapping[Key, Figure], place: Where | None) -> dict[str, Figure]:
 
 def decide(checks: list[Check], table: Mapping[Key, Figure]) -> tuple[str, list[CheckResult]]:
     known = figures(table)
-    results = [judge_check(check, known) for check in checks]
+    results = [evaluate_check(check, known) for check in checks]
     return verdict(known, results, ()), results
 
 

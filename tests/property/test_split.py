@@ -64,16 +64,16 @@ def within(pairs, records):
 @given(sets(), st.randoms())
 def test_the_order_of_files_and_pairs_does_not_matter(data, random):
     records, pairs = data
-    rows = assignment.extend([], records, pairs, PARAMS)
+    rows = assignment.extend_split([], records, pairs, PARAMS)
     random.shuffle(records)
     random.shuffle(pairs)
-    assert assignment.extend([], records, pairs, PARAMS) == rows
+    assert assignment.extend_split([], records, pairs, PARAMS) == rows
 
 
 @given(sets())
 def test_every_image_is_somewhere(data):
     records, pairs = data
-    rows = assignment.extend([], records, pairs, PARAMS)
+    rows = assignment.extend_split([], records, pairs, PARAMS)
     assert Counter((r.label, r.name, r.pixel_sha256) for r in rows) == Counter(
         (r.label, r.name, r.pixel_sha256) for r in records
     )
@@ -89,13 +89,15 @@ def test_groups_stay_whole_while_images_come(data, random):
     rows = []
     for end in (len(records) // 3, len(records) // 2, len(records)):
         here = records[:end]
-        rows = assignment.extend(rows, here, within(pairs, here), PARAMS)
-        sides = {item.record.image: item.row.status for item in split_lock.live(rows, here)}
+        rows = assignment.extend_split(rows, here, within(pairs, here), PARAMS)
+        sides = {
+            item.record.image: item.row.status for item in split_lock.active_images(rows, here)
+        }
         for pair in pairs:
             if pair.first in sides and pair.second in sides:
                 assert sides[pair.first] == sides[pair.second]
         groups = defaultdict(set)
-        for item in split_lock.live(rows, here):
+        for item in split_lock.active_images(rows, here):
             groups[item.row.group].add(item.row.status)
         assert all(len(found) == 1 for found in groups.values())
 
@@ -107,8 +109,10 @@ def test_adding_images_moves_nobody(data, random):
     records, pairs = data
     random.shuffle(records)
     some = records[: len(records) // 2]
-    before = assignment.extend([], some, within(pairs, some), PARAMS)
-    after = {(r.label, r.name): r.status for r in assignment.extend(before, records, pairs, PARAMS)}
+    before = assignment.extend_split([], some, within(pairs, some), PARAMS)
+    after = {
+        (r.label, r.name): r.status for r in assignment.extend_split(before, records, pairs, PARAMS)
+    }
     for row in before:
         assert after[row.label, row.name] in {row.status, "excluded"}
 
@@ -116,16 +120,16 @@ def test_adding_images_moves_nobody(data, random):
 @given(sets())
 def test_extending_by_nothing_changes_nothing(data):
     records, pairs = data
-    rows = assignment.extend([], records, pairs, PARAMS)
-    assert assignment.extend(rows, records, pairs, PARAMS) == rows
+    rows = assignment.extend_split([], records, pairs, PARAMS)
+    assert assignment.extend_split(rows, records, pairs, PARAMS) == rows
 
 
 @given(sets(), st.randoms())
 def test_withdrawing_images_changes_no_row_of_the_others(data, random):
     records, pairs = data
-    rows = assignment.extend([], records, pairs, PARAMS)
+    rows = assignment.extend_split([], records, pairs, PARAMS)
     rest = random.sample(records, len(records) // 2)
-    after = assignment.extend(rows, rest, within(pairs, rest), PARAMS)
+    after = assignment.extend_split(rows, rest, within(pairs, rest), PARAMS)
     assert Counter((r.label, r.name, r.status) for r in after) == Counter(
         (r.label, r.name, r.status) for r in rows
     )
@@ -135,6 +139,6 @@ def test_withdrawing_images_changes_no_row_of_the_others(data, random):
 def test_the_proportions_are_near_the_fractions(count, seed):
     records = [record("benign", n, str(n)) for n in range(count)]
     params = PARAMS.model_copy(update={"seed": seed})
-    held = Counter(r.status for r in assignment.extend([], records, [], params))
+    held = Counter(r.status for r in assignment.extend_split([], records, [], params))
     for side, share in PARAMS.fractions.model_dump().items():
         assert abs(held[side] - share * count) <= 1.5

@@ -11,7 +11,7 @@ from torch import nn
 
 from hgmnet.config.data import Prepare
 from hgmnet.evaluation.saliency import COLUMNS, evidence, figures, share, shares
-from hgmnet.models.hgmnet import HGMNet, Prediction
+from hgmnet.models.hgmnet import HGMNet, NetworkOutput
 from hgmnet.models.spec import FORMAT, Seen, Spec
 
 
@@ -56,7 +56,7 @@ class Linear(nn.Module):
             prob = image.sigmoid()
             seen = image * (prob.detach() if self.model.detach_coarse else prob)
         logits = torch.einsum("bxhw,chw->bc", seen, self.weights)
-        return Prediction(image, image, logits, (), ())
+        return NetworkOutput(image, image, logits, (), ())
 
 
 def test_evidence_is_the_derivative_of_the_log_odds_of_the_class_said():

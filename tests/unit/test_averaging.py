@@ -4,7 +4,7 @@ from small_store import params
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.training.lightning_module import Average
+from hgmnet.training.lightning_module import ExponentialMovingAverage
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def shake(network, seed):
 
 
 def test_it_is_the_average_that_torch_computes(network):
-    ours = Average(network, 0.9)
+    ours = ExponentialMovingAverage(network, 0.9)
     reference = AveragedModel(network, avg_fn=get_ema_avg_fn(0.9), use_buffers=True)
     for step in range(1, 5):
         shake(network, step)
@@ -39,7 +39,7 @@ def test_it_is_the_average_that_torch_computes(network):
 
 
 def test_without_decay_it_is_the_network(network):
-    ours = Average(network, 0.0)
+    ours = ExponentialMovingAverage(network, 0.0)
     for step in (1, 2):
         shake(network, step)
         ours.update(network, step)
@@ -48,5 +48,7 @@ def test_without_decay_it_is_the_network(network):
 
 
 def test_the_optimiser_has_no_hold_on_it(network):
-    assert not any(parameter.requires_grad for parameter in Average(network, 0.9).parameters())
+    assert not any(
+        parameter.requires_grad for parameter in ExponentialMovingAverage(network, 0.9).parameters()
+    )
     assert all(parameter.requires_grad for parameter in network.parameters())

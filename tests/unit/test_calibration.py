@@ -6,7 +6,7 @@ from hgmnet.calibration.operating_point import Val, calibrate, fit_temperature, 
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.config.model import Model
 from hgmnet.errors import InvalidDataError
-from hgmnet.inference.postprocess import Raw, softmax
+from hgmnet.inference.postprocess import RawPrediction, softmax
 
 MODEL = params().model
 CLASSES = ("benign", "malignant", "normal")
@@ -43,7 +43,7 @@ def val(masks: np.ndarray, labels: list[int], **raw) -> Val:
     said = {"mask_prob": prob, "class_logits": logits} | raw
     views = said["mask_prob"][:, None].astype(np.float16)
     return Val(
-        Raw(coarse_mask_prob=prob, **({"views": views} | said)),
+        RawPrediction(coarse_mask_prob=prob, **({"views": views} | said)),
         truth=masks > 0,
         labels=np.array(labels),
         shares=np.ones(len(labels)),

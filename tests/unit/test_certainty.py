@@ -17,10 +17,10 @@ from hgmnet.evaluation.selective_prediction import (
     SHARES,
     coverage,
     errors,
+    most_confident,
     risk_areas,
-    surest,
 )
-from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.postprocess import Prediction
 
 MODEL = params().model
 ALONE = {"coarse": False, "gate": "none"}
@@ -38,7 +38,7 @@ def row(label: str, tp: int, fp: int, fn: int, *, model: Model = MODEL, **change
     told = {"predicted": label, "decided": label, "decision": label, "mask": said, "large": True}
     told |= {"lesion_area": 0, "box": None, "class_entropy": 0.2, "mask_disagreement": 0.1}
     told |= {"uncertainty": 0.5, "refer": False, "raw_mask": said, "coarse_mask": said}
-    finding = Finding(**(told | {"probs": dict.fromkeys(CLASSES, 1 / 3)} | changes))
+    finding = Prediction(**(told | {"probs": dict.fromkeys(CLASSES, 1 / 3)} | changes))
     return image_row(entry(f"{label}{tp} {fp} {fn}", label=label), finding, truth, model)
 
 
@@ -69,12 +69,12 @@ def test_the_whole_is_the_full_figures_and_no_image_is_lost():
 @pytest.mark.parametrize("share", SHARES)
 def test_the_surest_stay_and_each_larger_share_holds_the_smaller(share):
     table = pd.DataFrame([row("benign", i + 1, 0, 0, uncertainty=(i % 3) / 3) for i in range(13)])
-    kept = surest(table, share)
+    kept = most_confident(table, share)
     left = table.drop(kept.index)
     assert len(kept) == int(np.ceil(share * 13))
     assert kept["uncertainty"].max() <= (left["uncertainty"].min() if len(left) else 1)
-    assert set(surest(table, 0.5)["image"]) <= set(kept["image"])
-    turned = surest(table[::-1].reset_index(drop=True), share)
+    assert set(most_confident(table, 0.5)["image"]) <= set(kept["image"])
+    turned = most_confident(table[::-1].reset_index(drop=True), share)
     assert set(turned["image"]) == set(kept["image"])  # whatever order they come in
 
 

@@ -2,7 +2,7 @@
 
 from small_store import params
 
-from hgmnet.data.prepared import Entry
+from hgmnet.data.prepared import PreparedImage
 from hgmnet.models.spec import FORMAT, Seen, Spec
 from hgmnet.splitting import contamination
 
@@ -16,7 +16,7 @@ def spec(data, train=(), val=(), groups=(), parent=()):
 
 
 def entry(pixels, group):
-    return Entry(
+    return PreparedImage(
         image=f"benign/{pixels}.png", masks="", pixel_sha256=pixels, label="benign",
         group=group, split="test", height=1, width=1,
     )  # fmt: skip

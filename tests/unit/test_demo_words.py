@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.postprocess import Prediction
 from hgmnet.models.spec import Operating, Uncertainty
 from pipelines.prediction.files import Opened
 from pipelines.serving.demo import view
@@ -15,7 +15,7 @@ from pipelines.serving.demo.samples import samples
 MASK = np.zeros((10, 20), dtype=np.bool_)
 MASK[2:6, 5:10] = True  # 20 of 200 px
 NONE = np.zeros_like(MASK)
-SURE = Finding(
+SURE = Prediction(
     probs={"benign": 0.7, "malignant": 0.2, "normal": 0.1},
     predicted="benign",
     decided="benign",

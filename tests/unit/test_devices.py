@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_store import params
 
 from hgmnet.errors import ConfigError
-from hgmnet.training.distributed import Plan, is_first, plan, share
+from hgmnet.training.distributed import DevicePlan, is_first, plan, share
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def settings(**train):
 @pytest.mark.parametrize(
     ("count", "train", "expected"),
     [
-        (0, {"accelerator": "auto", "devices": "auto"}, Plan(1, 1, cuda=False)),
-        (0, {"accelerator": "cpu", "devices": 2}, Plan(2, 1, cuda=False)),
-        (4, {"accelerator": "auto", "devices": "auto"}, Plan(4, 1, cuda=True)),
-        (4, {"accelerator": "gpu", "devices": 2}, Plan(2, 1, cuda=True)),
-        (4, {"accelerator": "cpu", "devices": "auto"}, Plan(1, 1, cuda=False)),
+        (0, {"accelerator": "auto", "devices": "auto"}, DevicePlan(1, 1, cuda=False)),
+        (0, {"accelerator": "cpu", "devices": 2}, DevicePlan(2, 1, cuda=False)),
+        (4, {"accelerator": "auto", "devices": "auto"}, DevicePlan(4, 1, cuda=True)),
+        (4, {"accelerator": "gpu", "devices": 2}, DevicePlan(2, 1, cuda=True)),
+        (4, {"accelerator": "cpu", "devices": "auto"}, DevicePlan(1, 1, cuda=False)),
     ],
 )
 def test_auto_is_every_gpu_and_one_process_on_a_cpu(count, train, expected, gpus):
@@ -63,7 +63,7 @@ def test_torchrun_must_start_what_the_settings_say(monkeypatch):
         ("RANK", "3"),
     ):
         monkeypatch.setenv(name, value)
-    assert plan(settings(devices=2, num_nodes=2)) == Plan(2, 2, cuda=False)
+    assert plan(settings(devices=2, num_nodes=2)) == DevicePlan(2, 2, cuda=False)
     assert not is_first()
     with pytest.raises(ConfigError, match="torchrun started 4 processes, 2 on this machine, but"):
         plan(settings(devices=4))

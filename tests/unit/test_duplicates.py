@@ -41,7 +41,7 @@ def test_the_order_of_pairs_does_not_matter():
 
 
 def test_curation_merges():
-    pairs = duplicates.curated({"c": "patient 1", "a": "patient 1", "b": "patient 2"})
+    pairs = duplicates.pairs_from_curation({"c": "patient 1", "a": "patient 1", "b": "patient 2"})
     (found,) = pairs
     assert (found.first, found.second, found.transform) == ("a", "c", "curation")
     assert found.agreement == 0
@@ -49,7 +49,7 @@ def test_curation_merges():
 
 def test_what_is_like_an_image_is_like_its_twins():
     records = [record("a/1", "x"), record("a/2", "y"), record("a/3", "x"), record("a/4", "z")]
-    pairs = duplicates.extend_to_twins([pair("a/1", "a/2")], records)
+    pairs = duplicates.copy_to_identical_images([pair("a/1", "a/2")], records)
     turned = pair("a/2", "a/3").model_copy(update={"transform": "inverse of shift"})
     assert pairs == [pair("a/1", "a/2"), turned]
 
@@ -95,6 +95,6 @@ def test_a_person_may_part_scenes_but_not_copies():
     scene = pair("a/1", "a/2")
     copy = pair("a/1", "a/3").model_copy(update={"kind": "copy"})
     groups = {"a/1": "anna", "a/2": "berta", "a/3": "carla"}
-    assert duplicates.honour([scene, copy], groups) == [copy]
-    assert duplicates.honour([scene], {"a/1": "anna"}) == [scene]
-    assert duplicates.honour([scene], {"a/1": "anna", "a/2": "anna"}) == [scene]
+    assert duplicates.apply_curated_groups([scene, copy], groups) == [copy]
+    assert duplicates.apply_curated_groups([scene], {"a/1": "anna"}) == [scene]
+    assert duplicates.apply_curated_groups([scene], {"a/1": "anna", "a/2": "anna"}) == [scene]

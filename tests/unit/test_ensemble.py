@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from small_repository import make_repository, put_model
 
-from hgmnet.inference.ensemble import Ensemble, look_together
-from hgmnet.inference.postprocess import Raw, softmax
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.ensemble import EnsemblePredictor, mean_prediction
+from hgmnet.inference.postprocess import RawPrediction, softmax
+from hgmnet.inference.predictor import TorchPredictor
 from pipelines.stages import calibrate
 
 LOGITS = np.array([[2.0, 0.0, 0.0]], np.float32), np.array([[0.0, 3.0, 1.0]], np.float32)
@@ -18,9 +18,9 @@ class Said:
     def __init__(self, mask: float, logits: np.ndarray, operating):
         self.mask, self.logits, self.operating = mask, logits, operating
 
-    def look(self, square):
+    def predict_raw(self, square):
         mask = np.full(square.shape, self.mask, np.float32)
-        return Raw(mask, mask / 2, self.logits, mask[:, None].astype(np.float16))
+        return RawPrediction(mask, mask / 2, self.logits, mask[:, None].astype(np.float16))
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +28,14 @@ def predictor(tmp_path_factory):
     space = make_repository(tmp_path_factory.mktemp("ensemble"))
     params = put_model(space)
     calibrate.run(space.root, params.data, params.calibrate)
-    return Predictor.load(space.model)
+    return TorchPredictor.load(space.model)
 
 
 def test_probabilities_are_averaged_after_each_members_own_temperature(predictor):
     hot = predictor.operating.model_copy(update={"temperature": 2.0})
     cold = predictor.operating.model_copy(update={"temperature": 0.5})
     members = Said(0.2, LOGITS[0], hot), Said(0.7, LOGITS[1], cold)
-    raw = look_together(members, np.zeros((1, 4, 4), np.uint8))
+    raw = mean_prediction(members, np.zeros((1, 4, 4), np.uint8))
     expected = (softmax(LOGITS[0] / 2) + softmax(LOGITS[1] * 2)) / 2
     assert softmax(raw.class_logits) == pytest.approx(expected, abs=1e-6)
     assert raw.mask_prob == pytest.approx(np.full((1, 4, 4), 0.45))
@@ -46,10 +46,10 @@ def test_probabilities_are_averaged_after_each_members_own_temperature(predictor
 
 def test_a_model_with_itself_says_what_it_says_alone(predictor):
     point = predictor.operating.model_copy(update={"temperature": 1.0})
-    both = Ensemble([predictor, predictor], point)
+    both = EnsemblePredictor([predictor, predictor], point)
     images = [np.random.default_rng(i).integers(0, 256, (40 + i, 50), np.uint8) for i in range(3)]
     for one, two in zip(predictor.predict(images), both.predict(images), strict=True):
         assert two.probs == pytest.approx(one.probs, abs=1e-5)
         assert (one.raw_mask == two.raw_mask).all()
         assert two.mask_disagreement == pytest.approx(one.mask_disagreement)
-    assert both.identity not in {predictor.identity, Ensemble([predictor], point).identity}
+    assert both.identity not in {predictor.identity, EnsemblePredictor([predictor], point).identity}

@@ -7,7 +7,7 @@ from hgmnet.config.model import Model
 from hgmnet.evaluation.baselines import baselines
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns, image_row
-from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.postprocess import Prediction
 from hgmnet.metrics import catalogue
 
 MODEL = params().model
@@ -26,7 +26,7 @@ def row(label: str, tp: int, fp: int, fn: int, **changes) -> dict[str, object]:
     truth.flat[: tp + fn] = True
     said.flat[fn : fn + tp + fp] = True
     probs = dict.fromkeys(CLASSES, 0.1) | {changes.get("predicted", label): 0.8}
-    finding = Finding(
+    finding = Prediction(
         probs=probs,
         predicted=str(changes.get("predicted", label)),
         decided=str(changes.get("decision", label)),

@@ -7,7 +7,7 @@ import torch
 from small_store import CLASSES, SIZE, small_store
 
 from hgmnet.data.prepared import class_indices
-from hgmnet.training.batches import Resident, Streamed, build_feed
+from hgmnet.training.batches import InMemorySource, StreamingSource, build_feed
 
 CPU = torch.device("cpu")
 MANY = """
@@ -52,7 +52,7 @@ def labels(store):
 
 
 def feeds(store, labels):
-    both = Resident(store, labels), Streamed(store, labels, workers=2)
+    both = InMemorySource(store, labels), StreamingSource(store, labels, workers=2)
     for feed in both:
         feed.to(CPU)
     return both
@@ -81,7 +81,7 @@ def test_batches_can_be_gone_through_again_and_left_early(store, labels):
 
 
 def test_streaming_reads_no_further_ahead_than_it_has_workers(store, labels, monkeypatch):
-    feed, loaded = Streamed(store, labels, workers=2), []
+    feed, loaded = StreamingSource(store, labels, workers=2), []
     load = feed._load
     monkeypatch.setattr(feed, "_load", lambda rows: loaded.append(len(rows)) or load(rows))
     reading = iter(feed.batches(torch.from_numpy(store.rows("train")).split(1)))
@@ -101,8 +101,8 @@ def test_images_of_test_are_never_read(store, labels):
 def test_a_set_is_resident_up_to_the_room_there_is(store, labels):
     live = len(store.rows("train")) + len(store.rows("val"))
     size = live * 2 * SIZE * SIZE
-    assert isinstance(build_feed(store, labels, room=size, workers=1), Resident)
-    assert isinstance(build_feed(store, labels, room=size - 1, workers=1), Streamed)
+    assert isinstance(build_feed(store, labels, room=size, workers=1), InMemorySource)
+    assert isinstance(build_feed(store, labels, room=size - 1, workers=1), StreamingSource)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory as Linux reports it")

@@ -5,7 +5,7 @@ import pytest
 from small_store import entry, small_store
 
 from hgmnet.errors import ConfigError
-from hgmnet.splitting.cross_validation import deal_folds, hold_out
+from hgmnet.splitting.cross_validation import assign_folds, hold_out
 
 
 def made(count: int = 90) -> list:
@@ -24,7 +24,7 @@ def made(count: int = 90) -> list:
 
 def test_every_image_of_train_and_val_is_in_one_fold_and_none_of_test():
     entries = made()
-    dealt = deal_folds(entries, 4, seed=0)
+    dealt = assign_folds(entries, 4, seed=0)
     for entry_, fold in zip(entries, dealt, strict=True):
         assert (fold == -1) == (entry_.split == "test")
     assert set(dealt) == {-1, 0, 1, 2, 3}
@@ -32,7 +32,7 @@ def test_every_image_of_train_and_val_is_in_one_fold_and_none_of_test():
 
 def test_groups_stay_whole_and_classes_are_spread():
     entries = made(300)
-    dealt = deal_folds(entries, 4, seed=1)
+    dealt = assign_folds(entries, 4, seed=1)
     homes: dict[str, set[int]] = {}
     for entry_, fold in zip(entries, dealt, strict=True):
         if fold >= 0:
@@ -46,19 +46,19 @@ def test_groups_stay_whole_and_classes_are_spread():
 
 def test_the_deal_follows_the_seed_alone():
     entries = made()
-    assert np.array_equal(deal_folds(entries, 3, seed=5), deal_folds(entries, 3, seed=5))
-    assert not np.array_equal(deal_folds(entries, 3, seed=5), deal_folds(entries, 3, seed=6))
+    assert np.array_equal(assign_folds(entries, 3, seed=5), assign_folds(entries, 3, seed=5))
+    assert not np.array_equal(assign_folds(entries, 3, seed=5), assign_folds(entries, 3, seed=6))
 
 
 def test_too_few_images_of_a_class_are_named():
     entries = [e for e in made() if e.label != "normal"] + [entry("normal/1.png", label="normal")]
     with pytest.raises(ConfigError, match=r"3 folds need .* there are 1 images of normal"):
-        deal_folds(entries, 3, seed=0)
+        assign_folds(entries, 3, seed=0)
 
 
 def test_the_held_out_fold_is_val_and_the_others_are_train(tmp_path):
     store = small_store(tmp_path, 36)
-    dealt = deal_folds(store.entries, 3, seed=0)
+    dealt = assign_folds(store.entries, 3, seed=0)
     held = hold_out(store, dealt, 2)
     assert np.array_equal(held.rows("val"), np.flatnonzero(dealt == 2))
     assert np.array_equal(held.rows("train"), np.flatnonzero((dealt == 0) | (dealt == 1)))

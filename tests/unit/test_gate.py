@@ -8,7 +8,7 @@ from hgmnet.errors import ConfigError
 from hgmnet.metrics.bootstrap import Figure
 from pipelines.artifacts.evaluation import Subgroup
 from pipelines.artifacts.gate import CheckResult, ClauseResult
-from pipelines.gate.checks import Figures, judge_check, refuse_unknown, verdict
+from pipelines.gate.checks import Figures, evaluate_check, validate_checks, verdict
 
 CLASSES = ("benign", "malignant", "normal")
 
@@ -46,7 +46,7 @@ def figures(test: dict[str, float | None] | None, **small_lesions: Figure) -> Fi
     ],
 )
 def test_one_check(metric, value, bound, on, passed):
-    result = judge_check(check(metric, bound, on), figures({metric: value}))
+    result = evaluate_check(check(metric, bound, on), figures({metric: value}))
     assert result.passed is passed
     assert (result.metric, result.on, result.bound, result.where) == (metric, on, bound, None)
     assert result.n == 7
@@ -63,14 +63,14 @@ def test_one_check(metric, value, bound, on, passed):
     ],
 )
 def test_what_can_not_be_judged_fails_whatever_the_bound_and_says_why(asked, known, reason):
-    result = judge_check(asked, figures(known))
+    result = evaluate_check(asked, figures(known))
     assert (result.passed, result.reason, result.judged) == (False, reason, False)
 
 
 def test_a_value_that_is_not_a_number_fails():
     broken = Figure.model_construct(value=float("nan"), low=0.1, high=0.2, n=9, groups=9)
     for asked in (check("accuracy", 0.0), check("ece", 1.0)):
-        result = judge_check(asked, Figures({"accuracy": broken, "ece": broken}, ()))
+        result = evaluate_check(asked, Figures({"accuracy": broken, "ece": broken}, ()))
         assert (result.passed, result.value) == (False, None)
 
 
@@ -78,24 +78,24 @@ def test_a_subgroup_is_judged_by_its_own_figure_and_its_own_number():
     enough = Figure(value=0.55, low=0.50, high=0.60, n=30, groups=30)
     known = figures({"lesion_dice": 0.9}, lesion_dice=enough)
     asked = check("lesion_dice", 0.55, where=small(), min_n=30)
-    result = judge_check(asked, known)
+    result = evaluate_check(asked, known)
     assert (result.passed, result.value, result.n, result.where) == (True, 0.55, 30, small())
-    assert not judge_check(asked.model_copy(update={"bound": 0.56}), known).passed
+    assert not evaluate_check(asked.model_copy(update={"bound": 0.56}), known).passed
     few = enough.model_copy(update={"n": 29})
-    result = judge_check(asked, figures({"lesion_dice": 0.9}, lesion_dice=few))
+    result = evaluate_check(asked, figures({"lesion_dice": 0.9}, lesion_dice=few))
     assert (result.passed, result.reason) == (False, "29 images are too few, 30 are needed")
 
 
 def test_a_subgroup_without_an_image_fails_and_says_which_there_are():
     asked = check("lesion_dice", 0.0, where=small(value="tiny"), min_n=30)
-    result = judge_check(asked, figures({"lesion_dice": 0.9}))
+    result = evaluate_check(asked, figures({"lesion_dice": 0.9}))
     assert result.reason == "no test image has lesion_size `tiny`; there are: large, small"
     assert not result.passed
 
 
 def result(passed: bool) -> CheckResult:
     known = {"accuracy": 0.5}
-    return judge_check(check("accuracy", 0.5 if passed else 0.6), figures(known))
+    return evaluate_check(check("accuracy", 0.5 if passed else 0.6), figures(known))
 
 
 def clause(status: str) -> ClauseResult:
@@ -123,17 +123,17 @@ def test_without_an_opened_test_split_nothing_is_judged():
 @pytest.mark.parametrize("name", ["dise", "sensitivity_cyst"])
 def test_an_unknown_metric_is_a_mistake_in_params(name):
     with pytest.raises(ConfigError, match=rf"^here: there is no metric `{name}`; there are: accu"):
-        refuse_unknown([check(name, 0.1)], figures(None), CLASSES, "here")
+        validate_checks([check(name, 0.1)], figures(None), CLASSES, "here")
 
 
 def test_an_unknown_column_is_a_mistake_in_params():
     asked = [check("accuracy", 0.1, where=small("lesionsize"), min_n=30)]
     with pytest.raises(ConfigError, match=r"no column `lesionsize` .* these do: lesion_size "):
-        refuse_unknown(asked, figures({}), CLASSES, "here")
-    refuse_unknown(asked, figures(None), CLASSES, "here")  # val may lack what test has
+        validate_checks(asked, figures({}), CLASSES, "here")
+    validate_checks(asked, figures(None), CLASSES, "here")  # val may lack what test has
 
 
 def test_a_metric_that_is_not_told_by_subgroup_is_a_mistake_in_params():
     asked = [check("ece", 0.1, where=small(), min_n=30)]
     with pytest.raises(ConfigError, match="`ece` is not told by subgroup; these are: lesion_dice"):
-        refuse_unknown(asked, figures({}), CLASSES, "here")
+        validate_checks(asked, figures({}), CLASSES, "here")

@@ -4,9 +4,15 @@ import torch
 from small_store import CLASSES, params
 
 from hgmnet.errors import ConfigError
-from hgmnet.inference.postprocess import Raw, decide, find, serve, settle
-from hgmnet.inference.predictor import Predictor
-from hgmnet.inference.tta import infer
+from hgmnet.inference.postprocess import (
+    RawPrediction,
+    classify,
+    final_class,
+    final_mask,
+    postprocess,
+)
+from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.inference.tta import forward_tta
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.serialization import save_model, save_operating
 from hgmnet.models.spec import (
@@ -60,7 +66,7 @@ def test_a_folder_rebuilds_the_same_model_anywhere(folder):
     images = [
         np.random.default_rng(i).integers(0, 256, (50 + i, 70), dtype=np.uint8) for i in range(3)
     ]
-    first, second = (Predictor.load(folder).predict(images) for _ in range(2))
+    first, second = (TorchPredictor.load(folder).predict(images) for _ in range(2))
     for image, one, two in zip(images, first, second, strict=True):
         assert one.probs == two.probs
         assert sum(one.probs.values()) == pytest.approx(1)
@@ -70,7 +76,7 @@ def test_a_folder_rebuilds_the_same_model_anywhere(folder):
 
 
 def test_a_batch_equals_each_image_alone(folder):
-    predictor = Predictor.load(folder)
+    predictor = TorchPredictor.load(folder)
     images = [np.random.default_rng(i).integers(0, 256, (60, 60), dtype=np.uint8) for i in range(5)]
     together = predictor.predict(images, batch_size=2)
     for image, finding in zip(images, together, strict=True):
@@ -80,7 +86,7 @@ def test_a_batch_equals_each_image_alone(folder):
 
 
 def test_mirror_makes_the_answer_mirror_with_the_image(folder):
-    predictor = Predictor.load(folder)
+    predictor = TorchPredictor.load(folder)
     image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     one, two = predictor.predict([image, np.ascontiguousarray(image[:, ::-1])])
     assert one.probs == pytest.approx(two.probs, abs=1e-5)
@@ -99,32 +105,32 @@ def test_every_file_changes_the_identity(folder):
 def test_a_damaged_file_is_named(folder, name):
     (folder / name).write_bytes(b"damaged")
     with pytest.raises(ConfigError, match=name):
-        Predictor.load(folder)
+        TorchPredictor.load(folder)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, SPEC, OPERATING, PROFILE])
 def test_an_absent_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ConfigError, match=f"{name} is missing"):
-        Predictor.load(folder)
+        TorchPredictor.load(folder)
 
 
 def test_decision_is_malignant_from_the_threshold_on():
     probs = np.array([0.55, 0.4, 0.05])
-    assert decide(probs, CLASSES, 0.4) == "malignant"
-    assert decide(probs, CLASSES, 0.41) == "benign"
-    assert decide(np.array([0.1, 0.3, 0.6]), CLASSES, 0.9) == "normal"
+    assert classify(probs, CLASSES, 0.4) == "malignant"
+    assert classify(probs, CLASSES, 0.41) == "benign"
+    assert classify(np.array([0.1, 0.3, 0.6]), CLASSES, 0.9) == "normal"
 
 
 def test_what_is_served_obeys_minimum_area_and_the_consistency_rule():
     mask = np.zeros((10, 10), bool)
     mask[0, :2] = True
-    assert serve(mask, "benign", OPERATING_POINT).sum() == 2
-    assert not serve(mask, "normal", OPERATING_POINT).any()
+    assert final_mask(mask, "benign", OPERATING_POINT).sum() == 2
+    assert not final_mask(mask, "normal", OPERATING_POINT).any()
     keep = OPERATING_POINT.model_copy(update={"normal_means_no_mask": False})
-    assert serve(mask, "normal", keep).sum() == 2
+    assert final_mask(mask, "normal", keep).sum() == 2
     strict = OPERATING_POINT.model_copy(update={"min_area": 0.03})
-    assert not serve(mask, "benign", strict).any()
+    assert not final_mask(mask, "benign", strict).any()
 
 
 def test_segmentation_alone_leaves_every_image_unclassified_and_its_mask_served():
@@ -144,8 +150,8 @@ def test_segmentation_alone_leaves_every_image_unclassified_and_its_mask_served(
     )
     point = OPERATING_POINT.model_copy(update={"temperature": 1.0, "malignant_threshold": None})
     mask = np.full((1, 32, 32), 0.9, np.float32)
-    raw = Raw(mask, mask, np.zeros((1, 3), np.float32), mask[:, None].astype(np.float16))
-    found = find(raw, 0, (40, 50), spec, point)
+    raw = RawPrediction(mask, mask, np.zeros((1, 3), np.float32), mask[:, None].astype(np.float16))
+    found = postprocess(raw, 0, (40, 50), spec, point)
     assert found.predicted == found.decision == "unclassified"
     assert found.probs == pytest.approx(dict.fromkeys(CLASSES, 1 / 3))
     assert found.lesion_area == 40 * 50
@@ -154,16 +160,16 @@ def test_segmentation_alone_leaves_every_image_unclassified_and_its_mask_served(
 def test_an_empty_mask_makes_a_decision_normal_but_never_a_malignant_one():
     bare, found = np.zeros((4, 4), bool), np.eye(4, dtype=bool)
     on = OPERATING_POINT.model_copy(update={"no_mask_means_normal": True})
-    assert settle("benign", bare, CLASSES, on) == "normal"
-    assert settle("malignant", bare, CLASSES, on) == "malignant"
-    assert settle("unclassified", bare, CLASSES, on) == "unclassified"
-    assert settle("benign", found, CLASSES, on) == "benign"
-    assert settle("benign", bare, CLASSES, OPERATING_POINT) == "benign"
-    assert settle("benign", bare, CLASSES[:2], on) == "benign"  # there is no such class
+    assert final_class("benign", bare, CLASSES, on) == "normal"
+    assert final_class("malignant", bare, CLASSES, on) == "malignant"
+    assert final_class("unclassified", bare, CLASSES, on) == "unclassified"
+    assert final_class("benign", found, CLASSES, on) == "benign"
+    assert final_class("benign", bare, CLASSES, OPERATING_POINT) == "benign"
+    assert final_class("benign", bare, CLASSES[:2], on) == "benign"  # there is no such class
 
 
 def test_a_finding_without_a_mask_is_settled_and_says_what_was_decided(folder):
-    predictor = Predictor.load(folder)
+    predictor = TorchPredictor.load(folder)
     changes = {"min_area": 1.0, "malignant_threshold": 1.0, "normal_means_no_mask": False}
     image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     predictor.network.classifier[-1].bias.data[:] = torch.tensor([9.0, 0, 0])
@@ -175,31 +181,31 @@ def test_a_finding_without_a_mask_is_settled_and_says_what_was_decided(folder):
 
 
 def test_further_views_change_nothing_but_the_disagreement(folder):
-    predictor = Predictor.load(folder)
+    predictor = TorchPredictor.load(folder)
     square = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
-    plain = infer(predictor.network, predictor.spec, square, mirror=True)
-    more = infer(predictor.network, predictor.spec, square, mirror=True, scales=(0.9, 1.1))
+    plain = forward_tta(predictor.network, predictor.spec, square, mirror=True)
+    more = forward_tta(predictor.network, predictor.spec, square, mirror=True, scales=(0.9, 1.1))
     assert (plain.views.shape, more.views.shape) == ((2, 2, 32, 32), (2, 4, 32, 32))
     for name in ("mask_prob", "coarse_mask_prob", "class_logits"):
         assert (getattr(plain, name) == getattr(more, name)).all()
     assert (plain.views == more.views[:, :2]).all()
     assert plain.views.astype(np.float32).mean(axis=1) == pytest.approx(plain.mask_prob, abs=1e-3)
-    same = infer(predictor.network, predictor.spec, square, mirror=False, scales=(1.0,))
+    same = forward_tta(predictor.network, predictor.spec, square, mirror=False, scales=(1.0,))
     assert same.views[:, 0] == pytest.approx(same.views[:, 1], abs=2e-3)
 
 
 def test_the_mirror_is_a_view_in_its_place(folder):
-    predictor = Predictor.load(folder)
+    predictor = TorchPredictor.load(folder)
     square = np.random.default_rng(0).integers(0, 256, (1, 32, 32), dtype=np.uint8)
     turned = np.ascontiguousarray(square[:, :, ::-1])
-    one = infer(predictor.network, predictor.spec, square, mirror=True).views[0]
-    two = infer(predictor.network, predictor.spec, turned, mirror=True).views[0]
+    one = forward_tta(predictor.network, predictor.spec, square, mirror=True).views[0]
+    two = forward_tta(predictor.network, predictor.spec, turned, mirror=True).views[0]
     assert one[0] == pytest.approx(two[1][:, ::-1], abs=2e-3)
     assert one[1] == pytest.approx(two[0][:, ::-1], abs=2e-3)
 
 
 def test_a_finding_above_the_bound_is_referred(folder):
-    predictor = Predictor.load(folder)
+    predictor = TorchPredictor.load(folder)
     image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     plain = predictor.predict([image])[0]
     assert (plain.uncertainty, plain.refer) == (0, False)  # nothing to hold it against

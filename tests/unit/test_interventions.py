@@ -6,7 +6,7 @@ import torch
 from small_store import CLASSES, params
 
 from hgmnet.inference.maps import _shuffled, infer_with
-from hgmnet.inference.tta import infer
+from hgmnet.inference.tta import forward_tta
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import normalise
 from tests.tiny_repository import liven, spec
@@ -31,7 +31,7 @@ def test_its_own_map_changes_nothing(asked, mirror):
     network, its, square, truth = asked
     own, plain = (
         infer_with(network, its, square, truth, "own", mirror=mirror),
-        infer(network, its, square, mirror=mirror),
+        forward_tta(network, its, square, mirror=mirror),
     )
     assert np.array_equal(own.mask_prob, plain.mask_prob)
     assert np.array_equal(own.class_logits, plain.class_logits)
@@ -45,7 +45,7 @@ def test_the_truth_is_what_the_network_is_given(asked):
         out = network(image, torch.from_numpy(truth).float().unsqueeze(1))
     assert np.allclose(raw.mask_prob, out.mask_logits.sigmoid().squeeze(1), atol=1e-6)
     assert np.allclose(raw.class_logits, out.class_logits, atol=1e-5)
-    own = infer(network, its, square, mirror=False)
+    own = forward_tta(network, its, square, mirror=False)
     assert not np.allclose(raw.mask_prob, own.mask_prob, atol=1e-4)
     assert np.array_equal(raw.coarse_mask_prob, own.coarse_mask_prob)
 

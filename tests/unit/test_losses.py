@@ -5,7 +5,7 @@ import torch
 from small_store import params
 
 from hgmnet.config.training import LossWeights
-from hgmnet.models.hgmnet import Prediction
+from hgmnet.models.hgmnet import NetworkOutput
 from hgmnet.training.losses import deep_loss, joint_loss, mask_loss
 
 
@@ -30,9 +30,11 @@ def test_what_is_predicted_on_an_empty_truth_costs_and_has_a_gradient():
     assert less < loss
 
 
-def made_up_prediction() -> Prediction:
+def made_up_prediction() -> NetworkOutput:
     deep = tuple(torch.randn(2, 1, side, side) for side in (1, 2))
-    return Prediction(torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4), torch.randn(2, 3), (), deep)
+    return NetworkOutput(
+        torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4), torch.randn(2, 3), (), deep
+    )
 
 
 OUT = made_up_prediction()

@@ -7,7 +7,7 @@ from small_store import SIZE
 
 from hgmnet.config.data import Prepare
 from hgmnet.inference.maps import cropped, maps, spread
-from hgmnet.inference.tta import infer
+from hgmnet.inference.tta import forward_tta
 from tests.unit.test_attribution import network, spec
 
 
@@ -20,7 +20,7 @@ def seen():
 
 @pytest.mark.parametrize("mirror", [True, False])
 def test_probabilities_are_those_of_inference(seen, mirror):
-    found, raw = maps(*seen, mirror=mirror), infer(*seen, mirror=mirror)
+    found, raw = maps(*seen, mirror=mirror), forward_tta(*seen, mirror=mirror)
     assert found.mask_prob == pytest.approx(raw.mask_prob, abs=1e-6)
     assert found.coarse_mask_prob == pytest.approx(raw.coarse_mask_prob, abs=1e-6)
 

@@ -7,14 +7,22 @@ import pytest
 from small_store import entry, small_store
 
 from hgmnet.errors import ConfigError
-from hgmnet.splitting.cross_validation import JUDGED, OUT, deal_folds, nest, pool, sided, thin
+from hgmnet.splitting.cross_validation import (
+    JUDGED,
+    OUT,
+    assign_folds,
+    nested_fold,
+    pool,
+    subsample_training_groups,
+    with_splits,
+)
 from pipelines.studies.leakage import leaked
 from tests.unit.test_folds import made
 
 
 def sides_of(entries, folds: int = 4, **changes):
-    dealt = deal_folds(entries, folds, seed=0, grouped=changes.get("grouped", True))
-    return dealt, [nest(entries, dealt, k, parts=4, seed=0, **changes) for k in range(folds)]
+    dealt = assign_folds(entries, folds, seed=0, grouped=changes.get("grouped", True))
+    return dealt, [nested_fold(entries, dealt, k, parts=4, seed=0, **changes) for k in range(folds)]
 
 
 def test_a_group_is_on_one_side_and_every_image_is_judged_once():
@@ -59,7 +67,7 @@ def test_a_smaller_share_is_part_of_every_larger_one_and_only_training_shrinks()
     before: set[int] = set()
     groups = {e.group for e, w in zip(entries, side, strict=True) if w == "train"}
     for share in (0.1, 0.25, 0.5, 0.75, 1.0):
-        thinned = thin(entries, side, share, seed=3)
+        thinned = subsample_training_groups(entries, side, share, seed=3)
         kept = {i for i, where in enumerate(thinned) if where == "train"}
         assert before < kept
         left = {entries[i].group for i in kept}
@@ -84,19 +92,19 @@ def test_a_few_images_are_whole_groups_the_largest_first():
 
 def test_a_fold_that_is_not_there_and_a_class_too_rare_are_named():
     entries = pool(made(), everything=False)
-    dealt = deal_folds(entries, 3, seed=0)
+    dealt = assign_folds(entries, 3, seed=0)
     with pytest.raises(ConfigError, match="fold 3: the folds are numbered 0 to 2"):
-        nest(entries, dealt, 3, parts=4, seed=0)
+        nested_fold(entries, dealt, 3, parts=4, seed=0)
     two = [e for e in made() if e.label != "normal"]
     rare = [*two, *(entry(f"normal/{i}.png", label="normal", group=f"n{i}") for i in range(2))]
-    dealt = deal_folds(rare, 2, seed=0)
+    dealt = assign_folds(rare, 2, seed=0)
     with pytest.raises(ConfigError, match=r"2 folds need .* 1 images of normal"):
-        nest(rare, dealt, 0, parts=4, seed=0)
+        nested_fold(rare, dealt, 0, parts=4, seed=0)
 
 
 def test_a_sided_store_has_the_same_pictures(tmp_path):
     store = small_store(tmp_path)
     sides = tuple(["train", JUDGED] * 9)
-    changed = sided(store, sides)
+    changed = with_splits(store, sides)
     assert list(changed.rows(JUDGED)) == list(range(1, 18, 2))
     assert changed.images is store.images

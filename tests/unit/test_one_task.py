@@ -125,7 +125,9 @@ def test_a_device_that_no_train_image_is_of_asks_for_a_new_validation(tmp_path):
     params = put_model(space)
     devices = {"train": "A", "val": "A", "test": "B"}
     entries = [
-        metadata.Entry(image=row["image"], patient="", pixel_mm=0.0, further={"Device": device})
+        metadata.ImageMetadata(
+            image=row["image"], patient="", pixel_mm=0.0, further={"Device": device}
+        )
         for row in read_table(space.prepared / "index.csv")
         if (device := devices.get(row["split"]))
     ]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from hgmnet.inference.parity import Loss, loss, parity
-from hgmnet.inference.postprocess import Finding
+from hgmnet.inference.postprocess import Prediction
 
 
 def finding(pixels, predicted="benign", benign=0.75):
     mask = np.zeros((10, 100), bool)
     mask.flat[:pixels] = True
-    return Finding(
+    return Prediction(
         probs={"benign": benign, "malignant": 1 - benign},
         predicted=predicted,
         decided=predicted,

@@ -9,7 +9,13 @@ from ruamel.yaml import YAML
 from hgmnet.config.change_plan import Span, load_plans
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
-from pipelines.gate.change_plan import Candidate, Design, hold, hold_design, openings_due
+from pipelines.gate.change_plan import (
+    Candidate,
+    Design,
+    check_change_plan,
+    check_design,
+    openings_due,
+)
 from pipelines.gate.checks import Figures
 from tests.change_plans import NAME, PLANS, write_plans
 
@@ -35,7 +41,7 @@ def design(**changes) -> Design:
 
 def outside(tmp_path: Path, made: Candidate, status: str = "breached", **plan) -> dict[str, str]:
     write_plans(tmp_path, **plan)
-    results = hold(load_plans(tmp_path / "pccp.yaml"), made)
+    results = check_change_plan(load_plans(tmp_path / "pccp.yaml"), made)
     return {result.clause: result.reason for result in results if result.status == status}
 
 
@@ -107,8 +113,8 @@ def committed_allowed() -> dict:
 
 def test_what_is_known_before_a_training_is_told_before_it():
     plans = load_plans(PLANS)
-    assert {r.status for r in hold_design(plans, NAME, design())} == {"held"}
-    told = hold_design(plans, NAME, design(**model(tasks="segmentation")))
+    assert {r.status for r in check_design(plans, NAME, design())} == {"held"}
+    told = check_design(plans, NAME, design(**model(tasks="segmentation")))
     assert [r.clause for r in told if r.status == "breached"] == ["fixed.tasks"]
 
 
@@ -178,7 +184,7 @@ def test_too_many_openings_ask_for_a_new_validation(openings, status):
 
 
 def test_a_registered_model_without_a_plan_is_outside_and_told_what_there_is():
-    (only,) = hold(load_plans(PLANS), candidate(registry="hgmnet-clinic"))
+    (only,) = check_change_plan(load_plans(PLANS), candidate(registry="hgmnet-clinic"))
     assert (only.clause, only.status) == ("plans", "breached")
     assert (
         "no plan for hgmnet-clinic; there are plans for hgmnet-busi, hgmnet-phantom" in only.reason
@@ -197,7 +203,7 @@ def test_the_models_of_every_profile_fit_the_committed_plan(profile):
     good = {"lesion_dice": figure(0.99), "accuracy": figure(0.99)}
     enough = {name: f.model_copy(update={"n": 60}) for name, f in good.items()}
     made = candidate(spec, registry=params.registry.name, figures=Figures(enough, ()))
-    told = hold(load_plans(PLANS), made)
+    told = check_change_plan(load_plans(PLANS), made)
     assert {r.clause for r in told if r.status != "held"} <= {"revalidate.new_values_in"}
     assert {r.status for r in told} <= {"held", "not judged"}
 

@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from hgmnet.config.data import Phantom
 from hgmnet.errors import ConfigError
-from hgmnet.phantom.generate import Case, generate, plan, render
-from hgmnet.phantom.planted_copies import CHANGES, Picture, alter
+from hgmnet.phantom.generate import PhantomCase, generate, plan, render
+from hgmnet.phantom.planted_copies import CHANGES, PhantomImage, alter
 from pipelines.stages.phantom import run
 
 SMALL = Phantom(seed=3, benign=3, malignant=3, normal=2, copies=8, width=80, height=64)
@@ -18,8 +18,8 @@ MANY = Phantom(seed=5, benign=100, malignant=100, normal=60, copies=0, width=100
 
 
 @pytest.fixture(scope="module")
-def pictures() -> dict[str, list[Picture]]:
-    drawn: dict[str, list[Picture]] = {"benign": [], "malignant": [], "normal": []}
+def pictures() -> dict[str, list[PhantomImage]]:
+    drawn: dict[str, list[PhantomImage]] = {"benign": [], "malignant": [], "normal": []}
     for case in plan(MANY):
         drawn[case.label].append(render(case, MANY))
     return drawn
@@ -35,19 +35,19 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*.png"))}
 
 
-def auroc(pictures: dict[str, list[Picture]], figure) -> float:
+def auroc(pictures: dict[str, list[PhantomImage]], figure) -> float:
     """How well a figure tells malignant from benign; .5 is not at all."""
     lesions = pictures["benign"] + pictures["malignant"]
     truth = [0] * len(pictures["benign"]) + [1] * len(pictures["malignant"])
     return float(roc_auc_score(truth, [figure(picture) for picture in lesions]))
 
 
-def tall(picture: Picture) -> float:
+def tall(picture: PhantomImage) -> float:
     rows, columns = np.nonzero(picture.masks[0])
     return np.ptp(rows) / np.ptp(columns)
 
 
-def behind(picture: Picture) -> float:
+def behind(picture: PhantomImage) -> float:
     """Grey below the lesion, against grey beside that."""
     rows, columns = np.nonzero(picture.masks[0])
     middle, half = int(columns.mean()), max(2, int(np.ptp(columns) / 4))
@@ -221,5 +221,5 @@ def test_the_stage_writes_where_dvc_expects_it(tmp_path):
 
 
 def test_a_case_is_a_value():
-    assert Case("benign", 1, 7) == Case("benign", 1, 7)
-    assert Case("benign", 1, 7).name == "benign (1)"
+    assert PhantomCase("benign", 1, 7) == PhantomCase("benign", 1, 7)
+    assert PhantomCase("benign", 1, 7).name == "benign (1)"

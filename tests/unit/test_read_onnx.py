@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_store import CLASSES, params
 
-from hgmnet.data.resize import fit_image
+from hgmnet.data.resize import resize_to_input
 from hgmnet.inference.onnx import describe
-from hgmnet.inference.postprocess import Raw, find
-from hgmnet.inference.predictor import Finder
+from hgmnet.inference.postprocess import RawPrediction, postprocess
+from hgmnet.inference.predictor import Predictor
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 
 pytest.importorskip("onnxruntime")
@@ -77,13 +77,13 @@ def test_it_finds_what_the_library_finds(*, seed, fit, shape, classes, bounds, r
     )
     prob = generator.random((1, SIDE, SIDE), dtype=np.float32)
     logits = generator.normal(0, 2, (1, len(classes))).astype(np.float32)
-    raw = Raw(prob, prob, logits, prob[:, None].astype(np.float16))
+    raw = RawPrediction(prob, prob, logits, prob[:, None].astype(np.float16))
     told = spec(fit, classes)
-    session = Session(Finder(lambda _: raw, told, operating, "0"), raw)
+    session = Session(Predictor(lambda _: raw, told, operating, "0"), raw)
     grey = generator.integers(0, 256, shape, dtype=np.uint8)
     said, mask = onnx_standalone.find(session, grey)
-    finding = find(raw, 0, grey.shape, told, operating)
-    np.testing.assert_array_equal(session.square, fit_image(grey, told.prepare))
+    finding = postprocess(raw, 0, grey.shape, told, operating)
+    np.testing.assert_array_equal(session.square, resize_to_input(grey, told.prepare))
     np.testing.assert_array_equal(mask, finding.mask)
     assert said["decision"] == finding.decision
     assert said["lesion_area"] == finding.lesion_area
@@ -99,6 +99,6 @@ def test_the_metadata_do_not_tell_what_the_model_has_seen():
         normal_means_no_mask=True,
         mirror=False,
     )
-    known = describe(Finder(lambda _: None, spec("stretch", CLASSES), operating, "0"), "int8")
+    known = describe(Predictor(lambda _: None, spec("stretch", CLASSES), operating, "0"), "int8")
     assert "secret" not in str(known)
     assert (known["precision"], known["format"]) == ("int8", "1")

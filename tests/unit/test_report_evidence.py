@@ -4,7 +4,7 @@ import pytest
 
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting.pairs import Pair
-from hgmnet.splitting.split_lock import Row
+from hgmnet.splitting.split_lock import SplitRow
 from pipelines.artifacts.io import write_json, write_rows, write_table
 from pipelines.artifacts.paths import Workspace
 from pipelines.report.inputs import duration, read_evidence
@@ -99,10 +99,10 @@ def test_provenance_counts_pairs_groups_and_sides(workspace):
     write_rows(workspace.pairs, Pair, pairs)
     sides = [("g", "train"), ("g", "train"), ("h", "test"), ("h", "excluded"), ("i", "val")]
     rows = [
-        Row(pixel_sha256=str(i), name="n", label="benign", group=g, status=s, reason="why")
+        SplitRow(pixel_sha256=str(i), name="n", label="benign", group=g, status=s, reason="why")
         for i, (g, s) in enumerate(sides)
     ]
-    write_rows(workspace.split_csv, Row, rows)
+    write_rows(workspace.split_csv, SplitRow, rows)
     found = read(workspace).provenance
     assert (found.copies, found.scenes, found.groups, found.grouped) == (1, 2, 2, 4)
     assert found.sides["benign", "train"] == 2

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from pipelines.report import overlays
-from pipelines.report.gallery import SIDE, Picture, choose, draw, draw_shelves, list_shelves
+from pipelines.report.gallery import SIDE, GalleryImage, choose, draw, draw_shelves, list_shelves
 from tests.made_up import CASES, case
 
 
 def test_outline_runs_along_the_border_of_the_mask():
     truth = np.zeros((40, 60), dtype=bool)
     truth[10:20, 30:50] = True
-    tile = draw(CASES[0], Picture(np.zeros((40, 60), np.uint8), truth, np.zeros_like(truth)))
+    tile = draw(CASES[0], GalleryImage(np.zeros((40, 60), np.uint8), truth, np.zeros_like(truth)))
     assert "predicted" not in tile.svg
     path = re.search(r'class="outline truth" d="M([^"]*)Z"', tile.svg)[1]
     points = np.array([[float(v) for v in p.split()] for p in path.split("L")])
@@ -27,7 +27,7 @@ def test_outline_runs_along_the_border_of_the_mask():
 def test_a_mask_at_the_edge_is_closed_along_it_and_two_parts_are_two_loops():
     mask = np.zeros((20, 20), dtype=bool)
     mask[:4, :4] = mask[15:, 15:] = True
-    tile = draw(CASES[0], Picture(np.zeros((20, 20), np.uint8), mask, mask))
+    tile = draw(CASES[0], GalleryImage(np.zeros((20, 20), np.uint8), mask, mask))
     paths = re.findall(r'class="outline \w+" d="([^"]*)"', tile.svg)
     assert [(path.count("M"), path.count("Z")) for path in paths] == [(2, 2), (2, 2)]
 
@@ -35,14 +35,14 @@ def test_a_mask_at_the_edge_is_closed_along_it_and_two_parts_are_two_loops():
 def test_even_the_smallest_mask_is_outlined_in_a_large_image():
     mask = np.zeros((1000, 1000), dtype=bool)
     mask[500, 500] = True
-    tile = draw(CASES[0], Picture(np.zeros((1000, 1000), np.uint8), mask, mask))
+    tile = draw(CASES[0], GalleryImage(np.zeros((1000, 1000), np.uint8), mask, mask))
     assert re.search(r'outline truth" d="M[^"]+Z"', tile.svg)
 
 
 def test_a_large_image_is_made_smaller_and_keeps_its_shape():
     grey = np.full((500, 1000), 77, np.uint8)
     none = np.zeros((500, 1000), dtype=bool)
-    tile = draw(CASES[0], Picture(grey, none, none))
+    tile = draw(CASES[0], GalleryImage(grey, none, none))
     encoded = re.search(r"base64,([^\"]+)", tile.svg)[1]
     image = Image.open(io.BytesIO(base64.b64decode(encoded)))
     assert image.size == (SIDE, SIDE // 2)
@@ -51,7 +51,7 @@ def test_a_large_image_is_made_smaller_and_keeps_its_shape():
 
 def test_caption_and_alternative_text_tell_what_is_seen():
     none = np.zeros((10, 10), dtype=bool)
-    picture = Picture(np.zeros((10, 10), np.uint8), none, ~none)
+    picture = GalleryImage(np.zeros((10, 10), np.uint8), none, ~none)
     tile = draw(CASES[5], picture)
     assert (tile.name, tile.told) == ("normal (1)", "normal → normal 0.80, mask not served")
     assert "Truth: no lesion. Prediction: lesion on 100.0 % of the image." in tile.svg
@@ -63,7 +63,7 @@ def test_a_malignant_lesion_that_is_not_called_so_tells_its_probability_too():
     probs = {"benign": 0.7, "malignant": 0.25, "normal": 0.05}
     missed = case("malignant/a.png", tp=1, decision="benign", probs=probs)
     none = np.zeros((10, 10), dtype=bool)
-    told = draw(missed, Picture(np.zeros((10, 10), np.uint8), none, none)).told
+    told = draw(missed, GalleryImage(np.zeros((10, 10), np.uint8), none, none)).told
     assert told == "malignant → benign 0.70, malignant 0.25, Dice 1.000"
 
 
@@ -71,7 +71,7 @@ def test_a_map_is_stretched_over_the_whole_picture_below_the_outlines():
     mask = np.ones((40, 60), dtype=bool)
     ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
     maps = ((overlays.PROB, ramp), (overlays.gate(2, 4), ramp))
-    svg = draw(CASES[0], Picture(np.zeros((40, 60), np.uint8), mask, mask, maps)).svg
+    svg = draw(CASES[0], GalleryImage(np.zeros((40, 60), np.uint8), mask, mask, maps)).svg
     layers = re.findall(r'<image class="layer (\w+)" width="60" height="40"', svg)
     assert layers == ["prob", "gate2"]
     assert svg.index("layer prob") < svg.index("layer gate2") < svg.index("outline truth")
@@ -104,7 +104,7 @@ def test_relative_maps_end_at_one_each_and_nothing_stays_nothing():
 def test_shelves_are_drawn_in_order_with_the_maps_that_lie_over_them():
     none = np.zeros((10, 10), dtype=bool)
     maps = ((overlays.EVIDENCE, np.zeros((2, 2), np.float32)),)
-    picture = Picture(np.zeros((10, 10), np.uint8), none, none, maps)
+    picture = GalleryImage(np.zeros((10, 10), np.uint8), none, none, maps)
     drawn = draw_shelves(choose(CASES[:7]), {c.image: picture for c in CASES})
     assert [len(shelf.tiles) for shelf in drawn] == [2, 1, 2, 1, 0, 0, 0]
     assert [shelf.layers for shelf in drawn] == [(overlays.EVIDENCE,)] * 4 + [()] * 3
@@ -121,6 +121,6 @@ def test_without_pictures_the_captions_stay():
     assert {t.svg for s in listed for t in s.tiles} == {""}
 
 
-def blank() -> Picture:
+def blank() -> GalleryImage:
     none = np.zeros((10, 10), dtype=bool)
-    return Picture(np.zeros((10, 10), np.uint8), none, none)
+    return GalleryImage(np.zeros((10, 10), np.uint8), none, none)

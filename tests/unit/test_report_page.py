@@ -12,7 +12,7 @@ from hgmnet.metrics.bootstrap import Figure
 from pipelines.artifacts.validation import LabelConflict
 from pipelines.report import model_card, overlays
 from pipelines.report import text as wording
-from pipelines.report.gallery import Picture, choose, draw_shelves, list_shelves
+from pipelines.report.gallery import GalleryImage, choose, draw_shelves, list_shelves
 from pipelines.report.html import render_page
 from pipelines.report.model_card import render_model_card
 from tests.made_up import (
@@ -34,7 +34,7 @@ def page(made):
     rng = np.random.default_rng(0)
     mask = np.zeros((30, 40), dtype=bool)
     mask[5:20, 8:30] = True
-    picture = Picture(rng.integers(0, 256, (30, 40), dtype=np.uint8), mask, mask)
+    picture = GalleryImage(rng.integers(0, 256, (30, 40), dtype=np.uint8), mask, mask)
     return render_page(
         made, draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
     )
@@ -314,7 +314,7 @@ def test_every_layer_has_a_labelled_radio_button_a_note_and_a_rule():
     ramp = np.zeros((2, 2), np.float32)
     none = np.zeros((30, 40), dtype=bool)
     maps = tuple((layer, ramp) for layer in layers)
-    picture = Picture(np.zeros((30, 40), np.uint8), none, none, maps)
+    picture = GalleryImage(np.zeros((30, 40), np.uint8), none, none, maps)
     made = evidence()
     shelves = draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
     html = render_page(made, shelves)

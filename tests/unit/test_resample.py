@@ -4,22 +4,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hgmnet.config.data import Prepare
-from hgmnet.data.resize import fit_image, fit_mask, placed, unfit
+from hgmnet.data.resize import content_size, fit_mask, resize_to_input, resize_to_original
 
 STRETCH = Prepare(side=64, fit="stretch")
 LETTERBOX = Prepare(side=64, fit="letterbox")
 
 
 def test_letterbox_keeps_the_aspect_ratio_and_pads_with_zero():
-    square = fit_image(np.full((50, 100), 200, np.uint8), LETTERBOX)
-    assert placed(50, 100, LETTERBOX) == (32, 64)
+    square = resize_to_input(np.full((50, 100), 200, np.uint8), LETTERBOX)
+    assert content_size(50, 100, LETTERBOX) == (32, 64)
     assert (square[16:48] == 200).all()
     assert not square[:16].any()
     assert not square[48:].any()
 
 
 def test_stretch_fills_the_square():
-    assert (fit_image(np.full((50, 100), 200, np.uint8), STRETCH) == 200).all()
+    assert (resize_to_input(np.full((50, 100), 200, np.uint8), STRETCH) == 200).all()
 
 
 def test_a_mask_cell_is_lesion_from_half_covered_on():
@@ -38,11 +38,14 @@ def test_there_and_back_keeps_a_lesion_where_it_was(height, width, fit):
     prepare = Prepare(side=64, fit=fit)
     mask = np.zeros((height, width), bool)
     mask[height // 4 : height // 2, width // 3 : width * 3 // 4] = True
-    back = unfit(fit_mask(mask, prepare).astype(np.float32), height, width, prepare) >= 0.5
+    back = (
+        resize_to_original(fit_mask(mask, prepare).astype(np.float32), height, width, prepare)
+        >= 0.5
+    )
     assert back.shape == mask.shape
     assert 2 * (back & mask).sum() / (back.sum() + mask.sum()) > 0.9
 
 
 @pytest.mark.parametrize("prepare", [STRETCH, LETTERBOX])
 def test_a_line_of_one_pixel_still_fits(prepare):
-    assert fit_image(np.zeros((1, 500), np.uint8), prepare).shape == (64, 64)
+    assert resize_to_input(np.zeros((1, 500), np.uint8), prepare).shape == (64, 64)

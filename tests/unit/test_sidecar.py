@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgmnet.data import manifest, metadata
-from hgmnet.data.metadata import Entry
+from hgmnet.data.metadata import ImageMetadata
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting import pairs as duplicates
 from tests.source_files import encoded, folder
 
 
 def entry(image, patient="", pixel_mm=0.0, **further):
-    return Entry(image=image, patient=patient, pixel_mm=pixel_mm, further=further)
+    return ImageMetadata(image=image, patient=patient, pixel_mm=pixel_mm, further=further)
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -7,7 +7,7 @@ from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.splitting import assignment, split_lock
 from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
-from hgmnet.splitting.split_lock import Row
+from hgmnet.splitting.split_lock import SplitRow
 from tests import records as made
 
 PARAMS = Split(
@@ -28,7 +28,7 @@ def record(image, sha=None, **changes):
 def row(image, status, sha=None, reason=""):
     label, name = image.split("/")
     pixels = image if sha is None else sha
-    return Row(
+    return SplitRow(
         pixel_sha256=pixels, name=name, label=label, group=image, status=status, reason=reason
     )
 
@@ -40,7 +40,9 @@ def scene(first, second):
 
 def extend(rows, records, *pairs, params=PARAMS):
     """The place of each image, by its path below raw/, and of what was withdrawn."""
-    extended = assignment.extend(rows, records, [*duplicates.find_copies(records), *pairs], params)
+    extended = assignment.extend_split(
+        rows, records, [*duplicates.find_copies(records), *pairs], params
+    )
     return {f"{r.label}/{r.name}": r for r in extended}
 
 
@@ -105,7 +107,7 @@ def test_names_may_repeat_across_classes():
 def test_a_name_that_several_bear_tells_nothing_across_classes():
     before = [row("benign/1", "test", "p"), row("malignant/1", "train", "q")]
     images = [record("malignant/1", "q"), record("normal/1", "r")]
-    rows = assignment.extend(before, images, [], PARAMS)
+    rows = assignment.extend_split(before, images, [], PARAMS)
     assert row("benign/1", "test", "p") in rows  # withdrawn, not taken over by normal/1
     assert len(rows) == 3
 
@@ -123,7 +125,7 @@ def test_renumbered_files_are_known_by_their_pixels():
 
 def test_the_pixels_of_one_side_under_a_name_of_another_are_a_bridge():
     before = [row("benign/a", "train", "p"), row("benign/b", "test", "q")]
-    rows = assignment.extend(before, [record("benign/b", "p")], [], PARAMS)
+    rows = assignment.extend_split(before, [record("benign/b", "p")], [], PARAMS)
     assert [(r.pixel_sha256, r.status, r.reason) for r in rows] == [
         ("p", "excluded", "bridge"),
         ("q", "test", ""),
@@ -132,7 +134,7 @@ def test_the_pixels_of_one_side_under_a_name_of_another_are_a_bridge():
 
 def test_a_withdrawn_image_keeps_its_row_and_its_side_when_it_returns():
     before = [row("benign/a", "test")]
-    gone = assignment.extend(before, [], [], PARAMS)
+    gone = assignment.extend_split(before, [], [], PARAMS)
     assert gone == before
     assert status(extend(gone, [record("benign/a")]), "benign/a") == ("test", "")
 
@@ -227,13 +229,13 @@ def test_live_joins_what_is_there():
         row("benign/b", "excluded", reason="x"),
         row("benign/c", "val"),
     ]
-    joined = split_lock.live(rows, [record("benign/a"), record("benign/b")])
+    joined = split_lock.active_images(rows, [record("benign/a"), record("benign/b")])
     assert [(item.record.image, item.row.status) for item in joined] == [("benign/a.png", "test")]
 
 
 def test_live_refuses_an_image_without_a_row():
     with pytest.raises(InvalidDataError, match=r"benign/a\.png is not in split\.csv"):
-        split_lock.live([], [record("benign/a")])
+        split_lock.active_images([], [record("benign/a")])
 
 
 def test_the_test_sha_is_of_pixels_and_labels_in_any_order():
@@ -263,17 +265,17 @@ def test_the_lock_follows_from_the_data_alone():
 
 def test_a_set_that_lost_more_than_it_may_is_refused():
     lock = split_lock.new_lock([row("benign/a", "test")], PARAMS, None, "first dealing", 200)
-    split_lock.hold_size(lock, 180, 0.1)
-    split_lock.hold_size(lock, 500, 0.1)
+    split_lock.check_size(lock, 180, 0.1)
+    split_lock.check_size(lock, 500, 0.1)
     with pytest.raises(InvalidDataError, match=r"21 of 200 images are gone .* more than 10%"):
-        split_lock.hold_size(lock, 179, 0.1)
+        split_lock.check_size(lock, 179, 0.1)
 
 
 def test_an_edited_row_is_refused():
     rows = [row("benign/a", "test"), row("benign/b", "train")]
     lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
     moved = [rows[0].model_copy(update={"status": "train"}), rows[1]]
-    with pytest.raises(InvalidDataError, match="hgmnet deal --reason"):
+    with pytest.raises(InvalidDataError, match="hgmnet resplit --reason"):
         split_lock.verify(moved, lock, PARAMS)
 
 
@@ -283,7 +285,7 @@ def test_an_edited_row_is_refused():
 def test_other_settings_are_refused(change):
     rows = [row("benign/a", "test")]
     lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
-    with pytest.raises(ConfigError, match=r"seed 0 and 0\.65 / 0\.15 / 0\.2,.*hgmnet deal"):
+    with pytest.raises(ConfigError, match=r"seed 0 and 0\.65 / 0\.15 / 0\.2,.*hgmnet resplit"):
         split_lock.verify(rows, lock, PARAMS.model_copy(update=change))
 
 
@@ -291,7 +293,7 @@ def test_a_curated_group_that_straddles_is_parted_whatever_its_first_image():
     locked = [row("benign/a", "train"), row("benign/b", "test")]
     images = [record(f"benign/{name}") for name in ("0", "a", "b")]
     groups = {image.image: "patient 12" for image in images}
-    rows = extend(locked, images, *duplicates.curated(groups))
+    rows = extend(locked, images, *duplicates.pairs_from_curation(groups))
     assert status(rows, "benign/a") == ("train", "")
     assert status(rows, "benign/b") == ("excluded", "group on several sides")
     assert rows["benign/0"].status == "train"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from small_store import SIZE, entry, small_store
 
-from hgmnet.data.prepared import INDEX, assert_disjoint, open_store
+from hgmnet.data.prepared import INDEX, assert_disjoint, open_prepared
 from hgmnet.errors import InvalidDataError
 
 
@@ -20,12 +20,12 @@ def test_arrays_and_index_that_differ_are_refused(tmp_path):
     lines = (tmp_path / INDEX).read_text().splitlines()
     (tmp_path / INDEX).write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(InvalidDataError, match="differ"):
-        open_store(tmp_path)
+        open_prepared(tmp_path)
 
 
 def test_an_absent_store_says_what_to_type(tmp_path):
     with pytest.raises(InvalidDataError, match="dvc repro prepare"):
-        open_store(tmp_path / "nowhere")
+        open_prepared(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("shared", [{"group": "g"}, {"pixel_sha256": "p"}])

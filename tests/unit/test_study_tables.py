@@ -10,11 +10,11 @@ from small_store import CLASSES, params
 from hgmnet.config.params import Params
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.metrics.segmentation import dice
-from pipelines.report.charts import Row, forest, standalone
+from pipelines.report.charts import ForestRow, forest_plot, standalone
 from pipelines.studies.ablation import grid
 from pipelines.studies.aggregate import ALL, fold_lines, lines
 from pipelines.studies.cost_estimate import Progress
-from pipelines.studies.definition import Cell, Part, Size, Study
+from pipelines.studies.definition import Size, Study, StudyPart, StudyRun
 from pipelines.studies.output import latex, markdown, render
 from tests.unit.test_compare import rows, worse
 
@@ -25,7 +25,7 @@ SETTING = "phantom, 12 images."
 def study(**changes) -> Study:
     settings = params()
     cells = tuple(
-        Cell(v, k, s, settings, ()) for v in ("full", "less") for k in (0, 1) for s in (0, 1)
+        StudyRun(v, k, s, settings, ()) for v in ("full", "less") for k in (0, 1) for s in (0, 1)
     )
     known = {
         "name": "made",
@@ -91,7 +91,7 @@ def test_a_folds_own_figure_is_of_its_images():
 
 def test_parts_are_told_of_their_images_alone():
     names = frozenset(rows()["image"][:3])
-    told = [x for x in found(parts=(Part("some", names),)) if x.metric == "accuracy"]
+    told = [x for x in found(parts=(StudyPart("some", names),)) if x.metric == "accuracy"]
     assert {(x.part, x.images) for x in told} == {(ALL, 12), ("some", 3)}
 
 
@@ -142,8 +142,11 @@ def test_the_page_has_every_chart_and_a_chart_is_a_file_of_its_own():
 
 
 def test_a_forest_plot_puts_zero_where_nothing_changes():
-    rows_ = [Row("none", 0.0, -0.1, 0.1, "+0.000 (−0.1 to +0.1)"), Row("up", 0.1, 0.0, 0.2, "+0.1")]
-    svg = ET.fromstring(standalone(forest("t", "gain", rows_)))  # noqa: S314
+    rows_ = [
+        ForestRow("none", 0.0, -0.1, 0.1, "+0.000 (−0.1 to +0.1)"),
+        ForestRow("up", 0.1, 0.0, 0.2, "+0.1"),
+    ]
+    svg = ET.fromstring(standalone(forest_plot("t", "gain", rows_)))  # noqa: S314
     space = "{http://www.w3.org/2000/svg}"
     (zero,) = (line for line in svg.iter(f"{space}line") if line.get("class") == "base")
     none, up = svg.iter(f"{space}circle")

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from records import record
 
-from hgmnet.data.image_record import Record
-from hgmnet.data.metadata import Entry, write
+from hgmnet.data.image_record import ImageRecord
+from hgmnet.data.metadata import ImageMetadata, write
 from hgmnet.errors import InvalidDataError
-from hgmnet.evaluation.subgroups import facts, parts
+from hgmnet.evaluation.subgroups import parts, subgroup_values
 from hgmnet.metrics.bootstrap import Figure
 from pipelines.artifacts.evaluation import Subgroup
 from pipelines.artifacts.io import write_rows
@@ -23,18 +23,20 @@ from pipelines.stages.evaluation_tables import find_subgroups
 )
 def test_a_lesion_is_small_below_3_and_large_from_10_percent_on(lesion, size):
     image = record("benign/a.png", width=100, height=100, mask_pixels=lesion)
-    assert facts(image, {})["lesion_size"] == size
+    assert subgroup_values(image, {})["lesion_size"] == size
 
 
 @pytest.mark.parametrize(
     ("width", "size"), [(499, "small"), (500, "medium"), (699, "medium"), (700, "large")]
 )
 def test_an_image_is_small_below_a_quarter_of_a_megapixel_and_large_from_0_35_on(width, size):
-    assert facts(record("benign/a.png", width=width, height=500), {})["image_size"] == size
+    assert (
+        subgroup_values(record("benign/a.png", width=width, height=500), {})["image_size"] == size
+    )
 
 
 def test_an_image_without_a_lesion_has_no_lesion_size():
-    assert facts(record("normal/a.png"), {}) == {
+    assert subgroup_values(record("normal/a.png"), {}) == {
         "label": "normal",
         "image_size": "small",
         "overlays": "without",
@@ -42,7 +44,9 @@ def test_an_image_without_a_lesion_has_no_lesion_size():
 
 
 def test_what_the_source_said_is_kept_but_gives_way_to_our_own():
-    told = facts(record("benign/a.png", marks=3), {"Device": " A ", "BIRADS": "", "label": "x"})
+    told = subgroup_values(
+        record("benign/a.png", marks=3), {"Device": " A ", "BIRADS": "", "label": "x"}
+    )
     assert (told["Device"], told["BIRADS"], told["label"]) == ("A", "not stated", "benign")
     assert told["overlays"] == "with"
 
@@ -78,10 +82,12 @@ def repository(tmp_path: Path, count: int) -> tuple[Workspace, pd.DataFrame]:
     """Images of two devices in turn, every third with marks; of the last nothing is known."""
     space = Workspace(tmp_path, "phantom")
     rows = [record(f"benign/{i}.png", marks=int(i % 3 == 0)) for i in range(count)]
-    write_rows(space.manifest, Record, rows)
+    write_rows(space.manifest, ImageRecord, rows)
     space.raw.mkdir()
     told = [
-        Entry(image=row.image, patient=str(i), pixel_mm=0.1, further={"Device": "AB"[i % 2]})
+        ImageMetadata(
+            image=row.image, patient=str(i), pixel_mm=0.1, further={"Device": "AB"[i % 2]}
+        )
         for i, row in enumerate(rows[:-1])
     ]
     write(space.raw, told)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from hgmnet.metrics.segmentation import apart
+from hgmnet.metrics.segmentation import surface_distances
 
 
 def outline(mask):
@@ -31,7 +31,7 @@ def test_both_distances_agree_with_all_pairs(seed, share):
     predicted[3, 4] = truth[7, 7] = True
     pairs = cdist(outline(predicted), outline(truth))
     there, back = pairs.min(axis=1), pairs.min(axis=0)
-    found = apart(predicted, truth)
+    found = surface_distances(predicted, truth)
     assert found.hd95 == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)))
     near = (there <= 2).sum() + (back <= 2).sum()
     assert found.nsd == pytest.approx(near / (len(there) + len(back)))
@@ -44,17 +44,17 @@ def square(top, left, side=10, shape=(40, 50)):
 
 
 def test_by_hand():
-    same = apart(square(5, 5), square(5, 5))
+    same = surface_distances(square(5, 5), square(5, 5))
     assert (same.hd95, same.nsd) == (0, 1)
-    aside = apart(square(5, 5), square(5, 7))  # two pixels: all within the tolerance
+    aside = surface_distances(square(5, 5), square(5, 7))  # two pixels: all within the tolerance
     assert (aside.hd95, aside.nsd) == (2, 1)
-    far = apart(square(5, 5), square(5, 30))
+    far = surface_distances(square(5, 5), square(5, 30))
     assert far.nsd == 0
     assert 24 < far.hd95 <= 25
 
 
 def test_a_missed_lesion_counts_as_the_diagonal():
-    missed = apart(np.zeros((30, 40), dtype=bool), square(5, 5, shape=(30, 40)))
+    missed = surface_distances(np.zeros((30, 40), dtype=bool), square(5, 5, shape=(30, 40)))
     assert (missed.hd95, missed.nsd) == (math.hypot(30, 40), 0)
 
 
@@ -65,4 +65,6 @@ def test_it_matters_neither_which_is_which_nor_where_they_lie(seed, down, right)
     one, other = (np.pad(rng.random((8, 8)) < 0.5, ((0, 9), (0, 9))) for _ in range(2))
     one[4, 4] = other[4, 4] = True
     moved = (np.roll(mask, (down, right), (0, 1)) for mask in (one, other))
-    assert apart(one, other) == apart(other, one) == apart(*moved)
+    assert (
+        surface_distances(one, other) == surface_distances(other, one) == surface_distances(*moved)
+    )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hgmnet.calibration.operating_point import refer_bound, risk_area
+from hgmnet.calibration.operating_point import aurc, refer_bound
 from hgmnet.inference.uncertainty import class_entropy, disagreement, levels, rank, uncertainty
 from hgmnet.models.spec import Uncertainty
 
@@ -103,6 +103,6 @@ def test_a_larger_share_never_raises_the_bound_and_never_refers_more_than_that()
 
 def test_risk_area_by_hand():
     unsure, wrong = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1.0])
-    assert risk_area(unsure, wrong) == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
-    assert risk_area(1 - unsure, wrong) == pytest.approx((1 + 1 + 2 / 3 + 2 / 4) / 4)
-    assert risk_area(np.zeros(4), wrong) == pytest.approx(0.5)  # all as sure: the mean
+    assert aurc(unsure, wrong) == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
+    assert aurc(1 - unsure, wrong) == pytest.approx((1 + 1 + 2 / 3 + 2 / 4) / 4)
+    assert aurc(np.zeros(4), wrong) == pytest.approx(0.5)  # all as sure: the mean

@@ -19,14 +19,14 @@ BATCHES = 3
 def steps(monkeypatch) -> list[int]:
     """The steps taken; the fifth one's loss is NaN."""
     taken: list[int] = []
-    step = lightning_module.Learner.training_step
+    step = lightning_module.HGMNetModule.training_step
 
     def failing(self, rows, index):
         taken.append(len(taken) + 1)
         loss = step(self, rows, index)
         return loss * math.nan if len(taken) == 5 else loss
 
-    monkeypatch.setattr(lightning_module.Learner, "training_step", failing)
+    monkeypatch.setattr(lightning_module.HGMNetModule, "training_step", failing)
     return taken
 
 

@@ -11,7 +11,7 @@ from statistics import median
 
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
-from hgmnet.importing.planned_image import Picture
+from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.source_files import Files
 from hgmnet.importing.spreadsheet import Sheet
 
@@ -24,7 +24,7 @@ _CENTIMETRES_BELOW = 0.025
 column stands in centimetres."""
 
 
-def plan(sheet: Sheet, files: Files) -> list[Picture]:
+def plan(sheet: Sheet, files: Files) -> list[PlannedImage]:
     """An image a row; a case is a patient, and normals have no mask.
 
     Args:
@@ -48,13 +48,13 @@ def _picture(
     locate: Callable[[str], PurePosixPath],
     pixel_mm: float,
     where: str,
-) -> Picture:
+) -> PlannedImage:
     image = row["Image_filename"]
     if not image:
         msg = f"{where}: no Image_filename; name the image, or take out the row"
         raise InvalidDataError(msg)
     masks = (name.strip() for name in row["Mask_tumor_filename"].split("&"))
-    return Picture(
+    return PlannedImage(
         source=locate(image),
         label=row["Classification"].lower(),
         stem=PurePosixPath(image).stem,

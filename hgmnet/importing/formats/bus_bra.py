@@ -4,7 +4,7 @@ W. Gómez-Flores et al., "BUS-BRA: A breast ultrasound dataset for assessing com
 systems", Medical Physics 51, 2024.
 """
 
-from hgmnet.importing.planned_image import Picture
+from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.spreadsheet import Sheet
 
 TABLE = "bus_data.csv"
@@ -12,7 +12,7 @@ COLUMNS = ("ID", "Case", "Pathology")
 """What the table is known by; its other columns are kept as they are."""
 
 
-def plan(sheet: Sheet) -> list[Picture]:
+def plan(sheet: Sheet) -> list[PlannedImage]:
     """An image a row; `Case` is the patient.
 
     Raises:
@@ -21,7 +21,7 @@ def plan(sheet: Sheet) -> list[Picture]:
     sheet.hold(COLUMNS)
     folder = sheet.path.parent
     return [
-        Picture(
+        PlannedImage(
             source=folder / "Images" / f"{row['ID']}.png",
             label=row["Pathology"].lower(),
             stem=row["ID"],

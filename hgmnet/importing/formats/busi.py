@@ -9,13 +9,13 @@ from pathlib import PurePosixPath
 
 from hgmnet.data import folder_layout
 from hgmnet.errors import InvalidDataError
-from hgmnet.importing.planned_image import Picture, named
+from hgmnet.importing.planned_image import PlannedImage, named
 
 _MASKS = {"mask", "masks"}
 _PARTED = {"image", "images", *_MASKS}
 
 
-def plan(files: Iterable[PurePosixPath]) -> list[Picture]:
+def plan(files: Iterable[PurePosixPath]) -> list[PlannedImage]:
     """Find images in class folders, and the masks of each.
 
     Raises:
@@ -43,10 +43,10 @@ def plan(files: Iterable[PurePosixPath]) -> list[Picture]:
     return [_picture(path, masks.get(_key(path), [])) for path in images]
 
 
-def _picture(path: PurePosixPath, masks: list[PurePosixPath]) -> Picture:
+def _picture(path: PurePosixPath, masks: list[PurePosixPath]) -> PlannedImage:
     in_order = sorted(masks, key=lambda mask: (len(mask.stem), mask.stem))
     label = _key(path).parent.name.lower()
-    return Picture(source=path, label=label, stem=path.stem, masks=tuple(in_order))
+    return PlannedImage(source=path, label=label, stem=path.stem, masks=tuple(in_order))
 
 
 def _is_mask(path: PurePosixPath) -> bool:

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
-from hgmnet.importing.planned_image import Picture
+from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.spreadsheet import Sheet
 
 COLUMNS = ("image", "label")
@@ -16,7 +16,7 @@ SPACINGS = ("pixel_mm", "spacing")
 _SEPARATOR = ";"
 
 
-def plan(sheet: Sheet) -> list[Picture]:
+def plan(sheet: Sheet) -> list[PlannedImage]:
     """An image a row.
 
     `image`: a path below the table's folder; it is called after its whole path, so that
@@ -43,7 +43,7 @@ def plan(sheet: Sheet) -> list[Picture]:
             raise InvalidDataError(msg)
         masks = filter(None, (name.strip() for name in row.get("mask", "").split(_SEPARATOR)))
         pictures.append(
-            Picture(
+            PlannedImage(
                 source=image,
                 label=row["label"].lower(),
                 stem="_".join(image.relative_to(sheet.path.parent).with_suffix("").parts),

@@ -54,7 +54,7 @@ def share(key: str) -> Callable[[int, int, str], None]:
     return show
 
 
-def page(key: str, text: str) -> None:
+def text_artifact(key: str, text: str) -> None:
     """Show a text as it is, its columns aligned; addresses in it become links below."""
     links = "".join(f"\n- <{found}>" for found in re.findall(r"https?://\S+", text))
     _quietly(

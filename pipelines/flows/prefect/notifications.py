@@ -23,7 +23,7 @@ ORDINARY = {"Completed", "Unchanged"}
 """The names of states that nobody is told of."""
 
 
-def ended(flow: Flow[..., Any], run: FlowRun, state: AnyState) -> None:
+def notify_on_end(flow: Flow[..., Any], run: FlowRun, state: AnyState) -> None:
     """A hook for `on_completion`, `on_failure` and `on_crashed`; not of one within another."""
     if run.parent_task_run_id or state.name in ORDINARY:
         return
@@ -32,7 +32,11 @@ def ended(flow: Flow[..., Any], run: FlowRun, state: AnyState) -> None:
     tell(Path(run.parameters["root"]), f"hgmnet {flow.name}: {state.name}", told)
 
 
-HOOKS: Any = {"on_completion": [ended], "on_failure": [ended], "on_crashed": [ended]}
+HOOKS: Any = {
+    "on_completion": [notify_on_end],
+    "on_failure": [notify_on_end],
+    "on_crashed": [notify_on_end],
+}
 """For `@flow`."""
 
 

@@ -11,7 +11,7 @@ from hgmnet.errors import ConfigError
 from pipelines.flows.prefect.states import AnyState
 
 
-def spread(
+def map_tasks(
     work: Task[..., Any], calls: Sequence[tuple[Any, ...]], workers: int, dask: str | None
 ) -> Iterator[AnyState]:
     """The state of each call, in their order.

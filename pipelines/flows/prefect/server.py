@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from hgmnet.errors import ConfigError, HgmnetError
 from pipelines.system.processes import supervised
-from pipelines.system.urls import shown
+from pipelines.system.urls import redact_credentials
 
 STARTUP_SECONDS = 180.0
 """A server takes 5 s on a free machine, half a minute on a busy one."""
@@ -44,7 +44,8 @@ def running(root: Path) -> Iterator[str]:
     found = named if named and _answers(named) else None
     if named and not found:
         print(
-            f"PREFECT_API_URL: {shown(named)} does not answer; starting a server", file=sys.stderr
+            f"PREFECT_API_URL: {redact_credentials(named)} does not answer; starting a server",
+            file=sys.stderr,
         )
     with nullcontext(found) if found else _own(root) as url:
         try:

@@ -30,7 +30,7 @@ def state_of(error: HgmnetError) -> AnyState:
     return create(name=names.get(type(error), "Failed"), message=str(error))
 
 
-def renewed(state: AnyState) -> AnyState:
+def propagate(state: AnyState) -> AnyState:
     """A task's state for its flow to end in (Prefect makes a task's own into a nameless one)."""
     raised = None if state.is_completed() else state.result(raise_on_failure=False)
     if isinstance(raised, HgmnetError):
@@ -38,7 +38,7 @@ def renewed(state: AnyState) -> AnyState:
     return State(type=state.type, name=state.name, message=state.message)
 
 
-def check(state: AnyState) -> None:
+def raise_for_state(state: AnyState) -> None:
     """Do nothing if the state is plain success.
 
     Raises:

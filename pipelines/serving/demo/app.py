@@ -16,10 +16,10 @@ from pipelines.prediction.files import open_image
 from pipelines.report.overlays import heat_uri
 from pipelines.serving.api import MAX_BYTES, MAX_IMAGES, Endpoints, hold_to_size, read_body
 from pipelines.serving.demo import view
-from pipelines.serving.demo.samples import Sample, samples
-from pipelines.serving.demo.view import Looked, look
+from pipelines.serving.demo.samples import DemoSample, samples
+from pipelines.serving.demo.view import DemoResult, look
 from pipelines.serving.model_card import FindCard, own_words, to_html
-from pipelines.serving.served_model import Holder
+from pipelines.serving.served_model import ModelSlot
 from pipelines.system.html import templates
 
 HOSTS = ["127.0.0.1", "localhost"]
@@ -40,7 +40,7 @@ _PAGE = Path(__file__).parent / "templates"
 class Pages:
     """What is answered where; one image at a time, since one uses every core."""
 
-    def __init__(self, holder: Holder, find_card: FindCard) -> None:
+    def __init__(self, holder: ModelSlot, find_card: FindCard) -> None:
         """Answer by the model that this holds at the time."""
         self._holder = holder
         self._find_card = find_card
@@ -65,12 +65,12 @@ class Pages:
         card = self._find_card(served) or own_words(served)
         return self._fill("card.html.j2", card=to_html(card))
 
-    async def look(self, request: Request, name: str = "image") -> Looked:
+    async def look(self, request: Request, name: str = "image") -> DemoResult:
         """Look at an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
         data = await read_body(request)
         return await run_in_threadpool(self._look, data, name, None)
 
-    def look_at_sample(self, key: str) -> Looked:
+    def look_at_sample(self, key: str) -> DemoResult:
         """Look at a synthetic image."""
         sample = self._sample(key)
         return self._look(sample.png, sample.name, sample)
@@ -79,7 +79,7 @@ class Pages:
         """A synthetic image's pixels."""
         return Plain(self._sample(key).png, media_type="image/png")
 
-    def _look(self, data: bytes, name: str, sample: Sample | None) -> Looked:
+    def _look(self, data: bytes, name: str, sample: DemoSample | None) -> DemoResult:
         served = self._holder.served
         try:
             with self._turn:
@@ -87,7 +87,7 @@ class Pages:
         except HgmnetError as error:
             raise HTTPException(400, str(error)) from None
 
-    def _sample(self, key: str) -> Sample:
+    def _sample(self, key: str) -> DemoSample:
         if key not in self._samples:
             raise HTTPException(404, f"no sample {key}; there are {', '.join(self._samples)}")
         return self._samples[key]
@@ -97,7 +97,7 @@ class Pages:
         return HTMLResponse(self._templates.get_template(name).render(model=told, **values))
 
 
-def build_demo(holder: Holder, find_card: FindCard) -> FastAPI:
+def build_demo(holder: ModelSlot, find_card: FindCard) -> FastAPI:
     """The application: the page at /, its style and script, and what they ask for."""
     app = FastAPI(title="HGM-Net", docs_url=None, redoc_url=None, openapi_url=None)
     at = Pages(holder, find_card)

@@ -7,18 +7,18 @@ from functools import lru_cache
 from PIL import Image
 
 from hgmnet.config.data import Phantom
-from hgmnet.phantom.generate import Case, plan, render
-from hgmnet.phantom.planted_copies import Picture
+from hgmnet.phantom.generate import PhantomCase, plan, render
+from hgmnet.phantom.planted_copies import PhantomImage
 
 SETTINGS = Phantom(seed=2025, benign=3, malignant=3, normal=2, copies=0, width=200, height=160)
 """A seed that no profile has: the images are in no data set that a model is trained on."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class DemoSample:
     """A synthetic image; `key` names it in an address."""
 
-    case: Case
+    case: PhantomCase
 
     @property
     def key(self) -> str:
@@ -31,7 +31,7 @@ class Sample:
         return f"synthetic {self.case.label} {self.case.number}"
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> PhantomImage:
         """Its pixels and its lesions; always the same."""
         return _drawn(self.case)
 
@@ -43,11 +43,11 @@ class Sample:
         return file.getvalue()
 
 
-def samples() -> dict[str, Sample]:
+def samples() -> dict[str, DemoSample]:
     """All of them, by key, in the order in which they are shown."""
-    return {sample.key: sample for sample in map(Sample, plan(SETTINGS))}
+    return {sample.key: sample for sample in map(DemoSample, plan(SETTINGS))}
 
 
 @lru_cache(maxsize=SETTINGS.benign + SETTINGS.malignant + SETTINGS.normal)
-def _drawn(case: Case) -> Picture:
+def _drawn(case: PhantomCase) -> PhantomImage:
     return render(case, SETTINGS)

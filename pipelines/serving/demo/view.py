@@ -11,18 +11,18 @@ from PIL import Image
 
 from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Frozen
 from hgmnet.config.model import Model
-from hgmnet.data.resize import Mask, Prob, fit_image, unfit
+from hgmnet.data.resize import Mask, Prob, resize_to_input, resize_to_original
 from hgmnet.inference.maps import spread
-from hgmnet.inference.postprocess import Finding
-from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.postprocess import Prediction
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.metrics.segmentation import count_pixels, dice
 from hgmnet.models.spec import Operating
 from pipelines.prediction.files import Opened, describe
 from pipelines.report import overlays
 from pipelines.report.gallery import outline
 from pipelines.report.overlays import layers
-from pipelines.serving.demo.samples import Sample
-from pipelines.serving.served_model import Served
+from pipelines.serving.demo.samples import DemoSample
+from pipelines.serving.served_model import LoadedModel
 from pipelines.system.html import data_uri, fit
 
 
@@ -35,20 +35,20 @@ class Bar(Frozen):
     note: str = ""
 
 
-def headline(finding: Finding) -> str:
+def headline(finding: Prediction) -> str:
     """The decision and its probability."""
     if finding.decision == UNCLASSIFIED:
         return "no class: this model draws masks alone"
     return f"{finding.decision}, probability {finding.probs[finding.decision]:.3f}"
 
 
-def alt(name: str, finding: Finding) -> str:
+def alt(name: str, finding: Prediction) -> str:
     """The picture for who can't see it."""
     lesion = f"A lesion is outlined on {_share(finding.mask)} of it." if finding.box else ""
     return f"Ultrasound image {name}. {lesion or 'No lesion is outlined.'}"
 
 
-def refer(finding: Finding, operating: Operating) -> str:
+def refer(finding: Prediction, operating: Operating) -> str:
     """That a person should look, and why; empty where none should."""
     if not finding.refer:
         return ""
@@ -59,7 +59,7 @@ def refer(finding: Finding, operating: Operating) -> str:
     )
 
 
-def bars(finding: Finding, predictor: Predictor) -> tuple[Bar, ...]:
+def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
     """The class probabilities, then the uncertainty."""
     point, known = predictor.operating, predictor.operating.uncertainty
     classes = finding.probs.items() if finding.decision != UNCLASSIFIED else ()
@@ -72,7 +72,7 @@ def bars(finding: Finding, predictor: Predictor) -> tuple[Bar, ...]:
 
 
 def facts(
-    finding: Finding, opened: Opened, learnt: Model, truth: Mask | None, seconds: float
+    finding: Prediction, opened: Opened, learnt: Model, truth: Mask | None, seconds: float
 ) -> tuple[tuple[str, str], ...]:
     """Terms and values, of what the model learnt; `truth` is that of a synthetic image."""
     height, width = opened.grey.shape
@@ -86,12 +86,14 @@ def facts(
     )
 
 
-def notes(finding: Finding, predictor: Predictor, sample: Sample | None) -> tuple[str, ...]:
+def notes(
+    finding: Prediction, predictor: TorchPredictor, sample: DemoSample | None
+) -> tuple[str, ...]:
     """What must be said beside the numbers, a sentence or two each."""
     return tuple(_notes(finding, predictor, sample))
 
 
-def model(served: Served) -> str:
+def model(served: LoadedModel) -> str:
     """Which model it is, in a line."""
     version = f" version {served.version}" if served.version else ""
     spec, sha256 = served.predictor.spec, served.predictor.identity
@@ -106,7 +108,9 @@ def _class_bar(name: str, prob: float, threshold: float | None) -> Bar:
     return Bar(name=name, value=prob, mark=threshold, note=note)
 
 
-def _notes(finding: Finding, predictor: Predictor, sample: Sample | None) -> Iterator[str]:
+def _notes(
+    finding: Prediction, predictor: TorchPredictor, sample: DemoSample | None
+) -> Iterator[str]:
     if sample is not None:
         yield from _of_a_sample(sample, predictor.spec.data)
     threshold = predictor.operating.malignant_threshold
@@ -126,14 +130,14 @@ def _notes(finding: Finding, predictor: Predictor, sample: Sample | None) -> Ite
         yield "This model tells the class alone and draws no mask."
 
 
-def _of_a_sample(sample: Sample, data: str) -> Iterator[str]:
+def _of_a_sample(sample: DemoSample, data: str) -> Iterator[str]:
     drawn = sample.case.label
     yield f"Synthetic: drawn by this program as {drawn}. It tells nothing about patients."
     if data != "phantom":
         yield f"The model learnt from {data} and has seen nothing like these drawings."
 
 
-def _why_unserved(finding: Finding, operating: Operating) -> str:
+def _why_unserved(finding: Prediction, operating: Operating) -> str:
     raw = finding.raw_mask
     found = f"A mask of {int(raw.sum()):,} px was left out"
     if not finding.large:
@@ -143,7 +147,7 @@ def _why_unserved(finding: Finding, operating: Operating) -> str:
 
 
 def _of_the_mask(
-    finding: Finding, pixel_mm: float, truth: Mask | None
+    finding: Prediction, pixel_mm: float, truth: Mask | None
 ) -> Iterator[tuple[str, str]]:
     yield "Lesion area", _area(finding, pixel_mm)
     if finding.box:
@@ -154,7 +158,7 @@ def _of_the_mask(
     yield "Mask disagreement", f"{finding.mask_disagreement:.3f}"
 
 
-def _area(finding: Finding, pixel_mm: float) -> str:
+def _area(finding: Prediction, pixel_mm: float) -> str:
     if not finding.lesion_area:
         return "no lesion outlined"
     millimetres = f", {finding.lesion_area * pixel_mm**2:.1f} mm²" if pixel_mm else ""
@@ -174,7 +178,7 @@ SIDE = 1024
 """A picture's longer side on the page, px, at most."""
 
 
-class Shown(Frozen):
+class DemoLayer(Frozen):
     """A map to lay over the picture: a PNG as an address, stretched to the picture's size."""
 
     key: str
@@ -183,7 +187,7 @@ class Shown(Frozen):
     src: str
 
 
-class Looked(Frozen):
+class DemoResult(Frozen):
     """An answer as the page shows it.
 
     `width`, `height`: of `picture`, in whose px `outline` (the mask served) and `truth` (a
@@ -201,7 +205,7 @@ class Looked(Frozen):
     alt: str
     outline: str
     truth: str
-    layers: tuple[Shown, ...]
+    layers: tuple[DemoLayer, ...]
     mask: str
     decision: str
     headline: str
@@ -214,7 +218,9 @@ class Looked(Frozen):
     sha256: str
 
 
-def look(opened: Opened, name: str, served: Served, sample: Sample | None = None) -> Looked:
+def look(
+    opened: Opened, name: str, served: LoadedModel, sample: DemoSample | None = None
+) -> DemoResult:
     """Find in an image and draw what lies behind the finding.
 
     Args:
@@ -230,7 +236,7 @@ def look(opened: Opened, name: str, served: Served, sample: Sample | None = None
     seconds = time.perf_counter() - start
     size = fit(grey, SIDE)
     truth = None if sample is None else sample.picture.mask
-    return Looked(
+    return DemoResult(
         name=name,
         synthetic=sample is not None,
         width=size[0],
@@ -240,7 +246,9 @@ def look(opened: Opened, name: str, served: Served, sample: Sample | None = None
         outline=_path(finding.mask, size),
         truth="" if truth is None else _path(truth, size),
         layers=tuple(
-            Shown(key=layer.key, name=layer.name, note=layer.note, src=overlays.heat_uri(values))
+            DemoLayer(
+                key=layer.key, name=layer.name, note=layer.note, src=overlays.heat_uri(values)
+            )
             for layer, values in found
         ),
         mask=_mask_uri(finding.mask),
@@ -256,16 +264,16 @@ def look(opened: Opened, name: str, served: Served, sample: Sample | None = None
     )
 
 
-def _disagreement(predictor: Predictor, opened: Opened) -> list[tuple[overlays.Layer, Prob]]:
+def _disagreement(predictor: TorchPredictor, opened: Opened) -> list[tuple[overlays.Layer, Prob]]:
     """Where the views of an image differ; nothing where there is one view, or no mask."""
     spec, grey = predictor.spec, opened.grey
-    views = predictor.look(fit_image(grey, spec.prepare)[None]).views
+    views = predictor.predict_raw(resize_to_input(grey, spec.prepare)[None]).views
     if not spec.model.segments or views.shape[1] < 2:
         return []
     note = f"how far the lesion probability differs between {views.shape[1]} views of the image"
     layer = overlays.Layer("spread", "Disagreement", note)
     height, width = grey.shape
-    return [(layer, unfit(spread(views)[0], height, width, spec.prepare))]
+    return [(layer, resize_to_original(spread(views)[0], height, width, spec.prepare))]
 
 
 def _path(mask: Mask, size: tuple[int, int]) -> str:
