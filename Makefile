@@ -30,9 +30,10 @@ check: $(VENV)/.installed
 	ruff format --check .
 	mypy
 
-# The code that each stage is made of, into dvc.yaml.
+# What is written by a program: the code that each stage is made of, into dvc.yaml; the table of metrics, into docs/metrics.md.
 deps: $(VENV)/.installed
 	$(BIN)/python -m tests.stage_code
+	$(BIN)/python -m tests.metrics_table
 
 # The newest versions that pyproject.toml allows, for every platform, with hashes, without addresses.
 lock: $(VENV)/.installed

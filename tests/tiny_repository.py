@@ -15,7 +15,7 @@ from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.serialization import save_model, save_operating
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty, identity
-from pipelines.artifacts.evaluation import Evaluation, Subgroup, Subgroups, TestEvaluationNumber
+from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroup, Subgroups
 from pipelines.artifacts.gate import CheckResult, ClauseResult, GateResult
 from pipelines.artifacts.io import read_json, write_json, write_table, write_text
 from pipelines.artifacts.lineage import hash_file
@@ -180,6 +180,6 @@ def judge(
     part = Subgroup(column="label", value="benign", figures=figures)
     groups = Subgroups(data=workspace.data, test_sha="t" * 64, split=split, groups=(part,))
     write_json(workspace.subgroups, groups)
-    write_json(workspace.opening, TestEvaluationNumber(test_sha="t" * 64, number=None))
+    write_json(workspace.opening, EvaluationNumber(test_sha="t" * 64, number=None))
     write_json(workspace.metrics, evaluation)
     write_json(workspace.gate, gate)

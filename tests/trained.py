@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from small_store import params, small_store
 
-import hgmnet.training.lightning_module
+from hgmnet.training import lightning_module
 from hgmnet.training.checkpoints import LAST
 from hgmnet.training.fit import Trained, fit, quiet_lightning
 
@@ -69,14 +69,14 @@ def _second_epoch(figures) -> None:
 
 
 def _in_the_second_epoch(_: Path) -> None:
-    step = hgmnet.training.lightning_module.Learner.training_step
+    step = lightning_module.HGMNetModule.training_step
 
     def dying(self, batch, index):
         if (self.current_epoch, index) == (1, 1):
             _die()
         return step(self, batch, index)
 
-    hgmnet.training.lightning_module.Learner.training_step = dying
+    lightning_module.HGMNetModule.training_step = dying
 
 
 def _half_written(folder: Path) -> None:

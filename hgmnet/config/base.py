@@ -96,12 +96,24 @@ def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | boo
     return flat
 
 
+RENAMED = {"evaluate.open_test": "evaluate.include_test"}
+"""Settings that had another name: an old one is an error that says the new one, for one release."""
+
+
 def problems(error: ValidationError) -> Iterator[str]:
     """What is wrong with settings, a key each, in words."""
-    for problem in error.errors(include_url=False):
-        parts = (str(part) for part in problem["loc"] if part not in {WORD, FILE, SUBGROUP})
-        key = ".".join(parts) or "the file"
-        yield f"{key}: {_said(problem)}"
+    found = [(_key(problem), problem) for problem in error.errors(include_url=False)]
+    renamed = {old: new for old, new in RENAMED.items() if old in dict(found)}
+    for old, new in renamed.items():
+        yield f"{old} is now {new}; rename it"
+    for key, problem in found:
+        if key not in {*renamed, *renamed.values()}:
+            yield f"{key}: {_said(problem)}"
+
+
+def _key(problem: Any) -> str:
+    parts = (str(part) for part in problem["loc"] if part not in {WORD, FILE, SUBGROUP})
+    return ".".join(parts) or "the file"
 
 
 def _said(problem: Any) -> str:

@@ -1,4 +1,4 @@
-"""One DICOM image as PNG, with what its header knows of patient and pixel size.
+"""Image files of every kind decoded: PNG, JPEG, BMP, TIFF, and DICOM with what its header knows.
 
 Grey and colour images of one frame. No window is applied: the stored range becomes 0-255.
 """
@@ -7,6 +7,7 @@ import io
 import math
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,39 @@ class Scan:
     png: bytes
     patient: str
     pixel_mm: float
+
+
+@dataclass(frozen=True)
+class DecodedFile:
+    """An image as decoded.
+
+    `rgb`: (H, W, 3) uint8. `pixel_mm`: a pixel's side in mm, 0 where the file does not tell.
+    """
+
+    rgb: images.Rgb
+    pixel_mm: float
+
+    @cached_property
+    def grey(self) -> images.Grey:
+        """(H, W) uint8, as the network is given it."""
+        return images.to_grey(self.rgb)
+
+
+def decode_file(data: bytes, name: str) -> DecodedFile:
+    """Decode PNG, JPEG, BMP, TIFF or DICOM; which it is, its bytes tell.
+
+    Args:
+        data: the file.
+        name: what to call it in an error.
+
+    Raises:
+        InvalidDataError: it is none of them, damaged or too large.
+        ConfigError: it is DICOM, and pydicom is not installed.
+    """
+    if is_dicom(data):
+        scan = decode(data, name)
+        return DecodedFile(images.decode(scan.png, name).rgb, scan.pixel_mm)
+    return DecodedFile(images.decode(data, name).rgb, 0.0)
 
 
 def is_dicom(data: bytes) -> bool:

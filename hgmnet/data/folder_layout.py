@@ -15,6 +15,9 @@ from hgmnet.errors import InvalidDataError
 LAYOUT = "<class>/<name>.png beside <class>/<name>_mask.png, <name>_mask_1.png, ..."
 """What is expected, in words for an error."""
 
+SUFFIXES = (*images.SUFFIXES, ".dcm", ".dicom")
+"""What an image file may be called, in lower case."""
+
 _MASK = re.compile(r"(?P<stem>.+)_mask(?:_\d+)?")
 
 
@@ -50,10 +53,21 @@ def scan(raw: Path) -> list[Sample]:
     return _samples(files)
 
 
+def find_images(folder: Path) -> list[Path]:
+    """The image files in a folder and all below it, sorted: no masks, nothing hidden."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if is_image(PurePosixPath(file.relative_to(folder).as_posix()))
+        and mask_of(file.stem) is None
+        and file.is_file()
+    )
+
+
 def is_image(path: PurePosixPath) -> bool:
     """Whether a file counts as an image: by its suffix, and nothing on its way is hidden."""
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return path.suffix.lower() in images.SUFFIXES and not hidden
+    return path.suffix.lower() in SUFFIXES and not hidden
 
 
 def mask_of(stem: str) -> str | None:

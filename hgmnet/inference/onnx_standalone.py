@@ -35,7 +35,7 @@ def find(session: Any, grey: Any) -> tuple[dict[str, Any], Any]:
     if empty and decision not in ("malignant", "unclassified"):
         decision = "normal"
     said = dict(zip(spec["classes"], map(float, probs), strict=True))
-    return {"decision": decision, "probs": said, "lesion_area": int(mask.sum())}, mask
+    return {"decision": decision, "probs": said, "lesion_area_px": int(mask.sum())}, mask
 
 
 def fit(grey: Any, prepare: Any) -> tuple[Any, Any]:

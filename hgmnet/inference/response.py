@@ -1,26 +1,77 @@
-"""What a server says of encoded images: a row of plain values each, an error where one is bad."""
+"""What is output for an image: the list of columns, and rows for encoded images over HTTP."""
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from PIL import Image
 
-from hgmnet.data import dicom
-from hgmnet.data.images import decode_grey
-from hgmnet.data.resize import Grey, Mask
+from hgmnet.data.dicom import DecodedFile, decode_file
+from hgmnet.data.resize import Mask
 from hgmnet.errors import HgmnetError, InvalidDataError
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import Predictor
+from hgmnet.models.spec import Operating
 
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
+Kind = Literal["string", "double", "boolean", "long"]
+"""As MLflow calls them."""
+
+
+@dataclass(frozen=True)
+class OutputColumn:
+    """A column of predictions, wherever they are written."""
+
+    name: str
+    kind: Kind
+
+
+def prediction_columns(classes: Sequence[str]) -> tuple[OutputColumn, ...]:
+    """What is output for one image, in order: CSV, JSONL, Parquet, HTTP and MLflow alike."""
+    return (
+        OutputColumn("decision", "string"),
+        OutputColumn("class", "string"),
+        *(OutputColumn(f"prob_{name}", "double") for name in classes),
+        OutputColumn("uncertainty", "double"),
+        OutputColumn("refer", "boolean"),
+        OutputColumn("malignant_threshold", "double"),
+        OutputColumn("lesion_area_px", "long"),
+        OutputColumn("lesion_area_mm2", "double"),
+        *(OutputColumn(side, "long") for side in BOX),
+    )
+
+
+def prediction_row(
+    prediction: Prediction, operating: Operating, pixel_mm: float
+) -> dict[str, Value]:
+    """The values of `prediction_columns`; None where there is nothing to output.
+
+    Args:
+        prediction: of one image.
+        operating: the model's operating point.
+        pixel_mm: a pixel's side in mm; 0: unknown.
+    """
+    area = prediction.lesion_area
+    return {
+        "decision": prediction.decision,
+        "class": prediction.predicted,
+        **{f"prob_{name}": round(prob, 6) for name, prob in prediction.probs.items()},
+        "uncertainty": round(prediction.uncertainty, 6),
+        "refer": prediction.refer,
+        "malignant_threshold": operating.malignant_threshold,
+        "lesion_area_px": area,
+        "lesion_area_mm2": round(area * pixel_mm**2, 2) if pixel_mm else None,
+        **dict(zip(BOX, prediction.box or (None,) * 4, strict=True)),
+    }
 
 
 def answer(
     values: Sequence[object], predictor: Predictor, model: Mapping[str, Value]
 ) -> list[dict[str, Value]]:
-    """Find in each image; the columns are those of `columns`.
+    """Predict each image, for a server; the columns are those of `columns`.
 
     Args:
         values: bytes of a PNG, JPEG, BMP, TIFF or DICOM file of any size, or the same as base64
@@ -29,33 +80,34 @@ def answer(
         model: what each row says of it, by column.
 
     Returns:
-        A row an image, in their order. A bad one has `error` and None elsewhere; the others' error
-        is empty. The box is None where no lesion is found.
+        One row per image, in their order. A bad one has `error` and None elsewhere; the others'
+        error is empty. `mask_png`: the mask served as PNG, 0 and 255, at the image's own size, as
+        base64 text. The box is None where no lesion is found.
     """
     read = [_read(value, f"row {row}") for row, value in enumerate(values)]
-    findings = predictor.stream([one for one in read if not isinstance(one, str)])
+    decoded = [one for one in read if not isinstance(one, str)]
+    predictions = predictor.stream([one.grey for one in decoded])
     nothing: dict[str, Value] = dict.fromkeys(columns(predictor.spec.classes, model))
     rows = []
     for one in read:
-        said = {"error": one} if isinstance(one, str) else _said(next(findings), predictor)
-        rows.append({**nothing, **said, **model})
+        if isinstance(one, str):
+            rows.append({**nothing, **model, "error": one})
+            continue
+        prediction = next(predictions)
+        row = prediction_row(prediction, predictor.operating, one.pixel_mm)
+        rows.append({**row, "mask_png": _encode(prediction.mask), **model, "error": ""})
     return rows
 
 
-def columns(classes: Sequence[str], model: Mapping[str, Value]) -> tuple[str, ...]:
+def columns(classes: Sequence[str], model: Iterable[str]) -> tuple[str, ...]:
     """The columns of an answer, in order, for these classes."""
-    probs = (f"prob_{name}" for name in classes)
-    said = ("uncertainty", "refer", "malignant_threshold", "mask_png", "lesion_area", *BOX)
-    return ("class", "decision", *probs, *said, *model, "error")
+    return (*(one.name for one in prediction_columns(classes)), "mask_png", *model, "error")
 
 
-def _read(value: object, name: str) -> Grey | str:
+def _read(value: object, name: str) -> DecodedFile | str:
     """The image, or what is wrong with it."""
     try:
-        data = _to_bytes(value, name)
-        if dicom.is_dicom(data):
-            data = dicom.decode(data, name).png
-        return decode_grey(data, name)
+        return decode_file(_to_bytes(value, name), name)
     except HgmnetError as error:
         return str(error)
 
@@ -72,21 +124,6 @@ def _to_bytes(value: object, name: str) -> bytes:
     except ValueError as error:
         msg = f"{name} is text but not base64 ({error}); encode the image file's bytes"
         raise InvalidDataError(msg) from None
-
-
-def _said(finding: Prediction, predictor: Predictor) -> dict[str, Value]:
-    return {
-        "class": finding.predicted,
-        "decision": finding.decision,
-        **{f"prob_{name}": prob for name, prob in finding.probs.items()},
-        "uncertainty": finding.uncertainty,
-        "refer": finding.refer,
-        "malignant_threshold": predictor.operating.malignant_threshold,
-        "mask_png": _encode(finding.mask),
-        "lesion_area": finding.lesion_area,
-        **dict(zip(BOX, finding.box or (None,) * 4, strict=True)),
-        "error": "",
-    }
 
 
 def _encode(mask: Mask) -> str:

@@ -1,64 +1,243 @@
-"""Scores from counts, with DESIGN's rules for empty masks, and what every figure is called."""
+"""Every metric, declared once: evaluation, gate, report and docs/metrics.md read it here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-HIGHER_IS_BETTER = {
-    "lesion_dice": True,
-    "lesion_iou": True,
-    "coarse_lesion_dice": True,
-    "served_lesion_dice": True,
-    "dice_all": True,
-    "pixel_sensitivity": True,
-    "pixel_precision": True,
-    "hd95": False,
-    "nsd": True,
-    "area_error": False,
-    "lesion_sensitivity": True,
-    "served_lesion_sensitivity": True,
-    "false_lesions": False,
-    "served_false_lesions": False,
-    "normal_fp_rate": False,
-    "served_normal_fp_rate": False,
-    "accuracy": True,
-    "balanced_accuracy": True,
-    "macro_f1": True,
-    "auroc_malignant": True,
-    "average_precision_malignant": True,
-    "served_accuracy": True,
-    "served_sensitivity_malignant": True,
-    "served_specificity_malignant": True,
-    "brier": False,
-    "ece": False,
-}
-"""Each figure and its direction; beside them `sensitivity_<class>` and `specificity_<class>`."""
+_CLASS = "<class>"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a split's images.
+
+    `formula`: in words and symbols, over the pixels, lesions or classes of `images`. `empty`: what
+    an image without truth or prediction counts as. `by_subgroup`: it is computed for each subgroup
+    that has images for it, and a gate's check may name it there.
+    """
+
+    name: str
+    title: str
+    formula: str
+    images: str
+    empty: str = "–"
+    higher_is_better: bool = True
+    by_subgroup: bool = False
+
+
+_DICE = "2 tp / (2 tp + fp + fn), mean"
+_MISSED = "nothing predicted: 0"
+METRICS = (
+    Metric("lesion_dice", "Lesion Dice", _DICE, "lesion", _MISSED, by_subgroup=True),
+    Metric("lesion_iou", "Lesion IoU", "tp / (tp + fp + fn), mean", "lesion", _MISSED),
+    Metric(
+        "coarse_lesion_dice",
+        "Lesion Dice of the coarse net",
+        f"{_DICE}; of the coarse net's mask",
+        "lesion",
+        _MISSED,
+    ),
+    Metric(
+        "served_lesion_dice",
+        "Lesion Dice, as served",
+        f"{_DICE}; of the mask served",
+        "lesion",
+        _MISSED,
+        by_subgroup=True,
+    ),
+    Metric(
+        "dice_all",
+        "Dice over all images (empty on empty is 1)",
+        f"{_DICE}; of the mask served",
+        "all",
+        "empty on empty: 1",
+    ),
+    Metric(
+        "pixel_sensitivity",
+        "Pixel sensitivity in lesions",
+        "tp / (tp + fn), mean",
+        "lesion",
+        _MISSED,
+    ),
+    Metric(
+        "pixel_precision",
+        "Pixel precision in lesions",
+        "tp / (tp + fp), mean",
+        "lesion",
+        "nothing predicted: left out, so its n is smaller",
+    ),
+    Metric(
+        "hd95",
+        "HD95 of lesions, px",
+        "95th percentile of the distances between the outlines, the larger direction, mean, px",
+        "lesion",
+        "nothing predicted: the image's diagonal",
+        higher_is_better=False,
+    ),
+    Metric(
+        "nsd",
+        "NSD of lesions at 2 px",
+        "share of both outlines within 2 px of the other, mean",
+        "lesion",
+        _MISSED,
+    ),
+    Metric(
+        "area_error",
+        "Relative error of the lesion area",
+        "|predicted - true area| / true area, mean",
+        "lesion",
+        "nothing predicted: 1",
+        higher_is_better=False,
+    ),
+    Metric(
+        "lesion_sensitivity",
+        "Lesions found, raw",
+        "lesions found / lesions; a lesion is a connected part",
+        "lesion",
+    ),
+    Metric(
+        "served_lesion_sensitivity",
+        "Lesions found, as served",
+        "lesions found / lesions, in the mask served",
+        "lesion",
+    ),
+    Metric(
+        "false_lesions",
+        "False lesions per image, raw",
+        "predicted parts that found no lesion, mean per image",
+        "all",
+        higher_is_better=False,
+    ),
+    Metric(
+        "served_false_lesions",
+        "False lesions per image, as served",
+        "the same, in the mask served",
+        "all",
+        higher_is_better=False,
+    ),
+    Metric(
+        "normal_fp_rate",
+        "Normals with a false lesion, raw",
+        "share with anything predicted",
+        "without lesion",
+        higher_is_better=False,
+        by_subgroup=True,
+    ),
+    Metric(
+        "served_normal_fp_rate",
+        "Normals with a false lesion, as served",
+        "share with anything in the mask served",
+        "without lesion",
+        higher_is_better=False,
+        by_subgroup=True,
+    ),
+    Metric("accuracy", "Accuracy", "share whose likeliest class is right", "all", by_subgroup=True),
+    Metric("balanced_accuracy", "Balanced accuracy", "mean of the classes' sensitivities", "all"),
+    Metric("macro_f1", "Macro F1", "mean of the classes' F1", "all"),
+    Metric(
+        "auroc_malignant",
+        "AUROC, malignant against the rest",
+        "how often a malignant image has the higher probability; ties half",
+        "all",
+    ),
+    Metric(
+        "average_precision_malignant",
+        "Average precision, malignant",
+        "area under precision and recall, without interpolation",
+        "all",
+    ),
+    Metric(
+        "served_accuracy",
+        "Accuracy, as served",
+        "share whose decision (malignant from its threshold on) is right",
+        "all",
+        by_subgroup=True,
+    ),
+    Metric(
+        "served_sensitivity_malignant",
+        "Sensitivity for malignant, as served",
+        "share decided malignant",
+        "malignant",
+        by_subgroup=True,
+    ),
+    Metric(
+        "served_specificity_malignant",
+        "Specificity for malignant, as served",
+        "share not decided malignant",
+        "not malignant",
+        by_subgroup=True,
+    ),
+    Metric(
+        "brier",
+        "Brier score (0 to 2)",
+        "squared distance of the class probabilities from the truth, mean, 0 to 2",
+        "all",
+        higher_is_better=False,
+    ),
+    Metric(
+        "ece",
+        "Calibration error (ECE)",
+        "mean gap between confidence and accuracy over ten bins",
+        "all",
+        higher_is_better=False,
+    ),
+)
+PER_CLASS = (
+    Metric(
+        f"sensitivity_{_CLASS}",
+        f"Sensitivity for {_CLASS}",
+        "share whose likeliest class is this one",
+        _CLASS,
+    ),
+    Metric(
+        f"specificity_{_CLASS}",
+        f"Specificity for {_CLASS}",
+        "share whose likeliest class is another",
+        f"not {_CLASS}",
+    ),
+)
+"""One for each class; those of malignant are computed by subgroup too."""
+
+_BY_NAME = {one.name: one for one in METRICS}
+
+
+def metric(name: str) -> Metric:
+    """The declaration of a metric, `sensitivity_<class>` and `specificity_<class>` too.
+
+    Raises:
+        KeyError: there is no such metric.
+    """
+    for one in PER_CLASS:
+        prefix = one.name.removesuffix(_CLASS)
+        if name.startswith(prefix) and name != prefix:
+            said = name.removeprefix(prefix)
+            return replace(
+                one,
+                name=name,
+                title=one.title.replace(_CLASS, said),
+                images=one.images.replace(_CLASS, said),
+                by_subgroup=said == "malignant",
+            )
+    return _BY_NAME[name]
+
 
 BY_SUBGROUP = (
-    "lesion_dice",
-    "served_lesion_dice",
-    "normal_fp_rate",
-    "served_normal_fp_rate",
-    "accuracy",
-    "served_accuracy",
+    *(one.name for one in METRICS if one.by_subgroup),
     "sensitivity_malignant",
     "specificity_malignant",
-    "served_sensitivity_malignant",
-    "served_specificity_malignant",
 )
-"""The figures that are told of every subgroup that has images for them."""
+"""What is computed for every subgroup that has images for it."""
 
 
 def known(classes: Sequence[str]) -> list[str]:
-    """The names of all figures that a model of these classes can have, sorted."""
-    by_class = [f"{kind}_{name}" for kind in ("sensitivity", "specificity") for name in classes]
-    return sorted([*HIGHER_IS_BETTER, *by_class])
+    """The names of all metrics that a model of these classes can have, sorted."""
+    by_class = [one.name.replace(_CLASS, name) for one in PER_CLASS for name in classes]
+    return sorted([*_BY_NAME, *by_class])
 
 
-def higher_is_better(metric: str) -> bool:
+def higher_is_better(name: str) -> bool:
     """The direction of a metric.
 
     Raises:
         KeyError: there is no such metric.
     """
-    if metric.startswith(("sensitivity_", "specificity_")):
-        return True
-    return HIGHER_IS_BETTER[metric]
+    return metric(name).higher_is_better

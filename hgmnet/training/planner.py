@@ -17,6 +17,7 @@ import torch
 
 from hgmnet.config.model import Model
 from hgmnet.config.training import Train
+from hgmnet.models.device import best_device
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.image_size import STRIDE
 from hgmnet.training.losses import joint_loss
@@ -193,7 +194,7 @@ def step_cost(
     Returns:
         Median seconds an image, and the peak memory: the GPU's, else this process's.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     bare = model.model_copy(update={"encoder_weights": "none"})
     network = HGMNet(bare, classes).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters())

@@ -104,7 +104,7 @@ class MaskCurve(Frozen):
     chosen: MaskPoint | None
 
 
-class TestEvaluationNumber(Frozen):
+class EvaluationNumber(Frozen):
     """Which opening of this test split, counted in this checkout, first showed this model to it.
 
     1 is the first; None where the test split was not opened. It is not the count of openings, which

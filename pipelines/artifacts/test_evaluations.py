@@ -16,7 +16,7 @@ from hgmnet.errors import InvalidDataError
 from pipelines.artifacts.paths import Workspace
 
 
-class TestEvaluation(Frozen):
+class RecordedEvaluation(Frozen):
     """An evaluation on the test split: who, when (UTC, ISO 8601), by what command, which model."""
 
     who: str
@@ -26,9 +26,9 @@ class TestEvaluation(Frozen):
     test_sha: str
 
 
-def record_test_evaluation(
+def record_evaluation(
     workspace: Workspace, model_identity: str, test_sha: str, command: str
-) -> TestEvaluation:
+) -> RecordedEvaluation:
     """Append one line to `workspace.openings`; call it before any test figure is computed.
 
     Args:
@@ -38,7 +38,7 @@ def record_test_evaluation(
         command: what was typed, as `hgmnet evaluate`.
     """
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    opening = TestEvaluation(
+    opening = RecordedEvaluation(
         who=user(), when=when, command=command, model=model_identity, test_sha=test_sha
     )
     workspace.state.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def record_test_evaluation(
     return opening
 
 
-def read_test_evaluations(path: Path) -> list[TestEvaluation]:
+def read_evaluations(path: Path) -> list[RecordedEvaluation]:
     """Read every opening, oldest first; none where the file is absent.
 
     Raises:
@@ -62,12 +62,12 @@ def read_test_evaluations(path: Path) -> list[TestEvaluation]:
     return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
 
 
-def test_evaluation_count(path: Path, test_sha: str) -> int:
+def count_evaluations(path: Path, test_sha: str) -> int:
     """How often this test split was opened."""
-    return sum(opening.test_sha == test_sha for opening in read_test_evaluations(path))
+    return sum(opening.test_sha == test_sha for opening in read_evaluations(path))
 
 
-def opening_number(openings: Iterable[TestEvaluation], test_sha: str, model: str) -> int | None:
+def opening_number(openings: Iterable[RecordedEvaluation], test_sha: str, model: str) -> int | None:
     """Which opening of a test split first showed it to a model: 1 is the first of all.
 
     Looking again at the same model shows nothing new, so its number stays. None where the model was
@@ -90,9 +90,9 @@ def user() -> str:
         return "unknown"
 
 
-def _parse(path: Path, number: int, line: str) -> TestEvaluation:
+def _parse(path: Path, number: int, line: str) -> RecordedEvaluation:
     try:
-        return TestEvaluation.model_validate_json(line)
+        return RecordedEvaluation.model_validate_json(line)
     except ValidationError as error:
         msg = f"{path}, line {number}: no opening ({error.errors()[0]['msg']}); mend or remove it"
         raise InvalidDataError(msg) from None

@@ -81,7 +81,7 @@ def run_flow(root: Path, args: argparse.Namespace) -> None:
     """
     from pipelines.flows.prefect import server
 
-    parameters = {k: v for k, v in vars(args).items() if k not in {"name", "run_flow"}}
+    parameters = {k: v for k, v in vars(args).items() if k not in {"name", "run"}}
     if "overrides" in parameters:
         parameters["overrides"] = dict(map(_change, parameters["overrides"]))
     with server.running(root) as url:

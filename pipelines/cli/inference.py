@@ -93,7 +93,8 @@ def run_export(root: Path, args: argparse.Namespace) -> None:
 
     from hgmnet.inference import onnx_standalone
     from hgmnet.inference.predictor import TorchPredictor
-    from pipelines.prediction.onnx_export import Bounds, cached, export_checked, quantise_checked
+    from pipelines.prediction.backends import cached
+    from pipelines.prediction.onnx_export import Bounds, export_checked, quantise_checked
 
     predictor = TorchPredictor.load(folder)
     kept = cached(root, predictor.identity)

@@ -92,21 +92,23 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
     )
     declare = declaration(args.study, getattr(args, "only", ()))
     keep, only_say = not args.drop_models, args.dry_run
-    run_study(root, params, declare, size, keep=keep, only_say=only_say)
+    table = run_study(root, params, declare, size, keep=keep, only_say=only_say, say=print)
+    if table:
+        print(f"\n{table}")
 
 
 def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
-    import torch
 
     from hgmnet.errors import ConfigError
     from hgmnet.inference.predictor import TorchPredictor
+    from hgmnet.models.device import best_device
     from pipelines.studies import external
 
     if strange := [word for word in args.map if word.count("=") != 1]:
         raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
     folder, name = _model(root, params, args.model)
     asked = external.ExternalRequest(
-        predictor=TorchPredictor.load(folder, "cuda" if torch.cuda.is_available() else "cpu"),
+        predictor=TorchPredictor.load(folder, best_device()),
         name=name,
         folder=folder,
         data=args.data,

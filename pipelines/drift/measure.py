@@ -4,11 +4,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from hgmnet.config.model import Model
 from hgmnet.data import images, metadata
-from hgmnet.data.folder_layout import is_image, mask_of
+from hgmnet.data.dicom import decode_file
+from hgmnet.data.folder_layout import SUFFIXES, find_images
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.errors import InvalidDataError
@@ -133,10 +134,9 @@ def _list(folder: Path) -> list[str]:
     if not folder.is_dir():
         msg = f"{folder} is no folder; expected one of images, such as data/<name>/raw"
         raise InvalidDataError(msg)
-    paths = (PurePosixPath(path.relative_to(folder).as_posix()) for path in folder.rglob("*"))
-    names = sorted(str(p) for p in paths if is_image(p) and mask_of(p.stem) is None)
+    names = [file.relative_to(folder).as_posix() for file in find_images(folder)]
     if not names:
-        kinds = ", ".join(images.SUFFIXES)
+        kinds = ", ".join(SUFFIXES)
         msg = f"{folder} holds no image; expected files that end in {kinds}"
         raise InvalidDataError(msg)
     return names
@@ -152,11 +152,10 @@ def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, _Look
 
 def _look(path: Path) -> _Look | None:
     try:
-        rgb = images.decode(path.read_bytes(), path.name).rgb
+        decoded = decode_file(path.read_bytes(), path.name)
     except (InvalidDataError, OSError):
         return None
-    grey = images.to_grey(rgb)
-    return _Look(measure(grey), grey, images.pixel_sha256(rgb))
+    return _Look(measure(decoded.grey), decoded.grey, images.pixel_sha256(decoded.rgb))
 
 
 def _read(path: Path) -> Grey:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import great_expectations.expectations as gxe
 import pandas as pd
-import torch
 from great_expectations.expectations.row_conditions import Column
 
 from hgmnet.evaluation.drift import DriftReport, Profile, Shift, compare, unknown
 from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.models.device import best_device
 from hgmnet.models.spec import PROFILE
 from pipelines.artifacts.io import read_json, write_json
 from pipelines.artifacts.paths import Workspace
@@ -61,7 +61,7 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
         InvalidDataError: its profile is, or the folder holds no image that can be read.
     """
     profile = read_json(model / PROFILE, Profile)
-    predictor = TorchPredictor.load(model, "cuda" if torch.cuda.is_available() else "cpu")
+    predictor = TorchPredictor.load(model, best_device())
     measured = measure_folder(folder, predictor)
     shifts = compare(profile, measured.columns)
     space = Workspace(root, profile.data)

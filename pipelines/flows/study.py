@@ -1,8 +1,6 @@
 """The flow `study`: what `hgmnet study` does, its trainings one by one or side by side."""
 
-import io
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -100,10 +98,16 @@ class StudyRequest:
         """Tables and page, by the study's command, which finds every cell finished."""
         from pipelines.studies.runner import declaration, run_study
 
-        said, declare = io.StringIO(), declaration(self.kind, self.only)
-        with redirect_stdout(said):
-            run_study(self.root, self.params, declare, self.size, keep=True, only_say=False)
-        return said.getvalue().strip()
+        declare, log = declaration(self.kind, self.only), get_run_logger().info
+        return run_study(
+            self.root,
+            self.params,
+            declare,
+            self.size,
+            keep=True,
+            only_say=False,
+            say=lambda line: log("%s", line),
+        )
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE)

@@ -6,8 +6,6 @@ order, and the data itself comes first (`-s` doesn't look behind a stage). Tasks
 submitted: a submitted one hangs on SIGTERM.
 """
 
-import io
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -140,21 +138,18 @@ def register(root: Path) -> AnyState | None:
     A server that does not answer is asked again later; nothing is trained for that.
     """
     from pipelines.registry.tracking_store import TrackingStoreUnavailableError
-    from pipelines.stages.register import run
+    from pipelines.stages.register import record_and_register
 
-    told = io.StringIO()
     try:
         params = load_params(root / "params.yaml")
-        with redirect_stdout(told):
-            run(root, params.data, params.registry)
+        done = record_and_register(root, params.data, params.registry)
     except TrackingStoreUnavailableError:
         raise
     except HgmnetError as error:
-        if isinstance(error, RejectedError):
-            _show(params.data.name, told.getvalue())
         return state_of(error)
-    _show(params.data.name, told.getvalue())
-    return None
+    get_run_logger().info("%s", done.text)
+    artifacts.text_artifact(f"result-{params.data.name}", done.text)
+    return state_of(RejectedError(done.rejection)) if done.rejection else None
 
 
 @task(task_run_name="publish", cache_policy=NO_CACHE, **_RETRIED)
@@ -181,8 +176,3 @@ def newcomer(root: Path) -> str:
     from pipelines.promotion import promote as rule
 
     return rule.uncompared_challenger(rule.open_comparer(root, None))
-
-
-def _show(data: str, told: str) -> None:
-    get_run_logger().info("%s", told.strip())
-    artifacts.text_artifact(f"result-{data}", told)

@@ -1,15 +1,18 @@
 """What runs a model on this machine: torch, or ONNX Runtime on an export that was checked."""
 
+import hashlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+import hgmnet
 from hgmnet.inference.onnx import OnnxPredictor, lacking
 from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.models.spec import identity
-from pipelines.prediction.onnx_export import cached
 
 Wanted = Literal["auto", "torch", "onnx"]
+_CODE = ("inference/*.py", "models/*.py")
+"""Of the package hgmnet: what an export is made by."""
 MANY = 1000
 """Images from which on an export pays within one call (docs/speed.md)."""
 
@@ -44,6 +47,20 @@ def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Predicto
         print("Exporting the model for ONNX Runtime, once; it takes about half a minute.")
         print(export_checked(root, TorchPredictor.load(model), kept))
     return OnnxPredictor.load(kept), _onnxruntime()
+
+
+def cached(root: Path, identity: str) -> Path:
+    """Where the export of a model lies once it is made, by the model and by the code that makes it.
+
+    Args:
+        root: the repository.
+        identity: `hgmnet.models.spec.identity` of the model folder.
+    """
+    package = Path(hgmnet.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
+        digest.update(file.read_bytes())
+    return root / ".hgmnet" / "onnx" / f"{identity[:16]}-{digest.hexdigest()[:16]}.onnx"
 
 
 def _pays(kept: Path, images: int) -> bool:

@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from hgmnet.data.dicom import decode_file
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.response import prediction_columns, prediction_row
 from pipelines.prediction import backends
-from pipelines.prediction.files import BOX, describe, find_files, open_image
+from pipelines.prediction.files import find_files
 
 TABLE, PARTS, MASKS = "predictions.parquet", "parts", "masks"
 _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
@@ -141,29 +143,28 @@ def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
     model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
     row: dict[str, Any] = {**found, **model, "error": None}
     try:
-        opened = open_image(asked.file.read_bytes(), asked.file.name)
-        finding = finder.predict([opened.grey])[0]
+        decoded = decode_file(asked.file.read_bytes(), asked.file.name)
+        prediction = finder.predict([decoded.grey])[0]
     except (HgmnetError, OSError) as error:
         return {**row, "error": str(error)}
     path = mask_path(asked.name)
-    _save(Image.fromarray(finding.mask).convert("L"), job.out / path)
-    said = describe(finding, opened.pixel_mm)
-    return {**row, **{k: None if v == "" else v for k, v in said.items()}, "mask": path}
+    _save(Image.fromarray(prediction.mask).convert("L"), job.out / path)
+    return {**row, **prediction_row(prediction, finder.operating, decoded.pixel_mm), "mask": path}
+
+
+_TYPES = {
+    "string": pa.string(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "long": pa.int64(),
+}
 
 
 def _schema(classes: Sequence[str]) -> pa.Schema:
-    probs = [(f"prob_{name}", pa.float64()) for name in classes]
     return pa.schema(
         [
             ("image", pa.string()),
-            ("decision", pa.string()),
-            ("class", pa.string()),
-            *probs,
-            ("uncertainty", pa.float64()),
-            ("refer", pa.bool_()),
-            ("lesion_area_px", pa.int64()),
-            ("lesion_area_mm2", pa.float64()),
-            *((side, pa.int64()) for side in BOX),
+            *((column.name, _TYPES[column.kind]) for column in prediction_columns(classes)),
             ("mask", pa.string()),
             ("error", pa.string()),
             ("bytes", pa.int64()),

@@ -1,4 +1,4 @@
-"""Predict image files: a mask, an overlay and a row for each; a bad file is a row that says why."""
+"""Predict image files: a mask, an overlay and one row for each; a bad file's row says why."""
 
 import json
 import time
@@ -12,25 +12,16 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from hgmnet.data import dicom
-from hgmnet.data.images import SUFFIXES, Grey, decode_grey
+from hgmnet.data.dicom import decode_file
+from hgmnet.data.folder_layout import find_images
+from hgmnet.data.images import Grey
 from hgmnet.data.resize import Mask
 from hgmnet.errors import ConfigError, HgmnetError
-from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import Predictor
+from hgmnet.inference.response import prediction_columns, prediction_row
 from pipelines.artifacts.io import write_table, write_text
 
-BOX = ("left", "top", "right", "bottom")
-_DICOM = (".dcm", ".dicom")
 _OUTLINE = (240, 160, 0)
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A decoded image: grey (H, W), and a pixel's side in mm, 0 where unknown."""
-
-    grey: Grey
-    pixel_mm: float
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ def find_files(words: Sequence[str]) -> list[Path]:
     for word in words:
         path = Path(word)
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if _is_image(file))
+            files = find_images(path)
         elif path.exists():
             files = [path]
         else:
@@ -82,23 +73,10 @@ def predict_files(
     columns = _columns(predictor, model)
     rows = [{**dict.fromkeys(columns, ""), **row, **model} for row in rows]
     write_table(out / "predictions.csv", columns, rows)
-    lines = (json.dumps({k: v for k, v in row.items() if v != ""}) + "\n" for row in rows)
-    write_text(out / "predictions.jsonl", "".join(lines))
+    known = ({k: v for k, v in row.items() if v not in ("", None)} for row in rows)
+    write_text(out / "predictions.jsonl", "".join(f"{json.dumps(row)}\n" for row in known))
     failed = sum(bool(row["error"]) for row in rows)
     return Summary(len(rows) - failed, failed)
-
-
-def open_image(data: bytes, name: str) -> Opened:
-    """Decode PNG, JPEG, BMP, TIFF or DICOM.
-
-    Raises:
-        InvalidDataError: it is none of them, damaged or too large.
-        ConfigError: it is DICOM, and pydicom is not installed.
-    """
-    if dicom.is_dicom(data):
-        scan = dicom.decode(data, name)
-        return Opened(decode_grey(scan.png, name), scan.pixel_mm)
-    return Opened(decode_grey(data, name), 0.0)
 
 
 def overlay(grey: Grey, mask: Mask) -> Image.Image:
@@ -109,39 +87,23 @@ def overlay(grey: Grey, mask: Mask) -> Image.Image:
     return Image.fromarray(rgb)
 
 
-def describe(finding: Prediction, pixel_mm: float) -> dict[str, Any]:
-    """What is said of an image, a column each; empty where there is nothing to say."""
-    area = round(finding.lesion_area * pixel_mm**2, 2) if pixel_mm else ""
-    return {
-        "decision": finding.decision,
-        "class": finding.predicted,
-        **{f"prob_{name}": round(prob, 6) for name, prob in finding.probs.items()},
-        "uncertainty": round(finding.uncertainty, 6),
-        "refer": finding.refer,
-        "lesion_area_px": finding.lesion_area,
-        "lesion_area_mm2": area,
-        **dict(zip(BOX, finding.box or ("",) * 4, strict=True)),
-    }
-
-
 def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, Any]:
     start = time.perf_counter()
     try:
-        opened = open_image(file.read_bytes(), file.name)
-        finding = predictor.predict([opened.grey])[0]
-        Image.fromarray(finding.mask).convert("L").save(out / f"{name}_mask.png")
-        overlay(opened.grey, finding.mask).save(out / f"{name}_overlay.png")
-        said = describe(finding, opened.pixel_mm)
+        decoded = decode_file(file.read_bytes(), file.name)
+        prediction = predictor.predict([decoded.grey])[0]
+        Image.fromarray(prediction.mask).convert("L").save(out / f"{name}_mask.png")
+        overlay(decoded.grey, prediction.mask).save(out / f"{name}_overlay.png")
+        row = prediction_row(prediction, predictor.operating, decoded.pixel_mm)
     except (HgmnetError, OSError) as error:
         return {"file": str(file), "error": str(error)}
     seconds = round(time.perf_counter() - start, 3)
-    return {"file": str(file), **said, "seconds": seconds, "error": ""}
+    return {"file": str(file), **row, "seconds": seconds, "error": ""}
 
 
 def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
-    probs = [f"prob_{name}" for name in predictor.spec.classes]
-    said = (*probs, "uncertainty", "refer", "lesion_area_px", "lesion_area_mm2", *BOX)
-    return ["file", "decision", "class", *said, "seconds", *model, "error"]
+    output = (column.name for column in prediction_columns(predictor.spec.classes))
+    return ["file", *output, "seconds", *model, "error"]
 
 
 def _names(files: Sequence[Path]) -> list[str]:
@@ -159,8 +121,3 @@ def _with_progress(files: Sequence[Path], names: Sequence[str]) -> Iterator[tupl
 
     pairs = zip(files, names, strict=True)
     yield from tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
-
-
-def _is_image(file: Path) -> bool:
-    suffix = file.suffix.lower()
-    return suffix in {*SUFFIXES, *_DICOM} and "_mask" not in file.stem and file.is_file()

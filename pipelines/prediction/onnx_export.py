@@ -1,6 +1,5 @@
 """Exports that are held against the model that they are made from before they are kept."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-import hgmnet
 from hgmnet.config.data import Phantom
 from hgmnet.data.images import decode_grey
 from hgmnet.data.prepared import PreparedDataset, open_prepared
@@ -149,20 +147,3 @@ def _store(root: Path, spec: Spec) -> PreparedDataset:
 def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most so many rows, spread over all of them."""
     return rows[:: max(1, -(-len(rows) // most))]
-
-
-_CODE = ("inference/*.py", "models/*.py")
-
-
-def cached(root: Path, identity: str) -> Path:
-    """Where the export of a model lies once it is made, by the model and by the code that makes it.
-
-    Args:
-        root: the repository.
-        identity: `hgmnet.models.spec.identity` of the model folder.
-    """
-    package = Path(hgmnet.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
-        digest.update(file.read_bytes())
-    return root / ".hgmnet" / "onnx" / f"{identity[:16]}-{digest.hexdigest()[:16]}.onnx"

@@ -20,7 +20,7 @@ from hgmnet.splitting import contamination
 from hgmnet.splitting.split_lock import SplitRow, active_images, test_sha
 from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_test_evaluation
+from pipelines.artifacts.test_evaluations import record_evaluation
 from pipelines.registry.download import fetch_rows, version_spec
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.verification import VersionAnswer, predict_in_fresh_process
@@ -138,7 +138,7 @@ class VersionComparator:
         if before.tags.get("hgmnet.test_sha") == sha:
             return logged_rows(self.store, before), logged_rows(self.store, after)
         entries = _test_entries(self.workspace, sha)
-        record_test_evaluation(self.workspace, before.tags["hgmnet.model"], sha, "hgmnet promote")
+        record_evaluation(self.workspace, before.tags["hgmnet.model"], sha, "hgmnet promote")
         asked = predict_rows(self.store, self._name, other, self.workspace.raw, entries)
         return asked, logged_rows(self.store, after)
 

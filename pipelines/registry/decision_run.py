@@ -19,7 +19,7 @@ from pipelines.artifacts.gate import ClauseResult, GateResult
 from pipelines.artifacts.io import read_json
 from pipelines.artifacts.lineage import Lineage, hash_file, read_lineage
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import TestEvaluation, opening_number, user
+from pipelines.artifacts.test_evaluations import RecordedEvaluation, opening_number, user
 from pipelines.gate.change_plan import openings_due
 from pipelines.registry.tracking_store import TrackingStore
 
@@ -43,7 +43,7 @@ class Decision:
     gate_sha256: str
     metrics_sha256: str
     lineage: Lineage
-    openings: tuple[TestEvaluation, ...]
+    openings: tuple[RecordedEvaluation, ...]
 
     @property
     def opened(self) -> int:
@@ -105,7 +105,7 @@ class Decision:
         return dict(_flatten("", self.params.model_dump(mode="json", by_alias=True)))
 
 
-def read_decision(workspace: Workspace, openings: Sequence[TestEvaluation]) -> Decision:
+def read_decision(workspace: Workspace, openings: Sequence[RecordedEvaluation]) -> Decision:
     """Read what the stages left on disk.
 
     Args:

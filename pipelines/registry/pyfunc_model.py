@@ -16,7 +16,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
 
 from hgmnet.inference.predictor import TorchPredictor
-from hgmnet.inference.response import BOX, answer
+from hgmnet.inference.response import answer, columns, prediction_columns
 
 IMAGE = "image"
 MODEL = "model"
@@ -64,30 +64,25 @@ class HGMNetModel(PythonModel):
         errors = [str(row["error"]) for row in rows if row["error"]]
         if errors and len(errors) == len(rows):
             raise MlflowException.invalid_parameter_value("; ".join(errors))
-        columns = [column.name for column in signature(self.predictor.spec.classes).outputs]
-        whole = dict.fromkeys(("lesion_area", *BOX), "Int64") | {"refer": "boolean"}
-        return pd.DataFrame(rows, columns=columns).astype(whole)
+        classes = self.predictor.spec.classes
+        nullable = {"long": "Int64", "boolean": "boolean"}  # NumPy has no missing value for them
+        kinds = {one.name: one.kind for one in prediction_columns(classes)}
+        types = {name: nullable[kind] for name, kind in kinds.items() if kind in nullable}
+        return pd.DataFrame(rows, columns=columns(classes, self.model)).astype(types)
 
 
 def signature(classes: Sequence[str]) -> ModelSignature:
-    """What the model takes and gives, for these classes."""
+    """What the model takes and gives, for these classes; a bad image's row lacks what is optional.
+
+    Args:
+        classes: their names.
+    """
     outputs = [
-        *_optional("string", "class", "decision"),
-        *_optional("double", *(f"prob_{name}" for name in classes), "uncertainty"),
-        *_optional("boolean", "refer"),
-        *_optional("double", "malignant_threshold"),
-        *_optional("string", "mask_png"),
-        *_optional("long", "lesion_area", *BOX),
-        ColSpec("string", "model"),
-        ColSpec("string", "model_sha256"),
-        ColSpec("string", "error"),
+        *(ColSpec(one.kind, one.name, required=False) for one in prediction_columns(classes)),
+        ColSpec("string", "mask_png", required=False),
+        *(ColSpec("string", name) for name in ("model", "model_sha256", "error")),
     ]
     return ModelSignature(Schema([ColSpec("binary", IMAGE)]), Schema(list(outputs)))
-
-
-def _optional(kind: str, *names: str) -> list[ColSpec]:
-    """Columns that a bad image's row lacks."""
-    return [ColSpec(kind, name, required=False) for name in names]
 
 
 set_model(HGMNetModel())

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Sequence
 
 from mlflow.entities import Run, ViewType
 
-from pipelines.artifacts.test_evaluations import TestEvaluation
+from pipelines.artifacts.test_evaluations import RecordedEvaluation
 from pipelines.registry.tracking_store import TrackingStore
 
 _ID = "hgmnet.opening_id"
 _A_PAGE = 1000
 
 
-def forward(store: TrackingStore, openings: Sequence[TestEvaluation]) -> list[TestEvaluation]:
+def forward(
+    store: TrackingStore, openings: Sequence[RecordedEvaluation]
+) -> list[RecordedEvaluation]:
     """Append the openings that MLflow does not have; all that it then has, oldest first.
 
     Args:
@@ -37,7 +39,7 @@ def name_of(data: str) -> str:
     return f"{data}-openings"
 
 
-def _identified(openings: Sequence[TestEvaluation]) -> Iterator[tuple[str, TestEvaluation]]:
+def _identified(openings: Sequence[RecordedEvaluation]) -> Iterator[tuple[str, RecordedEvaluation]]:
     """Each with a name that is the same every time; equal ones (within a second) are told apart."""
     seen: Counter[str] = Counter()
     for opening in openings:
@@ -58,7 +60,7 @@ def _runs(store: TrackingStore) -> Iterator[Run]:
             return
 
 
-def _append(store: TrackingStore, identity: str, opening: TestEvaluation) -> None:
+def _append(store: TrackingStore, identity: str, opening: RecordedEvaluation) -> None:
     told = {f"hgmnet.{name}": value for name, value in opening.model_dump().items()}
     tags = {**told, _ID: identity, "hgmnet.kind": "opening", "mlflow.user": opening.who}
     name = f"{opening.when} {opening.model[:8]}"
@@ -66,7 +68,7 @@ def _append(store: TrackingStore, identity: str, opening: TestEvaluation) -> Non
     store.client.set_terminated(run.info.run_id)
 
 
-def _read(run: Run) -> TestEvaluation:
-    return TestEvaluation(
-        **{name: run.data.tags[f"hgmnet.{name}"] for name in TestEvaluation.model_fields}
+def _read(run: Run) -> RecordedEvaluation:
+    return RecordedEvaluation(
+        **{name: run.data.tags[f"hgmnet.{name}"] for name in RecordedEvaluation.model_fields}
     )

@@ -18,9 +18,9 @@ from pipelines.artifacts.evaluation import (
     Certainty,
     Consistency,
     Evaluation,
+    EvaluationNumber,
     MaskCurve,
     Subgroups,
-    TestEvaluationNumber,
 )
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows, read_table
@@ -222,7 +222,7 @@ class ReportInputs:
     certainty: Certainty | None = None
     mask_curve: MaskCurve | None = None
     consistency: Consistency | None = None
-    opening: TestEvaluationNumber | None = None
+    opening: EvaluationNumber | None = None
 
     @property
     def split(self) -> str:
@@ -263,7 +263,7 @@ def read_evidence(
         certainty=read_if_there(space.certainty, Certainty),
         mask_curve=read_if_there(space.mask_curve, MaskCurve),
         consistency=read_if_there(space.consistency, Consistency),
-        opening=read_if_there(space.opening, TestEvaluationNumber),
+        opening=read_if_there(space.opening, EvaluationNumber),
     )
 
 

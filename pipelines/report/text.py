@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hgmnet.config.evaluation import Where
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
-from hgmnet.metrics.catalogue import higher_is_better
+from hgmnet.metrics.catalogue import METRICS, higher_is_better, metric
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
 from pipelines.report.inputs import ReportInputs
 
@@ -63,37 +63,12 @@ PUBLISHED = (
 )
 """Published on BUSI, each as its abstract has it; none of them comparable with ours."""
 
-TITLES = {
-    "lesion_dice": "Lesion Dice",
-    "lesion_iou": "Lesion IoU",
-    "coarse_lesion_dice": "Lesion Dice of the coarse net",
-    "served_lesion_dice": "Lesion Dice, as served",
-    "dice_all": "Dice over all images (empty on empty is 1)",
-    "pixel_sensitivity": "Pixel sensitivity in lesions",
-    "pixel_precision": "Pixel precision in lesions",
-    "hd95": "HD95 of lesions, px",
-    "nsd": "NSD of lesions at 2 px",
-    "area_error": "Relative error of the lesion area",
-    "lesion_sensitivity": "Lesions found, raw",
-    "served_lesion_sensitivity": "Lesions found, as served",
-    "false_lesions": "False lesions an image, raw",
-    "served_false_lesions": "False lesions an image, as served",
-    "normal_fp_rate": "Normals with a false lesion, raw",
-    "served_normal_fp_rate": "Normals with a false lesion, as served",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "auroc_malignant": "AUROC, malignant against the rest",
-    "average_precision_malignant": "Average precision, malignant",
-    "served_accuracy": "Accuracy, as served",
-    "served_sensitivity_malignant": "Sensitivity for malignant, as served",
-    "served_specificity_malignant": "Specificity for malignant, as served",
-    "brier": "Brier score (0 to 2)",
-    "ece": "Calibration error (ECE)",
+EVIDENCE_TITLES = {
     "evidence_inside": "Class evidence inside the lesion",
     "evidence_chance": "Class evidence inside the lesion by chance",
     "evidence_above_chance": "Class evidence inside the lesion, above chance",
 }
+_ORDER = (*(one.name for one in METRICS), *EVIDENCE_TITLES)
 
 BASELINES = {
     "majority": "majority class",
@@ -262,17 +237,17 @@ def percent(value: float | None) -> str:
 
 
 def ordered(metrics: Iterable[str]) -> list[str]:
-    """Metrics in the order of `TITLES`, the others after them by name."""
-    known = list(TITLES)
-    return sorted(set(metrics), key=lambda m: (known.index(m) if m in known else len(known), m))
+    """Metrics in the order of the catalogue, the others after them by name."""
+    order = {name: place for place, name in enumerate(_ORDER)}
+    return sorted(set(metrics), key=lambda name: (order.get(name, len(order)), name))
 
 
-def title(metric: str) -> str:
+def title(name: str) -> str:
     """A metric's name for people."""
-    for prefix in ("sensitivity_", "specificity_"):
-        if metric.startswith(prefix):
-            return f"{prefix[:-1].capitalize()} for {metric.removeprefix(prefix)}"
-    return TITLES.get(metric, metric.replace("_", " ").capitalize())
+    try:
+        return metric(name).title
+    except KeyError:
+        return EVIDENCE_TITLES.get(name, name.replace("_", " ").capitalize())
 
 
 def baseline_title(name: str) -> str:

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from hgmnet.errors import HgmnetError
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.response import Value
+from hgmnet.models.device import best_device
 from pipelines.registry.aliases import registry_state
 from pipelines.registry.download import fetch_model
 from pipelines.registry.tracking_store import STORE_ERRORS, TrackingStore
@@ -88,7 +87,7 @@ def newer(store: TrackingStore, name: str, cache: Path, holder: ModelSlot) -> Lo
 
 
 def _load(folder: Path, name: str, version: str) -> LoadedModel:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     predictor = TorchPredictor.load(folder, device)
     return LoadedModel(
         predictor, {"model": name, "version": version, "model_sha256": predictor.identity}

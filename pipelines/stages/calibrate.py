@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from hgmnet.calibration.mask_threshold import Curve
 from hgmnet.calibration.operating_point import Calibrated, Val
@@ -17,6 +16,7 @@ from hgmnet.data.resize import Grey, content_size
 from hgmnet.evaluation.drift import Column, Profile, kinds, summarise
 from hgmnet.inference.postprocess import RawPrediction, postprocess
 from hgmnet.inference.tta import forward_tta
+from hgmnet.models.device import best_device
 from hgmnet.models.serialization import load_model, save_operating
 from hgmnet.models.spec import PROFILE, Spec
 from pipelines.artifacts.evaluation import MaskCurve, MaskPoint
@@ -48,7 +48,7 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calib
         InvalidDataError: val holds no malignant image, or a train image can't be read any more.
     """
     network, spec = load_model(folder)
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(best_device())
     store = open_prepared(workspace.prepared)
 
     def look(square: Grey) -> RawPrediction:

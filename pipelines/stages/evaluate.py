@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from hgmnet.config.data import Data
 from hgmnet.config.evaluation import Evaluate
@@ -22,16 +21,17 @@ from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns, image_row
 from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.metrics.catalogue import BY_SUBGROUP
+from hgmnet.models.device import best_device
 from hgmnet.models.spec import Spec
 from hgmnet.splitting import contamination
 from hgmnet.splitting.split_lock import test_sha
-from pipelines.artifacts.evaluation import Evaluation, Subgroups, TestEvaluationNumber
+from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroups
 from pipelines.artifacts.io import write_json, write_table
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import (
     opening_number,
-    read_test_evaluations,
-    record_test_evaluation,
+    read_evaluations,
+    record_evaluation,
 )
 from pipelines.drift.measure import drift_of, say
 from pipelines.stages.evaluation_tables import certainty, consistency, find_subgroups
@@ -49,12 +49,12 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     """
     workspace = Workspace(root, data.name)
     store = open_prepared(workspace.prepared)
-    predictor = TorchPredictor.load(workspace.model, "cuda" if torch.cuda.is_available() else "cpu")
+    predictor = TorchPredictor.load(workspace.model, best_device())
     refuse_seen(store.entries, data.name, predictor.spec)
     sha = test_sha((e.pixel_sha256, e.label) for e in store.entries if e.split == "test")
     splits = ["val", "test"] if evaluate.include_test else ["val"]
     if evaluate.include_test:
-        record_test_evaluation(workspace, predictor.identity, sha, "hgmnet evaluate")
+        record_evaluation(workspace, predictor.identity, sha, "hgmnet evaluate")
     write_json(workspace.opening, _opening(workspace, predictor, sha, opened=evaluate.include_test))
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
@@ -136,11 +136,11 @@ def looks(raw: Path, finder: Predictor, entries: Sequence[PreparedImage]) -> Ite
 
 def _opening(
     workspace: Workspace, predictor: TorchPredictor, sha: str, *, opened: bool
-) -> TestEvaluationNumber:
+) -> EvaluationNumber:
     number = None
     if opened:
-        number = opening_number(read_test_evaluations(workspace.openings), sha, predictor.identity)
-    return TestEvaluationNumber(test_sha=sha, number=number)
+        number = opening_number(read_evaluations(workspace.openings), sha, predictor.identity)
+    return EvaluationNumber(test_sha=sha, number=number)
 
 
 def _cells(share: saliency.Share | None) -> dict[str, str | int | float]:

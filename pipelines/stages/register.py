@@ -3,7 +3,7 @@
 It always runs and may run twice: the same model and verdict give the same run and version.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
@@ -13,7 +13,7 @@ from hgmnet.config.data import Data
 from hgmnet.config.operation import Registry
 from hgmnet.errors import RejectedError
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_test_evaluations
+from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.registry import test_evaluations, versions
 from pipelines.registry.decision_run import Decision, read_decision, record
 from pipelines.registry.tracking_store import (
@@ -27,16 +27,37 @@ from pipelines.report import console
 from pipelines.system.urls import redact_credentials
 
 
+@dataclass(frozen=True)
+class Registration:
+    """What was recorded: `text`, the closing table; `rejection`, why it failed, else empty."""
+
+    text: str
+    rejection: str
+
+
 def run(root: Path, data: Data, registry: Registry) -> None:
     """Record, register, set `challenger`, and print the closing table.
 
     Raises:
-        ConfigError: MLflow can't be reached, or `registry.name` belongs to another data set.
+        ConfigError: as `record_and_register`.
         RejectedError: the gate failed; the run is recorded all the same.
+        RuntimeError: as `record_and_register`.
+    """
+    done = record_and_register(root, data, registry)
+    print(f"\n{done.text}\n")
+    if done.rejection:
+        raise RejectedError(done.rejection)
+
+
+def record_and_register(root: Path, data: Data, registry: Registry) -> Registration:
+    """Record the decision; register the model and set `challenger` if its gate passed.
+
+    Raises:
+        ConfigError: MLflow can't be reached, or `registry.name` belongs to another data set.
         RuntimeError: the registered version doesn't answer as the model does.
     """
     workspace = Workspace(root, data.name)
-    decision = read_decision(workspace, read_test_evaluations(workspace.openings))
+    decision = read_decision(workspace, read_evaluations(workspace.openings))
     with FileLock(workspace.state / "register.lock"):
         store = connect_with_retries(root, data.name)
         with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
@@ -48,10 +69,10 @@ def run(root: Path, data: Data, registry: Registry) -> None:
             versions.check_owner(store, registry.name, data.name)
             run_id = record(store, decision)
             model = _act(store, registry.name, decision, run_id)
-    _print(store, decision, run_id, model)
-    if decision.gate.status == "failed":
-        report = decision.workspace.html.relative_to(root)
-        raise RejectedError(console.rejection(decision.gate, run_id, report))
+    report = decision.workspace.html.relative_to(root)
+    failed = decision.gate.status == "failed"
+    rejection = console.rejection(decision.gate, run_id, report) if failed else ""
+    return Registration(_text(store, decision, run_id, model), rejection)
 
 
 def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
@@ -65,7 +86,7 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
     return "not registered: the test split was not opened (evaluate.include_test)"
 
 
-def _print(store: TrackingStore, decision: Decision, run_id: str, model: str) -> None:
+def _text(store: TrackingStore, decision: Decision, run_id: str, model: str) -> str:
     report = decision.workspace.html.relative_to(decision.workspace.root)
     at = redact_credentials(store.uri)
     ui = f"mlflow ui --backend-store-uri {quote(at)} --port 5000"
@@ -80,5 +101,5 @@ def _print(store: TrackingStore, decision: Decision, run_id: str, model: str) ->
         ("MLflow UI", ui),
     ]
     groups = decision.subgroups.groups
-    print(f"\n{console.figures_table(decision.evaluation, decision.gate, groups)}\n")
-    print(f"{console.details(lines)}\n")
+    table = console.figures_table(decision.evaluation, decision.gate, groups)
+    return f"{table}\n\n{console.details(lines)}"

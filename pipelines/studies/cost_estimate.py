@@ -9,7 +9,6 @@ from tempfile import NamedTemporaryFile
 from time import monotonic
 
 import numpy as np
-import torch
 
 from hgmnet.config.params import Params
 from hgmnet.data.masks import read_truth
@@ -17,6 +16,7 @@ from hgmnet.data.prepared import PreparedImage
 from hgmnet.evaluation.per_image import image_row
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
+from hgmnet.models.device import best_device
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from hgmnet.splitting.cross_validation import JUDGED
@@ -124,7 +124,7 @@ def _rates(bench: StudyContext, params: Params) -> Rates:
 def _look(bench: StudyContext, network: HGMNet, params: Params) -> tuple[float, float]:
     """Seconds an image to pass through the network, and to be counted at its own size."""
     rows = np.linspace(0, len(bench.store.entries) - 1, _IMAGES).astype(int)
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(best_device())
     spec, squares = untrained_spec(params), bench.store.images[rows]
     forward_tta(network, spec, squares[:1], mirror=False)
     start = time.perf_counter()

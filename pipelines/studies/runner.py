@@ -17,7 +17,7 @@ from hgmnet.errors import ConfigError
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_test_evaluation
+from pipelines.artifacts.test_evaluations import record_evaluation
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.stages.train import epoch_line, refuse_own
 from pipelines.studies import training_run
@@ -46,6 +46,7 @@ def prepared(workspace: Workspace, params: Params) -> PreparedDataset:
 
 
 Declare = Callable[[PreparedDataset, Params, Size], Study]
+Say = Callable[[str], None]
 _ROOM = 1.1  # of the disk that models will take
 
 
@@ -56,8 +57,15 @@ def declaration(name: str, only: Sequence[str] = ()) -> Declare:
 
 
 def run_study(
-    root: Path, params: Params, declare: Declare, size: Size, *, keep: bool, only_say: bool
-) -> None:
+    root: Path,
+    params: Params,
+    declare: Declare,
+    size: Size,
+    *,
+    keep: bool,
+    only_say: bool,
+    say: Say,
+) -> str:
     """Run a study to its end, or go on with one that was killed.
 
     Args:
@@ -67,6 +75,10 @@ def run_study(
         size: how large it is.
         keep: model folders stay, so that another study need not train them again.
         only_say: say what it would cost, and stop.
+        say: called with a line of progress: what it will cost, each epoch, each cell.
+
+    Returns:
+        The study's table, and where its files lie; empty for `only_say`.
 
     Raises:
         ConfigError: the same study is running, the prepared images are of other settings, or the
@@ -77,13 +89,13 @@ def run_study(
     store = prepared(workspace, params)
     study, bench = declare(store, params, size), StudyContext(workspace, store)
     costs = forecast(bench, study.cells, keep=keep)
-    print(announcement(study, costs, params.data.name))
+    say(announcement(study, costs, params.data.name))
     if only_say:
-        return
+        return ""
     _refuse_full(bench.home, costs)
     try:
         with FileLock(bench.home / f"{study.folder}.lock", timeout=0):
-            _run(bench, study, params, costs, keep=keep)
+            return _run(bench, study, params, costs, say, keep=keep)
     except Timeout:
         raise ConfigError(f"study {study.name} is running in this checkout; wait") from None
 
@@ -101,13 +113,15 @@ def announcement(study: Study, costs: Forecast, data: str) -> str:
     return f"{what}, {costs.finished} finished before; {left} to do: {cost}, {room}"
 
 
-def _run(bench: StudyContext, study: Study, params: Params, costs: Forecast, *, keep: bool) -> None:
+def _run(
+    bench: StudyContext, study: Study, params: Params, costs: Forecast, say: Say, *, keep: bool
+) -> str:
     if study.size.everything:
         _open_test(bench, study)
     root, data = bench.workspace.root, params.data.name
     runs = StudyRuns(root, data, _memo(bench, study), name=study.name, params=_told(study))
     try:
-        rows = _compute(bench, study, costs, runs, keep=keep)
+        rows = _compute(bench, study, costs, runs, say, keep=keep)
     except BaseException:
         runs.stopped()
         raise
@@ -116,11 +130,11 @@ def _run(bench: StudyContext, study: Study, params: Params, costs: Forecast, *, 
     found = publish(study, rows, made, bench, folder)
     told = {f"{line.variant}.{line.metric}": line.value for line in found if line.part == ALL}
     runs.finish({_plain(k): v for k, v in told.items() if v is not None}, folder)
-    print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}")
+    return f"{(folder / 'table.md').read_text()}\nwritten to {folder}"
 
 
 def _compute(
-    bench: StudyContext, study: Study, costs: Forecast, runs: StudyRuns, *, keep: bool
+    bench: StudyContext, study: Study, costs: Forecast, runs: StudyRuns, say: Say, *, keep: bool
 ) -> pd.DataFrame:
     progress, tables = Progress(costs.seconds), []
     standing = {
@@ -130,7 +144,7 @@ def _compute(
         there = training_run.judged(bench, cell)
         progress.start(index)
         stays = keep or bench.model_folder(cell) in standing or _shared(bench, study, index)
-        made = training_run.compute(bench, cell, _teller(cell, progress), keep=stays)
+        made = training_run.compute(bench, cell, _teller(cell, progress, say), keep=stays)
         table = training_run.read(bench, cell)
         tables.append(table)
         metrics = {
@@ -138,16 +152,16 @@ def _compute(
         }
         runs.child(cell.name, _settings(cell), metrics | {"seconds": made.seconds})
         number, how = f"{index + 1}/{len(study.cells)}", "there already"
-        print(f"{number} {cell.name}: {how if there else progress.after_cell()}")
+        say(f"{number} {cell.name}: {how if there else progress.after_cell()}")
     return pd.concat(tables, ignore_index=True)
 
 
-def _teller(cell: StudyRun, progress: Progress) -> Callable[[EpochFigures], None]:
+def _teller(cell: StudyRun, progress: Progress, say: Say) -> Callable[[EpochFigures], None]:
     epochs = cell.params.train.epochs
 
     def tell(figures: EpochFigures) -> None:
         left = progress.after_epoch(figures.epoch, epochs)
-        print(f"{cell.name}, {epoch_line(figures, epochs)}; {left}")
+        say(f"{cell.name}, {epoch_line(figures, epochs)}; {left}")
 
     return tell
 
@@ -163,7 +177,7 @@ def _open_test(bench: StudyContext, study: Study) -> None:
     entries = [entry for entry in bench.store.entries if entry.split == "test"]
     sha = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
     command = f"hgmnet study {study.name} --include-test"
-    record_test_evaluation(bench.workspace, f"study {_mark(bench, study)}", sha, command)
+    record_evaluation(bench.workspace, f"study {_mark(bench, study)}", sha, command)
 
 
 def _mark(bench: StudyContext, study: Study) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pandas as pd
-import torch
 from filelock import FileLock, Timeout
 
 from hgmnet.config.base import Frozen
@@ -18,12 +17,13 @@ from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns
 from hgmnet.inference.ensemble import TEMPERATURE, EnsemblePredictor, mean_prediction
 from hgmnet.inference.predictor import Predictor, TorchPredictor
+from hgmnet.models.device import best_device
 from hgmnet.models.spec import SPEC, WEIGHTS, Spec, load_spec
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.io import write_rows, write_table, write_text
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_test_evaluation
+from pipelines.artifacts.test_evaluations import record_evaluation
 from pipelines.report import tables as network
 from pipelines.report import text as wording
 from pipelines.stages.calibrate import calibrate_model, operating_point, predict_val
@@ -241,7 +241,7 @@ def _evaluate(
     n: int,
 ) -> list[SeedCell]:
     """Figures of every seed and of the ensemble; each is an opening where test is opened."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     seeds = {name: TorchPredictor.load(folder, device) for name, folder in folders.items()}
     together = _ensemble(list(seeds.values()), store, params)
     members: dict[str, Predictor] = {**seeds, ENSEMBLE: together}
@@ -252,9 +252,7 @@ def _evaluate(
     for name, member in members.items():
         refuse_seen(store.entries, params.data.name, member.spec)
         if params.evaluate.include_test:
-            record_test_evaluation(
-                workspace, member.identity, sha, f"hgmnet study seeds --seeds {n}"
-            )
+            record_evaluation(workspace, member.identity, sha, f"hgmnet study seeds --seeds {n}")
         print(f"{name}: evaluated on {' and '.join(sorted(splits, reverse=True))}")
         tables[name] = pd.DataFrame([look.row for look in looks(workspace.raw, member, judged)])
     _write(workspace, tables, params.data.classes)

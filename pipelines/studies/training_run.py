@@ -20,6 +20,7 @@ from hgmnet.evaluation.per_image import columns, image_row
 from hgmnet.inference.maps import infer_with
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
+from hgmnet.models.device import best_device
 from hgmnet.models.serialization import load_model, save_model, save_operating
 from hgmnet.models.spec import OPERATING, WEIGHTS, Spec, load_operating
 from hgmnet.splitting import contamination
@@ -126,7 +127,7 @@ def _fit(
         on_epoch=on_epoch,
     )
     save_model(folder, trained.network, trained.spec)
-    aim, network, spec = cell.params.calibrate, trained.network.to(_device()), trained.spec
+    aim, network, spec = cell.params.calibrate, trained.network.to(best_device()), trained.spec
     raw = predict_val(
         lambda square: forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales),
         store,
@@ -140,7 +141,7 @@ def _judge(
 ) -> Iterator[dict[str, str | int | float]]:
     """A row of per_image.csv for each image of the fold."""
     network, spec = load_model(folder)
-    network.to(_device())
+    network.to(best_device())
     operating, rows = load_operating(folder), store.rows(JUDGED)
     _refuse_seen(cell, store, spec)
     squares, truth = store.images[rows], store.masks[rows]
@@ -180,7 +181,3 @@ def _made(cell: StudyRun, seconds: float, trained: bool) -> Made:
 
 def _key(cell: StudyRun) -> dict[str, str | int]:
     return {"variant": cell.variant, "fold": cell.fold + 1, "seed": cell.seed}
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
 from pipelines.stages.runner import sections_of
+from tests import metrics_table
 from tests.imports import REPOSITORY
 from tests.stage_code import DATA, FILES, is_code, made_of
 
@@ -96,3 +97,8 @@ def test_only_register_always_runs() -> None:
     assert [name for name, entry in _stages().items() if entry.get("always_changed")] == [
         "register"
     ]
+
+
+def test_docs_metrics_has_the_declared_metrics() -> None:
+    text = metrics_table.PAGE.read_text()
+    assert text == metrics_table.rewritten(text), "`make deps` writes the table"

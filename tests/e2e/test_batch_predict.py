@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from hgmnet.config.params import load_params
+from hgmnet.data.dicom import decode_file
 from hgmnet.errors import ConfigError
 from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.paths import Workspace
 from pipelines.prediction.batch import Job, asked_for, join, left, predict_part
-from pipelines.prediction.files import open_image
 from pipelines.stages import register
 from tests.processes import working_below
 from tests.servers import prefect_server
@@ -110,7 +110,7 @@ def test_a_row_and_a_mask_an_image_as_the_model_says(
     predictor = TorchPredictor.load(workspace.model)
     for row in rows[rows["error"].isna()].iloc[::7].to_dict("records"):
         data = (workspace.root / "inbox" / row["image"]).read_bytes()
-        finding = predictor.predict([open_image(data, "").grey])[0]
+        finding = predictor.predict([decode_file(data, "").grey])[0]
         assert row["decision"] == finding.decision
         assert row["model_sha256"] == predictor.identity
         assert row["prob_benign"] == pytest.approx(finding.probs["benign"], abs=1e-4)

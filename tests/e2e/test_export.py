@@ -15,8 +15,8 @@ from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from hgmnet.inference.parity import parity
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
+from pipelines.prediction.backends import cached
 from pipelines.prediction.files import find_files
-from pipelines.prediction.onnx_export import cached
 from tests.blocked import run_without, without
 from tests.tiny_repository import liven, make_model, make_repository, spec
 

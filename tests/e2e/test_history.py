@@ -195,14 +195,14 @@ def test_a_lock_from_elsewhere_is_taken_over_once_it_is_old(store, name):
 SCRIPT = """
 import sys
 from pathlib import Path
-from pipelines.registry.aliases import Resolve, decide, insist, standing
-from pipelines.registry.tracking_store import open_store
+from pipelines.registry.aliases import PromotionDecision, decide, registry_state, retry_on_conflict
+from pipelines.registry.tracking_store import open_tracking_store
 
 root, name, version = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-store = open_store(root, "phantom", 60)
+store = open_tracking_store(root, "phantom", 60)
 sys.stdin.readline()
-insist(lambda: decide(store, name, standing(store, name).champion,
-                      Resolve("promoted", version, version, version, "at once")), times=9)
+retry_on_conflict(lambda: decide(store, name, registry_state(store, name).champion,
+                      PromotionDecision("promoted", version, version, version, "at once")), times=9)
 """
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, RejectedError
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_test_evaluation
+from pipelines.artifacts.test_evaluations import record_evaluation
 from pipelines.registry import verification, versions
 from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
 from pipelines.stages import register
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A repository whose model has been registered, with what was printed in printed.txt."""
     workspace = make_repository(tmp_path_factory.mktemp("my repository"))
-    record_test_evaluation(workspace, "model", "t" * 64, "hgmnet evaluate")
+    record_evaluation(workspace, "model", "t" * 64, "hgmnet evaluate")
     (workspace.root / "dvc.yaml").touch()
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", "register"],
@@ -117,7 +117,7 @@ def test_the_version_carries_its_code_its_lineage_and_its_requirements(
     assert version.tags["hgmnet.openings"] == "1"
     assert version.tags["hgmnet.test_sha"] == "t" * 64
     found = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", dst_path=str(tmp_path)))
-    assert (found / "code" / "hgmnet" / "inference.py").is_file()
+    assert (found / "code" / "hgmnet" / "inference" / "predictor.py").is_file()
     assert not (found / "code" / "pipelines").exists()
     assert not list(found.rglob("*.pkl"))
     requirements = (found / "requirements.txt").read_text().split()
@@ -205,7 +205,7 @@ def test_packed_code_that_answers_otherwise_is_not_registered(
 ):
     changed = tmp_path / "hgmnet"
     shutil.copytree(versions.CODE, changed, ignore=shutil.ignore_patterns("__pycache__"))
-    file = changed / "inference.py"
+    file = changed / "inference" / "postprocess.py"
     code = file.read_text().replace("operating.temperature", "(2 * operating.temperature)")
     assert code != file.read_text()
     file.write_text(code)
@@ -239,7 +239,7 @@ def test_an_unreachable_server_is_one_line(registered: Workspace, monkeypatch: p
 def test_a_database_that_is_none_is_one_line(tmp_path: Path):
     (tmp_path / "mlflow.db").write_text("no database" * 100)
     with pytest.raises(ConfigError, match="can't be used"):
-        register.open_store_patiently(tmp_path, "phantom")
+        register.connect_with_retries(tmp_path, "phantom")
 
 
 def png() -> bytes:

@@ -10,7 +10,7 @@ from hgmnet.errors import ConfigError, RejectedError
 from hgmnet.models.spec import identity
 from pipelines.artifacts.gate import ClauseResult
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_test_evaluations, record_test_evaluation
+from pipelines.artifacts.test_evaluations import read_evaluations, record_evaluation
 from pipelines.registry import versions
 from pipelines.registry.test_evaluations import forward, name_of
 from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
@@ -27,7 +27,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A repository whose model was the second to see the test split, and is registered."""
     workspace = make_repository(tmp_path_factory.mktemp("repository"))
     for model in ("another", identity(workspace.model)):
-        record_test_evaluation(workspace, model, "t" * 64, "hgmnet evaluate")
+        record_evaluation(workspace, model, "t" * 64, "hgmnet evaluate")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(versions, "_verify", lambda *_: None)  # test_register.py's matter; 20 s
         run(workspace)
@@ -67,11 +67,11 @@ def test_the_version_says_which_opening_it_was_and_the_hash_of_its_plan(workspac
 
 def test_openings_of_all_checkouts_add_up_and_are_appended_once(workspace: Workspace, tmp_path):
     store = open_tracking_store(workspace.root, name_of("phantom"), 5)
-    here = read_test_evaluations(workspace.openings)
+    here = read_evaluations(workspace.openings)
     assert forward(store, here) == sorted(here, key=lambda opening: opening.when)
 
     elsewhere = Workspace(tmp_path, "phantom")
-    twice = [record_test_evaluation(elsewhere, "other", "t" * 64, "hgmnet evaluate")] * 2
+    twice = [record_evaluation(elsewhere, "other", "t" * 64, "hgmnet evaluate")] * 2
     for _ in range(2):
         assert len(forward(store, twice)) == len(here) + 2
     run(workspace)

@@ -71,7 +71,7 @@ def test_it_says_what_the_predictor_says(loaded, images, expected):
         assert (row["class"], row["decision"]) == (finding.predicted, finding.decision)
         assert [row[f"prob_{c}"] for c in CLASSES] == pytest.approx(list(finding.probs.values()))
         np.testing.assert_array_equal(mask_of(row["mask_png"]), finding.mask * np.uint8(255))
-        assert row["lesion_area"] == finding.lesion_area > 0
+        assert row["lesion_area_px"] == finding.lesion_area > 0
         assert row["uncertainty"] == pytest.approx(finding.uncertainty)
         assert row["refer"] == finding.refer
         assert tuple(row[["left", "top", "right", "bottom"]]) == finding.box
@@ -97,7 +97,7 @@ def test_without_a_lesion_there_is_no_box(workspace, images):
     strict = model.predictor.operating.model_copy(update={"min_area": 1.0})
     model.predictor.operating = strict
     answer = model.predict(None, pd.DataFrame({"image": images[:1]}))
-    assert answer["lesion_area"].item() == 0
+    assert answer["lesion_area_px"].item() == 0
     assert answer[["left", "top", "right", "bottom"]].isna().all(axis=None)
     assert not mask_of(answer["mask_png"].item()).any()
 

@@ -15,7 +15,7 @@ from small_repository import make_repository, write_params
 
 from hgmnet.models.spec import load_spec
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_test_evaluations
+from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.cli.main import main
 from pipelines.registry.tracking_store import open_tracking_store
 from tests.devtools import CHROMIUM, WIDER, browser
@@ -265,9 +265,9 @@ def test_the_curve_grows_by_training_images_alone(finished):
 @pytest.mark.long
 def test_all_takes_the_test_split_in_and_is_an_opening(finished):
     space = finished[0]
-    assert read_test_evaluations(space.openings) == []
+    assert read_evaluations(space.openings) == []
     said = here(space, *COMMAND, "--include-test")
-    (opening,) = read_test_evaluations(space.openings)
+    (opening,) = read_evaluations(space.openings)
     assert opening.command == "hgmnet study crossval --include-test"
     index = pd.read_csv(space.prepared / "index.csv")
     rows = rows_of(space, "crossval-smoke-all")

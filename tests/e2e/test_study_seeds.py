@@ -13,7 +13,7 @@ from small_repository import make_repository, write_params
 
 from hgmnet.models.spec import load_spec
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_test_evaluations
+from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.cli.main import main
 from tests.processes import command
 
@@ -128,14 +128,14 @@ def test_it_says_that_it_chooses_nothing_and_registers_nothing(finished):
 
 def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkeypatch, capsys):
     space = finished[0]
-    openings = read_test_evaluations(space.openings)
+    openings = read_evaluations(space.openings)
     assert len({opening.model for opening in openings}) == len(openings) == 3
     assert {opening.command for opening in openings} == {"hgmnet study seeds --seeds 2"}
     write_params(space.root, train={"seed": 5}, evaluate={"include_test": False, "draws": 100})
     monkeypatch.chdir(space.root)
     assert main(COMMAND) == 0
     assert "2 finished, 0 to train" in capsys.readouterr().out
-    assert len(read_test_evaluations(space.openings)) == 3
+    assert len(read_evaluations(space.openings)) == 3
     rows = pd.read_csv(reports(space) / "per_image.csv")
     assert set(rows["split"]) == {"val"}
     assert set(pd.read_csv(reports(space) / "table.csv")["split"]) == {"val"}

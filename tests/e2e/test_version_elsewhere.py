@@ -33,7 +33,7 @@ from tests.tiny_repository import make_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
-LOAD_BACK = Path(verification.__file__).with_name("_load_back.py")
+LOAD_BACK = Path(verification.__file__).with_name("_predict_in_fresh_process.py")
 
 
 @pytest.fixture(scope="module")

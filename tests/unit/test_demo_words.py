@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hgmnet.data.dicom import DecodedFile
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.models.spec import Operating, Uncertainty
-from pipelines.prediction.files import Opened
 from pipelines.serving.demo import view
 from pipelines.serving.demo.samples import samples
 
@@ -78,20 +78,20 @@ def test_a_model_without_val_levels_or_without_classes_shows_no_bar_of_them():
 
 def test_area_is_told_in_square_millimetres_where_the_spacing_is_known():
     grey = np.zeros(MASK.shape, np.uint8)
-    told = dict(view.facts(SURE, Opened(grey, 0.5), BOTH, None, 1.0))
+    told = dict(view.facts(SURE, decoded(grey, 0.5), BOTH, None, 1.0))
     assert told["Lesion area"] == "20 px, 10.0 % of the image, 5.0 mm²"
     assert told["Box"] == "5 × 4 px, from (5, 2)"
     assert told["Image"] == "20 × 10 px, 0.5 mm a pixel"
-    assert "mm" not in str(view.facts(SURE, Opened(grey, 0.0), BOTH, None, 1.0))
+    assert "mm" not in str(view.facts(SURE, decoded(grey, 0.0), BOTH, None, 1.0))
     bare = dict(
-        view.facts(replace(SURE, lesion_area=0, box=None), Opened(grey, 0.5), BOTH, None, 1.0)
+        view.facts(replace(SURE, lesion_area=0, box=None), decoded(grey, 0.5), BOTH, None, 1.0)
     )
     assert bare["Lesion area"] == "no lesion outlined"
     assert "Box" not in bare
 
 
 def test_dice_is_told_where_the_truth_is_known_and_not_empty():
-    opened = Opened(np.zeros(MASK.shape, np.uint8), 0.0)
+    opened = decoded(np.zeros(MASK.shape, np.uint8), 0.0)
     shifted = np.roll(MASK, 1, axis=0)  # 15 of 20 px shared
     assert dict(view.facts(SURE, opened, BOTH, shifted, 1.0))["Dice with the true mask"] == "0.750"
     for truth in (NONE, None):
@@ -99,7 +99,7 @@ def test_dice_is_told_where_the_truth_is_known_and_not_empty():
 
 
 def test_a_model_is_told_of_by_what_it_learnt():
-    opened = Opened(np.zeros(MASK.shape, np.uint8), 0.0)
+    opened = decoded(np.zeros(MASK.shape, np.uint8), 0.0)
     masks, classes = (
         dict(view.facts(SURE, opened, SimpleNamespace(segments=s, classifies=not s), MASK, 1.0))
         for s in (True, False)
@@ -149,3 +149,7 @@ def test_samples_are_the_same_each_time_and_show_a_lesion_where_they_say_so():
         assert again.png == sample.png
         assert sample.picture.mask.any() == (sample.case.label != "normal")
         assert sample.name.startswith("synthetic")
+
+
+def decoded(grey: np.ndarray, pixel_mm: float) -> DecodedFile:
+    return DecodedFile(np.repeat(grey[..., None], 3, axis=2), pixel_mm)

@@ -8,39 +8,39 @@ import pytest
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import (
+    count_evaluations,
     opening_number,
-    read_test_evaluations,
-    record_test_evaluation,
-    test_evaluation_count,
+    read_evaluations,
+    record_evaluation,
 )
 
 
 def test_without_a_record_nothing_was_opened(tmp_path: Path):
-    assert test_evaluation_count(tmp_path / "openings.jsonl", "a") == 0
+    assert count_evaluations(tmp_path / "openings.jsonl", "a") == 0
 
 
 def test_counts_only_this_test_split(tmp_path: Path):
     workspace = Workspace(tmp_path, "phantom")
     for test_sha in ("a", "b", "a"):
-        record_test_evaluation(workspace, "model", test_sha, "hgmnet evaluate")
-    assert test_evaluation_count(workspace.openings, "a") == 2
-    assert test_evaluation_count(workspace.openings, "b") == 1
-    assert test_evaluation_count(workspace.openings, "c") == 0
+        record_evaluation(workspace, "model", test_sha, "hgmnet evaluate")
+    assert count_evaluations(workspace.openings, "a") == 2
+    assert count_evaluations(workspace.openings, "b") == 1
+    assert count_evaluations(workspace.openings, "c") == 0
 
 
 def test_the_number_is_that_of_the_first_look_at_a_model(tmp_path: Path):
     workspace = Workspace(tmp_path, "phantom")
     for model, test_sha in (("m", "a"), ("n", "b"), ("n", "a"), ("m", "a"), ("o", "a")):
-        record_test_evaluation(workspace, model, test_sha, "hgmnet evaluate")
-    openings = read_test_evaluations(workspace.openings)
+        record_evaluation(workspace, model, test_sha, "hgmnet evaluate")
+    openings = read_evaluations(workspace.openings)
     assert [opening_number(openings, "a", model) for model in "mno"] == [1, 2, 4]
     assert [opening_number(openings, "b", model) for model in "mno"] == [None, 1, None]
 
 
 def test_an_opening_says_who_when_how_and_of_what(tmp_path: Path):
     workspace = Workspace(tmp_path, "phantom")
-    made = record_test_evaluation(workspace, "model", "a", "hgmnet evaluate")
-    assert read_test_evaluations(workspace.openings) == [made]
+    made = record_evaluation(workspace, "model", "a", "hgmnet evaluate")
+    assert read_evaluations(workspace.openings) == [made]
     assert made.who
     assert made.when.endswith("+00:00")
     assert (made.command, made.model, made.test_sha) == ("hgmnet evaluate", "model", "a")
@@ -49,20 +49,16 @@ def test_an_opening_says_who_when_how_and_of_what(tmp_path: Path):
 def test_openings_at_once_are_all_kept(tmp_path: Path):
     workspace = Workspace(tmp_path, "phantom")
     with ThreadPoolExecutor(8) as pool:
-        list(
-            pool.map(
-                lambda i: record_test_evaluation(workspace, f"{i}", "a", "x" * 9000), range(40)
-            )
-        )
-    assert {opening.model for opening in read_test_evaluations(workspace.openings)} == {
+        list(pool.map(lambda i: record_evaluation(workspace, f"{i}", "a", "x" * 9000), range(40)))
+    assert {opening.model for opening in read_evaluations(workspace.openings)} == {
         f"{i}" for i in range(40)
     }
 
 
 def test_a_damaged_line_is_named(tmp_path: Path):
     workspace = Workspace(tmp_path, "phantom")
-    record_test_evaluation(workspace, "model", "a", "hgmnet evaluate")
+    record_evaluation(workspace, "model", "a", "hgmnet evaluate")
     with workspace.openings.open("a") as file:
         file.write("{\n")
     with pytest.raises(InvalidDataError, match="line 2"):
-        test_evaluation_count(workspace.openings, "a")
+        count_evaluations(workspace.openings, "a")

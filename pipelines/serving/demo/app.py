@@ -11,8 +11,8 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.responses import Response as Plain
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from hgmnet.data.dicom import decode_file
 from hgmnet.errors import HgmnetError
-from pipelines.prediction.files import open_image
 from pipelines.report.overlays import heat_uri
 from pipelines.serving.api import MAX_BYTES, MAX_IMAGES, Endpoints, hold_to_size, read_body
 from pipelines.serving.demo import view
@@ -83,7 +83,7 @@ class Pages:
         served = self._holder.served
         try:
             with self._turn:
-                return look(open_image(data, name), name, served, sample)
+                return look(decode_file(data, name), name, served, sample)
         except HgmnetError as error:
             raise HTTPException(400, str(error)) from None
 

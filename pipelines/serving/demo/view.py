@@ -11,13 +11,14 @@ from PIL import Image
 
 from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Frozen
 from hgmnet.config.model import Model
+from hgmnet.data.dicom import DecodedFile
 from hgmnet.data.resize import Mask, Prob, resize_to_input, resize_to_original
 from hgmnet.inference.maps import spread
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.inference.response import prediction_row
 from hgmnet.metrics.segmentation import count_pixels, dice
 from hgmnet.models.spec import Operating
-from pipelines.prediction.files import Opened, describe
 from pipelines.report import overlays
 from pipelines.report.gallery import outline
 from pipelines.report.overlays import layers
@@ -72,7 +73,7 @@ def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
 
 
 def facts(
-    finding: Prediction, opened: Opened, learnt: Model, truth: Mask | None, seconds: float
+    finding: Prediction, opened: DecodedFile, learnt: Model, truth: Mask | None, seconds: float
 ) -> tuple[tuple[str, str], ...]:
     """Terms and values, of what the model learnt; `truth` is that of a synthetic image."""
     height, width = opened.grey.shape
@@ -219,7 +220,7 @@ class DemoResult(Frozen):
 
 
 def look(
-    opened: Opened, name: str, served: LoadedModel, sample: DemoSample | None = None
+    opened: DecodedFile, name: str, served: LoadedModel, sample: DemoSample | None = None
 ) -> DemoResult:
     """Find in an image and draw what lies behind the finding.
 
@@ -234,6 +235,7 @@ def look(
     finding = predictor.predict([grey])[0]
     found = [*layers(predictor, [grey])[0], *_disagreement(predictor, opened)]
     seconds = time.perf_counter() - start
+    row = prediction_row(finding, predictor.operating, opened.pixel_mm)
     size = fit(grey, SIDE)
     truth = None if sample is None else sample.picture.mask
     return DemoResult(
@@ -258,13 +260,15 @@ def look(
         bars=bars(finding, predictor),
         facts=facts(finding, opened, predictor.spec.model, truth, seconds),
         notes=notes(finding, predictor, sample),
-        row={"file": name, **describe(finding, opened.pixel_mm), **served.said},
+        row={"file": name, **row, **served.said},
         model=model(served),
         sha256=predictor.identity,
     )
 
 
-def _disagreement(predictor: TorchPredictor, opened: Opened) -> list[tuple[overlays.Layer, Prob]]:
+def _disagreement(
+    predictor: TorchPredictor, opened: DecodedFile
+) -> list[tuple[overlays.Layer, Prob]]:
     """Where the views of an image differ; nothing where there is one view, or no mask."""
     spec, grey = predictor.spec, opened.grey
     views = predictor.predict_raw(resize_to_input(grey, spec.prepare)[None]).views
