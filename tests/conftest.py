@@ -50,7 +50,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _start_for(ids: list[str]) -> None:
     """Tests that run commands are worth the twenty seconds of imports; a unit test is not."""
-    if sum("/e2e/" in name for name in ids) > 5:
+    if sum("/e2e/" in name or "/faults/" in name for name in ids) > 5:
         launcher.start()
 
 
@@ -60,7 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(file: Path) -> tuple[int, int]:
-    kind = ("contract", "property", "e2e", "unit").index(file.relative_to(REPOSITORY).parts[1])
+    kinds = "contract", "property", "faults", "e2e", "unit"
+    kind = kinds.index(file.relative_to(REPOSITORY).parts[1])
     return kind, FIRST.index(file.stem) if file.stem in FIRST else len(FIRST)
 
 

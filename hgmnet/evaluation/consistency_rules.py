@@ -1,6 +1,6 @@
 """What would be served with other consistency rules, from the rows of per_image.csv alone.
 
-DESIGN, section 7: `normal_means_no_mask` takes the mask of an image whose class is normal.
+`normal_means_no_mask` takes the mask of an image whose class is normal.
 `no_mask_means_normal` makes the decision normal where no mask is left, but a malignant one stays.
 """
 

@@ -3,7 +3,8 @@
 import csv
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,12 +44,10 @@ def write_rows(path: Path, kind: type[T], rows: Iterable[T]) -> None:
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as CSV (UTF-8, Unix line ends), whole or not at all."""
-    part = _part(path)
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    part.replace(path)
 
 
 def read_rows(path: Path, kind: type[T]) -> list[T]:
@@ -95,11 +94,22 @@ def _cell(value: Any) -> Any:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    part = _part(path)
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
-def _part(path: Path) -> Path:
+@contextmanager
+def atomic(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes its place when the block ends without an error.
+
+    Args:
+        path: its folder is made where absent.
+        sync: wait until the disk has it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    yield part
+    if sync:
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    part.replace(path)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hgmnet.errors import ConfigError
+from pipelines.artifacts.io import atomic
 
 _STATE, _LOCK, _HOLDER, _JOURNAL = ".hgmnet", "run.lock", "run.json", "params.journal.json"
 
@@ -155,10 +156,5 @@ def _said(holder: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    with atomic(path, sync=True) as part:
+        part.write_text(text, encoding="utf-8")

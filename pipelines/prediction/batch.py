@@ -21,6 +21,7 @@ from hgmnet.data.dicom import decode_file
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
+from pipelines.artifacts.io import atomic
 from pipelines.prediction import backends
 from pipelines.prediction.files import find_files
 
@@ -89,7 +90,8 @@ def predict_part(job: Job, asked: Sequence[BatchRequest]) -> int:
     rows = [_row(job, one, finder) for one in asked]
     name = hashlib.sha256(repr([job.sha256, *asked]).encode()).hexdigest()[:16]
     table = pa.Table.from_pylist(rows, schema=_schema(finder.spec.classes))
-    _write(table, job.out / PARTS / f"{name}.parquet")
+    with atomic(job.out / PARTS / f"{name}.parquet") as part:
+        pq.write_table(table, part)
     return sum(row["error"] is not None for row in rows)
 
 
@@ -111,7 +113,8 @@ def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
     )
     if missing := int((rows["model_sha256"] != job.sha256).sum()):
         raise HgmnetError(f"{missing} images have no row; run the same command again")
-    _write(table, job.out / TABLE)
+    with atomic(job.out / TABLE) as part:
+        pq.write_table(table, part)
     for file in files:
         if file.name != TABLE:
             file.unlink()
@@ -148,7 +151,8 @@ def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
     except (HgmnetError, OSError) as error:
         return {**row, "error": str(error)}
     path = mask_path(asked.name)
-    _save(Image.fromarray(prediction.mask).convert("L"), job.out / path)
+    with atomic(job.out / path) as part:
+        Image.fromarray(prediction.mask).convert("L").save(part, "PNG")
     return {**row, **prediction_row(prediction, finder.operating, decoded.pixel_mm), "mask": path}
 
 
@@ -186,17 +190,3 @@ def _tables(out: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
     for file in _files(out):
         table = pq.read_table(file, columns=columns)
         yield [table[column].to_pylist() for column in columns]
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    image.save(part, "PNG")
-    part.replace(path)
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    pq.write_table(table, part)
-    part.replace(path)

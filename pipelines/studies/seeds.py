@@ -21,7 +21,7 @@ from hgmnet.models.device import best_device
 from hgmnet.models.spec import SPEC, WEIGHTS, Spec, load_spec
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
-from pipelines.artifacts.io import write_rows, write_table, write_text
+from pipelines.artifacts.io import atomic, write_rows, write_table, write_text
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import record_evaluation
 from pipelines.report import tables as network
@@ -228,9 +228,8 @@ def _take_over(workspace: Workspace, folders: Mapping[str, Path], marks: Mapping
         if marks[name] == made and not (folder / SPEC).exists():
             folder.mkdir(exist_ok=True)
             for file in (WEIGHTS, SPEC):
-                part = folder / f"{file}.part"
-                shutil.copy(workspace.model / file, part)
-                part.replace(folder / file)
+                with atomic(folder / file) as part:
+                    shutil.copy(workspace.model / file, part)
 
 
 def _evaluate(

@@ -1,4 +1,4 @@
-"""Who may import what: DESIGN's one direction, read from the source and seen at run time."""
+"""Who may import whom, read from the source and seen at run time; docs/architecture.md says why."""
 
 import ast
 import graphlib

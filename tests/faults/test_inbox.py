@@ -1,0 +1,301 @@
+"""Files that users put in folders, and that are passed over, overwritten or stop the others."""
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hgmnet.config.data import Data
+from hgmnet.config.params import load_params
+from hgmnet.errors import HgmnetError
+from hgmnet.importing import importer
+from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.splitting.split_lock import SplitRow
+from pipelines.artifacts.io import read_rows
+from pipelines.artifacts.paths import Workspace
+from pipelines.prediction.batch import Job, asked_for, join, left, predict_part
+from pipelines.stages import ingest, split, validate
+from tests.run_here import Ended, must_run, run_here
+from tests.source_files import as_csv, dicom_file, encoded, folder
+from tests.tiny_repository import QUICKSTART, make_repository
+
+pytestmark = pytest.mark.slow
+CLASSES = ("benign", "malignant", "normal")
+BARE = "1.2.840.113619.2.55.3"
+"""A DICOM file's name as archives give it, without a suffix."""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A repository with a model in models/hgmnet."""
+    space = make_repository(tmp_path_factory.mktemp("repository"))
+    (space.root / "dvc.yaml").touch()
+    return space
+
+
+def test_patients_of_a_de_identified_export_are_split(tmp_path: Path) -> None:
+    refusal, sides = imported_and_split(tmp_path, lambda number: f"anonymous{number}")
+    assert not refusal
+    assert min(sides[side] for side in ("train", "val", "test")) > 0
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="one placeholder as PatientID of all images makes them one patient: val, test empty",
+)
+def test_one_placeholder_for_all_patients_is_refused_or_is_no_patient(tmp_path: Path) -> None:
+    refusal, sides = imported_and_split(tmp_path, lambda _: "REDACTED")
+    assert refusal or min(sides[side] for side in ("val", "test")) > 0
+
+
+@pytest.fixture(scope="module")
+def inbox(workspace: Workspace) -> tuple[Path, Ended]:
+    """Predictions of three images: of a plain name, with _mask in it, and without a suffix."""
+    files = {f"{name}.png": scan(name) for name in ("scan1", "id_masked_scan2")}
+    folder(workspace.root / "inbox", files | {BARE: dicom_file(greys(3))})
+    return predicted(workspace, workspace.root / "inbox", workspace.root / "out")
+
+
+def test_an_image_of_a_plain_name_is_predicted(inbox: tuple[Path, Ended]) -> None:
+    out, ended = inbox
+    assert ended.status == 0
+    assert "scan1.png" in answered(out)
+
+
+def test_an_image_with_mask_within_its_name_is_predicted(inbox: tuple[Path, Ended]) -> None:
+    assert "id_masked_scan2.png" in answered(inbox[0])
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="DICOM without the suffix .dcm is passed over, and its name is not printed",
+)
+def test_dicom_without_a_suffix_is_predicted_or_named(inbox: tuple[Path, Ended]) -> None:
+    out, ended = inbox
+    assert BARE in answered(out) or BARE in ended.output
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Images of several kinds, imported: where they lie, and the output."""
+    root = tmp_path_factory.mktemp("checkout")
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(QUICKSTART.parents[1] / name, root)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    files = {
+        "benign/1.png": scan(1),
+        "benign/1_mask.png": encoded(255),
+        "normal/2.jfif": scan(2, "JPEG"),
+        "normal/3.webp": scan(3, "WEBP"),
+        "normal/4.dcm": dicom_file(greys(4)),
+        "normal/5.tif": scan(5, "TIFF"),
+    }
+    source = folder(root.with_name("source"), files)
+    output = must_run(root, "import", "clinic", str(source)).output
+    return Workspace(root, "clinic").raw, output
+
+
+def test_the_images_of_known_kinds_are_imported(mixed: tuple[Path, str]) -> None:
+    names = {file.relative_to(mixed[0]).as_posix() for file in mixed[0].rglob("*.png")}
+    assert names >= {"benign/1.png", "benign/1_mask.png", "normal/5.png"}
+
+
+UNNAMED = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="import counts the files that it leaves out, images too, and does not name them",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("2.jfif", marks=UNNAMED), pytest.param("3.webp", marks=UNNAMED), "4.dcm"]
+)
+def test_an_image_of_another_kind_is_imported_or_named(name: str, mixed: tuple[Path, str]) -> None:
+    raw, output = mixed
+    assert (raw / "normal" / name).with_suffix(".png").exists() or name in output
+
+
+def test_all_of_nine_png_are_profiled(workspace: Workspace, tmp_path: Path) -> None:
+    files = folder(tmp_path / "inbox", {f"{number}.png": scan(number) for number in range(9)})
+    ended = run_here(workspace.root, "drift", str(files))
+    assert ended.status == 0
+    assert ended.output.splitlines()[-1].startswith("9 images")
+
+
+def test_dicom_in_the_inbox_is_profiled_or_named(workspace: Workspace, tmp_path: Path) -> None:
+    names = [f"IM{number}.dcm" for number in range(1, 9)]
+    files = {name: dicom_file(greys(number)) for number, name in enumerate(names)}
+    inbox = folder(tmp_path / "inbox", files | {"1.png": scan(9)})
+    if len(asked_for(inbox)) != 9:
+        raise RuntimeError("batch_predict does not find all nine files")
+    output = run_here(workspace.root, "drift", str(inbox)).output
+    nine = any(line.startswith("9 images") for line in output.splitlines())
+    assert nine or all(name in output for name in names)
+
+
+@pytest.fixture
+def latin(tmp_path: Path) -> Path:
+    """A folder of two images, the name of one in Latin-1."""
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1)})
+    try:
+        (inbox / os.fsdecode(b"M\xfcller.png")).write_bytes(scan(2))
+    except OSError:
+        pytest.skip("this file system takes only names in UTF-8")
+    return inbox
+
+
+def test_names_in_utf_8_are_predicted(workspace: Workspace, tmp_path: Path) -> None:
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1), "Müller.png": scan(2)})
+    out, ended = predicted(workspace, inbox, tmp_path / "out")
+    assert ended.status == 0
+    assert answered(out) == {"a.png", "Müller.png"}
+    assert answered_in_batch(workspace, inbox, tmp_path / "batch") == answered(out)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a file name that is not UTF-8 makes predict fail before it writes predictions.csv",
+)
+def test_a_name_in_latin_1_does_not_stop_predict(
+    workspace: Workspace, latin: Path, tmp_path: Path
+) -> None:
+    out, ended = predicted(workspace, latin, tmp_path / "out")
+    assert "a.png" in answered(out), ended.output
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a file name that is not UTF-8 makes batch_predict fail, and no image is answered",
+)
+def test_a_name_in_latin_1_does_not_stop_a_batch(
+    workspace: Workspace, latin: Path, tmp_path: Path
+) -> None:
+    try:
+        names = answered_in_batch(workspace, latin, tmp_path / "batch")
+    except UnicodeError as error:
+        names = {str(error)}
+    assert "a.png" in names
+
+
+TRUTH = "malignant (1)_mask.png"
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A folder with an image and its true mask."""
+    truth = np.zeros((48, 64), np.uint8)
+    truth[10:30, 20:40] = 255
+    return folder(tmp_path / "mine", {"malignant (1).png": scan(1), TRUTH: png(truth)})
+
+
+def test_predictions_in_a_folder_of_their_own_leave_true_masks(
+    workspace: Workspace, labelled: Path, tmp_path: Path
+) -> None:
+    before = (labelled / TRUTH).read_bytes()
+    out, ended = predicted(workspace, labelled, tmp_path / "out")
+    assert ended.status == 0
+    assert answered(out) == {"malignant (1).png"}
+    assert (labelled / TRUTH).read_bytes() == before
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="predict with --out in a labelled folder overwrites the true masks with the model's",
+)
+def test_predictions_beside_the_images_leave_true_masks(
+    workspace: Workspace, labelled: Path
+) -> None:
+    before = (labelled / TRUTH).read_bytes()
+    predicted(workspace, labelled, labelled)
+    assert (labelled / TRUTH).read_bytes() == before
+
+
+def imported_and_split(top: Path, patient: Callable[[int], str]) -> tuple[str, Counter[str]]:
+    """A table of 36 DICOM images through import and the stages up to split.
+
+    Returns:
+        Why a step refused them (empty if none did), and how many images each side has.
+    """
+    params = load_params(QUICKSTART)
+    data = Data(name="clinic", classes=CLASSES)
+    space = Workspace(top / "repository", data.name)
+    source = folder(top / "export", export(patient))
+    try:
+        importer.lay_out(source / "t.csv", space.raw)
+        space.curation.write_text("image,group,exclude,reason\n")
+        ingest.run(space.root, data)
+        validate.run(space.root, data, params.validate_)
+        split.run(space.root, data, params.split)
+    except HgmnetError as error:
+        return str(error), Counter()
+    return "", Counter(row.status for row in read_rows(space.split_csv, SplitRow))
+
+
+def export(patient: Callable[[int], str]) -> dict[str, bytes]:
+    mask = np.zeros((64, 80), np.uint8)
+    mask[20:40, 30:60] = 255
+    files, rows = {"m.png": png(mask)}, []
+    for number in range(36):
+        label = CLASSES[number % 3]
+        pixels = greys(number, (64, 80))
+        files[f"{number}.dcm"] = dicom_file(pixels, PatientID=patient(number))
+        rows.append((f"{number}.dcm", label, "" if label == "normal" else "m.png"))
+    return files | {"t.csv": as_csv(("image", "label", "mask"), rows)}
+
+
+def predicted(workspace: Workspace, inbox: Path, out: Path) -> tuple[Path, Ended]:
+    """Run `hgmnet predict`; where it wrote, and how it ended."""
+    words = ("predict", str(inbox), "--out", str(out), "--model", "models/hgmnet")
+    return out, run_here(workspace.root, *words)
+
+
+def answered(out: Path) -> set[str]:
+    """Names of the files that predictions.csv has an answer for; none without one."""
+    if not (out / "predictions.csv").exists():
+        return set()
+    with (out / "predictions.csv").open(encoding="utf-8", errors="replace") as file:
+        return {Path(row["file"]).name for row in csv.DictReader(file) if not row["error"]}
+
+
+def answered_in_batch(workspace: Workspace, inbox: Path, out: Path) -> set[str]:
+    """Names of the images that a batch has an answer for."""
+    sha256 = TorchPredictor.load(workspace.model).identity
+    job = Job(workspace.root, workspace.model, sha256, "torch", ("made up", "torch"), out)
+    asked = asked_for(inbox)
+    predict_part(job, left(job, asked))
+    rows = join(job, asked)
+    return set(rows["image"][rows["error"].isna()])
+
+
+def scan(seed: int | str, kind: str = "PNG") -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(greys(seed)).save(data, kind)
+    return data.getvalue()
+
+
+def greys(seed: int | str, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A made-up scan, another one for each seed."""
+    known = [ord(letter) for letter in str(seed)]
+    small = np.random.default_rng(known).integers(20, 200, (12, 16), np.uint8)
+    image = Image.fromarray(small).resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()

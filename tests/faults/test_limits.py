@@ -1,0 +1,484 @@
+"""What a small request or a strange server may take: memory, places, disk, without any limit."""
+
+import asyncio
+import base64
+import errno
+import hashlib
+import http.client
+import io
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from hgmnet.data.resize import Grey
+from hgmnet.errors import HgmnetError
+from hgmnet.importing import download, importer
+from hgmnet.inference.postprocess import RawPrediction
+from hgmnet.inference.predictor import Predictor
+from pipelines.artifacts.paths import Workspace
+from pipelines.serving import api
+from pipelines.serving.served_model import LoadedModel, ModelSlot, load_folder
+from tests.asgi import Post
+from tests.source_files import as_csv, dicom_file, folder
+from tests.tiny_repository import make_repository
+from tests.warm import launcher
+
+MIB = 2**20
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return make_repository(tmp_path_factory.mktemp("repository"))
+
+
+@pytest.fixture(scope="module")
+def served(workspace: Workspace) -> LoadedModel:
+    return load_folder(workspace.model)
+
+
+@pytest.fixture
+def client(served: LoadedModel) -> Iterator[TestClient]:
+    """One loop for all requests, as a server has."""
+    with TestClient(api.build_app(ModelSlot(served))) as made:
+        yield made
+
+
+# A file that unpacks to much more than it is. A limit of 256 MiB, the largest body, would be a good
+# one, and twice that may be taken until it is reached.
+BOMB, ENOUGH = 320, 576
+
+
+def served_over_http(client: TestClient, _: Path, data: bytes) -> bool:
+    """Whether the image was answered."""
+    return client.post("/predict", content=data).status_code == 200
+
+
+def imported(_: TestClient, here: Path, data: bytes) -> bool:
+    """Whether the image came in."""
+    table = as_csv(("image", "label"), [("scan.dcm", "benign")])
+    source = folder(here / "source", {"scan.dcm": data, "table.csv": table})
+    with suppress(HgmnetError):
+        return importer.lay_out(source, here / "data/mine/raw").per_class == {"benign": 1}
+    return False
+
+
+WAYS = [served_over_http, imported]
+Way = Callable[[TestClient, Path, bytes], bool]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_deflated_dicom_file_is_read(client: TestClient, tmp_path: Path, way: Way) -> None:
+    assert way(client, tmp_path, deflated(1))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a small DICOM file of the syntax Deflated is unpacked to whatever size it has",
+)
+def test_a_small_dicom_file_does_not_fill_the_memory(
+    client: TestClient, tmp_path: Path, way: Way
+) -> None:
+    data = deflated(BOMB)
+    if len(data) > MIB:
+        raise RuntimeError("the file is not small")
+    used = peak(lambda: way(client, tmp_path, data))
+    assert used < ENOUGH * MIB, f"{len(data)} bytes take {used // MIB} MiB"
+
+
+@pytest.fixture
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The largest body is 1 MiB."""
+    monkeypatch.setattr(api, "MAX_BYTES", MIB)
+    return MIB
+
+
+def test_bodies_are_held_to_a_size(client: TestClient, small_limit: int) -> None:
+    """One image by what has come, a batch by what it says of itself."""
+    batch = b"".join(chunks(2 * small_limit))
+    assert client.post("/predict", content=chunks(2 * small_limit)).status_code == 413
+    assert client.post("/invocations", content=batch, headers=JSON).status_code == 413
+    small = client.post("/invocations", content=chunks(small_limit // 2), headers=JSON)
+    assert small.status_code == 400  # that it is no image was found out
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a batch that comes in chunks is read whatever its size",
+)
+def test_a_batch_in_chunks_is_held_to_that_size(client: TestClient, small_limit: int) -> None:
+    done = client.post("/invocations", content=chunks(4 * small_limit), headers=JSON)
+    assert done.status_code == 413, done.text
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a batch of many small things takes seventy times its size, and everybody else waits",
+)
+def test_a_batch_of_a_great_many_rows_leaves_room_for_others(served: LoadedModel) -> None:
+    """It may be refused early, read in little memory, or while the loop goes on."""
+    many = b"[]," * (MIB // 4 // 3)
+    data = b'{"dataframe_split":{"columns":["image"],"data":[' + many + b"[]]}}"
+    request = Post(api.build_app(ModelSlot(served)), "/invocations", data)
+    used = peak(lambda: asyncio.run(request.send())) // len(data)
+    if not 400 <= request.status < 500:
+        raise RuntimeError(f"answered by {request.status}")
+    assert used < 8 or request.turns > 1000, f"{used} times its size, {request.turns} turns"
+
+
+SIDE = 2000
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def blank() -> str:
+    """A PNG of some kilobytes and 4 megapixels, as base64 text."""
+    return as_text(np.zeros((SIDE, SIDE), np.uint8))
+
+
+def test_a_batch_of_large_images_is_answered(client: TestClient, blank: str) -> None:
+    rows = client.post("/invocations", json={"inputs": [blank] * 2}).json()["predictions"]
+    assert [row["error"] for row in rows] == ["", ""]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="all images of a batch are decoded before the first is looked at",
+)
+def test_memory_does_not_grow_with_the_batch(client: TestClient, blank: str) -> None:
+    def ask(count: int) -> None:
+        done = client.post("/invocations", json={"inputs": [blank] * count})
+        done.raise_for_status()
+
+    one, many = (peak(lambda count=count: ask(count)) for count in (1, COUNT))
+    held = (many - one) / SIDE**2
+    assert held < COUNT / 2, f"as much more as {held:.1f} decoded images take"
+
+
+class Turns(Predictor):
+    """A model that notes whose images it looked at, dark ones of a batch or somebody's bright one.
+
+    `begun` is set at its first look.
+    """
+
+    def __init__(self, served: LoadedModel) -> None:
+        own = served.predictor
+        super().__init__(own.spec, own.operating, own.identity)
+        self.served = served
+        self.looks: list[str] = []
+        self.begun = threading.Event()
+
+    def holder(self) -> ModelSlot:
+        return ModelSlot(LoadedModel(self, self.served.said))
+
+    def predict_raw(self, squares: Grey) -> RawPrediction:
+        self.looks.append("bright" if squares.max() > 127 else "dark")
+        self.begun.set()
+        time.sleep(0.05)  # time for the other request to come
+        return self.served.predictor.predict_raw(squares)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="somebody's single image waits until another's whole batch is answered",
+)
+def test_a_single_image_need_not_wait_for_a_whole_batch(served: LoadedModel) -> None:
+    turns = Turns(served)
+    dark, bright = (np.full((40, 50), grey, np.uint8) for grey in (0, 255))
+    batch = {"inputs": [as_text(dark)] * 96}
+    with TestClient(api.build_app(turns.holder())) as client:
+        status: list[int] = []
+
+        def send() -> None:
+            status.append(client.post("/invocations", json=batch).status_code)
+
+        other = threading.Thread(target=send)
+        other.start()
+        if not turns.begun.wait(60):
+            raise RuntimeError("nobody looked at the batch")
+        alone = client.post("/predict", content=base64.b64decode(as_text(bright)))
+        other.join()
+    if (alone.status_code, status) != (200, [200]) or turns.looks.count("dark") < 2:
+        raise RuntimeError(f"{alone.status_code}, {status}, {turns.looks}")
+    assert turns.looks[-1] == "dark", "the single image came last"
+
+
+# Requests that are not sent to their end.
+PLACES, IDLE = 1024, 1100  # descriptors of the server, connections to it
+BODIES, SENT = 4, 64 * MIB
+PATIENCE_S = 40
+
+
+@dataclass(frozen=True)
+class Besieged:
+    """A server after `PATIENCE_S` beside half-sent requests.
+
+    `held`: bytes by which its memory has grown. `answers`: whether it answers somebody else.
+    """
+
+    held: int
+    answers: bool
+
+
+@pytest.fixture(scope="module")
+def besieged(workspace: Workspace) -> Iterator[Besieged]:
+    (workspace.root / "dvc.yaml").touch()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 2 * IDLE:
+        pytest.skip(f"needs {2 * IDLE} open files")
+    words = ["-m", "pipelines", "serve", "--model", "models/hgmnet", "--port", "0"]
+    kept = {"cwd": workspace.root, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    sockets: list[socket.socket] = []
+    with subprocess.Popen([launcher.real_python(), *words], text=True, **kept) as server:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2 * IDLE), before[1]))
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (PLACES, PLACES))
+            address = re.search(r"http://127\.0\.0\.1:(\d+)", server.stdout.readline())
+            port = int(address[1])
+            httpx.get(f"{address[0]}/health", timeout=60).raise_for_status()
+            memory = resident(server.pid)
+            sockets += [half_sent(port) for _ in range(BODIES)]
+            sockets += [idle(port) for _ in range(IDLE)]
+            time.sleep(PATIENCE_S)
+            held = resident(server.pid) - memory
+            answers = False
+            with suppress(httpx.HTTPError):
+                answers = httpx.get(f"{address[0]}/health", timeout=20).status_code == 200
+            yield Besieged(held, answers)
+        finally:
+            for one in sockets:
+                one.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            server.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.soak
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="what was sent of a body that never ends stays in memory for ever",
+)
+def test_half_a_body_is_not_kept_for_ever(besieged: Besieged) -> None:
+    assert besieged.held < BODIES * SENT / 2, f"{besieged.held // MIB} MiB are held"
+
+
+@pytest.mark.soak
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="connections on which nothing is sent take every place, and nobody ends them",
+)
+def test_idle_connections_do_not_shut_everybody_out(besieged: Besieged) -> None:
+    assert besieged.answers
+
+
+# A download from a server that sends without end, onto a disk that is counted and not written.
+DISK = 2**40
+URL = "http://127.0.0.1:1/set.zip"
+
+
+@dataclass
+class Disk:
+    """Takes what is written to `.part` files and keeps its length alone; it has `DISK` bytes."""
+
+    used: int = 0
+
+    def usage(self, *_: object) -> shutil._ntuple_diskusage:
+        return shutil._ntuple_diskusage(DISK, self.used, DISK - self.used)
+
+    def statvfs(self, *_: object) -> os.statvfs_result:
+        free = (DISK - self.used) // 4096
+        return os.statvfs_result((4096, 4096, DISK // 4096, free, free, 1, 1, 1, 0, 255))
+
+
+class Part(io.BytesIO):
+    """A file on that disk."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__()
+        self._disk = disk
+
+    def write(self, data: bytes) -> int:
+        if self._disk.used + len(data) > DISK:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._disk.used += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._disk.used
+
+
+class Line(io.BytesIO):
+    """What a server sends: a head, and then zeros; without end unless its head says how many."""
+
+    _ZEROS = bytes(2**24)
+
+    def read(self, count: int | None = -1) -> bytes:
+        return self._ZEROS[:count]
+
+
+class Socket:
+    """One with that line behind it."""
+
+    def __init__(self, head: str) -> None:
+        self._line = Line(f"HTTP/1.1 200 OK\r\nConnection: close\r\n{head}\r\n".encode())
+
+    def makefile(self, *_: object) -> Line:
+        return self._line
+
+    def sendall(self, *_: object) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    made, really = Disk(), Path.open
+
+    def opened(self: Path, mode: str = "r", *words: object, **named: object) -> object:
+        file = really(self, mode, *words, **named)
+        if self.suffix != ".part" or "b" not in mode or "r" in mode:
+            return file
+        file.close()
+        return Part(made)
+
+    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(shutil, "disk_usage", made.usage)
+    monkeypatch.setattr(os, "statvfs", made.statvfs)
+    monkeypatch.setattr(download, "_CHUNK", 2**24, raising=False)  # the same, in fewer steps
+    return made
+
+
+def sends(monkeypatch: pytest.MonkeyPatch, head: str) -> None:
+    """Every server answers so."""
+
+    def connect(self: http.client.HTTPConnection) -> None:
+        self.sock = Socket(head)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", connect)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_what_says_its_size_comes_whole(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sends(monkeypatch, f"Content-Length: {3 * MIB}\r\n")
+    nothing = hashlib.sha256().hexdigest()  # the disk has kept no byte
+    with download.brought(URL, tmp_path / "downloads", nothing) as place:
+        assert place.exists()
+    assert disk.used == 3 * MIB
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a download without an end goes on until the disk is full, and stays there",
+)
+def test_a_download_without_an_end_does_not_fill_the_disk(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sends(monkeypatch, "")
+    with suppress(HgmnetError), download.brought(URL, tmp_path / "downloads", "a" * 64):
+        raise RuntimeError("a file of another hash came")
+    assert disk.used < 0.95 * DISK, "the disk is full"
+    assert list((tmp_path / "downloads").glob("*.part")) == []
+
+
+def deflated(mib: int) -> bytes:
+    """A DICOM image of 2 × 3 pixels, deflated, with a private element of so many MiB of zeros."""
+    import pydicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    header = pydicom.dcmread(io.BytesIO(dicom_file()))
+    header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    file = io.BytesIO()
+    header.save_as(file, enforce_file_format=True)
+    data = file.getvalue()
+    end = 144 + struct.unpack("<I", data[140:144])[0]  # of what says of itself how it is packed
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+
+    def pack(part: bytes) -> bytes:
+        return packer.compress(part) + packer.flush(zlib.Z_FULL_FLUSH)
+
+    element = pack(struct.pack("<HH2sHI", 0x0009, 0x1001, b"OB", 0, mib * MIB))
+    zeros = pack(bytes(MIB)) * mib  # a flushed part stands for itself
+    rest = pack(zlib.decompress(data[end:], -15)) + packer.flush()
+    return data[:end] + element + zeros + rest
+
+
+def peak(work: Callable[[], object]) -> int:
+    """Bytes that Python and NumPy took at most, beyond what they had."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    """A batch of so many bytes, which don't say how many they are."""
+    yield b'{"inputs":["'
+    for _ in range(0, size, 2**16):
+        yield b"A" * 2**16
+    yield b'"]}'
+
+
+def as_text(pixels: Grey) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def half_sent(port: int) -> socket.socket:
+    """A connection with a part of a body; what the server does not take is not sent."""
+    line = socket.create_connection(("127.0.0.1", port), timeout=10)
+    head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {4 * SENT}\r\n\r\n"
+    with suppress(OSError):
+        line.sendall(head.encode())
+        line.sendall(bytes(SENT))
+    return line
+
+
+def idle(port: int) -> socket.socket:
+    """A connection with a part of a request's head, where the server takes it."""
+    line = socket.socket()
+    line.settimeout(3)
+    with suppress(OSError):
+        line.connect(("127.0.0.1", port))
+        line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+    return line
+
+
+def resident(pid: int) -> int:
+    """A process's memory, bytes."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", text)[1])
