@@ -147,14 +147,14 @@ def evidence(data: str = "phantom", status: Status = "passed", **changes) -> Rep
 
 def provenance(**changes) -> Provenance:
     """Where forty images went, and a training of four minutes."""
-    dealt = {"train": 24, "val": 6, "test": 8, "excluded": 2}
+    assigned = {"train": 24, "val": 6, "test": 8, "excluded": 2}
     facts = {
         "data_sha256": "da7a" * 16,
         "copies": 3,
         "scenes": 5,
         "groups": 4,
         "grouped": 9,
-        "sides": {("benign", side): count for side, count in dealt.items()},
+        "sides": {("benign", side): count for side, count in assigned.items()},
         "excluded": {"label conflict <1>": 2},
         "lock_id": "10cc",
         "split_sha256": "5e11" * 16,

@@ -13,7 +13,7 @@ _FORKSERVER.set_forkserver_preload(["hgmnet.training.fit"])  # what takes second
 
 
 def by_two(folder: Path, build: Callable[[], nn.Module], batch: torch.Tensor) -> list[Result]:
-    """What `step` gives in each of two processes, dealt the batch's even and odd rows."""
+    """What `step` gives in each of two processes, assigned the batch's even and odd rows."""
     processes = [
         _FORKSERVER.Process(target=_one, args=(folder, rank, build, batch)) for rank in range(2)
     ]

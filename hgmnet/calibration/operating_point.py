@@ -190,7 +190,7 @@ def _uncertainty(
 def _some(positives: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(positives):
         raise InvalidDataError(
-            "val has no malignant image, so no threshold can be chosen; add images, or deal anew"
+            "val has no malignant image, so no threshold can be chosen; add images, or split again"
         )
     return positives
 

@@ -43,7 +43,7 @@ class NewData(Frozen):
 
 
 class Retraining(Frozen):
-    """Weights found anew: encoders of these names (`*`: any letters), at these sides."""
+    """Weights found again: encoders of these names (`*`: any letters), at these sides."""
 
     encoders: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     side: Span

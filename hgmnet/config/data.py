@@ -74,7 +74,7 @@ class Fractions(Frozen):
 
 
 class Split(Frozen):
-    """How groups are dealt out.
+    """How groups are assigned.
 
     `conflicts`: where copies with contradictory labels go. `max_lost`: the share of the images on a
     side that may be gone since the last time; more looks like half an export.

@@ -39,7 +39,7 @@ def _read(path: Path) -> Mask:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        msg = f"{path} is missing; bring it back (`dvc checkout`) or make the manifest anew"
+        msg = f"{path} is missing; bring it back (`dvc checkout`) or make the manifest again"
         raise InvalidDataError(msg) from None
     return images.decode_mask(data, str(path)) > 127
 

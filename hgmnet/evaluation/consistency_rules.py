@@ -23,7 +23,7 @@ FIGURES = (
 def served(
     table: pd.DataFrame, *, normal_means_no_mask: bool, no_mask_means_normal: bool
 ) -> pd.DataFrame:
-    """The rows as they would be with these rules: the counts `served_*` and `decision` anew.
+    """The rows as they would be with these rules: the counts `served_*` and `decision` again.
 
     Args:
         table: rows of per_image.csv, of a model that tells masks and classes, normal among them.

@@ -56,7 +56,7 @@ class OnnxPredictor(Predictor):
             operating = Operating.model_validate_json(known["operating"])
         except (KeyError, ValidationError) as error:
             why = str(error).splitlines()[0]
-            raise ConfigError(f"{file}: its metadata are damaged: {why}; export anew") from None
+            raise ConfigError(f"{file}: its metadata are damaged: {why}; export again") from None
         return cls(session, spec, operating, known["model_sha256"])
 
     def predict_raw(self, squares: Grey) -> RawPrediction:

@@ -59,7 +59,7 @@ def forward_tta(
     """Run the network over prepared images.
 
     Args:
-        network: in evaluation mode, on its device; laid out anew for speed (docs/speed.md).
+        network: in evaluation mode, on its device; laid out again for speed (docs/speed.md).
         spec: how it sees an image.
         square: (B, S, S) uint8.
         mirror: average probabilities and class logits with the mirrored image's.

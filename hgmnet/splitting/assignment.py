@@ -130,17 +130,17 @@ _Places = dict[str, _Place]
 def extend_split(
     locked: Sequence[SplitRow], records: Sequence[ImageRecord], pairs: Sequence[Pair], params: Split
 ) -> list[SplitRow]:
-    """Give every image a row: who has a side keeps it or leaves, who is new joins or is dealt.
+    """Give every image a row: with a split it keeps it or leaves; new, it joins or is assigned.
 
     - Excluded is whom curation excludes, who can't be read, who was excluded before, and a label
       conflict on val or test (`params.conflicts: exclude`: everywhere).
     - Where locked images of one group turn out to straddle, those on val and test are excluded.
     - A new image joins its group's side; where the group has several, it is a `bridge`: excluded.
-    - Groups all new are dealt, class by class, so that the fractions return.
+    - Groups all new are assigned, class by class, so that the fractions return.
     - Rows whose image is gone stay as they are.
 
     Args:
-        locked: the rows as they are; none for a first dealing.
+        locked: the rows as they are; none for a first assignment.
         records: today's images, in any order.
         pairs: which of them are alike, copies included, in any order.
         params: seed, fractions, and where label conflicts go.

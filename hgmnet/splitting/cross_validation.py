@@ -23,8 +23,8 @@ def assign_folds(
     Args:
         entries: N images.
         folds: how many.
-        seed: of the deal.
-        grouped: False deals image by image, as one must not: to measure what that flatters.
+        seed: of the assignment.
+        grouped: False assigns image by image, as one must not: to measure what that flatters.
 
     Returns:
         (N,) the fold of each image, -1 for those of the test split.
@@ -32,7 +32,7 @@ def assign_folds(
     Raises:
         ConfigError: a class has fewer images than there are folds.
     """
-    dealt = np.full(len(entries), -1, dtype=np.int64)
+    assigned = np.full(len(entries), -1, dtype=np.int64)
     rows = np.array([i for i, entry in enumerate(entries) if entry.split != "test"])
     labels = np.array([entries[i].label for i in rows])
     groups = [entries[i].group for i in rows]
@@ -43,17 +43,17 @@ def assign_folds(
     kind = StratifiedGroupKFold if grouped else StratifiedKFold
     dealer = kind(folds, shuffle=True, random_state=seed)
     for fold, (_, held) in enumerate(dealer.split(rows, labels, groups if grouped else None)):
-        dealt[rows[held]] = fold
-    return dealt
+        assigned[rows[held]] = fold
+    return assigned
 
 
-def hold_out(store: PreparedDataset, dealt: NDArray[np.int64], fold: int) -> PreparedDataset:
+def hold_out(store: PreparedDataset, assigned: NDArray[np.int64], fold: int) -> PreparedDataset:
     """The store for one fold: its images are `val`, the other folds' `train`; test stays test."""
 
     def side(row: int) -> str:
-        if dealt[row] < 0:
+        if assigned[row] < 0:
             return "test"
-        return "val" if dealt[row] == fold else "train"
+        return "val" if assigned[row] == fold else "train"
 
     entries = tuple(
         entry.model_copy(update={"split": side(row)}) for row, entry in enumerate(store.entries)
@@ -90,7 +90,7 @@ def pool(
 
 def nested_fold(
     entries: Sequence[PreparedImage],
-    dealt: NDArray[np.int64],
+    assigned: NDArray[np.int64],
     fold: int,
     *,
     parts: int,
@@ -101,25 +101,25 @@ def nested_fold(
 
     Args:
         entries: N images.
-        dealt: (N,) the fold of each, -1: it takes no part.
+        assigned: (N,) the fold of each, -1: it takes no part.
         fold: that is judged.
-        parts: how many parts the other folds are dealt into; fewer where a class has fewer images.
-        seed: of that deal.
-        grouped: False deals image by image, as one must not.
+        parts: of the other folds; fewer where a class has fewer images.
+        seed: of that assignment.
+        grouped: False assigns image by image, as one must not.
 
     Raises:
         ConfigError: there is no such fold, or the other folds have a single image of a class.
     """
-    if fold not in dealt:
-        raise ConfigError(f"fold {fold}: the folds are numbered 0 to {dealt.max()}")
-    others = (dealt >= 0) & (dealt != fold)
+    if fold not in assigned:
+        raise ConfigError(f"fold {fold}: the folds are numbered 0 to {assigned.max()}")
+    others = (assigned >= 0) & (assigned != fold)
     left = [
         entry.model_copy(update={"split": "train" if other else "test"})
         for entry, other in zip(entries, others, strict=True)
     ]
     scarcest = min(Counter(entry.label for entry in left if entry.split == "train").values())
     inner = assign_folds(left, max(2, min(parts, scarcest)), seed, grouped=grouped)
-    return tuple(_side(int(d), fold, int(i)) for d, i in zip(dealt, inner, strict=True))
+    return tuple(_side(int(d), fold, int(i)) for d, i in zip(assigned, inner, strict=True))
 
 
 def subsample_training_groups(
@@ -160,10 +160,10 @@ def with_splits(store: PreparedDataset, sides: Sides) -> PreparedDataset:
     return replace(store, entries=entries)
 
 
-def _side(dealt: int, fold: int, inner: int) -> str:
-    if dealt < 0:
+def _side(assigned: int, fold: int, inner: int) -> str:
+    if assigned < 0:
         return OUT
-    if dealt == fold:
+    if assigned == fold:
         return JUDGED
     return "val" if inner == 0 else "train"
 

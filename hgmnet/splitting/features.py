@@ -61,7 +61,7 @@ def describe(grey: Grey) -> Features:
 
 
 def mirrored(features: Features) -> Features:
-    """The features of the image with left and right exchanged, without finding them anew."""
+    """The features of the image with left and right exchanged, without finding them again."""
     points = features.points.copy()
     points[:, 0] = features.thumbnail.shape[1] - 1 - points[:, 0]
     thumbnail = np.ascontiguousarray(features.thumbnail[:, ::-1])

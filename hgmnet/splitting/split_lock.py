@@ -38,7 +38,7 @@ class SplitHistoryEntry(Frozen):
 
 
 class Lock(Frozen):
-    """What holds split.csv: `lock_id` names one dealing and outlives every extension of it."""
+    """What holds split.csv: `lock_id` names one assignment and outlives every extension of it."""
 
     lock_id: str
     seed: int
@@ -91,7 +91,7 @@ def rows_sha256(rows: Iterable[SplitRow]) -> str:
 def new_lock(
     rows: Sequence[SplitRow], params: Split, earlier: Lock | None, reason: str, images: int
 ) -> Lock:
-    """Lock a fresh dealing with this many images on a side; what was recorded earlier is kept.
+    """Lock a fresh assignment with this many images on a side; what was recorded earlier is kept.
 
     The id follows from rows, seed, fractions and history alone: the same data give the same id.
     """
@@ -134,19 +134,19 @@ def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
     """Hold rows and settings against the lock.
 
     Raises:
-        ConfigError: seed or fractions are not those that were dealt with.
+        ConfigError: seed or fractions are not those that were assigned with.
         InvalidDataError: the rows are not those of the last entry.
     """
     if (lock.seed, lock.fractions) != (params.seed, params.fractions):
         was, now = _settings(lock.seed, lock.fractions), _settings(params.seed, params.fractions)
         msg = (
-            f"split: the images were dealt with {was}, params.yaml says {now}; put it back, or "
+            f"split: the images were assigned with {was}, params.yaml says {now}; put it back, or "
             'split again: hgmnet resplit --reason "..."'
         )
         raise ConfigError(msg)
     if not lock.entries or rows_sha256(rows) != lock.entries[-1].rows_sha256:
         msg = (
-            "split.csv is not the one that split.json locked; bring both back from git, or deal "
+            "split.csv is not the one that split.json locked; bring both back from git, or split "
             'again: hgmnet resplit --reason "..."'
         )
         raise InvalidDataError(msg)

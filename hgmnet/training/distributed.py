@@ -1,7 +1,7 @@
 """One process or several: who takes part in a training, and what each of them does of a step.
 
 On one machine Lightning starts the processes beside the first by running the same command again;
-on several, torchrun starts all of them. A batch is dealt out like cards: of B images and n
+on several, torchrun starts all of them. A batch is distributed: of B images and n
 processes, process r takes r, r + n, r + 2n, ...
 """
 
@@ -83,7 +83,7 @@ def trainer_settings(train: Train, planned: DevicePlan) -> dict[str, Any]:
             process_group_backend="nccl" if planned.cuda else "gloo",
             broadcast_buffers=False,  # the statistics are the same everywhere already
         ),
-        "use_distributed_sampler": False,  # `share` deals
+        "use_distributed_sampler": False,  # `share` distributes
     }
 
 

@@ -170,7 +170,7 @@ class HGMNetModule(lightning.LightningModule):
         self.average.update(self.network, self.trainer.global_step)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Sums over a val batch, by the averaged weights; whole batches are dealt out."""
+        """Sums over a val batch, by the averaged weights; whole batches are distributed."""
         if index % self.trainer.world_size != self.global_rank:
             return
         mask, label = batch.masks.unsqueeze(1).float(), batch.labels

@@ -96,13 +96,13 @@ def run_resplit(root: Path, args: argparse.Namespace) -> None:
     """
     from hgmnet.config.params import load_params
     from hgmnet.errors import ConfigError
-    from pipelines.stages.split import deal
+    from pipelines.stages.split import resplit
 
     reason = " ".join(args.reason.split())
     if not reason:
         msg = 'expected a reason that someone will understand in a year: --reason "..."'
         raise ConfigError(msg)
     params = load_params(root / "params.yaml")
-    deal(root, params.data, params.split, reason)
+    resplit(root, params.data, params.split, reason)
     print(f"Split again: {params.data.name}. Models from before were tested on other images.")
     print("Next: dvc repro")

@@ -16,7 +16,7 @@ STAGES = {
     "phantom": "generate the embedded data set of synthetic ultrasound",
     "ingest": "read every image into a manifest and find the copies among them",
     "validate": "hold the manifest against the expectations",
-    "split": "deal new groups out to train, val and test; nobody moves",
+    "split": "assign new groups to train, val and test; no image moves",
     "prepare": "resample images and masks into arrays",
     "train": "train HGM-Net",
     "calibrate": "choose temperature and thresholds on val",

@@ -300,12 +300,12 @@ def run_compare(root: Path, args: argparse.Namespace) -> None:
     from hgmnet.config.params import load_params
     from pipelines.artifacts.io import write_text
     from pipelines.artifacts.paths import Workspace
-    from pipelines.report.comparison import contest, pair, render, short
+    from pipelines.report.comparison import compare_aligned, pair, render, short
 
     params = load_params(root / "params.yaml")
     (first, ours), (second, theirs) = (_side(root, params, word) for word in (args.a, args.b))
     names = (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
-    found = contest(pair(ours, theirs, names), params.model, params.evaluate)
+    found = compare_aligned(pair(ours, theirs, names), params.model, params.evaluate)
     page = Workspace(root, params.data.name).comparison
     write_text(page, render(found, names, params.data.name))
     print(f"{short(found, names)}\nreport: {page.relative_to(root)}")

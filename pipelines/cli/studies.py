@@ -43,7 +43,7 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
         "--recalibrate",
         type=float,
         metavar="SHARE",
-        help="choose the operating point anew on this share of it, and report the rest apart",
+        help="choose the operating point again on this share of it, and report the rest apart",
     )
     external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
 

@@ -25,7 +25,7 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
     """Take a source's images in where they have changed, check them, and train where it matters.
 
     The source is the whole data set as `hgmnet import` reads it: a folder that grows, or an export
-    that is written anew. What is broken in it is told, and the images that are here stay.
+    that is rewritten. What is broken in it is told, and the images that are here stay.
 
     Args:
         root: the repository root.

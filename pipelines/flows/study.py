@@ -40,7 +40,7 @@ def study(
     Args:
         root: the repository root.
         kind: which study.
-        folds: into which the images are dealt, by groups.
+        folds: into which the images are assigned, by groups.
         seeds: trainings a fold.
         only: of the ablation: these variants, beside the full model.
         smoke: a few images and one epoch, to see that it runs.

@@ -59,7 +59,7 @@ def training(
         root: the repository root.
         profile: take the settings of profiles/<profile>.yaml, for this run alone.
         overrides: other values for this run alone, by dotted key: {"train.epochs": 3}.
-        force_stage: run this stage, and what depends on what it makes anew, even if nothing has
+        force_stage: run this stage, and what depends on what it makes again, even if nothing has
             changed.
         publish: then push images and weights to DVC's remote, commit dvc.lock and split on a branch
             of their own, and tag it (`hgmnet publish` does it later).

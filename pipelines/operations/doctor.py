@@ -233,9 +233,9 @@ def packages(needed: Iterable[str], lock: Path) -> Iterator[HealthCheck]:
         return
     wanted = [r for r in map(Requirement, needed) if _holds(r, extra="")]
     locked = _locked(lock)
-    amiss = [f for r in wanted if (f := _amiss(r, locked.get(_plain(r.name))))]
-    yield from amiss
-    if not amiss:
+    wrong = [f for r in wanted if (f := _wrong(r, locked.get(_plain(r.name))))]
+    yield from wrong
+    if not wrong:
         yield HealthCheck("ok", f"{len(wanted)} packages as requirements.lock says")
 
 
@@ -273,7 +273,7 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _amiss(requirement: Requirement, locked: str | None) -> HealthCheck | None:
+def _wrong(requirement: Requirement, locked: str | None) -> HealthCheck | None:
     installed = _installed(requirement.name)
     if installed is None or not requirement.specifier.contains(installed, prereleases=True):
         says = f"{requirement.name}{requirement.specifier} is needed, {installed or 'none'} is here"

@@ -82,8 +82,8 @@ def _files(space: Workspace) -> list[str]:
     """What of the workspace git keeps, and a run writes."""
     ours = [space.root / name for name in ("params.yaml", "dvc.lock")]
     data = [space.folder / name for name in ("dvc.lock", "raw.dvc", ".gitignore")]
-    dealt = [space.groups, space.split_csv, space.split_json]
-    found = [file for file in (*ours, *data, *dealt) if file.exists()]
+    assigned = [space.groups, space.split_csv, space.split_json]
+    found = [file for file in (*ours, *data, *assigned) if file.exists()]
     return [file.relative_to(space.root).as_posix() for file in found]
 
 

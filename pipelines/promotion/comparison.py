@@ -1,4 +1,4 @@
-"""What two versions said of the same images: from their records, or asked anew."""
+"""What two versions said of the same images: from their records, or asked again."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ class VersionComparator:
     workspace: Workspace
     data: str | None
 
-    def bout(self, challenger: str, against: str, other: str) -> VersionComparison:
+    def compare(self, challenger: str, against: str, other: str) -> VersionComparison:
         """Compare.
 
         Raises:

@@ -26,7 +26,7 @@ class PromotionOutcome:
     """What the comparisons came to; `now`: what stood when they were made."""
 
     now: RegistryState
-    bouts: tuple[VersionComparison, ...]
+    comparisons: tuple[VersionComparison, ...]
     resolve: PromotionDecision
 
     @property
@@ -120,7 +120,7 @@ def approve(
     """The outcome of the same comparisons, where a person answers for it."""
     by_person = comparer.params.registry.approval
     made = decision(
-        outcome.bouts, outcome.resolve.version, outcome.now, request, by_person=by_person
+        outcome.comparisons, outcome.resolve.version, outcome.now, request, by_person=by_person
     )
     return replace(outcome, resolve=made)
 
@@ -144,13 +144,13 @@ def propose(comparer: VersionComparator, now: RegistryState, request: Request) -
             now, (), PromotionDecision("kept", number, number, now.anchor, "it serves already")
         )
     others = {now.anchor: "anchor", now.champion: "champion"}  # one that is both is the champion
-    bouts = tuple(
-        comparer.bout(number, against, other)
+    comparisons = tuple(
+        comparer.compare(number, against, other)
         for other, against in reversed(others.items())
         if other not in {"", number}
     )
     return PromotionOutcome(
-        now, bouts, decision(bouts, number, now, request, by_person=registry.approval)
+        now, comparisons, decision(comparisons, number, now, request, by_person=registry.approval)
     )
 
 
@@ -165,6 +165,6 @@ def _refuse_unfit(comparer: VersionComparator, number: str) -> None:
         msg = (
             f"{name} version {number} was held to another change plan than pccp.yaml says now; at "
             f"commit {tags.get('hgmnet.git_commit', 'none')[:7]} with this pccp.yaml `dvc repro` "
-            "judges it anew"
+            "judges it again"
         )
         raise ConfigError(msg)

@@ -23,7 +23,7 @@ class Request:
 
 
 def decision(
-    bouts: Sequence[VersionComparison],
+    comparisons: Sequence[VersionComparison],
     number: str,
     now: RegistryState,
     request: Request,
@@ -36,10 +36,10 @@ def decision(
     itself, unless a person must approve (`by_person`). One that is worse than either is kept from
     serving, whoever approves. The rest is a person's decision, whose version is the anchor then.
     """
-    verdicts = [bout.comparison.verdict for bout in bouts]
+    verdicts = [compared.comparison.verdict for compared in comparisons]
     least = min(verdicts, key=ORDER.index, default="better")
-    said = _said(bouts)
-    clear = (not bouts or verdicts[0] == "better") and least in {"better", "not worse"}
+    said = _said(comparisons)
+    clear = (not comparisons or verdicts[0] == "better") and least in {"better", "not worse"}
     if least == "worse":
         why = ""
     elif clear and not by_person:
@@ -49,30 +49,33 @@ def decision(
     if not why:
         kept = said if least == "worse" else f"{said}; a person must decide: --approve --reason ..."
         return PromotionDecision(
-            "kept", number, now.champion, now.anchor, kept, least, evidence=evidence(bouts)
+            "kept", number, now.champion, now.anchor, kept, least, evidence=evidence(comparisons)
         )
     anchor = number if request.approved else now.anchor
     who = (request.by or user()) if request.approved else ""
-    return PromotionDecision("promoted", number, number, anchor, why, least, who, evidence(bouts))
-
-
-def evidence(bouts: Iterable[VersionComparison]) -> tuple[tuple[str, str], ...]:
-    """The figures behind a decision, short enough to be kept with it."""
-    return tuple(
-        (
-            f"{bout.against} {bout.version}: {name}",
-            f"{figure.difference:+.4f} [{figure.lower:+.4f}, {figure.upper:+.4f}] n={figure.n}",
-        )
-        for bout in bouts
-        for name, figure in bout.comparison.figures.items()
+    return PromotionDecision(
+        "promoted", number, number, anchor, why, least, who, evidence(comparisons)
     )
 
 
-def _said(bouts: Sequence[VersionComparison]) -> str:
-    if not bouts:
+def evidence(comparisons: Iterable[VersionComparison]) -> tuple[tuple[str, str], ...]:
+    """The figures behind a decision, short enough to be kept with it."""
+    return tuple(
+        (
+            f"{compared.against} {compared.version}: {name}",
+            f"{figure.difference:+.4f} [{figure.lower:+.4f}, {figure.upper:+.4f}] n={figure.n}",
+        )
+        for compared in comparisons
+        for name, figure in compared.comparison.figures.items()
+    )
+
+
+def _said(comparisons: Sequence[VersionComparison]) -> str:
+    if not comparisons:
         return "it passed its gate, and none served before"
     return " and ".join(
-        f"{_WORDS[bout.comparison.verdict]} {bout.against} {bout.version}" for bout in bouts
+        f"{_WORDS[compared.comparison.verdict]} {compared.against} {compared.version}"
+        for compared in comparisons
     )
 
 

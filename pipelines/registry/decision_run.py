@@ -185,7 +185,7 @@ _PARAMS_A_BATCH = 100
 def record(store: TrackingStore, decision: Decision) -> str:
     """Write the decision's run, or find the one that is there; its id.
 
-    A run that was cut short is deleted and written anew. MLflow refuses to change a param, so one
+    A run that was cut short is deleted and rewritten. MLflow refuses to change a param, so one
     run can't serve two verdicts.
     """
     for run in _find(store, decision):

@@ -1,6 +1,6 @@
 """The history of what served: decisions in MLflow, each naming the hash of the one before.
 
-Whoever changes, drops or inserts one breaks a link after it. Whoever writes the whole chain anew
+Whoever changes, drops or inserts one breaks a link after it. Whoever writes the whole chain again
 can't know the hash of its last link, the head, that was noted elsewhere.
 """
 
@@ -119,7 +119,7 @@ def first_fault(
             return f"decision {number} (run {link.run_id}): {fault}"
         previous = link.hash
     if head is not None and head not in {link.hash for link in links}:
-        return f"no decision has the hash {head}: the chain was written anew, or cut short"
+        return f"no decision has the hash {head}: the chain was rewritten, or cut short"
     last = links[-1].entry if links else None
     served = aliases.get("champion", "")
     if served != (last.champion if last else ""):

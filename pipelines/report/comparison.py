@@ -129,7 +129,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Contest:
+class AlignedComparison:
     """All of it; `images`: how many were compared, `beyond`: figures that are told apart."""
 
     split: str
@@ -145,7 +145,7 @@ class Contest:
         return sum(row.better != "neither" for row in self.rows)
 
 
-def contest(pair: AlignedPair, template: Model, evaluate: Evaluate) -> Contest:
+def compare_aligned(pair: AlignedPair, template: Model, evaluate: Evaluate) -> AlignedComparison:
     """Compare on the bootstrap's draws and seed that evaluation uses.
 
     Args:
@@ -167,7 +167,7 @@ def contest(pair: AlignedPair, template: Model, evaluate: Evaluate) -> Contest:
         ComparedRow(name, sides[0][name], sides[1][name], told[name], _better(name, told[name]))
         for name in text.ordered(told)
     )
-    return Contest(
+    return AlignedComparison(
         split=pair.split,
         sha=pair.sha,
         images=len(first),
@@ -236,13 +236,13 @@ SHORT = (*text.HEADLINES, "coarse_lesion_dice", "hd95")
 _STYLE = Path(__file__).parent / "templates" / "report.css"
 
 
-def render(contest: Contest, names: tuple[str, str], data: str) -> str:
+def render(comparison: AlignedComparison, names: tuple[str, str], data: str) -> str:
     """The page; the same arguments give the same text."""
     return (
         templates(_STYLE.parent)
         .get_template("compare.html.j2")
         .render(
-            contest=contest,
+            comparison=comparison,
             names=names,
             data=data,
             words=text,
@@ -253,22 +253,23 @@ def render(contest: Contest, names: tuple[str, str], data: str) -> str:
     )
 
 
-def short(contest: Contest, names: tuple[str, str]) -> str:
+def short(comparison: AlignedComparison, names: tuple[str, str]) -> str:
     """A few figures and how many images the two disagree on, aligned."""
     first, second = names
     head = ("figure", first, second, "difference", "95 % interval", "better")
-    shown = [row for row in contest.rows if row.metric in SHORT]
+    shown = [row for row in comparison.rows if row.metric in SHORT]
     lines = [head, *(_cells(row, names) for row in shown)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     aligned = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
-    decisions = sum("decision" in one.why for one in contest.disagreements)
+    count = len(comparison.disagreements)
+    decisions = sum("decision" in one.why for one in comparison.disagreements)
     return "\n".join(
         [
-            f"{contest.images} {contest.split} images, {contest.groups} groups",
+            f"{comparison.images} {comparison.split} images, {comparison.groups} groups",
             "",
             *(line.rstrip() for line in aligned),
             "",
-            f"they disagree on {len(contest.disagreements)} images, in the decision on {decisions}",
+            f"they disagree on {count} images, in the decision on {decisions}",
         ]
     )
 

@@ -104,14 +104,14 @@ def class_counts(evidence: ReportInputs) -> tuple[tuple[str, int, tuple[str, ...
     Without split.csv train and excluded can't be told, nor test where it was not opened.
     """
     sides = evidence.provenance.sides
-    dealt = Counter((case.label, case.split) for case in evidence.cases)
+    assigned = Counter((case.label, case.split) for case in evidence.cases)
     opened = evidence.evaluation.test is not None
     known = SIDES if sides else (("val", "test") if opened else ("val",))
 
     def said(label: str, side: str) -> str:
         if side not in known:
             return "–"
-        return str(sides.get((label, side), 0) if sides else dealt[label, side])
+        return str(sides.get((label, side), 0) if sides else assigned[label, side])
 
     return tuple(
         (label, count, tuple(said(label, side) for side in SIDES))

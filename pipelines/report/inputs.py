@@ -40,7 +40,7 @@ class Provenance:
     `data_sha256`: of the manifest, so of every image's pixels, label, masks and group. `copies`,
     `scenes`: pairs of images that are copies, or frames of one scene. `groups`: groups of more
     than one image, and `grouped`: images in them. `sides`: images by class and status in the
-    split. `excluded`: images by reason. `lock_id` names the dealing, `split_sha256` its rows.
+    split. `excluded`: images by reason. `lock_id` names the assignment, `split_sha256` its rows.
     """
 
     data_sha256: str | None

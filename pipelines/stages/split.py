@@ -1,4 +1,4 @@
-"""Stage split: nobody moves, who is new is dealt. It reads its own outputs and extends them."""
+"""Stage split: no image moves, new ones are assigned; its own outputs are read and extended."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from pipelines.artifacts.validation import ValidationReport
 
 
 def run(root: Path, data: data.Data, split: data.Split) -> None:
-    """Extend split.csv and split.json by the images that are new, or deal them for the first time.
+    """Extend split.csv and split.json by new images, or assign all for the first time.
 
     Raises:
         ConfigError: seed or fractions are not those of the lock.
@@ -34,12 +34,12 @@ def run(root: Path, data: data.Data, split: data.Split) -> None:
         why = "images came, left or changed"
         lock = locked_split.extended_lock(lock, extended, why, images)
     else:
-        lock = locked_split.new_lock(extended, split, None, "first dealing", images)
+        lock = locked_split.new_lock(extended, split, None, "first assignment", images)
     _write(space, extended, lock, records)
 
 
-def deal(root: Path, data: data.Data, split: data.Split, reason: str) -> None:
-    """Forget the sides and deal every image anew; the lock's history keeps the reason.
+def resplit(root: Path, data: data.Data, split: data.Split, reason: str) -> None:
+    """Forget the assignment and split every image again; the lock's history keeps the reason.
 
     Raises:
         InvalidDataError: as `run`, but for the lock, which is not held against anything.
@@ -92,11 +92,11 @@ def _write(space: Workspace, rows: list[SplitRow], lock: Lock, records: list[Ima
     io.write_rows(space.split_csv, SplitRow, rows)
     io.write_json(space.split_json, lock)
     sides = Counter(item.row.status for item in there)
-    dealt = ", ".join(f"{side} {sides[side]}" for side in SIDES)
+    assigned = ", ".join(f"{side} {sides[side]}" for side in SIDES)
     sha = locked_split.test_sha(
         (item.row.pixel_sha256, item.row.label) for item in there if item.row.status == "test"
     )
-    print(f"{dealt}, excluded {len(records) - len(there)}; test set {sha[:12]}")
+    print(f"{assigned}, excluded {len(records) - len(there)}; test set {sha[:12]}")
 
 
 def _check(there: Sequence[ActiveImage]) -> None:

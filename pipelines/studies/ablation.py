@@ -9,7 +9,7 @@ from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset
 from hgmnet.errors import ConfigError
 from hgmnet.inference.maps import Map
-from pipelines.studies.definition import Size, Study, StudyRun, deal, seeds, sized
+from pipelines.studies.definition import Size, Study, StudyRun, assign, seeds, sized
 
 FULL = "full"
 _ALONE = {"coarse": False, "shared_encoder": False}
@@ -135,8 +135,8 @@ def design(store: PreparedDataset, params: Params, size: Size, only: Sequence[st
     """
     params = sized(params, size)
     chosen = _chosen(grid(params), only or (SMOKE if size.smoke else ()))
-    dealt = deal(store, params, size)
-    sides = [dealt.sides(fold) for fold in range(size.folds)]
+    assigned = assign(store, params, size)
+    sides = [assigned.sides(fold) for fold in range(size.folds)]
     cells = tuple(
         StudyRun(one.name, fold, seed, one.params(params), sides[fold], one.given)
         for seed in seeds(params, size)

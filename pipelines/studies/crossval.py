@@ -2,7 +2,7 @@
 
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset
-from pipelines.studies.definition import Size, Study, StudyRun, deal, seeds, sized
+from pipelines.studies.definition import Size, Study, StudyRun, assign, seeds, sized
 
 FULL = "full"
 NOTES = (
@@ -33,9 +33,9 @@ def design(store: PreparedDataset, params: Params, size: Size) -> Study:
         ConfigError: a class has fewer images than there are folds.
     """
     params = sized(params, size)
-    dealt = deal(store, params, size)
+    assigned = assign(store, params, size)
     cells = tuple(
-        StudyRun(FULL, fold, seed, params, dealt.sides(fold))
+        StudyRun(FULL, fold, seed, params, assigned.sides(fold))
         for seed in seeds(params, size)
         for fold in range(size.folds)
     )

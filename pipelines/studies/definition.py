@@ -207,8 +207,8 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Dealt:
-    """Images dealt into folds, for every study alike: the deal follows split.seed alone."""
+class FoldAssignment:
+    """Images assigned to folds, for every study alike: it follows split.seed alone."""
 
     entries: tuple[PreparedImage, ...]
     folds: NDArray[np.int64]
@@ -225,8 +225,10 @@ class Dealt:
         )
 
 
-def deal(store: PreparedDataset, params: Params, size: Size, *, grouped: bool = True) -> Dealt:
-    """Deal the images that take part into folds.
+def assign(
+    store: PreparedDataset, params: Params, size: Size, *, grouped: bool = True
+) -> FoldAssignment:
+    """Assign the images that take part to folds.
 
     Raises:
         ConfigError: a class has fewer images than there are folds.
@@ -234,7 +236,7 @@ def deal(store: PreparedDataset, params: Params, size: Size, *, grouped: bool = 
     few = SMOKE_IMAGES if size.smoke else None
     entries = pool(store.entries, everything=size.everything, per_class=few)
     folds = assign_folds(entries, size.folds, params.split.seed, grouped=grouped)
-    return Dealt(entries, folds, params, grouped)
+    return FoldAssignment(entries, folds, params, grouped)
 
 
 def sized(params: Params, size: Size) -> Params:

@@ -102,8 +102,8 @@ def calibration_subset(
     if not 0 < share <= 0.5:
         raise ConfigError(f"--recalibrate {share:g}: expected a share above 0 and at most 0.5")
     own = [entry.model_copy(update={"split": "train"}) for entry in entries]
-    dealt = assign_folds(own, round(1 / share), seed)
-    return tuple("val" if fold == 0 else "judged" for fold in dealt)
+    assigned = assign_folds(own, round(1 / share), seed)
+    return tuple("val" if fold == 0 else "judged" for fold in assigned)
 
 
 def squares(
@@ -155,7 +155,7 @@ def _refuse_strange(
 
 
 SERVED, AGAIN = "served", "recalibrated"
-TITLES = {SERVED: "as served", AGAIN: "operating point chosen anew"}
+TITLES = {SERVED: "as served", AGAIN: "operating point chosen again"}
 NOTES = (
     (
         "One other data set is one other place: its scanners, its people, and how it was chosen. "
@@ -174,7 +174,7 @@ NOTES = (
 class ExternalRequest:
     """What is to be judged: the model, on which set, with which class for which.
 
-    `recalibrate`: a share of the set to choose the operating point on anew; None: not at all.
+    `recalibrate`: a share of the set to choose the operating point on again; None: not at all.
     """
 
     predictor: TorchPredictor
@@ -245,14 +245,14 @@ class _Case:
     def _study(self, rows: pd.DataFrame, variants: Sequence[str], sides: Sequence[str]) -> Study:
         asked, seed = self.asked, self.asked.predictor.spec.seed
         calm = f"{text.drift(self.drift)} drift.json beside this page has each of them."
-        anew = AGAIN in variants
+        again = AGAIN in variants
         return Study(
-            name=f"external-{asked.data}" + (f"-{AGAIN}" if anew else ""),
+            name=f"external-{asked.data}" + (f"-{AGAIN}" if again else ""),
             title=f"External validation on {asked.data}",
             question=f"What does {asked.name} reach on images from elsewhere?",
             cells=tuple(StudyRun(name, 0, seed, self.params, tuple(sides)) for name in variants),
             variants={name: TITLES[name] for name in variants},
-            reference=SERVED if anew else None,
+            reference=SERVED if again else None,
             notes=NOTES,
             facts=(said(self.found, asked.data), calm),
             size=Size(folds=2, seeds=1, everything=False, smoke=asked.smoke),

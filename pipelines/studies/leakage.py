@@ -1,4 +1,4 @@
-"""How much a naive random split flatters: the same recipe on the same images, dealt both ways."""
+"""How much a naive random split flatters: the same recipe and images, assigned both ways."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.splitting.cross_validation import JUDGED, OUT, Sides
-from pipelines.studies.definition import Dealt, Size, Study, StudyPart, StudyRun, deal, seeds, sized
+from pipelines.studies.definition import (
+    FoldAssignment,
+    Size,
+    Study,
+    StudyPart,
+    StudyRun,
+    assign,
+    seeds,
+    sized,
+)
 
 GROUPED, NAIVE = "grouped", "naive"
 SOME, ALONE = "images with others of their group", "images alone in their group"
@@ -17,8 +26,8 @@ NOTES = (
         "comparison; the true leak is at least this one."
     ),
     (
-        "Images alone in their group can't leak: their difference shows what another deal alone "
-        "changes, and is what the others’ difference should be read against."
+        "Images alone in their group can't leak: their difference shows what another "
+        "assignment alone changes, and is what the others’ difference should be read against."
     ),
     (
         "The size of a leak belongs to a data set, a network and a length of training: one that "
@@ -28,28 +37,28 @@ NOTES = (
 
 
 def design(store: PreparedDataset, params: Params, size: Size) -> Study:
-    """A cell a way of dealing, fold and seed.
+    """A cell a way of assigning, fold and seed.
 
     Raises:
         ConfigError: a class has fewer images than there are folds.
     """
     params = sized(params, size)
     ways = {
-        GROUPED: deal(store, params, size),
-        NAIVE: deal(store, params, size, grouped=False),
+        GROUPED: assign(store, params, size),
+        NAIVE: assign(store, params, size, grouped=False),
     }
     cells = tuple(
-        StudyRun(way, fold, seed, params, dealt.sides(fold), leaky=not dealt.grouped)
+        StudyRun(way, fold, seed, params, assigned.sides(fold), leaky=not assigned.grouped)
         for seed in seeds(params, size)
         for fold in range(size.folds)
-        for way, dealt in ways.items()
+        for way, assigned in ways.items()
     )
     return Study(
         name="leakage",
         title="What a naive split flatters",
         question="How much better does the same model look where copies are not kept together?",
         cells=cells,
-        variants={GROUPED: "groups kept whole", NAIVE: "dealt image by image"},
+        variants={GROUPED: "groups kept whole", NAIVE: "assigned image by image"},
         reference=GROUPED,
         notes=NOTES,
         facts=(_leaked(ways[NAIVE], size.folds),),
@@ -64,16 +73,16 @@ def leaked(entries: Sequence[PreparedImage], sides: Sides) -> int:
     return sum(e.group in seen for e, side in zip(entries, sides, strict=True) if side == JUDGED)
 
 
-def _leaked(naive: Dealt, folds: int) -> str:
+def _leaked(naive: FoldAssignment, folds: int) -> str:
     count = sum(leaked(naive.entries, naive.sides(fold)) for fold in range(folds))
     total = sum(fold >= 0 for fold in naive.folds)
     return (
-        f"Dealt image by image, {count} of {total} images were judged by a model that had an image "
-        "of their group in its training or validation part; dealt by groups, none."
+        f"Assigned image by image, {count} of {total} images were judged by a model that had an "
+        "image of their group in its training or validation part; assigned by groups, none."
     )
 
 
-def _parts(grouped: Dealt) -> list[StudyPart]:
+def _parts(grouped: FoldAssignment) -> list[StudyPart]:
     there = [e for e, fold in zip(grouped.entries, grouped.folds, strict=True) if fold >= 0]
     sizes = Counter(entry.group for entry in there)
     some = frozenset(entry.image for entry in there if sizes[entry.group] > 1)

@@ -5,7 +5,7 @@ from statistics import fmean
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset
 from hgmnet.splitting.cross_validation import subsample_training_groups
-from pipelines.studies.definition import Size, Study, StudyRun, deal, seeds, sized
+from pipelines.studies.definition import Size, Study, StudyRun, assign, seeds, sized
 
 SHARES = (0.10, 0.25, 0.50, 0.75, 1.00)
 FEW = (0.50, 1.00)
@@ -34,16 +34,16 @@ def design(store: PreparedDataset, params: Params, size: Size) -> Study:
         ConfigError: a class has fewer images than there are folds.
     """
     params = sized(params, size)
-    dealt = deal(store, params, size)
+    assigned = assign(store, params, size)
     shares = FEW if size.smoke else SHARES
-    whole = [dealt.sides(fold) for fold in range(size.folds)]
+    whole = [assigned.sides(fold) for fold in range(size.folds)]
     cells = tuple(
         StudyRun(
             _name(share),
             fold,
             seed,
             params,
-            subsample_training_groups(dealt.entries, sides, share, params.split.seed),
+            subsample_training_groups(assigned.entries, sides, share, params.split.seed),
         )
         for seed in seeds(params, size)
         for fold, sides in enumerate(whole)

@@ -230,7 +230,7 @@ def _file_rules(known: Any, validate: Validate) -> Iterator[Rule]:
         one_of("mode", _MODES),
         severity="warning",
         rows=known & Column("bit_depth").is_in([8, 16]),
-        remedy="they are converted; look whether greys were lost, and export them anew as PNG",
+        remedy="they are converted; look whether greys were lost, and export them again as PNG",
         tells=True,
     )
     yield Rule(

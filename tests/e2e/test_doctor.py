@@ -1,4 +1,4 @@
-"""`hgmnet doctor` in real little checkouts: each thing amiss has a line that says what to do."""
+"""`hgmnet doctor` in real little checkouts: each thing wrong has a line that says what to do."""
 
 import argparse
 import json

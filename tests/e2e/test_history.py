@@ -115,7 +115,7 @@ def test_a_chain_cut_short_or_written_anew_is_caught_by_the_head_alone(store, na
     store.client.set_registered_model_alias(name, "champion", "1")
     cut = registry_state(store, name)
     assert check(cut) is None
-    assert "written anew, or cut short" in check(cut, head=now.head)
+    assert "rewritten, or cut short" in check(cut, head=now.head)
 
 
 def test_an_alias_moved_by_hand_is_told_and_a_rollback_mends_it(store, name):

@@ -1,4 +1,4 @@
-"""`hgmnet import`, `ingest`, `split` and `deal` in a real git and DVC repository."""
+"""`hgmnet import`, `ingest`, `split` and `resplit` in a real git and DVC repository."""
 
 import hashlib
 import json
@@ -150,10 +150,10 @@ def test_the_split_is_locked_extended_and_dealt_anew(checkout, tmp_path):
     (checkout / "params.yaml").write_text(text.replace("split:\n  seed: 0", "split:\n  seed: 7"))
     assert "hgmnet resplit --reason" in run(checkout, "pipelines", "split", status=2)
     run(checkout, "pipelines", "resplit", "--reason", "another seed")
-    dealt = read_json(space.split_json, Lock)
-    assert dealt.lock_id != lock.lock_id
-    assert dealt.seed == 7
-    assert [entry.reason for entry in dealt.entries][-1] == "another seed"
+    assigned = read_json(space.split_json, Lock)
+    assert assigned.lock_id != lock.lock_id
+    assert assigned.seed == 7
+    assert [entry.reason for entry in assigned.entries][-1] == "another seed"
     run(checkout, "pipelines", "split")
 
     space.split_csv.write_text(space.split_csv.read_text().replace(",test,", ",train,", 1))

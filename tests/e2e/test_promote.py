@@ -90,7 +90,7 @@ def test_from_the_first_champion_to_the_way_back(workspace):
     assert "every link holds." in said
     status, _, complaint = hgmnet(workspace, "history", "--head", "0" * 64)
     assert status == 4
-    assert "written anew, or cut short" in complaint
+    assert "rewritten, or cut short" in complaint
 
 
 def test_the_champion_predicts(workspace, tmp_path):

@@ -138,10 +138,10 @@ def test_a_run_cut_short_is_written_anew(workspace: Workspace):
     (whole,) = (r for r in runs(workspace) if r.data.tags["hgmnet.gate"] == "passed")
     client(workspace).delete_tag(whole.info.run_id, "hgmnet.recorded")
     run(workspace)
-    (anew,) = (r for r in runs(workspace) if r.data.tags["hgmnet.gate"] == "passed")
-    assert anew.info.run_id != whole.info.run_id
+    (again,) = (r for r in runs(workspace) if r.data.tags["hgmnet.gate"] == "passed")
+    assert again.info.run_id != whole.info.run_id
     version = client(workspace).get_model_version(NAME, "1")
-    assert version.tags["hgmnet.decision_run"] == anew.info.run_id
+    assert version.tags["hgmnet.decision_run"] == again.info.run_id
     assert numbers(workspace) == ["1"]
 
 

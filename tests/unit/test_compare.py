@@ -9,7 +9,7 @@ from small_store import CLASSES, params
 
 from hgmnet.errors import ConfigError, InvalidDataError
 from pipelines.cli.main import main
-from pipelines.report.comparison import contest, find_file, pair, read_rows, render, short
+from pipelines.report.comparison import compare_aligned, find_file, pair, read_rows, render, short
 from tests.small_repository import write_params
 from tests.unit.test_report_page import Text
 
@@ -36,7 +36,7 @@ def rows(split: str = "test", **changes) -> pd.DataFrame:
 def compared(first: pd.DataFrame, second: pd.DataFrame):
     settings = params()
     evaluate = settings.evaluate.model_copy(update={"draws": 100})
-    return contest(pair(first, second, NAMES), settings.model, evaluate)
+    return compare_aligned(pair(first, second, NAMES), settings.model, evaluate)
 
 
 def worse() -> pd.DataFrame:

@@ -33,10 +33,10 @@ def test_the_same_pixels_give_the_same_features(grey):
 
 def test_mirrored_is_what_the_mirrored_image_gives(grey):
     turned = features.mirrored(features.describe(grey))
-    anew = features.describe(np.ascontiguousarray(grey[:, ::-1]))
-    np.testing.assert_array_equal(turned.hashed, anew.hashed)
-    likeness = turned.descriptors.astype(np.float32) @ anew.descriptors.astype(np.float32).T
-    apart = np.linalg.norm(turned.points - anew.points[likeness.argmax(axis=1)], axis=1)
+    again = features.describe(np.ascontiguousarray(grey[:, ::-1]))
+    np.testing.assert_array_equal(turned.hashed, again.hashed)
+    likeness = turned.descriptors.astype(np.float32) @ again.descriptors.astype(np.float32).T
+    apart = np.linalg.norm(turned.points - again.points[likeness.argmax(axis=1)], axis=1)
     assert np.median(likeness.max(axis=1)) > 0.99
     assert np.mean(apart < 1) > 0.9
 

@@ -24,21 +24,21 @@ def made(count: int = 90) -> list:
 
 def test_every_image_of_train_and_val_is_in_one_fold_and_none_of_test():
     entries = made()
-    dealt = assign_folds(entries, 4, seed=0)
-    for entry_, fold in zip(entries, dealt, strict=True):
+    assigned = assign_folds(entries, 4, seed=0)
+    for entry_, fold in zip(entries, assigned, strict=True):
         assert (fold == -1) == (entry_.split == "test")
-    assert set(dealt) == {-1, 0, 1, 2, 3}
+    assert set(assigned) == {-1, 0, 1, 2, 3}
 
 
 def test_groups_stay_whole_and_classes_are_spread():
     entries = made(300)
-    dealt = assign_folds(entries, 4, seed=1)
+    assigned = assign_folds(entries, 4, seed=1)
     homes: dict[str, set[int]] = {}
-    for entry_, fold in zip(entries, dealt, strict=True):
+    for entry_, fold in zip(entries, assigned, strict=True):
         if fold >= 0:
             homes.setdefault(entry_.group, set()).add(int(fold))
     assert all(len(folds) == 1 for folds in homes.values())
-    counts = Counter((e.label, int(f)) for e, f in zip(entries, dealt, strict=True) if f >= 0)
+    counts = Counter((e.label, int(f)) for e, f in zip(entries, assigned, strict=True) if f >= 0)
     for label in ("benign", "malignant", "normal"):
         shares = [counts[label, fold] for fold in range(4)]
         assert max(shares) - min(shares) <= 8
@@ -58,9 +58,9 @@ def test_too_few_images_of_a_class_are_named():
 
 def test_the_held_out_fold_is_val_and_the_others_are_train(tmp_path):
     store = small_store(tmp_path, 36)
-    dealt = assign_folds(store.entries, 3, seed=0)
-    held = hold_out(store, dealt, 2)
-    assert np.array_equal(held.rows("val"), np.flatnonzero(dealt == 2))
-    assert np.array_equal(held.rows("train"), np.flatnonzero((dealt == 0) | (dealt == 1)))
+    assigned = assign_folds(store.entries, 3, seed=0)
+    held = hold_out(store, assigned, 2)
+    assert np.array_equal(held.rows("val"), np.flatnonzero(assigned == 2))
+    assert np.array_equal(held.rows("train"), np.flatnonzero((assigned == 0) | (assigned == 1)))
     assert np.array_equal(held.rows("test"), store.rows("test"))
     assert held.images is store.images

@@ -21,28 +21,30 @@ from tests.unit.test_folds import made
 
 
 def sides_of(entries, folds: int = 4, **changes):
-    dealt = assign_folds(entries, folds, seed=0, grouped=changes.get("grouped", True))
-    return dealt, [nested_fold(entries, dealt, k, parts=4, seed=0, **changes) for k in range(folds)]
+    assigned = assign_folds(entries, folds, seed=0, grouped=changes.get("grouped", True))
+    return assigned, [
+        nested_fold(entries, assigned, k, parts=4, seed=0, **changes) for k in range(folds)
+    ]
 
 
 def test_a_group_is_on_one_side_and_every_image_is_judged_once():
     entries = pool(made(240), everything=False)
-    dealt, sides = sides_of(entries)
+    assigned, sides = sides_of(entries)
     for fold, side in enumerate(sides):
         homes: dict[str, set[str]] = {}
         for one, where in zip(entries, side, strict=True):
             if where != OUT:
                 homes.setdefault(one.group, set()).add(where)
         assert all(len(where) == 1 for where in homes.values())
-        assert [w == JUDGED for w in side] == list(dealt == fold)
+        assert [w == JUDGED for w in side] == list(assigned == fold)
         assert {one.label for one, w in zip(entries, side, strict=True) if w == "val"} == {
             *("benign", "malignant", "normal")
         }
         assert 0.15 < side.count("val") / (side.count("val") + side.count("train")) < 0.35
         assert leaked(entries, side) == 0
     judged = np.array([[w == JUDGED for w in side] for side in sides]).sum(axis=0)
-    assert set(judged[dealt >= 0]) == {1}
-    assert set(judged[dealt < 0]) == {0}
+    assert set(judged[assigned >= 0]) == {1}
+    assert set(judged[assigned < 0]) == {0}
 
 
 def test_the_test_split_takes_no_part_unless_it_is_asked_for():
@@ -92,14 +94,14 @@ def test_a_few_images_are_whole_groups_the_largest_first():
 
 def test_a_fold_that_is_not_there_and_a_class_too_rare_are_named():
     entries = pool(made(), everything=False)
-    dealt = assign_folds(entries, 3, seed=0)
+    assigned = assign_folds(entries, 3, seed=0)
     with pytest.raises(ConfigError, match="fold 3: the folds are numbered 0 to 2"):
-        nested_fold(entries, dealt, 3, parts=4, seed=0)
+        nested_fold(entries, assigned, 3, parts=4, seed=0)
     two = [e for e in made() if e.label != "normal"]
     rare = [*two, *(entry(f"normal/{i}.png", label="normal", group=f"n{i}") for i in range(2))]
-    dealt = assign_folds(rare, 2, seed=0)
+    assigned = assign_folds(rare, 2, seed=0)
     with pytest.raises(ConfigError, match=r"2 folds need .* 1 images of normal"):
-        nested_fold(rare, dealt, 0, parts=4, seed=0)
+        nested_fold(rare, assigned, 0, parts=4, seed=0)
 
 
 def test_a_sided_store_has_the_same_pictures(tmp_path):

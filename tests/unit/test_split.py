@@ -248,23 +248,23 @@ def test_the_test_sha_is_of_pixels_and_labels_in_any_order():
 
 def test_the_lock_follows_from_the_data_alone():
     rows = [row("benign/a", "test"), row("benign/b", "train")]
-    lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
-    assert lock == split_lock.new_lock(rows[::-1], PARAMS, None, "first dealing", 2)
+    lock = split_lock.new_lock(rows, PARAMS, None, "first assignment", 2)
+    assert lock == split_lock.new_lock(rows[::-1], PARAMS, None, "first assignment", 2)
     split_lock.verify(rows, lock, PARAMS)
     assert split_lock.extended_lock(lock, rows, "more", 2) == lock
     more = [*rows, row("benign/c", "val")]
     assert split_lock.extended_lock(lock, rows, "fewer", 1).entries[-1].images == 1
     longer = split_lock.extended_lock(lock, more, "more", 3)
     assert longer.lock_id == lock.lock_id
-    assert [entry.reason for entry in longer.entries] == ["first dealing", "more"]
+    assert [entry.reason for entry in longer.entries] == ["first assignment", "more"]
     split_lock.verify(more, longer, PARAMS)
-    anew = split_lock.new_lock(rows, PARAMS, longer, "wrong seed", 2)
-    assert anew.lock_id != lock.lock_id
-    assert len(anew.entries) == 3
+    again = split_lock.new_lock(rows, PARAMS, longer, "wrong seed", 2)
+    assert again.lock_id != lock.lock_id
+    assert len(again.entries) == 3
 
 
 def test_a_set_that_lost_more_than_it_may_is_refused():
-    lock = split_lock.new_lock([row("benign/a", "test")], PARAMS, None, "first dealing", 200)
+    lock = split_lock.new_lock([row("benign/a", "test")], PARAMS, None, "first assignment", 200)
     split_lock.check_size(lock, 180, 0.1)
     split_lock.check_size(lock, 500, 0.1)
     with pytest.raises(InvalidDataError, match=r"21 of 200 images are gone .* more than 10%"):
@@ -273,7 +273,7 @@ def test_a_set_that_lost_more_than_it_may_is_refused():
 
 def test_an_edited_row_is_refused():
     rows = [row("benign/a", "test"), row("benign/b", "train")]
-    lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
+    lock = split_lock.new_lock(rows, PARAMS, None, "first assignment", 2)
     moved = [rows[0].model_copy(update={"status": "train"}), rows[1]]
     with pytest.raises(InvalidDataError, match="hgmnet resplit --reason"):
         split_lock.verify(moved, lock, PARAMS)
@@ -284,7 +284,7 @@ def test_an_edited_row_is_refused():
 )
 def test_other_settings_are_refused(change):
     rows = [row("benign/a", "test")]
-    lock = split_lock.new_lock(rows, PARAMS, None, "first dealing", 2)
+    lock = split_lock.new_lock(rows, PARAMS, None, "first assignment", 2)
     with pytest.raises(ConfigError, match=r"seed 0 and 0\.65 / 0\.15 / 0\.2,.*hgmnet resplit"):
         split_lock.verify(rows, lock, PARAMS.model_copy(update=change))
 

@@ -29,9 +29,9 @@ def test_batch_norm_of_two_processes_is_that_of_the_whole_batch(own, shared, tmp
     parts = by_two(tmp_path, partial(shared, 4), batch)
     whole = step(own(4), batch)
     for name in ("out", "input"):
-        dealt = torch.empty_like(whole[name])
-        dealt[0::2], dealt[1::2] = (part[name] for part in parts)
-        torch.testing.assert_close(dealt, whole[name], rtol=1e-4, atol=1e-4)
+        assigned = torch.empty_like(whole[name])
+        assigned[0::2], assigned[1::2] = (part[name] for part in parts)
+        torch.testing.assert_close(assigned, whole[name], rtol=1e-4, atol=1e-4)
     for name in ("weight", "bias"):
         torch.testing.assert_close(sum(p[name] for p in parts), whole[name], rtol=1e-4, atol=1e-4)
     for name in ("running_mean", "running_var", "num_batches_tracked"):

@@ -196,7 +196,7 @@ function paint(answer) {
   at("note").textContent = layer ? `${layer.name}: ${layer.note}.` : "The image as it is.";
 }
 
-/* The maps on offer are the model's; they are made anew only where another model has others. */
+/* The maps on offer are the model's; they are made again only where another model has others. */
 function offer(answer) {
   const keys = ["none", ...answer.layers.map((layer) => layer.key)];
   const there = [...at("layers").querySelectorAll("input")].map((input) => input.value);
