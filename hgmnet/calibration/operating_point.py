@@ -1,4 +1,4 @@
-"""From which uncertainty on a person should look, if that is worth it on val."""
+"""The operating point, from val alone: temperature, thresholds, minimum area, who is referred."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

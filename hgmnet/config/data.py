@@ -1,4 +1,4 @@
-"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+"""Settings of the data: data, phantom, validate, split, prepare.
 
 There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
 """

@@ -1,4 +1,4 @@
-"""params.yaml as typed, frozen sections: no defaults, no unknown keys, all problems at once.
+"""Settings of what follows training: calibrate, evaluate, gate, report.
 
 There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
 """

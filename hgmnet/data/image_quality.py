@@ -1,4 +1,4 @@
-"""What can be measured of an image and its mask to judge their quality, a function a fact."""
+"""What is measured of an image's quality: blur, borders, saturation, burned-in marks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

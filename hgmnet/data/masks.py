@@ -1,4 +1,4 @@
-"""A folder in BUSI's layout: `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...
+"""The true mask of an image: its mask files united, at its own size.
 
 Al-Dhabyani et al., "Dataset of breast ultrasound images", Data in Brief 28, 2020.
 """

@@ -1,4 +1,4 @@
-"""images.csv beside the class folders: what is known of images beyond their pixels.
+"""What is known of images beyond their pixels: images.csv, and a person's curation.csv.
 
 Columns `image` (the path below raw/), `patient`, `pixel_mm`, then whatever else the source said of
 them (BI-RADS, device, histology, side, ...), as it came. `hgmnet import` writes it; it is versioned

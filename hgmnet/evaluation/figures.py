@@ -1,4 +1,4 @@
-"""From findings to figures: a row of counts an image, and every figure from the rows alone."""
+"""Every figure with its interval, and paired differences, from the rows of per_image.csv alone."""
 
 from collections.abc import Collection, Iterator, Sequence
 

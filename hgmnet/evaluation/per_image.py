@@ -1,4 +1,4 @@
-"""From findings to figures: a row of counts an image, and every figure from the rows alone."""
+"""The rows of per_image.csv: what is counted of one image at its own resolution."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""One file from a server, resumed where the line broke off before."""
+"""https:// and file:// sources: fetched once, resumed where the line broke, checked by sha256."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""A folder as a mapping from path to bytes; links that lead out of it are refused."""
+"""A folder or zip as a mapping from path to bytes; what is hostile in it is refused."""
 
 import lzma
 import os

@@ -1,4 +1,4 @@
-"""What lies behind an answer, to be looked at: probability maps and gates."""
+"""What lies behind a prediction: probability maps and gates, and what replacing the map does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From an image to a finding: resample, predict, calibrate, decide, and back to native size."""
+"""From the network's raw output to a prediction at the image's own size; needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""An image seen nearer or farther, and what was said of it brought back to its place."""
+"""The network run on images and their views: mirrored and magnified, brought back and averaged."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A measured figure."""
+"""Intervals and comparisons: the bootstrap by group, Wilson's interval, the paired difference."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How far two outlines lie apart: HD95 and NSD, in pixels.
+"""Metrics of masks: pixel counts, Dice and IoU, outlines (HD95, NSD), lesions found.
 
 Maier-Hein et al., Metrics Reloaded, Nature Methods 21, 2024; NSD after Nikolov et al., JMIR 23(7),
 2021. An outline is the pixels of a mask that touch, by side or by corner, one outside of it.

@@ -1,4 +1,4 @@
-"""What a lesion is like, drawn at random; `hgmnet.phantom.lesions` puts it into a tissue.
+"""What a lesion is like, drawn at random, and how it changes the echoes around it.
 
 Benign and malignant differ by form (smooth, wide, sharp against angular, tall, ill-defined) and by
 what lies behind them (enhancement against shadow). Area, echo level and place come from the same

@@ -1,4 +1,4 @@
-"""Which locked row an image is: by its pixels where they are known, else by its name."""
+"""From the locked rows and today's images to tomorrow's rows; see `hgmnet.splitting.split_lock`."""
 
 import hashlib
 from collections import Counter

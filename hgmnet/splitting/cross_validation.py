@@ -1,4 +1,4 @@
-"""Folds of a cross-validation: whole groups, every class in the same share; train and val alone."""
+"""Folds of whole groups, and who trains, tunes and is judged in a nested cross-validation."""
 
 from collections import Counter
 from collections.abc import Sequence

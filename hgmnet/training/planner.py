@@ -1,4 +1,4 @@
-"""What fits: image side, batch size, epochs and precision for a data set on this machine.
+"""What fits this machine: image side, batch size, epochs and precision, from measured steps.
 
 In the manner of nnU-Net (Isensee et al., Nature Methods 18, 2021): from facts of the data and the
 machine by fixed rules, each with its reason.

@@ -1,4 +1,4 @@
-"""What crosses a stage: a type for each file, `pipelines.artifacts.io` reads and writes them."""
+"""Types of what `evaluate` and `calibrate` write."""
 
 from hgmnet.config.base import SMALL, Frozen
 from hgmnet.metrics.bootstrap import Figure

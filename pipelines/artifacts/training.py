@@ -1,4 +1,4 @@
-"""What crosses a stage: a type for each file, `pipelines.artifacts.io` reads and writes them."""
+"""Types of what `train` writes."""
 
 from hgmnet.config.base import Frozen
 

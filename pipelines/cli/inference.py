@@ -1,4 +1,4 @@
-"""`hgmnet predict`: what a model finds in images, as files."""
+"""`hgmnet predict` and `hgmnet export`."""
 
 import argparse
 from pathlib import Path

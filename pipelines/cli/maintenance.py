@@ -1,4 +1,4 @@
-"""`hgmnet clean`: list what may go from this checkout's disk, and remove it when told."""
+"""`hgmnet clean` and `hgmnet doctor`."""
 
 import argparse
 import os

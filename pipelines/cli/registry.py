@@ -1,4 +1,4 @@
-"""`hgmnet versions`: what is registered, what each version reached, and which one serves."""
+"""What concerns versions: versions, promote, rollback, history, lineage, publish, compare."""
 
 import argparse
 import tempfile

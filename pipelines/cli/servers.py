@@ -1,4 +1,4 @@
-"""`hgmnet serve`: the champion over HTTP; a new champion takes over without a request lost."""
+"""`hgmnet serve`, `hgmnet demo` and `hgmnet up`."""
 
 import argparse
 from pathlib import Path

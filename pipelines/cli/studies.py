@@ -1,4 +1,4 @@
-"""`hgmnet study`: questions about a model that take many trainings, and change nothing."""
+"""`hgmnet study` and `hgmnet plan`."""
 
 import argparse
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The Great Expectations suite of drift: every column stays within its bound of the reference."""
+"""A folder of images compared with a model's training images: Great Expectations, file, table."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial

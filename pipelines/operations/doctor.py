@@ -1,4 +1,4 @@
-"""What `hgmnet doctor` looks at: the installation, and the checkout."""
+"""`hgmnet doctor`: whether the installation and the checkout are what a run needs."""
 
 import configparser
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Exports that are held against the model that they are made from before they are kept."""
+"""Exports that are compared with their model before they are kept."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

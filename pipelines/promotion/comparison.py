@@ -1,4 +1,4 @@
-"""What two versions said of the same images: from their records, or asked again."""
+"""Two versions compared on images that neither has seen: recorded answers, or predicted again."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a decision is made of: model, figures, the gate's verdict, and where they come from."""
+"""What a decision is made of, and its MLflow run: model, figures, verdict, also a rejection."""
 
 import json
 import time

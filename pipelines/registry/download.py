@@ -1,4 +1,4 @@
-"""A registered version's model folder, on this machine."""
+"""What is fetched of a registered version: its model folder, and the rows it was judged by."""
 
 from contextlib import suppress
 from pathlib import Path

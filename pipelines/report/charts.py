@@ -1,4 +1,4 @@
-"""Line and point charts as inline SVG: text stays text, colours come from the page's style sheet.
+"""Line, point and forest charts as inline SVG; text stays text, colours come from the page.
 
 Written by hand because a chart in a report must be the same bytes every time, follow the page's
 light or dark colours, and stay readable when the page is narrow.

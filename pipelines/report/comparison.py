@@ -1,4 +1,4 @@
-"""The rows of two evaluations, brought together: the same images in the same order."""
+"""Two evaluations of the same images: rows aligned, compared, and shown as a page."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

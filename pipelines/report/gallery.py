@@ -1,4 +1,4 @@
-"""Which images a reader should see: the worst of each kind of failure, and every quality."""
+"""Which images a reader should see, and how they are drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

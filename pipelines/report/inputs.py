@@ -1,4 +1,4 @@
-"""What a model was made from, read from the files that earlier stages left."""
+"""What a report is made of: the files that the earlier stages wrote, and the model's origin."""
 
 import hashlib
 from collections import Counter

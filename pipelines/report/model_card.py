@@ -1,4 +1,4 @@
-"""CLAIM's items, filled from the run.
+"""The model card as Markdown, with CLAIM's items filled from the run.
 
 The Checklist for Artificial Intelligence in Medical Imaging: Mongan, Moy, Kahn, Radiology: AI 2(2),
 2020, doi 10.1148/ryai.2020200029; numbered as there. The 2024 update (Tejani et al., doi

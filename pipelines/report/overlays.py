@@ -1,4 +1,4 @@
-"""Maps as colours: a picture to lay over an image, and the words for its kind."""
+"""Maps as colours to lay over an image, and which maps a model has."""
 
 import base64
 import io

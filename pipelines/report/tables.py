@@ -1,4 +1,4 @@
-"""The figures of subgroups as a table: where the model is better and worse."""
+"""Tables of the report: figures by subgroup, and the network in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What stage evaluate tells besides its figures: certainty.json and consistency.json."""
+"""What `evaluate` writes beside its figures: certainty, consistency rules, subgroups."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""The grid of the ablation: what is taken from the full model, or put in another's place."""
+"""The ablation: each part of the model taken away or replaced, on the same folds and seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a study will cost on this machine, measured beforehand by a few steps and images."""
+"""What a study will cost on this machine, measured beforehand and corrected as it goes."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""A cell of a study: settings, a fold and a seed; from it a fitted model, from that its rows."""
+"""What a study is: its runs (settings, fold, seed), their models and rows, and what is compared."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence

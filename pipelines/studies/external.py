@@ -1,4 +1,4 @@
-"""Images of another data set, for a model that has not seen them: classes mapped, seen ones out."""
+"""External validation: a trained model on a data set that it has never seen."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A study's table as a paper would print it: Markdown and LaTeX."""
+"""What a study leaves in reports/studies/<name>: rows, tables (Markdown, LaTeX) and a page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

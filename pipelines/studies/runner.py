@@ -1,4 +1,4 @@
-"""What every study needs before it begins: prepared images of today's settings."""
+"""Carries a study out: says what it costs, computes what is not there yet, and writes it up."""
 
 import hashlib
 import importlib

@@ -1,4 +1,4 @@
-"""The table of a seed study: each seed, their mean and spread, and the ensemble."""
+"""The same settings trained with several seeds: how much of a figure is the seed's luck."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How pages are filled in: the same rules for every template."""
+"""What every page shares: how templates are filled in, and pictures inside HTML."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Which images are alike, as one self-contained HTML page with the pictures side by side."""
+"""The page that shows near-duplicates side by side."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

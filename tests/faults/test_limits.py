@@ -149,13 +149,13 @@ def test_a_batch_of_a_great_many_rows_leaves_room_for_others(served: LoadedModel
     assert used < 8 or request.turns > 1000, f"{used} times its size, {request.turns} turns"
 
 
-SIDE = 2000
+SIDE = 1500
 COUNT = 12
 
 
 @pytest.fixture(scope="module")
 def blank() -> str:
-    """A PNG of some kilobytes and 4 megapixels, as base64 text."""
+    """A PNG of some kilobytes and two megapixels, as base64 text."""
     return as_text(np.zeros((SIDE, SIDE), np.uint8))
 
 
@@ -238,9 +238,11 @@ PATIENCE_S = 40
 class Besieged:
     """A server after `PATIENCE_S` beside half-sent requests.
 
-    `held`: bytes by which its memory has grown. `answers`: whether it answers somebody else.
+    `waits`: how many bodies it still waits for. `held`: bytes by which its memory has grown.
+    `answers`: whether it answers somebody else.
     """
 
+    waits: int
     held: int
     answers: bool
 
@@ -265,11 +267,12 @@ def besieged(workspace: Workspace) -> Iterator[Besieged]:
             sockets += [half_sent(port) for _ in range(BODIES)]
             sockets += [idle(port) for _ in range(IDLE)]
             time.sleep(PATIENCE_S)
+            waits = sum(map(waited_for, sockets[:BODIES]))
             held = resident(server.pid) - memory
             answers = False
             with suppress(httpx.HTTPError):
                 answers = httpx.get(f"{address[0]}/health", timeout=20).status_code == 200
-            yield Besieged(held, answers)
+            yield Besieged(waits, held, answers)
         finally:
             for one in sockets:
                 one.close()
@@ -284,7 +287,8 @@ def besieged(workspace: Workspace) -> Iterator[Besieged]:
     reason="what was sent of a body that never ends stays in memory for ever",
 )
 def test_half_a_body_is_not_kept_for_ever(besieged: Besieged) -> None:
-    assert besieged.held < BODIES * SENT / 2, f"{besieged.held // MIB} MiB are held"
+    """The server may give up the connection, or keep little of what has come."""
+    assert not besieged.waits or besieged.held < BODIES * SENT / 2, besieged
 
 
 @pytest.mark.soak
@@ -476,6 +480,18 @@ def idle(port: int) -> socket.socket:
         line.connect(("127.0.0.1", port))
         line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
     return line
+
+
+def waited_for(line: socket.socket) -> bool:
+    """Whether the server has neither answered nor hung up."""
+    line.settimeout(0)
+    try:
+        line.recv(1)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def resident(pid: int) -> int:

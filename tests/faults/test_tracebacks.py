@@ -148,15 +148,15 @@ import io, json, sys, traceback
 from contextlib import redirect_stderr, redirect_stdout
 from pipelines.cli.main import main
 
-said = {}
+written = {}
 for line in sys.argv[1:]:
     with redirect_stderr(io.StringIO()) as err, redirect_stdout(io.StringIO()):
         try:
             main(line.split())
         except Exception:
             traceback.print_exc()
-    said[line] = err.getvalue()
-print(json.dumps(said))
+    written[line] = err.getvalue()
+print(json.dumps(written))
 """
 READING = ("history", "versions", "predict s/a.png --out ../out --version 1", "promote")
 
@@ -175,8 +175,8 @@ def read_only(registered: Workspace) -> dict[str, str]:
     words = [launcher.real_python(), "-c", EACH, *READING]
     there = [*unshare, f'{mount} && exec "$@"', "sh"]
     done = subprocess.run([*there, *words], check=True, **where)
-    said: dict[str, str] = json.loads(done.stdout)
-    return said
+    written: dict[str, str] = json.loads(done.stdout)
+    return written
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the page says of a finding, in whole sentences."""
+"""What the page shows of a prediction: sentences, figures and maps."""
 
 import base64
 import io
