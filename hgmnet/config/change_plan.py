@@ -88,7 +88,7 @@ class Revalidate(Frozen):
     """When a model must be validated again, though it may be inside the plan.
 
     `openings_above`: the test split was looked at so often that its figures flatter.
-    `drifted_share_above`: of the columns by which new images are held against the training images.
+    `drifted_share_above`: of the columns by which new images are compared with the training images.
     `months`: since the version was made. `new_values_in`: columns of raw/images.csv (`device`) in
     which a value that the training images did not have counts as new.
     """

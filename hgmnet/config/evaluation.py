@@ -38,7 +38,7 @@ class Calibrate(Frozen):
 
 
 class Evaluate(Frozen):
-    """`include_test`: compute figures on the test split; each opening is counted."""
+    """`include_test`: compute figures on the test split; each evaluation on it is counted."""
 
     include_test: bool
     draws: Annotated[int, Field(ge=100)]

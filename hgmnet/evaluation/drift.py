@@ -136,7 +136,7 @@ def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tu
 
 
 def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[Shift, ...]:
-    """Hold new images against a profile.
+    """Compare new images with a profile.
 
     Args:
         profile: the reference.

@@ -131,7 +131,7 @@ def check_size(lock: Lock, images: int, max_lost: float) -> None:
 
 
 def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
-    """Hold rows and settings against the lock.
+    """Compare rows and settings with the lock.
 
     Raises:
         ConfigError: seed or fractions are not those that were assigned with.

@@ -5,7 +5,7 @@ from hgmnet.metrics.bootstrap import Figure
 
 
 class Evaluation(Frozen):
-    """Figures by split; `test` is None where the test split was not opened.
+    """Figures by split; `test` is None where the test split was not evaluated.
 
     `model`: the hash that the model is known by that was asked.
     """
@@ -105,10 +105,10 @@ class MaskCurve(Frozen):
 
 
 class EvaluationNumber(Frozen):
-    """Which opening of this test split, counted in this checkout, first showed this model to it.
+    """Which evaluation on this test split, counted in this checkout, first showed this model to it.
 
-    1 is the first; None where the test split was not opened. It is not the count of openings, which
-    grows on: `hgmnet register` adds up what all checkouts did.
+    1 is the first; None where the test split was not evaluated. The count of all evaluations grows
+    on: `hgmnet register` adds up what all checkouts did.
     """
 
     test_sha: str

@@ -9,7 +9,7 @@ MISSING = "missing"
 
 
 class CheckResult(Frozen):
-    """One check of the gate: the value that was held against the bound, and what came of it.
+    """One check of the gate: the value that was compared with the bound, and what came of it.
 
     `where`: the subgroup, None for all images. `n`: images behind the value, None where there is no
     figure; fewer than `min_n` fail. `reason`: `missing` where the model has no such figure.
@@ -27,7 +27,7 @@ class CheckResult(Frozen):
 
     @property
     def judged(self) -> bool:
-        """Whether there was a value, on enough images, to be held against the bound."""
+        """Whether there was a value, on enough images, to be compared with the bound."""
         return self.value is not None and self.n is not None and self.n >= self.min_n
 
 

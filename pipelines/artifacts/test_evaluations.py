@@ -1,4 +1,4 @@
-"""The record of openings: every evaluation on the test split, a JSON line each.
+"""The record of test evaluations: each one on the test split, a JSON line each.
 
 The test split is opened on purpose, and re-use has a price: the count goes with every model.
 """
@@ -63,12 +63,12 @@ def read_evaluations(path: Path) -> list[RecordedEvaluation]:
 
 
 def count_evaluations(path: Path, test_sha: str) -> int:
-    """How often this test split was opened."""
+    """How often this test split was evaluated."""
     return sum(opening.test_sha == test_sha for opening in read_evaluations(path))
 
 
 def opening_number(openings: Iterable[RecordedEvaluation], test_sha: str, model: str) -> int | None:
-    """Which opening of a test split first showed it to a model: 1 is the first of all.
+    """Which evaluation on a test split first showed it to a model: 1 is the first of all.
 
     Looking again at the same model shows nothing new, so its number stays. None where the model was
     never evaluated on it.
@@ -94,5 +94,6 @@ def _parse(path: Path, number: int, line: str) -> RecordedEvaluation:
     try:
         return RecordedEvaluation.model_validate_json(line)
     except ValidationError as error:
-        msg = f"{path}, line {number}: no opening ({error.errors()[0]['msg']}); mend or remove it"
+        why = error.errors()[0]["msg"]
+        msg = f"{path}, line {number}: no test evaluation ({why}); mend or remove it"
         raise InvalidDataError(msg) from None

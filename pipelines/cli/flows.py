@@ -26,13 +26,13 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
         "--publish", action="store_true", help="then push, commit and tag it (`hgmnet publish`)"
     )
     training.add_argument(
-        "--promote", action="store_true", help="then hold a new challenger against the champion"
+        "--promote", action="store_true", help="then compare a new challenger with the champion"
     )
-    promotion = flows.add_parser("promotion", help="hold the challenger against the champion")
+    promotion = flows.add_parser("promotion", help="compare the challenger with the champion")
     promotion.add_argument("--version", metavar="N", help="instead of the challenger")
     promotion.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
     monitoring = flows.add_parser(
-        "monitoring", help="hold recent images against what the champion was made from"
+        "monitoring", help="compare recent images with what the champion was made from"
     )
     monitoring.add_argument("folder", type=Path, help="recent images, in folders or not")
     monitoring.add_argument("--version", metavar="N", help="instead of the champion")

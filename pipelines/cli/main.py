@@ -15,13 +15,13 @@ from pathlib import Path
 STAGES = {
     "phantom": "generate the embedded data set of synthetic ultrasound",
     "ingest": "read every image into a manifest and find the copies among them",
-    "validate": "hold the manifest against the expectations",
+    "validate": "check the manifest by Great Expectations' rules",
     "split": "assign new groups to train, val and test; no image moves",
     "prepare": "resample images and masks into arrays",
     "train": "train HGM-Net",
     "calibrate": "choose temperature and thresholds on val",
     "evaluate": "count pixels and classes at native resolution, with intervals",
-    "gate": "hold the figures against the bounds",
+    "gate": "compare the figures with the bounds",
     "report": "write the HTML report and the model card",
     "register": "record the run in MLflow and register the model if it passed",
 }
@@ -39,11 +39,11 @@ COMMANDS = {
         "studies",
         "cross-validation, ablation, leakage, learning curve, external set, seeds",
     ),
-    "predict": ("inference", "find lesions in images: masks, overlays, and a row for each"),
+    "predict": ("inference", "predict images: masks, overlays, one row per image"),
     "export": ("inference", "write a model as one ONNX file, checked against the model"),
     "serve": ("servers", "answer over HTTP by the champion; a new one takes over by itself"),
     "demo": ("servers", "open a page to look at images with the model, on this machine"),
-    "promote": ("registry", "hold the challenger against the champion; the better one serves"),
+    "promote": ("registry", "compare the challenger with the champion; the better one serves"),
     "rollback": ("registry", "let an earlier champion serve again"),
     "versions": ("registry", "list the registered versions, or delete one"),
     "compare": ("registry", "compare two versions, or two evaluations, image by image"),
@@ -52,7 +52,7 @@ COMMANDS = {
     "history": ("registry", "list and verify every decision about who served"),
     "flow": ("flows", "run a Prefect flow here and now: training, promotion, ..."),
     "up": ("servers", "start servers, deployments and a worker; Ctrl-C ends all of it"),
-    "clean": ("maintenance", "list what may go, and remove it when told"),
+    "clean": ("maintenance", "list what can be removed; --yes removes it"),
     "doctor": ("maintenance", "check this machine and this checkout, and say what to do"),
 }
 """The other commands: which file of this folder has `configure_<name>` and `run_<name>`; a line."""

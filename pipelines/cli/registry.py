@@ -231,7 +231,7 @@ def _facts(tags: Mapping[str, str]) -> Iterator[str]:
         [
             ("commit", tag("git_commit") + dirty),
             ("data", f"{tag('data')}, {tag('data_hash')}"),
-            ("test set", f"{tag('test_sha')}, opening {tag('opening')}"),
+            ("test set", f"{tag('test_sha')}, evaluation {tag('opening')}"),
             ("stages", f"dvc.lock from ingest to report, {tag('dvc_lock_sha256')}"),
             ("training", f"fingerprint {tag('fingerprint')}"),
             ("model", tag("model")),

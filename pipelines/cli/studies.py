@@ -52,7 +52,9 @@ def _size(study: argparse.ArgumentParser) -> None:
     study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
     study.add_argument("--seeds", type=int, help="trainings a fold, from train.seed on; 1")
     study.add_argument(
-        "--include-test", action="store_true", help="the test split takes part too: an opening"
+        "--include-test",
+        action="store_true",
+        help="the test split takes part too, which is counted",
     )
     study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
     study.add_argument(

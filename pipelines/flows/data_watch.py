@@ -31,7 +31,7 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
         root: the repository root.
         source: a folder, zip or table.
         train: start the flow `training` where images or labels are new, changed or gone.
-        promote: and let it hold the new challenger against the champion.
+        promote: and let it compare the new challenger with the champion.
 
     Returns:
         Completed, named `Unchanged` where nothing that matters has changed; or as `training`.

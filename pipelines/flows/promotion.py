@@ -53,7 +53,7 @@ def promotion(
     data: str | None = None,
     approval_hours: float = 72.0,
 ) -> AnyState:
-    """Hold a challenger against the champion, and let the better one serve.
+    """Compare a challenger with the champion, and let the better one serve.
 
     Where a person must decide, the run pauses and Prefect's page shows a form: approve or not, who,
     and why. Nobody's answer in time leaves everything as it is.

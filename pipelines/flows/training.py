@@ -63,7 +63,7 @@ def training(
             changed.
         publish: then push images and weights to DVC's remote, commit dvc.lock and split on a branch
             of their own, and tag it (`hgmnet publish` does it later).
-        promote: then hold the challenger against the champion, unless that was done before.
+        promote: then compare the challenger with the champion, unless that was done before.
         approval_hours: how long to wait where a person must decide; 0: not at all, `hgmnet promote
             --approve` can do it later.
 

@@ -1,4 +1,4 @@
-"""A model held against its change plan, clause by clause. Pure: values in, values out."""
+"""A model checked by its change plan, clause by clause. Pure: values in, values out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -66,13 +66,14 @@ def check_design(plans: ChangePlans, registry: str, design: Design) -> tuple[Cla
 
 
 def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
-    """Whether a test split was opened so often that its figures flatter."""
+    """Whether a test split was evaluated so often that its figures flatter."""
     most = plan.revalidate.openings_above
     due = openings > most
+    side = "above" if due else "up to"
     return ClauseResult(
         clause="revalidate.openings_above",
         status="due" if due else "held",
-        reason=f"the test split was opened {openings} times, {'above' if due else 'up to'} {most}",
+        reason=f"the test split was evaluated {openings} times, {side} {most}",
     )
 
 

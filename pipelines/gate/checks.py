@@ -12,7 +12,7 @@ from hgmnet.metrics.catalogue import BY_SUBGROUP, higher_is_better, known
 from pipelines.artifacts.evaluation import Subgroup
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
 
-UNOPENED = "the test split was not opened"
+UNOPENED = "the test split was not evaluated"
 
 Status = Literal["passed", "failed", "not judged"]
 
@@ -84,7 +84,7 @@ def validate_checks(
 
 
 def evaluate_check(check: Check, figures: Figures) -> CheckResult:
-    """Hold one figure against its bound.
+    """Compare one figure with its bound.
 
     It fails where the figure is missing, could not be computed, or rests on too few images.
     """

@@ -1,4 +1,4 @@
-"""Promotion: hold the challenger against champion and anchor, and let the rule say who serves."""
+"""Promotion: compare the challenger with champion and anchor, and let the rule say who serves."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +87,7 @@ def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOut
 
 
 def uncompared_challenger(comparer: VersionComparator) -> str:
-    """The version of the model on disk, if it is challenger and was not held against this champion.
+    """The version of the model on disk, if it is a challenger not yet compared with this champion.
 
     So a run that found nothing new does not ask the same question every night. Empty: there is
     none.

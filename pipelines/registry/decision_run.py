@@ -47,12 +47,12 @@ class Decision:
 
     @property
     def opened(self) -> int:
-        """How often this test split was opened."""
+        """How often this test split was evaluated."""
         return sum(opening.test_sha == self.gate.test_sha for opening in self.openings)
 
     @property
     def opening(self) -> int | None:
-        """Which opening of this test split first showed it to this model."""
+        """Which evaluation on this test split first showed it to this model."""
         return opening_number(self.openings, self.gate.test_sha, self.model)
 
     @property

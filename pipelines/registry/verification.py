@@ -66,7 +66,7 @@ def predict_in_fresh_process(
 
 
 def verify(uri: str, model_uri: str, model: Path, images: Sequence[bytes]) -> None:
-    """Hold a registered version against the model folder that it was made from.
+    """Compare a registered version with the model folder that it was made from.
 
     Class probabilities must agree within 1e-4 and masks on 99.9 % of each image's pixels.
 

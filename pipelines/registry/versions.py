@@ -166,7 +166,7 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
 
 def _description(opening: int | None) -> str | None:
     """What MLflow's page says of the version; a person may change it."""
-    return None if opening is None else f"{text.ordinal(opening)} opening of this test split"
+    return None if opening is None else f"{text.ordinal(opening)} evaluation on this test split"
 
 
 def _ensure_model(store: TrackingStore, name: str, data: str) -> None:

@@ -58,7 +58,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> AlignedPair:
-    """Bring two evaluations together: on test where both were opened, else on val.
+    """Bring two evaluations together: on test where both were evaluated, else on val.
 
     Args:
         first: rows of one model.

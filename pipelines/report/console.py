@@ -20,7 +20,7 @@ def figures_table(
     """The headline figures and every check of the gate, aligned, under a line that says of what.
 
     Args:
-        evaluation: its test figures, or those on val where the test split was not opened.
+        evaluation: its test figures, or those on val where the test split was not evaluated.
         gate: the verdict.
         subgroups: the figures of those that a check is about.
     """
@@ -53,11 +53,11 @@ def details(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def opened(number: int | None, openings: int) -> str:
-    """Which opening of the test split showed it to the model, and how many there were by now."""
-    by_now = f"opened {openings} time{'s' * (openings != 1)} so far"
+    """Which evaluation on the test split showed it to the model, and how many there were by now."""
+    by_now = f"evaluated {openings} time{'s' * (openings != 1)} so far"
     if number is None:
         return f"{by_now}, not for this model"
-    return f"{text.ordinal(number)} opening of this test split; {by_now}"
+    return f"{text.ordinal(number)} evaluation on this test split; {by_now}"
 
 
 def rejection(gate: GateResult, run_id: str, report: Path) -> str:

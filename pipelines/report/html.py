@@ -101,7 +101,7 @@ SIDES = ("train", "val", "test", "excluded")
 def class_counts(evidence: ReportInputs) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """By class: images in the data set, and on each of `SIDES`, as words.
 
-    Without split.csv train and excluded can't be told, nor test where it was not opened.
+    Without split.csv train and excluded can't be told, nor test where it was not evaluated.
     """
     sides = evidence.provenance.sides
     assigned = Counter((case.label, case.split) for case in evidence.cases)

@@ -226,7 +226,7 @@ class ReportInputs:
 
     @property
     def split(self) -> str:
-        """The split whose figures lead: test where it was opened, else val."""
+        """The split whose figures lead: test where it was evaluated, else val."""
         return "val" if self.evaluation.test is None else "test"
 
     @property

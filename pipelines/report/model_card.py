@@ -151,7 +151,7 @@ def _about_evaluation(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     maps = "maps of probability, gates and class evidence in the report"
     yield 31, f"{maps}. {shortcut}" if shortcut else maps
     yield 32, "none in this run"
-    partitions = "val and test" if evidence.evaluation.test else "val alone: test was not opened"
+    partitions = "val and test" if evidence.evaluation.test else "val alone: test was not evaluated"
     yield 35, f"{partitions}; train is not evaluated"
     yield 36, f"see Figures, on {split}"
     yield 37, "the report shows the worst cases of each kind of failure"

@@ -118,7 +118,9 @@ def verdict(evidence: ReportInputs) -> CheckText:
     """What came of the gate, in a word and a sentence."""
     gate, data = evidence.gate, evidence.evaluation.data
     if gate.status == "not judged":
-        sentence = f"Not judged: the test split was not opened. The figures are on val of {data}."
+        sentence = (
+            f"Not judged: the test split was not evaluated. The figures are on val of {data}."
+        )
         beyond = [f" It is {clause}." for clause in map(outside, gate.breached)]
         return CheckText("NOT JUDGED", "open", sentence + "".join(beyond))
     failing = [check for check in gate.checks if not check.passed]
@@ -301,6 +303,6 @@ def ordinal(number: int) -> str:
 
 
 def opening(evidence: ReportInputs) -> str:
-    """Which opening of the test split these figures come from; empty where it was not opened."""
+    """Which opening of the test split these figures come from; empty where it was not evaluated."""
     number = evidence.opening.number if evidence.opening else None
-    return "" if number is None else f"{ordinal(number)} opening of this test split"
+    return "" if number is None else f"{ordinal(number)} evaluation on this test split"

@@ -1,4 +1,4 @@
-"""Stage gate: hold the figures against the bounds, and the model against its change plan.
+"""Stage gate: compare the figures with the bounds, and the model with its change plan.
 
 A verdict is a result, not a fault.
 """

@@ -83,7 +83,7 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
     if decision.gate.status == "failed":
         known = versions.withdraw(store, name, decision, run_id)
         return f"{name} version {known}, rejected" if known else "not registered"
-    return "not registered: the test split was not opened (evaluate.include_test)"
+    return "not registered: the test split was not evaluated (evaluate.include_test)"
 
 
 def _text(store: TrackingStore, decision: Decision, run_id: str, model: str) -> str:

@@ -42,7 +42,7 @@ def resplit(root: Path, data: data.Data, split: data.Split, reason: str) -> None
     """Forget the assignment and split every image again; the lock's history keeps the reason.
 
     Raises:
-        InvalidDataError: as `run`, but for the lock, which is not held against anything.
+        InvalidDataError: as `run`, but for the lock, which is not checked.
     """
     space = Workspace(root, data.name)
     records = _valid_records(space)

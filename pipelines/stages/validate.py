@@ -1,4 +1,4 @@
-"""Stage: hold the manifest against the expectations; a breach of a critical one ends the run."""
+"""Stage: check the manifest by Great Expectations' rules; a critical breach ends the run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial

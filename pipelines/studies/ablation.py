@@ -113,7 +113,7 @@ NOTES = (
         "model, and their classifier pools over their own mask as the full model’s does over the "
         "coarse one."
     ),
-    "Each single task is held against the full model on its own figures alone.",
+    "Each single task is compared with the full model on its own figures alone.",
     (
         "An interval that holds 0 is no proof that nothing changes: `sees` in table.csv is the "
         "difference that these images would have shown four times in five."

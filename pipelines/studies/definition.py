@@ -181,7 +181,7 @@ class Study:
 
     `name`: of its command and folder. `title`, `question`: for its page. `cells`: all of them.
     `variants`: name to what it is, in the order of the table. `reference`: the variant that the
-    others are held against, None where there is one alone. `notes`: what may not be concluded.
+    others are compared with, None where there is one alone. `notes`: what may not be concluded.
     `size`: how large it is. `parts`: of the images, beside all. `facts`: what was found out about
     the images. `steps`: where variants are steps of one thing, how many images each was trained on,
     on average.

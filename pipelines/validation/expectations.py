@@ -56,7 +56,7 @@ class SuiteOutcome:
 def check(
     name: str, table: pd.DataFrame, key: str, rules: Sequence[Rule], docs: Path
 ) -> tuple[SuiteOutcome, ...]:
-    """Hold a table against rules, and write Great Expectations' own pages about it.
+    """Check a table by rules, and write Great Expectations' own pages about it.
 
     Args:
         name: what the suite is called in the pages.

@@ -87,7 +87,7 @@ def test_what_is_printed(registered: Workspace):
     assert "phantom, test split: passed" in printed
     assert "Lesion Dice" in printed
     assert f"{NAME} version 1, challenger" in printed
-    assert "opened 1 time so far, not for this model\n" in printed
+    assert "evaluated 1 time so far, not for this model\n" in printed
     assert f"mlflow ui --backend-store-uri '{tracking_uri(registered.root)}'" in printed
 
 
@@ -180,7 +180,7 @@ def test_a_model_that_was_not_judged_is_only_recorded(
     make_model(workspace, seed=2)
     judge(workspace, "not judged")
     run(workspace)
-    assert "the test split was not opened" in capsys.readouterr().out
+    assert "the test split was not evaluated" in capsys.readouterr().out
     assert any(r.data.tags["hgmnet.gate"] == "not judged" for r in runs(workspace))
     assert (numbers(workspace), challenger(workspace)) == (["1"], "1")
 

@@ -1,4 +1,4 @@
-"""`hgmnet study seeds`, killed between its seeds, gone on with, and held against its own rows."""
+"""`hgmnet study seeds`, killed between its seeds, gone on with, and compared with its own rows."""
 
 import json
 import os

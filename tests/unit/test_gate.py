@@ -58,8 +58,8 @@ def test_one_check(metric, value, bound, on, passed):
         (check("accuracy", 0.0), {}, "missing"),
         (check("accuracy", 0.0), {"accuracy": None}, "accuracy could not be computed"),
         (check("accuracy", 0.0, min_n=8), {"accuracy": 0.9}, "7 images are too few, 8 are needed"),
-        (check("accuracy", 0.0), None, "the test split was not opened"),
-        (check("accuracy", 0.0, where=small(), min_n=30), None, "the test split was not opened"),
+        (check("accuracy", 0.0), None, "the test split was not evaluated"),
+        (check("accuracy", 0.0, where=small(), min_n=30), None, "the test split was not evaluated"),
     ],
 )
 def test_what_can_not_be_judged_fails_whatever_the_bound_and_says_why(asked, known, reason):

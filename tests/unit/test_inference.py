@@ -208,7 +208,7 @@ def test_a_finding_above_the_bound_is_referred(folder):
     predictor = TorchPredictor.load(folder)
     image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     plain = predictor.predict([image])[0]
-    assert (plain.uncertainty, plain.refer) == (0, False)  # nothing to hold it against
+    assert (plain.uncertainty, plain.refer) == (0, False)  # nothing to compare it with
     assert 0 < plain.class_entropy <= 1
     for bound, referred in ((0.9, True), (1.0, False), (None, False)):
         held = Uncertainty(class_entropy=(0.0, plain.class_entropy / 2), refer_above=bound)

@@ -122,7 +122,7 @@ def test_a_failed_check_never_looks_as_if_it_had_passed(result, clause):
 def test_without_test_figures_the_page_says_so_and_shows_val():
     html = page(evidence(status="not judged"))
     text = Text(html).text
-    assert "Not judged: the test split was not opened" in text
+    assert "Not judged: the test split was not evaluated" in text
     assert '<td class="num value">0.600</td>' in html
     assert "0.742" not in text
     assert "benign (9)" in text

@@ -148,11 +148,11 @@ def test_a_rejection_names_the_clause_that_the_model_is_outside_of():
 @pytest.mark.parametrize(
     ("number", "openings", "said"),
     [
-        (1, 1, "1st opening of this test split; opened 1 time so far"),
-        (2, 3, "2nd opening of this test split; opened 3 times so far"),
-        (11, 11, "11th opening of this test split; opened 11 times so far"),
-        (23, 30, "23rd opening of this test split; opened 30 times so far"),
-        (None, 0, "opened 0 times so far, not for this model"),
+        (1, 1, "1st evaluation on this test split; evaluated 1 time so far"),
+        (2, 3, "2nd evaluation on this test split; evaluated 3 times so far"),
+        (11, 11, "11th evaluation on this test split; evaluated 11 times so far"),
+        (23, 30, "23rd evaluation on this test split; evaluated 30 times so far"),
+        (None, 0, "evaluated 0 times so far, not for this model"),
     ],
 )
 def test_which_opening_it_was_is_said_in_words(number: int | None, openings: int, said: str):
