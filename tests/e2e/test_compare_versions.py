@@ -8,7 +8,7 @@ import pytest
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import main
 from tests.tiny_repository import judge, make_model, make_repository
-from tests.unit.test_compare import rows, worse
+from tests.unit.test_report_comparison import rows, worse
 
 pytestmark = pytest.mark.slow
 

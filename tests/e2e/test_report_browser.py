@@ -15,7 +15,7 @@ from pipelines.report.gallery import GalleryImage, choose, draw_shelves
 from pipelines.report.html import render_page
 from tests.devtools import CHROMIUM, WIDER, Tab, browser
 from tests.made_up import certainty, evidence, mask_curve, subgroups
-from tests.unit.test_compare import compared, rows, worse
+from tests.unit.test_report_comparison import compared, rows, worse
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,7 @@ from small_store import SIZE
 from hgmnet.config.data import Prepare
 from hgmnet.inference.maps import cropped, maps, spread
 from hgmnet.inference.tta import forward_tta
-from tests.unit.test_attribution import network, spec
+from tests.unit.test_saliency import network, spec
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pipelines.studies.aggregate import ALL, fold_lines, lines
 from pipelines.studies.cost_estimate import Progress
 from pipelines.studies.definition import Size, Study, StudyPart, StudyRun
 from pipelines.studies.output import latex, markdown, render
-from tests.unit.test_compare import rows, worse
+from tests.unit.test_report_comparison import rows, worse
 
 SIZE = Size(folds=2, seeds=2, everything=False, smoke=False)
 SETTING = "phantom, 12 images."

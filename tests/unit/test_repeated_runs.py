@@ -6,7 +6,7 @@ from small_store import CLASSES, params
 
 from hgmnet.evaluation.figures import compare, figures
 from hgmnet.evaluation.repeated_runs import averaged, difference, repeated
-from tests.unit.test_compare import rows, worse
+from tests.unit.test_report_comparison import rows, worse
 
 MODEL = params().model
 

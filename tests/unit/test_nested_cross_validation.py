@@ -17,7 +17,7 @@ from hgmnet.splitting.cross_validation import (
     with_splits,
 )
 from pipelines.studies.leakage import leaked
-from tests.unit.test_folds import made
+from tests.unit.test_cross_validation import made
 
 
 def sides_of(entries, folds: int = 4, **changes):

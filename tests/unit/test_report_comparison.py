@@ -11,7 +11,7 @@ from hgmnet.errors import ConfigError, InvalidDataError
 from pipelines.cli.main import main
 from pipelines.report.comparison import compare_aligned, find_file, pair, read_rows, render, short
 from tests.small_repository import write_params
-from tests.unit.test_report_page import Text
+from tests.unit.test_report_html import Text
 
 NAMES = ("version 1", "version 2")
 
