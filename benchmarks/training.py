@@ -2,7 +2,7 @@
 
 Three ways to train the same network on the same random images, in turn in one process:
 
-    ours     the Learner under Lightning's Trainer, as `hgmnet.training.fit.fit` has it
+    ours     the HGMNetModule under Lightning's Trainer, as `hgmnet.training.fit.fit` has it
     plain    as a user would write it: DataLoader, torchvision's v2 transforms on the CPU, float32
     ceiling  forward, backward and optimiser step alone, on images that lie on the device
 

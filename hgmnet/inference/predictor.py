@@ -51,7 +51,7 @@ class TorchPredictor(Predictor):
     """A model folder, loaded; torch runs it.
 
     Example:
-        predictor = Predictor.load(Path("models/hgmnet"))
+        predictor = TorchPredictor.load(Path("models/hgmnet"))
         prediction = predictor.predict([decode_grey(path.read_bytes(), path.name)])[0]
     """
 

@@ -1,8 +1,8 @@
-"""The locked split: who trains, who tunes, who tests. Once there, an image never changes sides.
+"""The locked split: which images train, tune and test. Once there, an image never changes sides.
 
-`extend` takes the locked rows and today's records and returns tomorrow's rows. An image is known by
-the hash of its pixels or, failing that, by its name. It only ever leaves: what links two sides is
-excluded, and nothing moves into train.
+`extend_split` takes the locked rows and today's records and returns tomorrow's rows. An image is
+known by the hash of its pixels or, failing that, by its name. It only ever leaves: what links two
+splits is excluded, and nothing moves into train.
 """
 
 import hashlib

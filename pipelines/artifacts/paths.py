@@ -153,7 +153,7 @@ class Workspace:
 
     @property
     def opening(self) -> Path:
-        """`OpeningNumber`."""
+        """`EvaluationNumber`."""
         return self.evaluation / "opening.json"
 
     @property

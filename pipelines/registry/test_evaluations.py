@@ -22,7 +22,7 @@ def forward(
     """Append the openings that MLflow does not have; all that it then has, oldest first.
 
     Args:
-        store: opened at the experiment of openings, `open_store(root, name_of(data), ...)`.
+        store: opened at the experiment of openings, see `name_of`.
         openings: this checkout's.
     """
     known = {run.data.tags[_ID]: run for run in _runs(store)}
@@ -35,7 +35,7 @@ def forward(
 
 
 def name_of(data: str) -> str:
-    """What `open_store` is asked for, in the data set's place."""
+    """What `open_tracking_store` is asked for, in the data set's place."""
     return f"{data}-openings"
 
 

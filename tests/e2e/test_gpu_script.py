@@ -29,9 +29,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = (
         f"import sys; sys.path.insert(0, {str(REPOSITORY / 'benchmarks')!r})\n"
         "from pathlib import Path; from pack import open_pack, write_pack\n"
-        "from hgmnet.data.prepared import open_store\n"
+        "from hgmnet.data.prepared import open_prepared\n"
         f"folder = Path({str(folder)!r})\n"
-        "write_pack(folder / 'pack', open_store(folder / 'store'), folder / 'raw')\n"
+        "write_pack(folder / 'pack', open_prepared(folder / 'store'), folder / 'raw')\n"
         "store, truth = open_pack(folder / 'pack')\n"
         "lesion = next(e for e in store.entries if e.label != 'normal')\n"
         "print(truth[lesion.image].shape, int(truth[lesion.image].sum()), len(store.entries))\n"

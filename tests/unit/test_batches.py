@@ -15,21 +15,21 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from numpy.lib.format import open_memmap
-from hgmnet.data.prepared import Store
-from hgmnet.training.batches import Streamed
+from hgmnet.data.prepared import PreparedDataset
+from hgmnet.training.batches import StreamingSource
 
 def peak():
     status = Path("/proc/self/status").read_text()  # ru_maxrss would be the parent's
     return int(status.split("VmHWM:")[1].split()[0]) / 1024  # MiB
 
-class Rows(Store):
+class Rows(PreparedDataset):
     def rows(self, split):
         return np.arange(len(self.images) if split == "train" else 0)
 
 folder, count, side = Path(sys.argv[1]), 6000, 256
 arrays = [open_memmap(folder / n, "w+", np.uint8, (count, side, side)) for n in "im"]
 labels = torch.zeros(count, dtype=torch.int64)
-feed = Streamed(Rows(*arrays, ()), labels, workers=2)
+feed = StreamingSource(Rows(*arrays, ()), labels, workers=2)
 feed.to(torch.device("cpu"))
 plan = torch.randperm(count).split(16)
 next(iter(feed.batches(plan)))
