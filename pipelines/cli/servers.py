@@ -55,7 +55,7 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=Path, metavar="FOLDER", help="a model folder, no registry")
     which.add_argument("--version", metavar="N", help="a registered version, for good")
-    parser.set_defaults(seconds=_WATCH_S)
+    parser.set_defaults(poll_seconds=_WATCH_S)
 
 
 def run_demo(root: Path, args: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ def load(root: Path, args: argparse.Namespace, *, or_challenger: bool = False) -
 
     Args:
         root: of the repository.
-        args: with `model`, `version`, and `seconds` between looks for another champion.
+        args: with `model`, `version`, and `poll_seconds` between two readings of the alias.
         or_challenger: where nobody is champion yet, take the challenger until somebody is.
 
     Raises:

@@ -52,7 +52,8 @@ _ROOM = 1.1  # of the disk that models will take
 
 def declaration(name: str, only: Sequence[str] = ()) -> Declare:
     """The `design` of a study made of cells; `only`: of the ablation, these variants alone."""
-    declare = importlib.import_module(f"pipelines.studies.{name}").design
+    module = {"curve": "learning_curve"}.get(name, name)
+    declare = importlib.import_module(f"pipelines.studies.{module}").design
     return cast("Declare", partial(declare, only=only) if name == "ablation" else declare)
 
 
