@@ -210,12 +210,18 @@ def test_two_processes_at_once_leave_one_champion_and_two_links(store, name, tmp
     words = [sys.executable, "-c", SCRIPT, str(tmp_path), name]
     where = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
     both = [
-        subprocess.Popen([*words, version], stdin=subprocess.PIPE, text=True, env=where)
+        subprocess.Popen(
+            [*words, version],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=where,
+        )
         for version in ("1", "2")
     ]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda process: process.communicate("go\n"), both))
-    assert [process.returncode for process in both] == [0, 0]
+        ended = list(pool.map(lambda process: process.communicate("go\n"), both))
+    assert [process.returncode for process in both] == [0, 0], ended
     now = registry_state(store, name)
     assert check(now) is None
     assert sorted(link.entry.version for link in now.links) == ["1", "2"]

@@ -93,7 +93,7 @@ def test_the_champion_predicts_and_a_challenger_is_compared_with_it(renamed: Pat
     assert (root / "out/predictions.csv").read_text().count("\n") == 2
     hgmnet(root, "promote", "--version", "2", "--approve", "--reason", "better")
     aliases = MlflowClient(tracking_uri(root)).get_registered_model(NAME).aliases
-    assert aliases["champion"] == "2"
+    assert str(aliases["champion"]) == "2"
 
 
 def test_a_version_loads_with_the_code_that_was_packed_with_it(renamed: Path) -> None:

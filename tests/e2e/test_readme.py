@@ -74,7 +74,7 @@ def test_the_five_lines_of_python(workspace: Workspace) -> None:
     examples = [*blocks("mlflow.pyfunc.load_model", "python"), *blocks("Predictor.load", "python")]
     assert len(examples) == 2
     table, line = (shell(workspace.root, f"python - <<'END'\n{e}END") for e in examples)
-    assert "[1 rows x 17 columns]" in table
+    assert "[1 rows x 18 columns]" in table
     assert line.split()[0] in {"benign", "malignant", "normal"}
 
 

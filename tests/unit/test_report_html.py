@@ -128,7 +128,7 @@ def test_without_test_figures_the_page_says_so_and_shows_val():
     assert "benign (9)" in text
     assert "benign (1)" not in text
     assert '<span class="badge not-judged">' in html
-    assert "not opened" in render_model_card(evidence(status="not judged"))
+    assert "not evaluated" in render_model_card(evidence(status="not judged"))
 
 
 @pytest.mark.parametrize(
