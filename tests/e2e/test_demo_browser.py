@@ -19,7 +19,6 @@ from tests.tiny_repository import make_repository
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.long,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)"),
 ]
 ENDED = (
