@@ -74,8 +74,8 @@ def _create(store: TrackingStore, lock: str, token: str) -> bool:
     }
     try:
         store.client.create_registered_model(lock, tags=tags)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+    except MlflowException as error:  # MLflow looks at one that is there: it may be gone by then
+        if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}:
             raise
         return False
     return _tags(store, lock).get(_TOKEN) == token

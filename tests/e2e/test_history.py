@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from hgmnet.errors import ConfigError
 from pipelines.registry import aliases, lock
@@ -190,6 +192,22 @@ def test_a_lock_from_elsewhere_is_taken_over_once_it_is_old(store, name):
     store.client.set_registered_model_tag(f"{name}.lock", "hgmnet.lock.since", old.isoformat())
     with locked(store, name) as taken:
         assert "another-host" in taken
+
+
+def test_a_lock_that_goes_while_mlflow_looks_at_it_is_asked_for_again(store, name, monkeypatch):
+    """Where one is there MLflow reads it to say so, and it may be deleted before that."""
+    create, calls = store.client.create_registered_model, []
+
+    def late(*words, **named):
+        calls.append(words)
+        if len(calls) == 1:
+            raise MlflowException("not found", RESOURCE_DOES_NOT_EXIST)
+        return create(*words, **named)
+
+    monkeypatch.setattr(store.client, "create_registered_model", late)
+    with locked(store, name) as taken:
+        assert taken == ""
+    assert len(calls) == 2
 
 
 SCRIPT = """
