@@ -21,7 +21,7 @@ from hgmnet.errors import ConfigError
 NORMAL = "normal"
 MALIGNANT = "malignant"
 UNCLASSIFIED = "unclassified"
-"""What stands in a class's place where a model tells none."""
+"""What stands in a class's place where a model gives none."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

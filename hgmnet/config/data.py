@@ -25,7 +25,7 @@ class Data(Frozen):
             msg = f"classes: expected different names with `{MALIGNANT}` among them"
             raise ValueError(msg)
         if UNCLASSIFIED in self.classes:
-            msg = f"classes: `{UNCLASSIFIED}` means that a model tells no class; take another name"
+            msg = f"classes: `{UNCLASSIFIED}` means that a model gives no class; take another name"
             raise ValueError(msg)
         return self
 

@@ -22,7 +22,7 @@ from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Spec, normalise
 
 COLUMNS = ("evidence_inside", "evidence_chance")
-"""Columns of per_image.csv; empty where the truth is empty or the model tells no class."""
+"""Columns of per_image.csv; empty where the truth is empty or the model gives no class."""
 _BATCH = 16
 
 

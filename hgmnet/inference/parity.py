@@ -112,7 +112,7 @@ def loss(
 def _figures(
     findings: Sequence[Prediction], truth: Sequence[Mask], labels: Sequence[str]
 ) -> tuple[float, float]:
-    """Lesion Dice and accuracy; NaN where there is no lesion, or the model tells no class."""
+    """Lesion Dice and accuracy; NaN where there is no lesion, or the model gives no class."""
     counts = [
         count_pixels(finding.raw_mask, mask)[:3]
         for finding, mask in zip(findings, truth, strict=True)

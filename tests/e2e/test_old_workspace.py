@@ -34,9 +34,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with three versions and a champion, made by the old commit's own code."""
     folder = tmp_path_factory.mktemp("old")
     packed = folder / "old.tar"
-    command = ["git", "archive", "-o", str(packed), OLD]
-    if subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=False).returncode:
+    known = ["git", "cat-file", "-e", f"{OLD}^{{commit}}"]
+    if subprocess.run(known, cwd=REPOSITORY, capture_output=True, check=False).returncode:
         pytest.skip(f"commit {OLD} is not in this clone's history")
+    subprocess.run(["git", "archive", "-o", str(packed), OLD], cwd=REPOSITORY, check=True)
     with tarfile.open(packed) as archive:
         archive.extractall(folder / "code", filter="data")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
