@@ -42,7 +42,8 @@ def main() -> None:
     environment = uv_environment()
     target = ("--python", str(PYTHON))
     sync = ("sync", *target, "--require-hashes", "--compile-bytecode", str(LOCK))
-    project = ("install", *target, "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    whole = ("--config-setting", "editable_mode=compat")  # pipelines, tests are importable too
+    project = ("install", *target, "--no-deps", "--no-build-isolation", *whole, "-e", str(ROOT))
     for words in (sync, project):
         run(str(UV), "pip", *words, "--quiet", env=environment)
     DONE.touch()

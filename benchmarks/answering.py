@@ -28,8 +28,8 @@ from measuring import ROOT, Clock, head_line, in_turn, median
 
 from hgmnet.data.images import decode_grey
 from hgmnet.inference.onnx import lacking
-from pipelines.serving.api import build_app
-from pipelines.serving.served_model import ModelSlot, load_folder
+from hgmnet.serving.api import build_app
+from hgmnet.serving.model_slot import ModelSlot, load_folder
 
 
 def main() -> None:

@@ -8,8 +8,9 @@ from PIL import Image
 
 from hgmnet.config.params import load_params
 from hgmnet.data import manifest
+from hgmnet.data.atomic import write_table
 from hgmnet.data.image_record import ImageRecord
-from pipelines.artifacts.io import write_rows, write_table
+from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.stages import register
 from tests.tiny_repository import judge, make_model, make_repository

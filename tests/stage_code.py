@@ -13,8 +13,7 @@ LEAVES = {
     "hgmnet/errors.py": "what an error is called and its exit status",
     "pipelines/artifacts/paths.py": "where files lie; a changed path changes dvc.yaml itself",
     "pipelines/system/dvc.py": "runs DVC",
-    "pipelines/system/git.py": "reads git's commit",
-    "pipelines/system/html.py": "how a page is filled in and a picture embedded",
+    "hgmnet/pages/html.py": "how a page is filled in and a picture embedded",
     "pipelines/system/processes.py": "starts and ends other programs",
     "pipelines/system/urls.py": "hides passwords in what is printed",
 }

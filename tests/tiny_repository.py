@@ -10,6 +10,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from hgmnet.config.params import Params, load_params
+from hgmnet.data.atomic import write_table, write_text
 from hgmnet.evaluation.drift import Profile, summarise
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.hgmnet import HGMNet
@@ -17,7 +18,7 @@ from hgmnet.models.serialization import save_model, save_operating
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty, identity
 from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroup, Subgroups
 from pipelines.artifacts.gate import CheckResult, ClauseResult, GateResult
-from pipelines.artifacts.io import read_json, write_json, write_table, write_text
+from pipelines.artifacts.io import read_json, write_json
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES

@@ -8,6 +8,8 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,45 @@ def decode_file(data: bytes, name: str) -> DecodedFile:
         scan = decode(data, name)
         return DecodedFile(images.decode(scan.png, name).rgb, scan.pixel_mm)
     return DecodedFile(images.decode(data, name).rgb, 0.0)
+
+
+ImageInput = str | PathLike[str] | bytes | NDArray[np.uint8]
+"""An image: its file's path or bytes, or its pixels, (H, W) or (H, W, 3) uint8."""
+
+
+def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
+    """Decode an image, whichever way it is given; otherwise as `decode_file`.
+
+    Args:
+        image: a path, the bytes of a file, or pixels (H, W) or (H, W, 3) uint8.
+        name: what to call it in an error, unless it is a path.
+
+    Raises:
+        InvalidDataError: also where a path can't be read, or an array has another shape or dtype.
+    """
+    if isinstance(image, bytes):
+        return decode_file(image, name)
+    if isinstance(image, np.ndarray):
+        grey = image.ndim == 2
+        if image.dtype != np.uint8 or image.size == 0 or not (grey or image.shape[2:] == (3,)):
+            msg = (
+                f"{name}: expected pixels (H, W) or (H, W, 3) uint8, got {image.shape} "
+                f"{image.dtype}; scale them to 0-255 and convert: image.astype(np.uint8)"
+            )
+            raise InvalidDataError(msg)
+        return DecodedFile(np.repeat(image[..., None], 3, axis=2) if grey else image, 0.0)
+    path = Path(image)
+    try:
+        return decode_file(path.read_bytes(), path.name)
+    except OSError as error:
+        raise InvalidDataError(f"{path} can't be read: {error.strerror}") from None
+
+
+def read_grey(image: ImageInput, name: str = "image") -> images.Grey:
+    """As `read_image`, the pixels alone: grey (H, W) uint8; those given so are not copied."""
+    if isinstance(image, np.ndarray) and image.ndim == 2 and image.dtype == np.uint8 and image.size:
+        return image
+    return read_image(image, name).grey
 
 
 def is_dicom(data: bytes) -> bool:

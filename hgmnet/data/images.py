@@ -112,6 +112,13 @@ def encode_png(data: bytes, name: str) -> bytes:
     return png.getvalue()
 
 
+def encode_mask(mask: NDArray[np.bool_]) -> bytes:
+    """A mask (H, W) bool as a PNG file of 0 and 255."""
+    png = io.BytesIO()
+    Image.fromarray(mask).convert("L").save(png, "PNG")
+    return png.getvalue()
+
+
 def _open(data: bytes, name: str, *, load: bool = True) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)

@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hgmnet.config.base import Fraction, Frozen, Natural, Positive
+from hgmnet.config.model import Model
+from hgmnet.data.image_statistics import ImageStatistics
+from hgmnet.inference.postprocess import Prediction
 
 FALSE_ALARMS = 0.01
 """How often at most images of the reference's own kind raise an alarm in any column."""
@@ -89,6 +92,58 @@ class DriftReport(Frozen):
     columns: tuple[Shift, ...]
     drifted: tuple[str, ...]
     new_values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+def build_profile(
+    data: str,
+    *,
+    statistics: Sequence[ImageStatistics],
+    statistics_groups: Sequence[str],
+    predictions: Iterable[Prediction],
+    prediction_groups: Sequence[str],
+    model: Model,
+    values: Mapping[str, tuple[str, ...]],
+) -> Profile:
+    """The profile of a model: of its train images, and of its predictions on val.
+
+    On the images that it was fitted on a model is too confident, hence val.
+
+    Args:
+        data: the data set.
+        statistics: one per train image.
+        statistics_groups: the group of each.
+        predictions: one per val image.
+        prediction_groups: the group of each.
+        model: what the network learns.
+        values: of the train images' columns of words (`kinds`).
+    """
+
+    def columns(rows: Sequence[Mapping[str, float]], groups: Sequence[str]) -> dict[str, Column]:
+        return {name: summarise(column, groups) for name, column in by_column(rows).items()}
+
+    measured = columns([one.model_dump() for one in statistics], statistics_groups)
+    predicted = [predicted_columns(one, model) for one in predictions]
+    return Profile(
+        data=data, columns=measured | columns(predicted, prediction_groups), values=dict(values)
+    )
+
+
+def predicted_columns(prediction: Prediction, model: Model) -> dict[str, float]:
+    """A prediction as columns: lesion area as served, as a share of the image; confidence.
+
+    What the model does not learn is left out.
+    """
+    columns = {}
+    if model.segments:
+        columns["lesion_area"] = round(prediction.lesion_area / prediction.mask.size, 6)
+    if model.classifies:
+        columns["confidence"] = round(max(prediction.probs.values()), 6)
+    return columns
+
+
+def by_column(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Turn rows, all of the same columns, into columns; no rows make no columns."""
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
 def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:

@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hgmnet.data.resize import Grey, Prob, content_size, resize_to_original
+from hgmnet.data.dicom import ImageInput, read_grey
+from hgmnet.data.resize import Grey, Prob, content_size, resize_to_input, resize_to_original
 from hgmnet.inference.postprocess import RawPrediction
+from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.tta import forward_tta
 from hgmnet.models.hgmnet import HGMNet, NetworkOutput
 from hgmnet.models.spec import Spec, normalise
@@ -49,6 +51,43 @@ def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
     return Maps(mask, coarse, tuple(gates))
 
 
+@dataclass(frozen=True)
+class ImageMaps:
+    """Of one image, at its own size, (H, W) float32 in [0, 1] each.
+
+    `mask_prob`, `coarse_mask_prob`: the lesion probability of the fine and of the coarse net.
+    `gates`: what the gate of each scale lets through, finest first; none without a gate.
+    """
+
+    mask_prob: Prob
+    coarse_mask_prob: Prob
+    gates: tuple[Prob, ...]
+
+
+def native_maps(predictor: TorchPredictor, images: Sequence[ImageInput]) -> list[ImageMaps]:
+    """The maps of each image, averaged with the mirrored image's where predictions are.
+
+    Raises:
+        InvalidDataError: an image can't be read.
+    """
+    return [_native(predictor, read_grey(image, f"image {i}")) for i, image in enumerate(images)]
+
+
+def _native(predictor: TorchPredictor, grey: Grey) -> ImageMaps:
+    spec = predictor.spec
+    square = resize_to_input(grey, spec.prepare)[None]
+    found = maps(predictor.network, spec, square, mirror=predictor.operating.mirror)
+
+    height, width = grey.shape
+
+    def native(values: Prob) -> Prob:
+        return resize_to_original(_whole(values[0], spec), height, width, spec.prepare)
+
+    return ImageMaps(
+        native(found.mask_prob), native(found.coarse_mask_prob), tuple(map(native, found.gates))
+    )
+
+
 def spread(views: NDArray[np.float16]) -> Prob:
     """How far the views of an image differ at each pixel: their largest value minus their least.
 
@@ -71,9 +110,14 @@ def cropped(square: Prob, height: int, width: int, spec: Spec) -> Prob:
         width: of the image, px.
         spec: how the network saw it.
     """
+    rows, columns = content_size(height, width, spec.prepare)
+    return resize_to_original(_whole(square, spec), rows, columns, spec.prepare)
+
+
+def _whole(square: Prob, spec: Spec) -> Prob:
+    """A map (s, s) of the square as (S, S), its cells repeated."""
     repeat = spec.prepare.side // len(square)
-    full = np.kron(square, np.ones((repeat, repeat), square.dtype))
-    return resize_to_original(full, *content_size(height, width, spec.prepare), spec.prepare)
+    return np.kron(square, np.ones((repeat, repeat), square.dtype))
 
 
 def _forward(network: HGMNet, image: Tensor) -> list[Tensor]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class OnnxPredictor(Predictor):
     Its `spec` does not say which images the model has seen: the file leaves that out.
 
     Example:
-        finding = OnnxPredictor.load(Path("model.onnx")).predict([grey])[0]
+        prediction = OnnxPredictor.load("model.onnx").predict(["scan.png"])[0]
     """
 
     def __init__(self, session: Any, spec: Spec, operating: Operating, sha256: str) -> None:
@@ -37,14 +38,21 @@ class OnnxPredictor(Predictor):
         self._session = session
 
     @classmethod
-    def load(cls, file: Path) -> "OnnxPredictor":
+    def load(cls, path: str | PathLike[str], device: str = "cpu") -> "OnnxPredictor":
         """Load a file.
 
-        It takes OMP_NUM_THREADS threads where that is set, else one a core.
+        It takes OMP_NUM_THREADS threads where that is set, else one per core.
+
+        Args:
+            path: the file.
+            device: `cpu` or `auto`; nothing else runs an exported file here.
 
         Raises:
-            ConfigError: onnxruntime is not installed, or this is no such file.
+            ConfigError: onnxruntime is not installed, this is no such file, or another device.
         """
+        if device not in {"cpu", "auto"}:
+            raise ConfigError(f"{path}: an exported file runs on the CPU here, not on {device}")
+        file = Path(path)
         session = _session(file)
         known = session.get_modelmeta().custom_metadata_map
         if known.get("format") != FORMAT:

@@ -2,16 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hgmnet.data.dicom import ImageInput, read_grey
 from hgmnet.data.resize import Grey, resize_to_input
+from hgmnet.errors import InvalidDataError
 from hgmnet.inference.postprocess import Prediction, RawPrediction, postprocess
 from hgmnet.models.spec import Operating, Spec, identity, load_operating
 
 if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs none
+    from hgmnet.inference.maps import ImageMaps
     from hgmnet.models.hgmnet import HGMNet
 
 
@@ -20,6 +24,11 @@ class Predictor(ABC):
 
     `spec`: how it sees an image, and what it learnt. `operating`: thresholds and temperature.
     `identity`: the sha256 that its model is known by.
+
+    Example:
+        predictor = Predictor.load("models/hgmnet")
+        prediction = predictor.predict(["scan.png"])[0]
+        prediction.decision, prediction.probs, prediction.mask
     """
 
     def __init__(self, spec: Spec, operating: Operating, identity: str) -> None:
@@ -28,18 +37,52 @@ class Predictor(ABC):
         self.operating = operating
         self.identity = identity
 
+    @classmethod
+    def load(cls, path: str | PathLike[str], device: str = "auto") -> "Predictor":
+        """Load a model folder, which torch runs, or a file of `hgmnet export`, by ONNX Runtime.
+
+        Args:
+            path: the folder or file.
+            device: `cpu`, `cuda`, or `auto`: a GPU where there is one. A file runs on the CPU.
+
+        Raises:
+            ConfigError: there is none, it is damaged, or of another version.
+        """
+        if Path(path).is_file():
+            from hgmnet.inference.onnx import OnnxPredictor
+
+            return OnnxPredictor.load(path)
+        return TorchPredictor.load(path, device)
+
     @abstractmethod
     def predict_raw(self, squares: Grey) -> RawPrediction:
         """What the network outputs for prepared images, (B, S, S) uint8."""
 
-    def predict(self, images: Sequence[Grey], batch_size: int = 16) -> list[Prediction]:
-        """Predict each image, grey (H, W) uint8 of any size."""
+    def predict(self, images: Sequence[ImageInput], batch_size: int = 16) -> list[Prediction]:
+        """Predict each image.
+
+        Args:
+            images: paths or bytes of PNG, JPEG, BMP, TIFF or DICOM files, or pixels (H, W) or
+                (H, W, 3) uint8, each of any size.
+            batch_size: images that pass the network together.
+
+        Returns:
+            One prediction per image, in their order, its mask at the image's own size.
+
+        Raises:
+            InvalidDataError: an image can't be read.
+        """
         return list(self.stream(images, batch_size))
 
-    def stream(self, images: Sequence[Grey], batch_size: int = 16) -> Iterator[Prediction]:
-        """As `predict`, but no more than one batch of predictions is in memory at a time."""
+    def stream(self, images: Sequence[ImageInput], batch_size: int = 16) -> Iterator[Prediction]:
+        """As `predict`, but no more than one batch of images is in memory at a time."""
+        if isinstance(images, str | bytes | PathLike):
+            raise InvalidDataError("expected a list of images, got a single one: predict([image])")
         for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
+            batch = [
+                read_grey(image, f"image {start + i}")
+                for i, image in enumerate(images[start : start + batch_size])
+            ]
             squares = np.stack([resize_to_input(image, self.spec.prepare) for image in batch])
             raw = self.predict_raw(squares)
             for i, image in enumerate(batch):
@@ -48,12 +91,7 @@ class Predictor(ABC):
 
 
 class TorchPredictor(Predictor):
-    """A model folder, loaded; torch runs it.
-
-    Example:
-        predictor = TorchPredictor.load(Path("models/hgmnet"))
-        prediction = predictor.predict([decode_grey(path.read_bytes(), path.name)])[0]
-    """
+    """A model folder, loaded; torch runs it."""
 
     def __init__(self, network: "HGMNet", spec: Spec, operating: Operating, sha256: str) -> None:
         """Take a network in evaluation mode, on its device."""
@@ -61,15 +99,22 @@ class TorchPredictor(Predictor):
         self.network = network
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> "TorchPredictor":
+    def load(cls, path: str | PathLike[str], device: str = "cpu") -> "TorchPredictor":
         """Load a model folder.
+
+        Args:
+            path: the folder.
+            device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
 
         Raises:
             ConfigError: a file of it is absent, damaged, or of another version.
         """
+        from hgmnet.models.device import best_device
         from hgmnet.models.serialization import load_model
 
+        folder = Path(path)
         network, spec = load_model(folder)
+        device = best_device() if device == "auto" else device
         operating = load_operating(folder)
         return cls(network.to(device), spec, operating, identity(folder))
 
@@ -81,3 +126,9 @@ class TorchPredictor(Predictor):
         return forward_tta(
             self.network, self.spec, squares, mirror=point.mirror, scales=point.scales
         )
+
+    def maps(self, images: Sequence[ImageInput]) -> "list[ImageMaps]":
+        """What the network goes by, at each image's own size; `images` as for `predict`."""
+        from hgmnet.inference.maps import native_maps
+
+        return native_maps(self, images)

@@ -1,15 +1,12 @@
 """What is output for an image: the list of columns, and rows for encoded images over HTTP."""
 
 import base64
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from PIL import Image
-
 from hgmnet.data.dicom import DecodedFile, decode_file
-from hgmnet.data.resize import Mask
+from hgmnet.data.images import encode_mask
 from hgmnet.errors import HgmnetError, InvalidDataError
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import Predictor
@@ -95,7 +92,14 @@ def answer(
             continue
         prediction = next(predictions)
         row = prediction_row(prediction, predictor.operating, one.pixel_mm)
-        rows.append({**row, "mask_png": _encode(prediction.mask), **model, "error": ""})
+        rows.append(
+            {
+                **row,
+                "mask_png": base64.b64encode(encode_mask(prediction.mask)).decode("ascii"),
+                **model,
+                "error": "",
+            }
+        )
     return rows
 
 
@@ -124,10 +128,3 @@ def _to_bytes(value: object, name: str) -> bytes:
     except ValueError as error:
         msg = f"{name} is text but not base64 ({error}); encode the image file's bytes"
         raise InvalidDataError(msg) from None
-
-
-def _encode(mask: Mask) -> str:
-    """A mask as PNG, 0 and 255, as base64 text."""
-    file = io.BytesIO()
-    Image.fromarray(mask).convert("L").save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode("ascii")

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ def save_operating(folder: Path, operating: Operating) -> None:
     _replace(folder / OPERATING, operating.model_dump_json(indent=2).encode())
 
 
-def load_model(folder: Path) -> tuple[HGMNet, Spec]:
+def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
     """Rebuild the network, in evaluation mode on the CPU, from weights.safetensors and model.json.
 
     Raises:
         ConfigError: a file is absent, damaged, or of another version.
     """
+    folder = Path(path)
     spec = load_spec(folder)
     bare = spec.model.model_copy(update={"encoder_weights": "none"})
     with _WithoutStart():

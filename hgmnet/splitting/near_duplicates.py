@@ -7,11 +7,12 @@ pair is believed only where the tissue agrees too, once one image lies on the ot
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hgmnet.data.images import Grey
 from hgmnet.splitting import alignment, candidates, features
 from hgmnet.splitting.alignment import Alignment
 from hgmnet.splitting.candidates import Index
 from hgmnet.splitting.features import Features
-from hgmnet.splitting.pairs import Pair
+from hgmnet.splitting.pairs import Pair, group
 
 COPY = 0.95
 """Agreement from which two images are one frame; frames in a row of BUSI reach 0.94."""
@@ -47,6 +48,21 @@ def find_near_duplicates(images: Mapping[str, Features]) -> tuple[Pair, ...]:
         Pairs sorted by first and second; the same whatever the order of `images`.
     """
     return search(images, {}).pairs
+
+
+def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list[str]:
+    """Group near copies and frames of one scene.
+
+    Args:
+        images: N of (H, W) uint8.
+        pixels: the pixel hash of each.
+
+    Returns:
+        The group of each image, named by the pixel hash of one of its members.
+    """
+    known = {sha: features.describe(grey) for sha, grey in zip(pixels, images, strict=True)}
+    named = group(known, find_near_duplicates(known))
+    return [named[sha] for sha in pixels]
 
 
 def search(images: Mapping[str, Features], before: Tried) -> Search:

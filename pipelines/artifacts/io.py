@@ -1,15 +1,14 @@
-"""How what crosses a stage is read and written: JSON, CSV and text, whole or not at all."""
+"""How what crosses a stage is read and written: JSON and CSV, whole or not at all."""
 
 import csv
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from hgmnet.data.atomic import write_table, write_text
 from hgmnet.errors import InvalidDataError
 
 T = TypeVar("T", bound=BaseModel)
@@ -40,14 +39,6 @@ def read_json(path: Path, kind: type[T]) -> T:
 def write_rows(path: Path, kind: type[T], rows: Iterable[T]) -> None:
     """Write values as CSV, a column a field of `kind`; a tuple becomes its parts joined by `|`."""
     write_table(path, tuple(kind.model_fields), (row.model_dump(mode="json") for row in rows))
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV (UTF-8, Unix line ends), whole or not at all."""
-    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
 
 
 def read_rows(path: Path, kind: type[T]) -> list[T]:
@@ -84,32 +75,3 @@ def read_table(path: Path) -> list[dict[str, str]]:
     except FileNotFoundError:
         msg = f"{path} is missing; `dvc repro` makes it"
         raise InvalidDataError(msg) from None
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "|".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with atomic(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def atomic(path: Path, *, sync: bool = False) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes its place when the block ends without an error.
-
-    Args:
-        path: its folder is made where absent.
-        sync: wait until the disk has it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    yield part
-    if sync:
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-    part.replace(path)

@@ -190,3 +190,13 @@ class Workspace:
     def openings(self) -> Path:
         """Evaluations on the test split, a line each: `pipelines.artifacts.test_evaluations`."""
         return self.state / "openings.jsonl"
+
+    @property
+    def versions(self) -> Path:
+        """Copies of registered versions, `<model>/<version>/` each."""
+        return self.state / "versions"
+
+    @property
+    def exports(self) -> Path:
+        """Exports for ONNX Runtime."""
+        return self.state / "onnx"

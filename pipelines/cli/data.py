@@ -4,6 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
+from pipelines.cli.options import reason
+
 FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 """As `hgmnet.importing.detect.Format`, which takes too long to import for `--help`."""
 
@@ -95,14 +97,10 @@ def run_resplit(root: Path, args: argparse.Namespace) -> None:
         InvalidDataError: the manifest is absent or did not pass validation.
     """
     from hgmnet.config.params import load_params
-    from hgmnet.errors import ConfigError
     from pipelines.stages.split import resplit
 
-    reason = " ".join(args.reason.split())
-    if not reason:
-        msg = 'expected a reason that someone will understand in a year: --reason "..."'
-        raise ConfigError(msg)
+    why = reason(args.reason, "a reason that someone will understand in a year")
     params = load_params(root / "params.yaml")
-    resplit(root, params.data, params.split, reason)
+    resplit(root, params.data, params.split, why)
     print(f"Split again: {params.data.name}. Models from before were tested on other images.")
     print("Next: dvc repro")

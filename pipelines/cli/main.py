@@ -1,16 +1,15 @@
-"""The command: users type `hgmnet ...`, dvc.yaml says `python -m pipelines ...`; both are this.
+"""The command in a checkout: `hgmnet ...`, or `python -m pipelines ...` as dvc.yaml has it.
 
 Every import of weight happens inside the command that needs it, so that `--help` answers at once.
 """
 
-import argparse
-import errno
-import importlib
-import io
-import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from hgmnet.cli import main as anywhere
+from hgmnet.cli.main import Commands
 
 STAGES = {
     "phantom": "generate the embedded data set of synthetic ultrasound",
@@ -27,35 +26,70 @@ STAGES = {
 }
 """The DVC stages in their order; each is `pipelines/stages/<name>.py`."""
 
-COMMANDS = {
-    "import": (
-        "data",
-        "bring images (a folder, zip, table or URL) in as data/<name>, and `dvc add` them",
-    ),
-    "drift": ("data", "compare a folder of images with those a model was made from"),
-    "resplit": ("data", "assign every image to train, val and test again, with a reason"),
-    "plan": ("studies", "propose image side, batch, epochs and precision for this machine"),
-    "study": (
-        "studies",
-        "cross-validation, ablation, leakage, learning curve, external set, seeds",
-    ),
-    "predict": ("inference", "predict images: masks, overlays, one row per image"),
-    "export": ("inference", "write a model as one ONNX file, checked against the model"),
-    "serve": ("servers", "answer over HTTP by the champion; a new one takes over by itself"),
-    "demo": ("servers", "open a page to look at images with the model, on this machine"),
-    "promote": ("registry", "compare the challenger with the champion; the better one serves"),
-    "rollback": ("registry", "let an earlier champion serve again"),
-    "versions": ("registry", "list the registered versions, or delete one"),
-    "compare": ("registry", "compare two versions, or two evaluations, image by image"),
-    "lineage": ("registry", "what a version was made from, and the commands that bring it back"),
-    "publish": ("registry", "push a version's data, and commit and tag what brings it back"),
-    "history": ("registry", "list and verify every decision about who served"),
-    "flow": ("flows", "run a Prefect flow here and now: training, promotion, ..."),
-    "up": ("servers", "start servers, deployments and a worker; Ctrl-C ends all of it"),
-    "clean": ("maintenance", "list what can be removed; --yes removes it"),
-    "doctor": ("maintenance", "check this machine and this checkout, and say what to do"),
+
+GROUPS = {
+    "Data": ("import", "resplit", "drift"),
+    "Train": ("plan", "study", "stage"),
+    "Registry": ("promote", "rollback", "versions", "compare", "lineage", "publish", "history"),
+    "Predict and serve": ("predict", "export", "serve", "demo", "score"),
+    "Operate": ("flow", "up", "clean", "doctor"),
 }
-"""The other commands: which file of this folder has `configure_<name>` and `run_<name>`; a line."""
+DOES = {
+    "import": "bring images (a folder, zip, table or URL) in as data/<name>, and `dvc add` them",
+    "resplit": "assign every image to train, val and test again, with a reason",
+    "drift": "compare a folder of images with those a model was made from",
+    "plan": "propose image side, batch, epochs and precision for this machine",
+    "study": "cross-validation, ablation, leakage, learning curve, external set, seeds",
+    "stage": "run one stage of dvc.yaml, as `dvc repro` does",
+    "promote": "compare the challenger with the champion; the better one serves",
+    "rollback": "let an earlier champion serve again",
+    "versions": "list the registered versions, or delete one",
+    "compare": "compare two versions, or two evaluations, image by image",
+    "lineage": "what a version was made from, and the commands that bring it back",
+    "publish": "push a version's data, and commit and tag what brings it back",
+    "history": "list and verify every decision about which version served",
+    **anywhere.DOES,
+    "serve": "answer over HTTP with the champion; a new one takes over by itself",
+    "flow": "run a Prefect flow here and now: training, promotion, ...",
+    "up": "start servers, deployments and a worker; Ctrl-C ends all of it",
+    "clean": "list what can be removed; --yes removes it",
+    "doctor": "check this machine and this checkout, and say what to do",
+}
+EXAMPLES = {
+    "import": "import busi ~/Downloads/Dataset_BUSI_with_GT",
+    "resplit": 'resplit --reason "patients are known now"',
+    "drift": "drift scans/",
+    "plan": "plan --minutes 60 --write",
+    "study": "study crossval --folds 5 --dry-run",
+    "stage": "stage evaluate",
+    "promote": "promote --dry-run",
+    "rollback": 'rollback --to 3 --reason "misses small lesions"',
+    "versions": "versions",
+    "compare": "compare champion challenger",
+    "lineage": "lineage 3",
+    "publish": "publish",
+    "history": "history --head 3f2a90",
+    "predict": "predict scans/ --out predictions",
+    "export": "export --out model.onnx",
+    "serve": "serve --port 8080",
+    "demo": "demo",
+    "score": "score --masks masks/ --probabilities probabilities.csv --name unet --against 3",
+    "flow": "flow training --promote",
+    "up": "up",
+    "clean": "clean --older-than 30",
+    "doctor": "doctor",
+}
+MODULES = {
+    **dict.fromkeys(GROUPS["Data"], "pipelines.cli.data"),
+    **dict.fromkeys(("plan", "study"), "pipelines.cli.studies"),
+    "stage": "pipelines.cli.stage",
+    **dict.fromkeys(GROUPS["Registry"], "pipelines.cli.registry"),
+    **dict.fromkeys(GROUPS["Predict and serve"], "pipelines.cli.model"),
+    "score": "pipelines.cli.score",
+    "flow": "pipelines.cli.flows",
+    **dict.fromkeys(("up", "clean", "doctor"), "pipelines.cli.maintenance"),
+}
+COMMANDS = Commands(DOES, GROUPS, EXAMPLES, MODULES)
 
 OLD_COMMANDS = {"deal": "resplit", "data": "drift FOLDER"}
 OLD_OPTIONS = {
@@ -67,87 +101,57 @@ OLD_OPTIONS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a line is read when it is written, in a pipe too
-        sys.stdout.reconfigure(line_buffering=True)
+    """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says.
+
+    Outside of a checkout there are the commands that need none.
+    """
     words = sys.argv[1:] if argv is None else list(argv)
     if renamed := _renamed(words):
         print(f"hgmnet: Config: {renamed}", file=sys.stderr)
         return 2
     if words[:1] and words[0] in STAGES:  # as older dvc.yaml files have it
         words = ["stage", *words]
-    args = _parser(words).parse_args(words)
-    try:
-        return _run(args)
-    except KeyboardInterrupt:
-        print("hgmnet: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        full = f"{error.filename or Path.cwd()}: the disk is full"
-        print(f"hgmnet: Failed: {full}; make room, then the same command again", file=sys.stderr)
-        return 1
+    root = find_root()
+    if root is None and words[:1] and words[0] in anywhere.DOES:
+        return anywhere.run(anywhere.COMMANDS, words, version=lambda: _version(None))
+    return anywhere.run(COMMANDS, words, root, version=lambda: _version(root), before=_prepare)
 
 
-def _run(args: argparse.Namespace) -> int:
-    """The exit status; an error of ours is one line on stderr."""
-    from hgmnet.errors import HgmnetError, RejectedError
-    from pipelines.operations.run_overrides import restore
-
-    try:
-        root = find_root()
-        restore(root)
-        args.run(root, args)
-    except RejectedError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
-    except HgmnetError as error:
-        kind = type(error).__name__.removesuffix("Error").replace("Hgmnet", "Failed")
-        print(f"hgmnet: {kind}: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
-
-
-def find_root() -> Path:
-    """The repository root: the nearest folder at or above the current one with the stages in it.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    from hgmnet.errors import ConfigError
-
+def find_root() -> Path | None:
+    """The repository root: the nearest folder at or above the current one with the stages in it."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         beside = (folder / "params.yaml").exists() or (folder / "data").exists()
         if beside and (folder / "dvc.yaml").is_file():
             return folder
-    msg = (
-        f"no dvc.yaml with params.yaml or data/ beside it in {here} or above; go to the repository"
-    )
-    raise ConfigError(msg)
+    return None
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hgmnet",
-        description="From breast-ultrasound images to a gated, registered HGM-Net.",
-        epilog="exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 data",
-    )
-    commands = parser.add_subparsers(metavar="command", required=True)
-    for name, (module, does) in COMMANDS.items():
-        command = commands.add_parser(name, help=does, description=does)
-        if name in words[:1]:
-            loaded = importlib.import_module(f"pipelines.cli.{module}")
-            getattr(loaded, f"configure_{name}")(command)
-            command.set_defaults(run=getattr(loaded, f"run_{name}"))
-    stage = commands.add_parser("stage", help="run one stage of dvc.yaml, as `dvc repro` does")
-    stage.add_argument("name", choices=STAGES, metavar="name", help=", ".join(STAGES))
-    stage.set_defaults(run=_run_stage)
-    return parser
+def _prepare(root: Path | None) -> None:
+    """Before a command runs: there is a checkout, and no dead run's settings stand in params.yaml.
+
+    Raises:
+        ConfigError: there is no checkout.
+    """
+    from hgmnet.errors import ConfigError
+    from pipelines.operations.run_overrides import restore
+
+    if root is None:
+        msg = (
+            f"no dvc.yaml with params.yaml or data/ beside it in {Path.cwd()} or above; "
+            "go to the repository"
+        )
+        raise ConfigError(msg)
+    restore(root)
+
+
+def _version(root: Path | None) -> str:
+    """Package and commit."""
+    from importlib.metadata import version
+
+    git = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return f"hgmnet {version('hgmnet')}" + (f", commit {commit}" if root and commit else "")
 
 
 def _renamed(words: list[str]) -> str:
@@ -160,9 +164,3 @@ def _renamed(words: list[str]) -> str:
         if option in words:
             return f"`hgmnet {words[0]} {option}` is now `hgmnet {words[0]} {new}`"
     return ""
-
-
-def _run_stage(root: Path, args: argparse.Namespace) -> None:
-    from pipelines.stages.runner import run_stage
-
-    run_stage(args.name, root)

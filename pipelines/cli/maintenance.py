@@ -1,4 +1,4 @@
-"""`hgmnet clean` and `hgmnet doctor`."""
+"""What keeps a checkout going: `hgmnet up`, `hgmnet clean` and `hgmnet doctor`."""
 
 import argparse
 import os
@@ -6,10 +6,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.cli.options import open_registry
+
 if TYPE_CHECKING:
     from pipelines.registry.tracking_store import TrackingStore
 
 _MIB = 2**20
+
+
+def configure_up(parser: argparse.ArgumentParser) -> None:
+    """Take the ports."""
+    parser.add_argument("--prefect-port", type=int, default=4200, metavar="N", help="4200")
+    parser.add_argument("--mlflow-port", type=int, default=5000, metavar="N", help="5000")
+
+
+def run_up(root: Path, args: argparse.Namespace) -> None:
+    """Start what is missing, and keep it until Ctrl-C.
+
+    Raises:
+        ConfigError: a port is taken, a server does not start, or the deployments are refused.
+        HgmnetError: one of them ended by itself, or another `hgmnet up` runs here.
+    """
+    from pipelines.operations.local_services import Services
+
+    with Services(root) as services:
+        services.start_prefect(args.prefect_port)
+        services.start_mlflow(args.mlflow_port)
+        services.deploy()
+        services.start_worker()
+        print(f"Deployments of prefect.yaml are up; logs: {services.logs}. Ctrl-C ends all of it.")
+        services.wait()
 
 
 def configure_clean(parser: argparse.ArgumentParser) -> None:
@@ -54,16 +80,12 @@ def run_clean(root: Path, args: argparse.Namespace) -> None:
 
 
 def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
-    from hgmnet.config.params import load_params
     from hgmnet.errors import ConfigError
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     try:
-        params = load_params(root / "params.yaml")
-        with http_limits(timeout_s=20, retries=1):
-            store = connect_with_retries(root, params.data.name)
-            yield from _dvc(root, store, params.registry.name)
-            yield _mlflow(store)
+        with open_registry(root, timeout_s=20, retries=1) as registry:
+            yield from _dvc(root, registry.store, registry.name)
+            yield _mlflow(registry.store)
     except ConfigError as error:
         yield f"DVC and MLflow: not looked at; {error}"
     yield _prefect(days, delete=delete)
@@ -114,7 +136,7 @@ def _prefect(days: float, *, delete: bool) -> str:
 
 def configure_doctor(parser: argparse.ArgumentParser) -> None:
     """It takes no arguments."""
-    parser.epilog = "exit status: 0 nothing blocks a run, 2 something must be mended first"
+    parser.description = f"{parser.description}; exit status 2: something must be fixed first"
 
 
 def run_doctor(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001

@@ -1,7 +1,43 @@
-"""Which model a command takes: the champion, a registered version, or a folder."""
+"""What several commands share: the registry that they open, and which model they take."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hgmnet.config.params import Params
+    from pipelines.registry.tracking_store import TrackingStore
+
+
+@dataclass(frozen=True)
+class OpenRegistry:
+    """The tracking store of this checkout, its settings, and the registered model's name."""
+
+    store: "TrackingStore"
+    params: "Params"
+
+    @property
+    def name(self) -> str:
+        """Of the registered model."""
+        return self.params.registry.name
+
+
+@contextmanager
+def open_registry(root: Path, *, timeout_s: int = 60, retries: int = 2) -> Iterator[OpenRegistry]:
+    """Open the tracking store for a command, whose calls to MLflow end within these limits.
+
+    Raises:
+        ConfigError: params.yaml is wrong, or MLflow can't be reached.
+    """
+    from hgmnet.config.params import load_params
+    from pipelines.registry.tracking_store import connect_with_retries, http_limits
+
+    params = load_params(root / "params.yaml")
+    with http_limits(timeout_s=timeout_s, retries=retries):
+        yield OpenRegistry(connect_with_retries(root, params.data.name), params)
 
 
 def add_model_options(parser: argparse.ArgumentParser, folder: str = "a model folder") -> None:
@@ -11,21 +47,37 @@ def add_model_options(parser: argparse.ArgumentParser, folder: str = "a model fo
     which.add_argument("--version", metavar="N", help="a registered version, not the champion")
 
 
-def resolve_model(root: Path, args: argparse.Namespace) -> tuple[Path, str]:
+def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[Path, str]:
     """The model's folder on this machine, and what to call it.
+
+    Args:
+        root: the repository.
+        model: a folder or exported file; None: one out of the registry.
+        version: its number; None: the champion.
 
     Raises:
         ConfigError: there is no such version, or no champion.
     """
-    if args.model is not None:
-        return args.model, str(args.model)
-    from hgmnet.config.params import load_params
+    if model is not None:
+        return model, str(model)
+    from pipelines.artifacts.paths import Workspace
     from pipelines.registry.download import fetch_model
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
-    params = load_params(root / "params.yaml")
-    with http_limits(timeout_s=60, retries=2):
-        store = connect_with_retries(root, params.data.name)
-        cache = root / ".hgmnet" / "versions"
-        folder, number = fetch_model(store, params.registry.name, args.version, cache)
-    return folder, f"{params.registry.name} version {number}"
+    with open_registry(root) as registry:
+        cache = Workspace(root, registry.params.data.name).versions
+        folder, number = fetch_model(registry.store, registry.name, version, cache)
+    return folder, f"{registry.name} version {number}"
+
+
+def reason(words: str, wanted: str) -> str:
+    """A reason in one line.
+
+    Raises:
+        ConfigError: it is empty.
+    """
+    from hgmnet.errors import ConfigError
+
+    line = " ".join(words.split())
+    if not line:
+        raise ConfigError(f'expected {wanted}: --reason "..."')
+    return line

@@ -1,15 +1,16 @@
 """What concerns versions: versions, promote, rollback, history, lineage, publish, compare."""
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from pipelines.cli.options import open_registry, reason
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hgmnet.config.params import Params
     from pipelines.registry.history import Link
     from pipelines.registry.versions import Registered
 
@@ -25,19 +26,14 @@ def run_versions(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: the version to delete does not exist, or has an alias.
     """
-    from hgmnet.config.params import load_params
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
     from pipelines.registry.versions import delete, list_versions
 
-    params = load_params(root / "params.yaml")
-    name = params.registry.name
-    with http_limits(timeout_s=60, retries=2):
-        store = connect_with_retries(root, params.data.name)
+    with open_registry(root) as registry:
         if args.delete:
-            delete(store, name, args.delete)
-            print(f"{name} version {args.delete} is deleted; its runs stay.")
-        lines = list(_versions(list_versions(store, name)))
-    print(f"{name}\n")
+            delete(registry.store, registry.name, args.delete)
+            print(f"{registry.name} version {args.delete} is deleted; its runs stay.")
+        lines = list(_versions(list_versions(registry.store, registry.name)))
+    print(f"{registry.name}\n")
     print("\n".join(lines) if lines else "no version yet; `dvc repro` registers one that passes")
 
 
@@ -70,19 +66,19 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
         ConfigError: nothing to compare, or --approve without a reason.
         RejectedError: the version does not serve; that is recorded.
     """
-    from hgmnet.errors import ConfigError, RejectedError
+    from hgmnet.errors import RejectedError
     from pipelines.promotion.promote import open_comparer, promote, propose
     from pipelines.promotion.rule import Request
     from pipelines.promotion.text import format_promotion
     from pipelines.registry.aliases import check, registry_state
     from pipelines.registry.tracking_store import http_limits
 
-    reason = " ".join(args.reason.split())
-    if args.approve and not reason:
-        raise ConfigError('expected why you approve, for the history: --reason "..."')
+    why = " ".join(args.reason.split())
+    if args.approve:
+        why = reason(why, "why you approve, for the history")
     comparer = open_comparer(root, args.data)
     name = comparer.params.registry.name
-    request = Request(args.version, args.approve, reason)
+    request = Request(args.version, args.approve, why)
     with http_limits(timeout_s=120, retries=3):
         if args.dry_run:
             now = registry_state(comparer.store, name)
@@ -109,7 +105,6 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: no reason, nothing to return to, or that version never served.
     """
-    from hgmnet.config.params import load_params
     from hgmnet.errors import ConfigError
     from pipelines.artifacts.test_evaluations import user
     from pipelines.registry.aliases import (
@@ -119,23 +114,18 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
         served,
         served_before,
     )
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
-    reason = " ".join(args.reason.split())
-    if not reason:
-        raise ConfigError('expected why, for the history: --reason "..."')
-    params = load_params(root / "params.yaml")
-    name = params.registry.name
-    store = connect_with_retries(root, params.data.name)
-    with http_limits(timeout_s=60, retries=2):
+    why = reason(args.reason, "why, for the history")
+    with open_registry(root) as registry:
+        store, name = registry.store, registry.name
         now = registry_state(store, name)
         version = args.to or served_before(now.links)
         if not version:
             raise ConfigError(f"{name}: no version served before {now.champion or 'now'}")
         if version not in served(now.links):
-            told = ", ".join(served(now.links)) or "none"
-            raise ConfigError(f"{name} version {version} never served; these did: {told}")
-        back = PromotionDecision("rolled back", version, version, version, reason, "", user())
+            known = ", ".join(served(now.links)) or "none"
+            raise ConfigError(f"{name} version {version} never served; these did: {known}")
+        back = PromotionDecision("rolled back", version, version, version, why, "", user())
         link = decide(store, name, now.champion, back, repair=True)
     print(f"{name} version {version} serves again, after version {now.champion or 'none'}.")
     print(f"History: decision {link.number}, head {link.hash}")
@@ -153,15 +143,12 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
         ConfigError: there is no registered model.
         InvalidDataError: the history does not hold; the message names the first broken link.
     """
-    from hgmnet.config.params import load_params
     from hgmnet.errors import InvalidDataError
     from pipelines.registry.aliases import check, registry_state
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
-    params = load_params(root / "params.yaml")
-    name = params.registry.name
-    with http_limits(timeout_s=60, retries=2):
-        now = registry_state(connect_with_retries(root, params.data.name), name)
+    with open_registry(root) as registry:
+        name = registry.name
+        now = registry_state(registry.store, name)
     print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
     fault = check(now, args.head)
     if fault:
@@ -200,17 +187,13 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: there is no such version, or no champion.
     """
-    from hgmnet.config.params import load_params
     from hgmnet.errors import ConfigError
     from pipelines.promotion.comparison import read_version
     from pipelines.registry.aliases import registry_state
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
     from pipelines.system.urls import redact_credentials
 
-    params = load_params(root / "params.yaml")
-    name = params.registry.name
-    with http_limits(timeout_s=60, retries=2):
-        store = connect_with_retries(root, params.data.name)
+    with open_registry(root) as registry:
+        store, name = registry.store, registry.name
         number = args.version or registry_state(store, name).champion
         if not number:
             raise ConfigError(f"{name} has no champion yet; say which version: hgmnet lineage N")
@@ -267,7 +250,7 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
 
 def configure_publish(parser: argparse.ArgumentParser) -> None:
     """It takes no arguments."""
-    parser.epilog = "may be repeated: what an earlier attempt has done is found"
+    parser.description = f"{parser.description}; may be repeated after a failure"
 
 
 def run_publish(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
@@ -297,31 +280,45 @@ def run_compare(root: Path, args: argparse.Namespace) -> None:
         ConfigError: a side can't be found, or the two were not evaluated on the same images.
         InvalidDataError: a side's rows are damaged.
     """
-    from hgmnet.config.params import load_params
-    from pipelines.artifacts.io import write_text
     from pipelines.artifacts.paths import Workspace
+
+    print(write_comparison(root, args.a, args.b, Workspace(root, "").comparison))
+
+
+def write_comparison(root: Path, one: str, other: str, page: Path) -> str:
+    """Write the page that compares two evaluations; a short table and where the page is.
+
+    Args:
+        root: the repository.
+        one: a version's number or alias, or a folder or file with per_image.csv.
+        other: as `one`.
+        page: where to write.
+
+    Raises:
+        ConfigError: one can't be found, or the two were not evaluated on the same images.
+        InvalidDataError: its rows are damaged.
+    """
+    from hgmnet.config.params import load_params
+    from hgmnet.data.atomic import write_text
     from pipelines.report.comparison import compare_aligned, pair, render, short
 
     params = load_params(root / "params.yaml")
-    (first, ours), (second, theirs) = (_side(root, params, word) for word in (args.a, args.b))
+    (first, ours), (second, theirs) = (_rows(root, word) for word in (one, other))
     names = (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
     found = compare_aligned(pair(ours, theirs, names), params.model, params.evaluate)
-    page = Workspace(root, params.data.name).comparison
     write_text(page, render(found, names, params.data.name))
-    print(f"{short(found, names)}\nreport: {page.relative_to(root)}")
+    return f"{short(found, names)}\nreport: {page.relative_to(root)}"
 
 
-def _side(root: Path, params: "Params", word: str) -> "tuple[str, pd.DataFrame]":
-    """A side's name and rows: of a file, of a folder, or of a registered version."""
+def _rows(root: Path, word: str) -> "tuple[str, pd.DataFrame]":
+    """Name and rows of a file, of a folder, or of a registered version."""
     from pipelines.report.comparison import find_file, read_rows
 
     file = find_file(Path(word))
     if file:
         return word.rstrip("/"), read_rows(file)
     from pipelines.registry.download import fetch_rows
-    from pipelines.registry.tracking_store import connect_with_retries
 
-    store = connect_with_retries(root, params.data.name)
-    with tempfile.TemporaryDirectory(prefix="hgmnet-") as folder:
-        number, path = fetch_rows(store, params.registry.name, word, Path(folder))
+    with open_registry(root) as registry, TemporaryDirectory(prefix="hgmnet-") as folder:
+        number, path = fetch_rows(registry.store, registry.name, word, Path(folder))
         return f"version {number}", read_rows(path)

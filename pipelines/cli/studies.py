@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.cli.options import resolve_model
+
 if TYPE_CHECKING:
     from hgmnet.config.params import Params
     from hgmnet.training.planner import Machine, TrainingPlan
@@ -108,7 +110,8 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
 
     if strange := [word for word in args.map if word.count("=") != 1]:
         raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
-    folder, name = _model(root, params, args.model)
+    number = args.model if args.model.isdigit() else None
+    folder, name = resolve_model(root, None if number else Path(args.model), number)
     asked = external.ExternalRequest(
         predictor=TorchPredictor.load(folder, best_device()),
         name=name,
@@ -119,20 +122,6 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
         smoke=args.smoke,
     )
     external.run(root, params, asked)
-
-
-def _model(root: Path, params: "Params", word: str) -> tuple[Path, str]:
-    """The model folder that a word names, and how to call it."""
-    if not word.isdigit():
-        return Path(word), word
-    from pipelines.registry.download import fetch_model
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
-
-    with http_limits(timeout_s=60, retries=2):
-        store = connect_with_retries(root, params.data.name)
-        cache = root / ".hgmnet" / "versions"
-        folder, number = fetch_model(store, params.registry.name, word, cache)
-    return folder, f"{params.registry.name} version {number}"
 
 
 MINUTES = 30.0

@@ -6,15 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hgmnet.config.model import Model
 from hgmnet.data import images, metadata
 from hgmnet.data.dicom import decode_file
 from hgmnet.data.folder_layout import SUFFIXES, find_images
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.errors import InvalidDataError
-from hgmnet.evaluation.drift import DriftReport, Profile, compare, unknown
-from hgmnet.inference.postprocess import Prediction
+from hgmnet.evaluation.drift import (
+    DriftReport,
+    Profile,
+    by_column,
+    compare,
+    predicted_columns,
+    unknown,
+)
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import PROFILE
 from pipelines.artifacts.io import read_json
@@ -56,7 +61,9 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
         seen = [look for _, look in batch if look is not None]
         facts += [look.facts.model_dump() for look in seen]
         new = [look.grey for look in seen if look.pixel_sha256 not in trained_on]
-        said += (say(finding, predictor.spec.model) for finding in predictor.predict(new))
+        said += (
+            predicted_columns(finding, predictor.spec.model) for finding in predictor.predict(new)
+        )
     if not facts:
         msg = f"none of the {len(names)} images in {folder} can be read; name a folder of scans"
         raise InvalidDataError(msg)
@@ -102,24 +109,6 @@ def measure_images(paths: Iterable[Path]) -> list[ImageStatistics]:
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(lambda path: measure(_read(path)), paths))
-
-
-def say(finding: Prediction, model: Model) -> dict[str, float]:
-    """What a model says of an image, as columns: lesion area as served, as a share; confidence.
-
-    What it does not learn is left out.
-    """
-    said = {}
-    if model.segments:
-        said["lesion_area"] = round(finding.lesion_area / finding.mask.size, 6)
-    if model.classifies:
-        said["confidence"] = round(max(finding.probs.values()), 6)
-    return said
-
-
-def by_column(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Turn rows, all of the same columns, into columns; no rows make no columns."""
-    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The flow `batch_predict`: a folder or table of images through the champion, exactly once each."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from prefect.states import Completed
 
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
+from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.parallel import map_tasks
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
@@ -83,22 +85,25 @@ def _carried_out(
 @task(cache_policy=NO_CACHE)
 def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | AnyState:
     """Have the model here, and loaded once, so that what is wrong with it is told at once."""
-    from pipelines.prediction import backends
+    from hgmnet.prediction import backends
+    from pipelines.prediction.onnx_export import val_images
     from pipelines.registry.download import fetch_model
     from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     try:
         params = load_params(root / "params.yaml")
-        name = params.registry.name
+        name, workspace = params.registry.name, Workspace(root, params.data.name)
         with http_limits(timeout_s=60, retries=2):
             store = connect_with_retries(root, params.data.name)
-            model, number = fetch_model(store, name, version, root / ".hgmnet" / "versions")
-        finder, backend = backends.load(root, model, "auto", images)
+            model, number = fetch_model(store, name, version, workspace.versions)
+        finder, backend = backends.load(
+            workspace.exports, model, "auto", images, partial(val_images, root)
+        )
     except HgmnetError as error:
         return state_of(error)
     kind: backends.Wanted = "torch" if backend.startswith("torch") else "onnx"
     called = f"{name} version {number}", backend
-    return Job(root, model, finder.identity, kind, called, out.absolute())
+    return Job(workspace.exports, model, finder.identity, kind, called, out.absolute())
 
 
 @task(task_run_name="{asked[0].name} and on", cache_policy=NO_CACHE)

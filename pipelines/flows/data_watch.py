@@ -10,9 +10,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from hgmnet.config.params import load_params
+from hgmnet.data.atomic import write_text
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import HgmnetError
-from pipelines.artifacts.io import read_rows, write_text
+from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of

@@ -13,6 +13,7 @@ from hgmnet.config.change_plan import load_plans
 from hgmnet.config.params import load_params
 from hgmnet.errors import HgmnetError
 from pipelines.artifacts.gate import ClauseResult
+from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.gate.change_plan import age_due, drift_due
@@ -72,7 +73,8 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
         params = load_params(root / "params.yaml")
         name = params.registry.name
         store = connect_with_retries(root, params.data.name)
-        model, number = fetch_model(store, name, version, root / ".hgmnet" / "versions")
+        cache = Workspace(root, params.data.name).versions
+        model, number = fetch_model(store, name, version, cache)
         report = profile_folder(root, folder, model)
         plan = load_plans(root / "pccp.yaml").plans.get(name)
         made = read_version(store, name, number).creation_timestamp

@@ -7,11 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from hgmnet.data.atomic import write_text
 from hgmnet.data.metadata import HEADER
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import download, importer
 from hgmnet.importing.detect import Format
-from pipelines.artifacts.io import write_text
 from pipelines.artifacts.paths import Workspace
 
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hgmnet.data.atomic import atomic
 from hgmnet.errors import ConfigError
-from pipelines.artifacts.io import atomic
 
 _STATE, _LOCK, _HOLDER, _JOURNAL = ".hgmnet", "run.lock", "run.json", "params.journal.json"
 

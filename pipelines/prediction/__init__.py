@@ -1,4 +1,4 @@
-"""Predictions of files and folders, in batches, by torch or ONNX Runtime.
+"""Predictions of large folders and tables, and exports in 8 bits that were judged on val.
 
-Imports inference, artifacts and data.
+Imports hgmnet.prediction and artifacts.
 """

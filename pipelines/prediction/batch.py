@@ -15,15 +15,15 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
+from hgmnet.data.atomic import atomic
 from hgmnet.data.dicom import decode_file
+from hgmnet.data.images import encode_mask
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
-from pipelines.artifacts.io import atomic
-from pipelines.prediction import backends
-from pipelines.prediction.files import find_files
+from hgmnet.prediction import backends
+from hgmnet.prediction.files import find_files
 
 TABLE, PARTS, MASKS = "predictions.parquet", "parts", "masks"
 _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
@@ -41,12 +41,13 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """What images are asked of, and where the answers go.
+    """Which model predicts, and where its output goes.
 
-    `model`: its folder; `backend`: torch or onnx; `called`: model and backend in words.
+    `exports`: the folder of exports for ONNX Runtime. `model`: its folder. `backend`: torch or
+    onnx. `called`: model and backend in words.
     """
 
-    root: Path
+    exports: Path
     model: Path
     sha256: str
     backend: backends.Wanted
@@ -86,7 +87,7 @@ def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
 
 def predict_part(job: Job, asked: Sequence[BatchRequest]) -> int:
     """Write the masks of some images, then their rows; how many could not be read."""
-    finder = _finder(job.root, job.model, job.backend)
+    finder = _finder(job.exports, job.model, job.backend)
     rows = [_row(job, one, finder) for one in asked]
     name = hashlib.sha256(repr([job.sha256, *asked]).encode()).hexdigest()[:16]
     table = pa.Table.from_pylist(rows, schema=_schema(finder.spec.classes))
@@ -136,9 +137,9 @@ def _asked(name: str, file: Path) -> BatchRequest:
 
 
 @lru_cache(maxsize=1)
-def _finder(root: Path, model: Path, backend: backends.Wanted) -> Predictor:
+def _finder(exports: Path, model: Path, backend: backends.Wanted) -> Predictor:
     """The model, loaded once in a process."""
-    return backends.load(root, model, backend, 1)[0]
+    return backends.load(exports, model, backend, 1)[0]
 
 
 def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
         return {**row, "error": str(error)}
     path = mask_path(asked.name)
     with atomic(job.out / path) as part:
-        Image.fromarray(prediction.mask).convert("L").save(part, "PNG")
+        part.write_bytes(encode_mask(prediction.mask))
     return {**row, **prediction_row(prediction, finder.operating, decoded.pixel_mm), "mask": path}
 
 

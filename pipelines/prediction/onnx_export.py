@@ -1,31 +1,24 @@
-"""Exports that are compared with their model before they are kept."""
+"""Exports of a registered or trained model: checked on val images, and in 8 bits judged on them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hgmnet.config.data import Phantom
 from hgmnet.data.images import decode_grey
 from hgmnet.data.prepared import PreparedDataset, open_prepared
 from hgmnet.data.resize import Grey
-from hgmnet.errors import HgmnetError, InvalidDataError, RejectedError
+from hgmnet.errors import InvalidDataError, RejectedError
 from hgmnet.inference.onnx import OnnxPredictor
-from hgmnet.inference.onnx_export import export_onnx, quantise
-from hgmnet.inference.parity import Loss, Parity, loss, parity
+from hgmnet.inference.onnx_export import quantise
+from hgmnet.inference.parity import Loss, loss
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.spec import Spec
-from hgmnet.phantom.generate import plan, render
+from hgmnet.prediction.onnx_export import CHECKED, write_checked
 from pipelines.artifacts.paths import Workspace
 
-T = TypeVar("T")
-_CHECKED = 50
 _RANGED = 96
-_PHANTOM = Phantom(seed=0, benign=17, malignant=17, normal=16, copies=0, width=320, height=256)
 
 
 @dataclass(frozen=True)
@@ -36,29 +29,20 @@ class Bounds:
     accuracy: float
 
 
-def export_checked(root: Path, predictor: TorchPredictor, file: Path) -> str:
-    """Write a model as ONNX if it says what the model says; in words, how well they agree.
+def val_images(root: Path, spec: Spec) -> tuple[list[Grey], str]:
+    """Val images of a model's data set in this checkout, none where they aren't there; and a name.
 
-    Args:
-        root: the repository, whose val images are taken for the check where they are the model's.
-        predictor: on the CPU.
-        file: where to; left as it is where the check fails.
-
-    Raises:
-        ConfigError: a package is not installed.
-        HgmnetError: the file answers otherwise than the model.
+    With the root bound it is a `hgmnet.prediction.onnx_export.CheckImages`.
     """
-    images, whose = _images(root, predictor.spec)
-
-    def make(part: Path) -> Parity:
-        export_onnx(predictor, part)
-        agreed = parity(predictor.predict(images), OnnxPredictor.load(part).predict(images))
-        if not agreed.holds:
-            msg = f"the exported model answers otherwise: {agreed}; nothing was written"
-            raise HgmnetError(msg)
-        return agreed
-
-    return f"{_whole(file, make)} ({whose})"
+    workspace = Workspace(root, spec.data)
+    try:
+        store = open_prepared(workspace.prepared)
+        rows = _evenly(store.rows("val"), CHECKED)
+        files = [workspace.raw / store.entries[row].image for row in rows]
+        images = [decode_grey(file.read_bytes(), file.name) for file in files]
+    except (InvalidDataError, OSError):
+        images = []
+    return images, f"val of {spec.data}"
 
 
 def quantise_checked(
@@ -105,32 +89,7 @@ def quantise_checked(
             raise RejectedError(msg)
         return lost
 
-    return f"int8 {_whole(file, make)} (val of {spec.data}, {spec.prepare.side} px)"
-
-
-def _whole(file: Path, make: Callable[[Path], T]) -> T:
-    """Let `make` write and judge a file, which takes its place only then."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
-        part = Path(folder) / file.name
-        made = make(part)
-        part.replace(file)
-    return made
-
-
-def _images(root: Path, spec: Spec) -> tuple[list[Grey], str]:
-    """Images to hold two ways to run a model against each other, and whose they are."""
-    workspace = Workspace(root, spec.data)
-    try:
-        store = open_prepared(workspace.prepared)
-        rows = _evenly(store.rows("val"), _CHECKED)
-        files = [workspace.raw / store.entries[row].image for row in rows]
-        images = [decode_grey(file.read_bytes(), file.name) for file in files]
-    except (InvalidDataError, OSError):
-        images = []
-    whose = f"val of {spec.data}" if images else "phantom images"
-    drawn = (render(case, _PHANTOM).image for case in plan(_PHANTOM)[: _CHECKED - len(images)])
-    return [*images, *drawn], whose if len(images) in {0, _CHECKED} else f"{whose}, phantom images"
+    return f"int8 {write_checked(file, make)} (val of {spec.data}, {spec.prepare.side} px)"
 
 
 def _store(root: Path, spec: Spec) -> PreparedDataset:

@@ -14,9 +14,9 @@ from hgmnet.evaluation.figures import compare, figures
 from hgmnet.evaluation.per_image import columns
 from hgmnet.metrics.bootstrap import Figure, Paired
 from hgmnet.metrics.catalogue import higher_is_better
+from hgmnet.pages.html import templates
 from hgmnet.splitting.split_lock import test_sha
 from pipelines.report import text
-from pipelines.system.html import templates
 
 FILE = "per_image.csv"
 _WITHIN = (FILE, f"evaluation/{FILE}", f"reports/evaluation/{FILE}")

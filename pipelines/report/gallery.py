@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
-from contourpy import contour_generator
-from PIL import Image
-
 from hgmnet.config.base import MALIGNANT
 from hgmnet.data.resize import Grey, Mask, Prob
+from hgmnet.evaluation.model_maps import Layer
+from hgmnet.pages.html import data_uri, fit
+from hgmnet.pages.overlays import heat_uri, outline
 from pipelines.report.inputs import EvaluatedImage
-from pipelines.report.overlays import Layer, heat_uri
-from pipelines.system.html import data_uri, fit
 
 BENIGN = "benign"
 EACH = 4
@@ -174,19 +171,6 @@ def draw(case: EvaluatedImage, picture: GalleryImage) -> Tile:
     return Tile(case.name, told, svg)
 
 
-def outline(mask: Mask, size: tuple[int, int]) -> str:
-    """The border of a mask (H, W) as an SVG path, in px of a picture drawn at `size`.
-
-    Args:
-        mask: not empty.
-        size: width and height, px.
-    """
-    small = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
-    padded = np.pad(np.asarray(small), 1)
-    loops = contour_generator(z=padded).lines(padded.max() / 2)  # half, however small the mask
-    return "".join(_loop(np.asarray(loop) - 0.5) for loop in loops)
-
-
 def _layers(picture: GalleryImage, size: tuple[int, int]) -> str:
     """The maps, stretched over the picture; the page shows one of them or none."""
     return "".join(
@@ -213,7 +197,3 @@ def _said(case: EvaluatedImage) -> str:
 
 def _extent(mask: Mask) -> str:
     return f"lesion on {100 * mask.mean():.1f} % of the image" if mask.any() else "no lesion"
-
-
-def _loop(points: np.ndarray) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.metrics.bootstrap import Figure
-from pipelines.report import figures, inputs, tables, text
+from hgmnet.models import description
+from hgmnet.pages.html import templates
+from hgmnet.pages.overlays import gradient
+from pipelines.report import figures, inputs, text
 from pipelines.report.charts import strip
 from pipelines.report.gallery import DrawnShelf
 from pipelines.report.inputs import ReportInputs
-from pipelines.report.overlays import gradient
 from pipelines.report.tables import FEW, breakdown
-from pipelines.system.html import templates
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def lineage(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
         *inputs.terms(evidence.provenance),
         ("Model (sha256 of its four files)", evidence.identity),
         ("Training fingerprint", spec.fingerprint),
-        *tables.shape(spec),
+        *description.shape(spec),
         ("Seed", str(spec.seed)),
         ("Epochs", str(len(evidence.curves))),
         ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),

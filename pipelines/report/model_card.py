@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.report import html, inputs, tables, text
+from hgmnet.models import description
+from hgmnet.pages.html import templates
+from pipelines.report import html, inputs, text
 from pipelines.report.inputs import ReportInputs
-from pipelines.system.html import templates
 
 NOT_AVAILABLE = "not available"
 
@@ -81,7 +82,8 @@ ASKED = (
 def _told(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     yield (
         1,
-        "deep learning, convolutional networks: " + dict(tables.shape(evidence.spec))["Learns"],
+        "deep learning, convolutional networks: "
+        + dict(description.shape(evidence.spec))["Learns"],
     )
     yield 2, f"{text.verdict(evidence).word}: see the head of this card"
     yield 3, "see Intended use; no clinical role"
@@ -122,8 +124,8 @@ def _about_data(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
 
 def _about_training(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     run, spec = evidence.provenance.run, evidence.spec
-    yield 22, tables.summary(spec)
-    weights = dict(tables.shape(spec))
+    yield 22, description.summary(spec)
+    weights = dict(description.shape(spec))
     yield 24, f"{weights['Encoder weights at the start']}; {weights['Started from']}"
     epochs = f"{len(evidence.curves)} epochs, seed {spec.seed}"
     yield 25, f"{epochs}; every setting stands in the report" if run else epochs
@@ -178,7 +180,7 @@ def render_model_card(evidence: ReportInputs) -> str:
             verdict=text.verdict(evidence),
             words=text,
             counts=html.class_counts(evidence),
-            network=tables.summary(evidence.spec),
+            network=description.summary(evidence.spec),
             lineage=html.lineage(evidence),
             sides=html.SIDES,
             likeness=inputs.likeness(evidence.provenance),

@@ -1,30 +1,25 @@
 """Stage calibrate: choose the operating point on val, and keep what the images are like."""
 
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from hgmnet.calibration.mask_threshold import Curve
-from hgmnet.calibration.operating_point import Calibrated, Val
-from hgmnet.calibration.operating_point import calibrate as choose
-from hgmnet.config.data import Data, Prepare
+from hgmnet.calibration.on_val import operating_point, predict_val
+from hgmnet.calibration.operating_point import Calibrated
+from hgmnet.config.data import Data
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.data import metadata
-from hgmnet.data.prepared import PreparedDataset, PreparedImage, class_indices, open_prepared
-from hgmnet.data.resize import Grey, content_size
-from hgmnet.evaluation.drift import Column, Profile, kinds, summarise
+from hgmnet.data.prepared import open_prepared
+from hgmnet.data.resize import Grey
+from hgmnet.evaluation.drift import build_profile, kinds
 from hgmnet.inference.postprocess import RawPrediction, postprocess
 from hgmnet.inference.tta import forward_tta
 from hgmnet.models.device import best_device
 from hgmnet.models.serialization import load_model, save_operating
-from hgmnet.models.spec import PROFILE, Spec
+from hgmnet.models.spec import PROFILE
 from pipelines.artifacts.evaluation import MaskCurve, MaskPoint
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
-from pipelines.drift.measure import by_column, measure_images, say
-
-_BATCH = 32
+from pipelines.drift.measure import measure_images
 
 
 def run(root: Path, data: Data, calibrate: Calibrate) -> None:
@@ -35,14 +30,11 @@ def run(root: Path, data: Data, calibrate: Calibrate) -> None:
     """
     workspace = Workspace(root, data.name)
     chosen = calibrate_model(workspace.model, workspace, calibrate)
-    write_json(workspace.mask_curve, _told(chosen.curve))
+    write_json(workspace.mask_curve, _mask_curve(chosen.curve))
 
 
 def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calibrated:
     """Give a model folder its operating.json and profile.json.
-
-    The profile holds facts of the train images, and what the model says of the val images: of those
-    that it was fitted on it is too sure.
 
     Raises:
         InvalidDataError: val holds no malignant image, or a train image can't be read any more.
@@ -51,87 +43,32 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calib
     network.to(best_device())
     store = open_prepared(workspace.prepared)
 
-    def look(square: Grey) -> RawPrediction:
+    def predict(square: Grey) -> RawPrediction:
         return forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales)
 
-    raw = predict_val(look, store)
+    raw = predict_val(predict, store)
     chosen = operating_point(raw, store, spec, aim)
-    operating = chosen.operating
-    save_operating(folder, operating)
-    val, train = _entries(store, "val"), _entries(store, "train")
-    findings = (
-        postprocess(raw, i, (e.height, e.width), spec, operating) for i, e in enumerate(val)
+    save_operating(folder, chosen.operating)
+    val, train = ([store.entries[row] for row in store.rows(name)] for name in ("val", "train"))
+    known = metadata.words(workspace.raw)
+    profile = build_profile(
+        workspace.data,
+        statistics=measure_images(workspace.raw / entry.image for entry in train),
+        statistics_groups=[entry.group for entry in train],
+        predictions=(
+            postprocess(raw, i, (e.height, e.width), spec, chosen.operating)
+            for i, e in enumerate(val)
+        ),
+        prediction_groups=[entry.group for entry in val],
+        model=spec.model,
+        values=kinds(known[entry.image] for entry in train if entry.image in known),
     )
-    said = (say(finding, spec.model) for finding in findings)
-    facts = measure_images(workspace.raw / entry.image for entry in train)
-    columns = _columns((one.model_dump() for one in facts), train) | _columns(said, val)
-    told = metadata.words(workspace.raw)
-    values = kinds(told[entry.image] for entry in train if entry.image in told)
-    write_json(folder / PROFILE, Profile(data=workspace.data, columns=columns, values=values))
+    write_json(folder / PROFILE, profile)
     return chosen
 
 
-def predict_val(look: Callable[[Grey], RawPrediction], store: PreparedDataset) -> RawPrediction:
-    """What a network says of the val images, a batch of (B, S, S) at a time."""
-    rows = store.rows("val")
-    parts = [look(store.images[rows[i : i + _BATCH]]) for i in range(0, len(rows), _BATCH)]
-    return RawPrediction(
-        np.concatenate([part.mask_prob for part in parts]),
-        np.concatenate([part.coarse_mask_prob for part in parts]),
-        np.concatenate([part.class_logits for part in parts]),
-        np.concatenate([part.views for part in parts]),
-    )
-
-
-def operating_point(
-    raw: RawPrediction,
-    store: PreparedDataset,
-    spec: Spec,
-    aim: Calibrate,
-    temperature: float | None = None,
-) -> Calibrated:
-    """Choose it on val.
-
-    Args:
-        raw: of `predict_val`.
-        store: the prepared images.
-        spec: how the network sees an image.
-        aim: what to aim at.
-        temperature: of the class logits; None: the likeliest is looked for.
-
-    Raises:
-        InvalidDataError: val holds no malignant image.
-    """
-    val = _entries(store, "val")
-    seen = Val(
-        raw,
-        truth=store.masks[store.rows("val")] > 0,
-        labels=class_indices([entry.label for entry in val], spec.classes),
-        shares=np.array([_share(entry, spec.prepare) for entry in val]),
-        groups=[entry.group for entry in val],
-    )
-    return choose(seen, classes=spec.classes, aim=aim, model=spec.model, temperature=temperature)
-
-
-def _told(curve: Curve | None) -> MaskCurve:
+def _mask_curve(curve: Curve | None) -> MaskCurve:
     if curve is None:
         return MaskCurve(points=(), chosen=None)
     points = tuple(MaskPoint(**vars(point)) for point in curve.points)
     return MaskCurve(points=points, chosen=MaskPoint(**vars(curve.chosen)))
-
-
-def _entries(store: PreparedDataset, split: str) -> list[PreparedImage]:
-    return [store.entries[row] for row in store.rows(split)]
-
-
-def _share(entry: PreparedImage, prepare: Prepare) -> float:
-    """How much of the square an image takes up; the rest is a letterbox's margin."""
-    rows, columns = content_size(entry.height, entry.width, prepare)
-    return rows * columns / prepare.side**2
-
-
-def _columns(
-    rows: Iterable[dict[str, float]], entries: Sequence[PreparedImage]
-) -> dict[str, Column]:
-    groups = [entry.group for entry in entries]
-    return {name: summarise(values, groups) for name, values in by_column(list(rows)).items()}

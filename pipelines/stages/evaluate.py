@@ -9,6 +9,7 @@ import pandas as pd
 
 from hgmnet.config.data import Data
 from hgmnet.config.evaluation import Evaluate
+from hgmnet.data.atomic import write_table
 from hgmnet.data.image_statistics import measure
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
@@ -17,6 +18,7 @@ from hgmnet.data.resize import Grey
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import saliency
 from hgmnet.evaluation.baselines import baselines
+from hgmnet.evaluation.drift import predicted_columns
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns, image_row
 from hgmnet.inference.predictor import Predictor, TorchPredictor
@@ -26,14 +28,14 @@ from hgmnet.models.spec import Spec
 from hgmnet.splitting import contamination
 from hgmnet.splitting.split_lock import test_sha
 from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroups
-from pipelines.artifacts.io import write_json, write_table
+from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import (
     opening_number,
     read_evaluations,
     record_evaluation,
 )
-from pipelines.drift.measure import drift_of, say
+from pipelines.drift.measure import drift_of
 from pipelines.stages.evaluation_tables import certainty, consistency, find_subgroups
 
 _BATCH = 16
@@ -130,7 +132,7 @@ def looks(raw: Path, finder: Predictor, entries: Sequence[PreparedImage]) -> Ite
         batch = entries[start : start + _BATCH]
         images = [_image(raw, entry) for entry in batch]
         for entry, image, finding in zip(batch, images, finder.predict(images), strict=True):
-            facts = measure(image).model_dump() | say(finding, model)
+            facts = measure(image).model_dump() | predicted_columns(finding, model)
             yield Look(image_row(entry, finding, read_truth(raw, entry), model), facts)
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from hgmnet.config import data, evaluation
+from hgmnet.data.atomic import write_text
 from hgmnet.data.folder_layout import scan
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_mask
 from hgmnet.data.resize import Grey, Mask
+from hgmnet.evaluation.model_maps import layers
 from hgmnet.inference.predictor import TorchPredictor
-from pipelines.artifacts.io import write_text
 from pipelines.artifacts.paths import Workspace
 from pipelines.report.gallery import (
     DrawnShelf,
@@ -24,7 +25,6 @@ from pipelines.report.gallery import (
 from pipelines.report.html import render_page
 from pipelines.report.inputs import read_evidence
 from pipelines.report.model_card import render_model_card
-from pipelines.report.overlays import layers
 
 _BATCH = 16
 

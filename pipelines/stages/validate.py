@@ -6,11 +6,12 @@ from itertools import islice
 from pathlib import Path
 
 from hgmnet.config.data import Data, Validate
+from hgmnet.data.atomic import write_text
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.images import Grey, read_grey
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting.pairs import Conflict, Pair, find_conflicts
-from pipelines.artifacts.io import read_rows, write_json, write_text
+from pipelines.artifacts.io import read_rows, write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.validation import FailedExpectation, LabelConflict, ValidationReport
 from pipelines.validation.expectations import SuiteOutcome, check

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hgmnet.calibration.on_val import operating_point, predict_val
 from hgmnet.config.data import Data
 from hgmnet.config.params import Params
 from hgmnet.data.images import read_grey
@@ -31,7 +32,6 @@ from pipelines.drift.measure import drift_of
 from pipelines.promotion.comparison import all_entries
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report import text
-from pipelines.stages.calibrate import operating_point, predict_val
 from pipelines.stages.evaluate import Look, looks
 from pipelines.stages.evaluation_tables import facts_of
 from pipelines.studies.aggregate import ALL, Line

@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from hgmnet.config.model import File, Model
+from hgmnet.data.atomic import write_table, write_text
 from hgmnet.evaluation.per_image import columns
-from pipelines.artifacts.io import write_rows, write_table, write_text
+from hgmnet.pages.html import templates
+from pipelines.artifacts.io import write_rows
 from pipelines.report import text as wording
 from pipelines.report.charts import Axis, Chart, ForestRow, forest_plot, linear, standalone, unit
 from pipelines.report.figures import Plot
@@ -15,7 +17,6 @@ from pipelines.studies.aggregate import ALL, FoldLine, Line, fold_lines, lines
 from pipelines.studies.cost_estimate import counted
 from pipelines.studies.definition import SHORT, Study, StudyContext
 from pipelines.studies.training_run import KEY, Made
-from pipelines.system.html import templates
 
 LEGEND = "In brackets the 95 % interval by a bootstrap that draws groups of images."
 SPREAD = " ± is the standard deviation over folds."

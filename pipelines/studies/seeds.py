@@ -8,25 +8,27 @@ from statistics import fmean, stdev
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from hgmnet.calibration.on_val import operating_point, predict_val
 from hgmnet.config.base import Frozen
 from hgmnet.config.evaluation import Evaluate
 from hgmnet.config.params import Params
+from hgmnet.data.atomic import atomic, write_table, write_text
 from hgmnet.data.prepared import PreparedDataset
 from hgmnet.errors import ConfigError
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns
 from hgmnet.inference.ensemble import TEMPERATURE, EnsemblePredictor, mean_prediction
 from hgmnet.inference.predictor import Predictor, TorchPredictor
+from hgmnet.models import description
 from hgmnet.models.device import best_device
 from hgmnet.models.spec import SPEC, WEIGHTS, Spec, load_spec
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
-from pipelines.artifacts.io import atomic, write_rows, write_table, write_text
+from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import record_evaluation
-from pipelines.report import tables as network
 from pipelines.report import text as wording
-from pipelines.stages.calibrate import calibrate_model, operating_point, predict_val
+from pipelines.stages.calibrate import calibrate_model
 from pipelines.stages.evaluate import looks, refuse_seen
 from pipelines.stages.train import Recipe, epoch_line, fit_into
 from pipelines.studies.cost_estimate import Pace
@@ -84,7 +86,7 @@ def cells(tables: Mapping[str, pd.DataFrame], spec: Spec, evaluate: Evaluate) ->
 
 def lines(found: Sequence[SeedCell], spec: Spec, first: int) -> list[str]:
     """The table in Markdown, with what it is of and what it does not change."""
-    facts = dict(network.shape(spec))
+    facts = dict(description.shape(spec))
     begun = facts["Encoder weights at the start"]
     learnt = [metric for metric in METRICS if any(cell.metric == metric for cell in found)]
     head = ["split", "model", *(wording.title(metric) for metric in learnt)]

@@ -12,7 +12,9 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
+from hgmnet.calibration.on_val import operating_point, predict_val
 from hgmnet.config.base import Frozen
+from hgmnet.data.atomic import write_table
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedDataset
 from hgmnet.errors import InvalidDataError
@@ -27,8 +29,7 @@ from hgmnet.splitting import contamination
 from hgmnet.splitting.cross_validation import JUDGED, with_splits
 from hgmnet.training.fit import fit, quiet_lightning
 from hgmnet.training.lightning_module import EpochFigures
-from pipelines.artifacts.io import read_json, write_json, write_table
-from pipelines.stages.calibrate import operating_point, predict_val
+from pipelines.artifacts.io import read_json, write_json
 from pipelines.studies.definition import StudyContext, StudyRun
 
 KEY = ("variant", "fold", "seed")

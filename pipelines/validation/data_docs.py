@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.system.html import templates
+from hgmnet.pages.html import templates
 
 NAMED = 10
 """So many rows are named on the index; the page behind it has more."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hgmnet.data.images import Grey
+from hgmnet.pages.html import data_uri, fit, templates
 from hgmnet.splitting.pairs import Conflict, Pair
-from pipelines.system.html import data_uri, fit, templates
 
 SHOWN = 60
 """Pairs of a kind, at most; the least certain ones are shown."""

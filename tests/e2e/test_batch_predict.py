@@ -166,7 +166,9 @@ def test_a_table_and_a_changed_file_are_asked_and_nothing_twice(
     table = tmp_path / "asked.csv"
     table.write_text("image\na.png\nnowhere.png\n")
     sha = TorchPredictor.load(workspace.model).identity
-    job = Job(workspace.root, workspace.model, sha, "torch", ("made up", "torch"), tmp_path / "out")
+    job = Job(
+        workspace.exports, workspace.model, sha, "torch", ("made up", "torch"), tmp_path / "out"
+    )
 
     def carry_out() -> tuple[int, pd.DataFrame]:
         asked = asked_for(table)

@@ -16,13 +16,13 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from hgmnet.config.params import load_params
+from hgmnet.data.atomic import write_text
 from hgmnet.data.images import decode_grey
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
-from pipelines.artifacts.io import write_text
-from pipelines.serving.demo.app import build_demo
-from pipelines.serving.model_card import card_beside
-from pipelines.serving.served_model import LoadedModel, ModelSlot, load_folder
+from hgmnet.serving.demo.app import build_demo
+from hgmnet.serving.model_card import card_beside
+from hgmnet.serving.model_slot import LoadedModel, ModelSlot, load_folder
 from pipelines.stages import register
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_model, make_repository
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_told_and_the_page_lives_on(client, image, asked, statu
 
 
 def test_a_body_that_does_not_say_its_size_is_held_to_it_too(client, monkeypatch):
-    monkeypatch.setattr("pipelines.serving.api.MAX_BYTES", 10)
+    monkeypatch.setattr("hgmnet.serving.api.MAX_BYTES", 10)
     parts = (b"x" * 6 for _ in range(3))
     assert client.post("/look", content=parts).status_code == 413
 
@@ -207,7 +207,7 @@ def test_a_model_is_shown_by_what_it_has(holder, image, model, layers, headline)
     network = HGMNet(of.model, len(of.classes)).eval()
     threshold = None if model.get("tasks") == "segmentation" else 0.4
     point = known.operating.model_copy(update={"malignant_threshold": threshold})
-    served = LoadedModel(TorchPredictor(network, of, point, "0" * 64), holder.served.said)
+    served = LoadedModel(TorchPredictor(network, of, point, "0" * 64), holder.served.described)
     client = TestClient(build_demo(ModelSlot(served), lambda _: ""), base_url="http://127.0.0.1")
     told = client.post("/look", content=image).json()
     assert [layer["key"] for layer in told["layers"]] == layers

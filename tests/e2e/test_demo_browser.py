@@ -10,9 +10,9 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from pipelines.serving.demo.app import build_demo
-from pipelines.serving.model_card import card_beside
-from pipelines.serving.served_model import ModelSlot, load_folder
+from hgmnet.serving.demo.app import build_demo
+from hgmnet.serving.model_card import card_beside
+from hgmnet.serving.model_slot import ModelSlot, load_folder
 from tests.devtools import CHROMIUM, browser
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_repository

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from hgmnet.inference.parity import parity
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
-from pipelines.prediction.backends import cached
-from pipelines.prediction.files import find_files
+from hgmnet.prediction.backends import cached
+from hgmnet.prediction.files import find_files
 from tests.blocked import run_without, without
 from tests.tiny_repository import liven, make_model, make_repository, spec
 
@@ -25,7 +26,8 @@ pytest.importorskip("onnxscript")
 
 from hgmnet.inference.onnx import OnnxPredictor
 from hgmnet.inference.onnx_export import export_onnx
-from pipelines.prediction import onnx_export
+from hgmnet.prediction import onnx_export
+from pipelines.prediction.onnx_export import Bounds, quantise_checked, val_images
 
 pytestmark = pytest.mark.slow
 OURS = ("torch", "torchvision", "hgmnet", "pipelines", "mlflow", "pydantic", "scipy", "pandas")
@@ -41,7 +43,7 @@ def small():
 @pytest.fixture(scope="module")
 def smaller():
     """Run commands without torch and onnx."""
-    with without(["torch", "onnx"], ["hgmnet.inference.onnx", "pipelines.prediction.files"]) as run:
+    with without(["torch", "onnx"], ["hgmnet.inference.onnx", "hgmnet.prediction.files"]) as run:
         yield run
 
 
@@ -172,14 +174,14 @@ def test_a_file_that_answers_otherwise_is_not_kept(workspace, file, tmp_path, mo
     kept = tmp_path / "model.onnx"
     kept.write_text("what was there before")
     with pytest.raises(HgmnetError, match="answers otherwise: on 50 images"):
-        onnx_export.export_checked(workspace.root, other, kept)
+        onnx_export.export_checked(other, kept, partial(val_images, workspace.root))
     assert kept.read_text() == "what was there before"
     assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_int8_is_written_within_the_bound(workspace, file, predictor, tmp_path):
-    small, most = tmp_path / "int8.onnx", onnx_export.Bounds(1.0, 1.0)
-    said = onnx_export.quantise_checked(workspace.root, predictor, file, small, most)
+    small, most = tmp_path / "int8.onnx", Bounds(1.0, 1.0)
+    said = quantise_checked(workspace.root, predictor, file, small, most)
     assert said.startswith("int8 on 3 images, 2 with a lesion: lesion Dice")
     assert small.stat().st_size < 0.5 * file.stat().st_size
     images = greys(4)
@@ -190,15 +192,15 @@ def test_int8_is_written_within_the_bound(workspace, file, predictor, tmp_path):
 @pytest.mark.long
 def test_int8_is_refused_over_the_bound(workspace, file, predictor, tmp_path):
     """Even a gain of 1 would be less than is asked for."""
-    most = onnx_export.Bounds(-1.1, 1.0)
+    most = Bounds(-1.1, 1.0)
     with pytest.raises(RejectedError, match="int8 loses too much: on 3 images, 2 with a lesion"):
-        onnx_export.quantise_checked(workspace.root, predictor, file, tmp_path / "a.onnx", most)
+        quantise_checked(workspace.root, predictor, file, tmp_path / "a.onnx", most)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_cache_goes_by_the_model(workspace, predictor):
-    assert cached(workspace.root, predictor.identity).exists()
-    assert not cached(workspace.root, "0" * 64).exists()
+    assert cached(workspace.exports, predictor.identity).exists()
+    assert not cached(workspace.exports, "0" * 64).exists()
 
 
 @pytest.mark.long

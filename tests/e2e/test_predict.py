@@ -12,7 +12,7 @@ from PIL import Image
 from hgmnet.data.images import decode_grey
 from hgmnet.errors import ConfigError
 from hgmnet.inference.predictor import TorchPredictor
-from pipelines.prediction.files import find_files, overlay, predict_files
+from hgmnet.prediction.files import find_files, overlay, predict_files
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_repository
 

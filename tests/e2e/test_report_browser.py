@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report import overlays
+from hgmnet.evaluation import model_maps
 from pipelines.report.comparison import render
 from pipelines.report.gallery import GalleryImage, choose, draw_shelves
 from pipelines.report.html import render_page
@@ -39,9 +39,9 @@ def page(request, tmp_path_factory) -> Path:
     told = {"subgroups": subgroups(), "certainty": certainty(), "mask_curve": mask_curve()}
     made = evidence(data="busi", status=request.param, **told)
     ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
-    gates = (overlays.gate(scale, 8) for scale in range(1, 6))
+    gates = (model_maps.gate(scale, 8) for scale in range(1, 6))
     maps = tuple(
-        (layer, ramp) for layer in (overlays.PROB, overlays.COARSE, *gates, overlays.EVIDENCE)
+        (layer, ramp) for layer in (model_maps.PROB, model_maps.COARSE, *gates, model_maps.EVIDENCE)
     )
     picture = GalleryImage(grey, mask, np.roll(mask, 40, 1), maps)
     shelves = draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})

@@ -25,7 +25,7 @@ BOOKKEEPING = (
     "pipelines/promotion/promote.py",
     "pipelines/registry/tracking_store.py",
     "pipelines/report/html.py",
-    "pipelines/serving/api.py",
+    "hgmnet/serving/api.py",
     "pipelines/stages/runner.py",
     "pipelines/system/dvc.py",
 )

@@ -19,8 +19,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from hgmnet.data.images import decode_grey
-from pipelines.serving.api import build_app
-from pipelines.serving.served_model import ModelSlot, load_folder
+from hgmnet.serving.api import build_app
+from hgmnet.serving.model_slot import ModelSlot, load_folder
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_model, make_repository
 

@@ -14,14 +14,14 @@ from hgmnet.config.data import Data
 from hgmnet.config.params import load_params
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import InvalidDataError
+from hgmnet.serving.api import build_app
+from hgmnet.serving.demo.app import build_demo
+from hgmnet.serving.model_card import card_beside
+from hgmnet.serving.model_slot import ModelSlot, load_folder
 from hgmnet.splitting.pairs import Pair
 from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.operations.local_services import Services
-from pipelines.serving.api import build_app
-from pipelines.serving.demo.app import build_demo
-from pipelines.serving.model_card import card_beside
-from pipelines.serving.served_model import ModelSlot, load_folder
 from pipelines.stages import validate
 from tests.devtools import CHROMIUM, browser
 from tests.records import record

@@ -274,7 +274,7 @@ def answered(out: Path) -> set[str]:
 def answered_in_batch(workspace: Workspace, inbox: Path, out: Path) -> set[str]:
     """Names of the images that a batch has an answer for."""
     sha256 = TorchPredictor.load(workspace.model).identity
-    job = Job(workspace.root, workspace.model, sha256, "torch", ("made up", "torch"), out)
+    job = Job(workspace.exports, workspace.model, sha256, "torch", ("made up", "torch"), out)
     asked = asked_for(inbox)
     predict_part(job, left(job, asked))
     rows = join(job, asked)

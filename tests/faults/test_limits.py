@@ -29,9 +29,9 @@ from hgmnet.errors import HgmnetError
 from hgmnet.importing import importer
 from hgmnet.inference.postprocess import RawPrediction
 from hgmnet.inference.predictor import Predictor
+from hgmnet.serving import api
+from hgmnet.serving.model_slot import LoadedModel, ModelSlot, load_folder
 from pipelines.artifacts.paths import Workspace
-from pipelines.serving import api
-from pipelines.serving.served_model import LoadedModel, ModelSlot, load_folder
 from tests.asgi import Post
 from tests.source_files import as_csv, dicom_file, folder
 from tests.tiny_repository import make_repository
@@ -188,7 +188,7 @@ class Turns(Predictor):
         self.begun = threading.Event()
 
     def holder(self) -> ModelSlot:
-        return ModelSlot(LoadedModel(self, self.served.said))
+        return ModelSlot(LoadedModel(self, self.served.described))
 
     def predict_raw(self, squares: Grey) -> RawPrediction:
         self.looks.append("bright" if squares.max() > 127 else "dark")

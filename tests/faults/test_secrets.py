@@ -1,7 +1,6 @@
 """Faults in what becomes of MLflow's password, and of a server that is gone."""
 
 import time
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,13 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 from mlflow import MlflowClient
 
+from hgmnet.serving.api import build_app
+from hgmnet.serving.model_slot import ModelSlot, load_folder
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.live_curves import LiveCurves
+from pipelines.registry.serving import load_version, newer
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.registry.tracking_store import TrackingStore
-from pipelines.serving.api import build_app
-from pipelines.serving.served_model import ModelSlot, load_folder, newer
-from pipelines.serving.startup import load
 from tests.servers import free_port, mlflow_server
 from tests.three_versions import NAME, give_three_versions
 from tests.tiny_repository import make_repository
@@ -67,8 +66,7 @@ def served_by_one_that_went(
     space = give_three_versions(tmp_path / "repository")
     with mlflow_server(space.root, "sqlite:///mlflow.db") as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-        args = Namespace(model=None, version=None, poll_seconds=0.2)
-        holder = load(space.root, args).holder
+        holder = load_version(space.root, None, 0.2).slot
     yield TestClient(build_app(holder))
     holder.stop()
 

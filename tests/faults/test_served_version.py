@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,16 +21,16 @@ from safetensors.torch import load_file, save_file
 from hgmnet.config.params import load_params
 from hgmnet.errors import HgmnetError
 from hgmnet.models.spec import SPEC, WEIGHTS, identity
+from hgmnet.serving.api import build_app
+from hgmnet.serving.model_slot import LoadedModel, ModelSlot
 from pipelines.artifacts.paths import Workspace
 from pipelines.promotion.comparison import read_version
 from pipelines.promotion.promote import open_comparer, promote
 from pipelines.promotion.rule import Request
 from pipelines.registry import verification
 from pipelines.registry.download import fetch_model
+from pipelines.registry.serving import champion, load_version
 from pipelines.registry.tracking_store import TrackingStore, open_tracking_store
-from pipelines.serving.api import build_app
-from pipelines.serving.served_model import LoadedModel, ModelSlot, champion
-from pipelines.serving.startup import load
 from pipelines.stages import register
 from tests.three_versions import NAME, give_three_versions
 from tests.tiny_repository import judge, make_model, make_repository
@@ -115,23 +114,12 @@ def test_weights_that_were_exchanged_in_the_store_are_noticed(workspace: Workspa
     assert said["fault"] or said["model_sha256"] == wanted
 
 
-def ends_the_watch(error: Exception) -> Any:
-    """A case of an error that no store is known to raise."""
-    mark = pytest.mark.xfail(
-        strict=True,
-        raises=AssertionError,
-        reason="an error that the watch does not expect ends it, and /health has no fault",
-    )
-    return pytest.param(error, id=type(error).__name__, marks=mark)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
     "error",
     [
         OSError("no route to the registry"),
-        ends_the_watch(RuntimeError("PytorchStreamReader failed reading zip archive")),
-        ends_the_watch(Exception("An error occurred (SlowDown) when calling GetObject")),
+        RuntimeError("PytorchStreamReader failed reading zip archive"),
+        Exception("An error occurred (SlowDown) when calling GetObject"),
     ],
 )
 def test_an_error_is_in_health_and_the_next_champion_is_followed(
@@ -156,12 +144,6 @@ def test_an_error_is_in_health_and_the_next_champion_is_followed(
     assert (bool(fault), now["version"], now["fault"]) == (True, "2", "")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a copied version with a rotten byte ends the watch, and /health has no fault",
-)
 def test_a_rotten_copy_is_in_health_and_its_removal_mends_it(
     workspace: Workspace, store: TrackingStore
 ) -> None:
@@ -251,8 +233,7 @@ class Server:
 def serving(workspace: Workspace, seconds: float = 3600.0) -> Iterator[Server]:
     """As `hgmnet serve` does it, but without a socket."""
     before = set(threading.enumerate())
-    args = Namespace(model=None, version=None, poll_seconds=seconds)
-    holder = load(workspace.root, args).holder
+    holder = load_version(workspace.root, None, seconds).slot
     watches = set(threading.enumerate()) - before
     try:
         yield Server(TestClient(build_app(holder)), watches)

@@ -9,9 +9,9 @@ import subprocess
 import pytest
 from fastapi.testclient import TestClient
 
+from hgmnet.serving.api import build_app
+from hgmnet.serving.model_slot import ModelSlot, load_folder
 from pipelines.artifacts.paths import Workspace
-from pipelines.serving.api import build_app
-from pipelines.serving.served_model import ModelSlot, load_folder
 from tests.asgi import Post
 from tests.one_version import make_one_version
 from tests.run_here import must_run, run_here

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from pipelines.serving.model_card import card_beside, to_html
+from hgmnet.serving.model_card import card_beside, to_html
 
 CARD = "# A *card*\n\n| figure | value |\n|---|---:|\n| Dice | 0.726 |\n"
 

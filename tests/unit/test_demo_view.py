@@ -9,8 +9,8 @@ import pytest
 from hgmnet.data.dicom import DecodedFile
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.models.spec import Operating, Uncertainty
-from pipelines.serving.demo import view
-from pipelines.serving.demo.samples import samples
+from hgmnet.serving.demo import view
+from hgmnet.serving.demo.samples import samples
 
 MASK = np.zeros((10, 20), dtype=np.bool_)
 MASK[2:6, 5:10] = True  # 20 of 200 px

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report import overlays
+from hgmnet.evaluation import model_maps
+from hgmnet.pages import overlays
 from pipelines.report.gallery import SIDE, GalleryImage, choose, draw, draw_shelves, list_shelves
 from tests.made_up import CASES, case
 
@@ -70,7 +71,7 @@ def test_a_malignant_lesion_that_is_not_called_so_tells_its_probability_too():
 def test_a_map_is_stretched_over_the_whole_picture_below_the_outlines():
     mask = np.ones((40, 60), dtype=bool)
     ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
-    maps = ((overlays.PROB, ramp), (overlays.gate(2, 4), ramp))
+    maps = ((model_maps.PROB, ramp), (model_maps.gate(2, 4), ramp))
     svg = draw(CASES[0], GalleryImage(np.zeros((40, 60), np.uint8), mask, mask, maps)).svg
     layers = re.findall(r'<image class="layer (\w+)" width="60" height="40"', svg)
     assert layers == ["prob", "gate2"]
@@ -95,7 +96,7 @@ def test_a_large_map_is_made_smaller_by_means():
 def test_relative_maps_end_at_one_each_and_nothing_stays_nothing():
     maps = np.zeros((3, 8, 8), np.float32)
     maps[0, 4, 4], maps[1, 2, 2] = 5, 0.01
-    found = overlays.relative(maps)
+    found = model_maps.relative(maps)
     assert found.max(axis=(1, 2)).tolist() == [1, 1, 0]
     assert found[0, 3:6, 3:6].min() == 1
     assert found[0].sum() == 9
@@ -103,11 +104,11 @@ def test_relative_maps_end_at_one_each_and_nothing_stays_nothing():
 
 def test_shelves_are_drawn_in_order_with_the_maps_that_lie_over_them():
     none = np.zeros((10, 10), dtype=bool)
-    maps = ((overlays.EVIDENCE, np.zeros((2, 2), np.float32)),)
+    maps = ((model_maps.EVIDENCE, np.zeros((2, 2), np.float32)),)
     picture = GalleryImage(np.zeros((10, 10), np.uint8), none, none, maps)
     drawn = draw_shelves(choose(CASES[:7]), {c.image: picture for c in CASES})
     assert [len(shelf.tiles) for shelf in drawn] == [2, 1, 2, 1, 0, 0, 0]
-    assert [shelf.layers for shelf in drawn] == [(overlays.EVIDENCE,)] * 4 + [()] * 3
+    assert [shelf.layers for shelf in drawn] == [(model_maps.EVIDENCE,)] * 4 + [()] * 3
 
 
 def test_without_pictures_the_captions_stay():

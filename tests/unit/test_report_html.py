@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hgmnet.evaluation import model_maps
 from hgmnet.metrics.bootstrap import Figure
 from pipelines.artifacts.validation import LabelConflict
-from pipelines.report import model_card, overlays
+from pipelines.report import model_card
 from pipelines.report import text as wording
 from pipelines.report.gallery import GalleryImage, choose, draw_shelves, list_shelves
 from pipelines.report.html import render_page
@@ -304,10 +305,10 @@ def test_without_pictures_the_page_holds_none_and_the_captions():
 def test_every_layer_has_a_labelled_radio_button_a_note_and_a_rule():
     css = (Path(wording.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
     layers = (
-        overlays.PROB,
-        overlays.COARSE,
-        *(overlays.gate(i, 2) for i in range(1, 6)),
-        overlays.EVIDENCE,
+        model_maps.PROB,
+        model_maps.COARSE,
+        *(model_maps.gate(i, 2) for i in range(1, 6)),
+        model_maps.EVIDENCE,
     )
     for layer in layers:
         assert f"#gallery:has(#layer-{layer.key}:checked) .{layer.key}" in css

@@ -2,10 +2,11 @@
 
 import pytest
 
+from hgmnet.data.atomic import write_table
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting.pairs import Pair
 from hgmnet.splitting.split_lock import SplitRow
-from pipelines.artifacts.io import write_json, write_rows, write_table
+from pipelines.artifacts.io import write_json, write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.report.inputs import duration, read_evidence
 from tests.made_up import certainty, evidence, mask_curve, subgroups

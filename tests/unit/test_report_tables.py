@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.report import tables
+from hgmnet.models import description
 from pipelines.report.html import render_page
 from pipelines.report.model_card import render_model_card
 from tests.made_up import evidence
@@ -56,6 +56,6 @@ def test_page_and_card_say_what_the_network_is(changes, said):
 )
 def test_the_card_claims_no_more_than_the_network_has(changes, said):
     it = made(**changes)
-    assert said in tables.summary(it.spec)
+    assert said in description.summary(it.spec)
     assert said in render_model_card(it)
     assert "a reconstruction from the abstract" in render_model_card(it)

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from hgmnet.inference.response import Value, answer
-from pipelines.serving.served_model import ModelSlot
+from hgmnet.serving.model_slot import ModelSlot
 
 MAX_BYTES = 256 * 2**20
 """Of a request's body."""
@@ -47,7 +47,7 @@ class Endpoints:
 
     def health(self) -> Row:
         """Which model answers, and what went wrong when it was last looked for another."""
-        return {**self._holder.served.said, "fault": self._holder.fault}
+        return {**self._holder.served.described, "fault": self._holder.fault}
 
     async def invocations(self, batch: InvocationBatch) -> dict[str, list[Row]]:
         """Answer a batch; a bad image is a row with its error."""
@@ -70,7 +70,7 @@ class Endpoints:
     def _look(self, values: Sequence[object]) -> list[Row]:
         served = self._holder.served
         with self._turn:
-            return answer(values, served.predictor, served.said)
+            return answer(values, served.predictor, served.described)
 
 
 def build_app(holder: ModelSlot) -> FastAPI:

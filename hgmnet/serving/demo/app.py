@@ -13,14 +13,14 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from hgmnet.data.dicom import decode_file
 from hgmnet.errors import HgmnetError
-from pipelines.report.overlays import heat_uri
-from pipelines.serving.api import MAX_BYTES, MAX_IMAGES, Endpoints, hold_to_size, read_body
-from pipelines.serving.demo import view
-from pipelines.serving.demo.samples import DemoSample, samples
-from pipelines.serving.demo.view import DemoResult, look
-from pipelines.serving.model_card import FindCard, own_words, to_html
-from pipelines.serving.served_model import ModelSlot
-from pipelines.system.html import templates
+from hgmnet.pages.html import templates
+from hgmnet.pages.overlays import heat_uri
+from hgmnet.serving.api import MAX_BYTES, MAX_IMAGES, Endpoints, hold_to_size, read_body
+from hgmnet.serving.demo import view
+from hgmnet.serving.demo.samples import DemoSample, samples
+from hgmnet.serving.demo.view import DemoResult, look
+from hgmnet.serving.model_card import FindCard, own_words, to_html
+from hgmnet.serving.model_slot import ModelSlot
 
 HOSTS = ["127.0.0.1", "localhost"]
 """A request for another name comes from a page elsewhere that had its name led here."""
@@ -93,8 +93,8 @@ class Pages:
         return self._samples[key]
 
     def _fill(self, name: str, **values: object) -> HTMLResponse:
-        told = view.model(self._holder.served)
-        return HTMLResponse(self._templates.get_template(name).render(model=told, **values))
+        model = view.describe_model(self._holder.served)
+        return HTMLResponse(self._templates.get_template(name).render(model=model, **values))
 
 
 def build_demo(holder: ModelSlot, find_card: FindCard) -> FastAPI:

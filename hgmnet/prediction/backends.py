@@ -3,12 +3,15 @@
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import hgmnet
 from hgmnet.inference.onnx import OnnxPredictor, lacking
 from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.models.spec import identity
+
+if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs none
+    from hgmnet.prediction.onnx_export import CheckImages
 
 Wanted = Literal["auto", "torch", "onnx"]
 _CODE = ("inference/*.py", "models/*.py")
@@ -17,17 +20,24 @@ MANY = 1000
 """Images from which on an export pays within one call (docs/speed.md)."""
 
 
-def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Predictor, str]:
+def load(
+    exports: Path,
+    model: Path,
+    wanted: Wanted,
+    images: int,
+    check_images: "CheckImages | None" = None,
+) -> tuple[Predictor, str]:
     """Load a model; and by what it runs, in words.
 
     `auto` takes torch on a GPU. Elsewhere it takes ONNX Runtime where that is installed and the
     model was exported before, or where there are so many images that an export pays.
 
     Args:
-        root: the repository, which keeps the exports.
+        exports: the folder that keeps exports for ONNX Runtime.
         model: a model folder, or a file of `hgmnet export`.
         wanted: what to run it by.
-        images: how many will be looked at.
+        images: how many will be predicted.
+        check_images: what a new export is checked on, beside phantom images.
 
     Raises:
         ConfigError: there is no such model, or what is wanted is not installed.
@@ -36,31 +46,31 @@ def load(root: Path, model: Path, wanted: Wanted, images: int) -> tuple[Predicto
     if model.is_file():
         return OnnxPredictor.load(model), _onnxruntime()
     device = _device()
-    kept = cached(root, identity(model))
+    kept = cached(exports, identity(model))
     if wanted == "auto":
         wanted = "onnx" if device == "cpu" and _pays(kept, images) else "torch"
     if wanted == "torch":
         return TorchPredictor.load(model, device), f"torch {version('torch')} on {device}"
     if not kept.exists():
-        from pipelines.prediction.onnx_export import export_checked
+        from hgmnet.prediction.onnx_export import export_checked
 
         print("Exporting the model for ONNX Runtime, once; it takes about half a minute.")
-        print(export_checked(root, TorchPredictor.load(model), kept))
+        print(export_checked(TorchPredictor.load(model), kept, check_images))
     return OnnxPredictor.load(kept), _onnxruntime()
 
 
-def cached(root: Path, identity: str) -> Path:
+def cached(exports: Path, identity: str) -> Path:
     """Where the export of a model lies once it is made, by the model and by the code that makes it.
 
     Args:
-        root: the repository.
+        exports: the folder that keeps them.
         identity: `hgmnet.models.spec.identity` of the model folder.
     """
     package = Path(hgmnet.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
         digest.update(file.read_bytes())
-    return root / ".hgmnet" / "onnx" / f"{identity[:16]}-{digest.hexdigest()[:16]}.onnx"
+    return exports / f"{identity[:16]}-{digest.hexdigest()[:16]}.onnx"
 
 
 def _pays(kept: Path, images: int) -> bool:

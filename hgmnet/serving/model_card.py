@@ -5,8 +5,8 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from pipelines.report import tables
-from pipelines.serving.served_model import LoadedModel
+from hgmnet.models import description
+from hgmnet.serving.model_slot import LoadedModel
 
 FindCard = Callable[[LoadedModel], str]
 """The card of a model in Markdown; empty where there is none."""
@@ -39,12 +39,12 @@ def card_beside(folder: Path) -> FindCard:
 def own_words(served: LoadedModel) -> str:
     """A card from the model folder alone, for a model that no report was written of."""
     spec = served.predictor.spec
-    rows = [*tables.shape(spec), ("Data set", spec.data), ("Classes", ", ".join(spec.classes))]
+    rows = [*description.shape(spec), ("Data set", spec.data), ("Classes", ", ".join(spec.classes))]
     rows += [("Fitted on", f"{len(spec.seen.train)} train images; {len(spec.seen.val)} val")]
     rows += [("Model (sha256 of its four files)", served.predictor.identity)]
     table = "\n".join(f"| {term} | {value} |" for term, value in rows)
     return (
         "# What the model folder says\n\nNo card was written for this model, so nothing is known "
         "here of how well it does. `dvc repro report` writes one.\n\n"
-        f"{tables.summary(spec)}\n\n| | |\n|---|---|\n{table}\n"
+        f"{description.summary(spec)}\n\n| | |\n|---|---|\n{table}\n"
     )

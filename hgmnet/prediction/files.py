@@ -8,20 +8,14 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-from scipy.ndimage import binary_erosion
-
+from hgmnet.data.atomic import write_table, write_text
 from hgmnet.data.dicom import decode_file
 from hgmnet.data.folder_layout import find_images
-from hgmnet.data.images import Grey
-from hgmnet.data.resize import Mask
+from hgmnet.data.images import encode_mask
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
-from pipelines.artifacts.io import write_table, write_text
-
-_OUTLINE = (240, 160, 0)
+from hgmnet.pages.overlays import overlay
 
 
 @dataclass(frozen=True)
@@ -79,20 +73,12 @@ def predict_files(
     return Summary(len(rows) - failed, failed)
 
 
-def overlay(grey: Grey, mask: Mask) -> Image.Image:
-    """The image with the lesion's outline on it."""
-    rgb = np.repeat(grey[..., None], 3, axis=2)
-    width = max(1, round(max(grey.shape) / 300))
-    rgb[mask & ~binary_erosion(mask, iterations=width)] = _OUTLINE
-    return Image.fromarray(rgb)
-
-
 def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         decoded = decode_file(file.read_bytes(), file.name)
         prediction = predictor.predict([decoded.grey])[0]
-        Image.fromarray(prediction.mask).convert("L").save(out / f"{name}_mask.png")
+        (out / f"{name}_mask.png").write_bytes(encode_mask(prediction.mask))
         overlay(decoded.grey, prediction.mask).save(out / f"{name}_overlay.png")
         row = prediction_row(prediction, predictor.operating, decoded.pixel_mm)
     except (HgmnetError, OSError) as error:

@@ -1,30 +1,27 @@
 """What the page shows of a prediction: sentences, figures and maps."""
 
-import base64
-import io
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Frozen
 from hgmnet.config.model import Model
 from hgmnet.data.dicom import DecodedFile
+from hgmnet.data.images import encode_mask
 from hgmnet.data.resize import Mask, Prob, resize_to_input, resize_to_original
+from hgmnet.evaluation.model_maps import Layer, layers
 from hgmnet.inference.maps import spread
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.response import prediction_row
 from hgmnet.metrics.segmentation import count_pixels, dice
 from hgmnet.models.spec import Operating
-from pipelines.report import overlays
-from pipelines.report.gallery import outline
-from pipelines.report.overlays import layers
-from pipelines.serving.demo.samples import DemoSample
-from pipelines.serving.served_model import LoadedModel
-from pipelines.system.html import data_uri, fit
+from hgmnet.pages.html import data_uri, fit
+from hgmnet.pages.overlays import heat_uri, outline, png_uri
+from hgmnet.serving.demo.samples import DemoSample
+from hgmnet.serving.model_slot import LoadedModel
 
 
 class Bar(Frozen):
@@ -94,11 +91,11 @@ def notes(
     return tuple(_notes(finding, predictor, sample))
 
 
-def model(served: LoadedModel) -> str:
+def describe_model(served: LoadedModel) -> str:
     """Which model it is, in a line."""
     version = f" version {served.version}" if served.version else ""
     spec, sha256 = served.predictor.spec, served.predictor.identity
-    name = f"{served.said['model']}{version}"
+    name = f"{served.described['model']}{version}"
     return f"{name}, trained on {spec.data}, weights and settings {sha256[:12]}"
 
 
@@ -248,43 +245,33 @@ def look(
         outline=_path(finding.mask, size),
         truth="" if truth is None else _path(truth, size),
         layers=tuple(
-            DemoLayer(
-                key=layer.key, name=layer.name, note=layer.note, src=overlays.heat_uri(values)
-            )
+            DemoLayer(key=layer.key, name=layer.name, note=layer.note, src=heat_uri(values))
             for layer, values in found
         ),
-        mask=_mask_uri(finding.mask),
+        mask=png_uri(encode_mask(finding.mask)),
         decision=finding.decision,
         headline=headline(finding),
         refer=refer(finding, predictor.operating),
         bars=bars(finding, predictor),
         facts=facts(finding, opened, predictor.spec.model, truth, seconds),
         notes=notes(finding, predictor, sample),
-        row={"file": name, **row, **served.said},
-        model=model(served),
+        row={"file": name, **row, **served.described},
+        model=describe_model(served),
         sha256=predictor.identity,
     )
 
 
-def _disagreement(
-    predictor: TorchPredictor, opened: DecodedFile
-) -> list[tuple[overlays.Layer, Prob]]:
+def _disagreement(predictor: TorchPredictor, opened: DecodedFile) -> list[tuple[Layer, Prob]]:
     """Where the views of an image differ; nothing where there is one view, or no mask."""
     spec, grey = predictor.spec, opened.grey
     views = predictor.predict_raw(resize_to_input(grey, spec.prepare)[None]).views
     if not spec.model.segments or views.shape[1] < 2:
         return []
     note = f"how far the lesion probability differs between {views.shape[1]} views of the image"
-    layer = overlays.Layer("spread", "Disagreement", note)
+    layer = Layer("spread", "Disagreement", note)
     height, width = grey.shape
     return [(layer, resize_to_original(spread(views)[0], height, width, spec.prepare))]
 
 
 def _path(mask: Mask, size: tuple[int, int]) -> str:
     return outline(mask, size) if mask.any() else ""
-
-
-def _mask_uri(mask: Mask) -> str:
-    file = io.BytesIO()
-    Image.fromarray(mask).convert("L").save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,202 @@
+"""What every command has in common: the list with its groups, help, errors, exit statuses.
+
+In a checkout of the repository `pipelines.cli.main` adds its own commands to these. Every import of
+weight happens inside the command that needs it, so that `--help` answers at once.
+"""
+
+import argparse
+import errno
+import importlib
+import io
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+SHELLS = ("bash", "zsh", "tcsh")
+_STATUSES = "exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 data"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands of a program.
+
+    `does`: a line for each, by name. `groups`: their names by heading, in the order of the list.
+    `examples`: what a user would type after `hgmnet`. `modules`: where `configure_<name>` and
+    `run_<name>` are; a module is imported when a command of it runs.
+    """
+
+    does: Mapping[str, str]
+    groups: Mapping[str, tuple[str, ...]]
+    examples: Mapping[str, str]
+    modules: Mapping[str, str]
+
+
+DOES = {
+    "predict": "predict images: masks, overlays, one row per image",
+    "export": "write a model as one ONNX file, compared with the model first",
+    "serve": "answer over HTTP with a model",
+    "demo": "open a page to look at images with the model, on this machine",
+    "score": "evaluate another method's masks and probabilities, with intervals",
+}
+EXAMPLES = {
+    "predict": "predict scans/ --out predictions --model model/",
+    "export": "export --model model/ --out model.onnx",
+    "serve": "serve --model model/ --port 8080",
+    "demo": "demo --model model/",
+    "score": "score --truth data/ --masks masks/ --probabilities probabilities.csv",
+}
+COMMANDS = Commands(
+    DOES,
+    {"Predict and serve": tuple(DOES)},
+    EXAMPLES,
+    dict.fromkeys(DOES, "hgmnet.cli.model") | {"score": "hgmnet.cli.score"},
+)
+"""What needs a model folder and no checkout."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says."""
+    if find_spec("pipelines"):
+        whole = importlib.import_module("pipelines.cli.main")
+        return int(whole.main(argv))
+    return run(COMMANDS, sys.argv[1:] if argv is None else list(argv))
+
+
+def run(
+    commands: Commands,
+    words: Sequence[str],
+    *given: object,
+    before: Callable[..., None] = lambda: None,
+    version: Callable[[], str] | None = None,
+) -> int:
+    """Parse the command line and run the command that it names.
+
+    Args:
+        commands: all that there are.
+        words: the command line, without the program's name.
+        given: passed to `before`, and to `run_<name>` before the parsed arguments.
+        before: called once the command line is known to be right.
+        version: what `--version` prints; None: the package's version.
+
+    Returns:
+        The exit status.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a line is read when it is written, in a pipe too
+        sys.stdout.reconfigure(line_buffering=True)
+    if words[:1] == ["--version"]:
+        print((version or _version)())
+        return 0
+    if words[:1] == ["--print-completion"]:
+        return _print_completion(commands, words[1:])
+    args = build_parser(commands, words[:1]).parse_args(words)
+
+    def work() -> None:
+        before(*given)
+        args.run(*given, args)
+
+    return report_errors(work)
+
+
+def report_errors(work: Callable[[], None]) -> int:
+    """Run `work`; an error of ours becomes one line on stderr and its exit status."""
+    try:
+        return _status(work)
+    except KeyboardInterrupt:
+        print("hgmnet: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        full = f"{error.filename or Path.cwd()}: the disk is full"
+        print(f"hgmnet: Failed: {full}; make room, then the same command again", file=sys.stderr)
+        return 1
+
+
+def build_parser(commands: Commands, loaded: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the command line.
+
+    Args:
+        commands: all that there are.
+        loaded: those whose modules are imported, for their options; the others are only listed.
+    """
+    parser = _GroupedParser(
+        prog="hgmnet",
+        usage="hgmnet [--help] [--version] [--print-completion SHELL] command ...",
+        description="From breast-ultrasound images to a gated, registered HGM-Net.",
+        epilog=_STATUSES,
+    )
+    parser.commands = commands
+    parser.add_argument("--version", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--print-completion", choices=SHELLS, help=argparse.SUPPRESS)
+    choices = parser.add_subparsers(
+        prog="hgmnet", metavar="command", required=True, parser_class=argparse.ArgumentParser
+    )
+    for name, does in commands.does.items():
+        command = choices.add_parser(
+            name,
+            help=does,
+            description=does,
+            epilog=f"example:\n  hgmnet {commands.examples[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name in loaded:
+            module = importlib.import_module(commands.modules[name])
+            getattr(module, f"configure_{name}")(command)
+            command.set_defaults(run=getattr(module, f"run_{name}"))
+    return parser
+
+
+class _GroupedParser(argparse.ArgumentParser):
+    """Lists the commands under the headings of their groups."""
+
+    commands: Commands
+
+    def format_help(self) -> str:
+        lines = [f"usage: {self.usage}", "", self.description or ""]
+        width = max(map(len, self.commands.does))
+        for heading, names in self.commands.groups.items():
+            lines += ["", f"{heading}:"]
+            lines += [f"  {name:<{width}}  {self.commands.does[name]}" for name in names]
+        more = "hgmnet COMMAND --help shows a command's options and an example"
+        return "\n".join([*lines, "", more, self.epilog or "", ""])
+
+
+def _status(work: Callable[[], None]) -> int:
+    from hgmnet.errors import HgmnetError, RejectedError
+
+    try:
+        work()
+    except RejectedError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except HgmnetError as error:
+        kind = type(error).__name__.removesuffix("Error").replace("Hgmnet", "Failed")
+        print(f"hgmnet: {kind}: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"hgmnet {version('hgmnet')}"
+
+
+def _print_completion(commands: Commands, words: Sequence[str]) -> int:
+    """Print a shell's completion script: `eval "$(hgmnet --print-completion bash)"`."""
+    if list(words) not in [[shell] for shell in SHELLS]:
+        print(f"hgmnet: Config: expected one of {', '.join(SHELLS)}", file=sys.stderr)
+        return 2
+    if not find_spec("shtab"):
+        print("hgmnet: Config: completion needs shtab: pip install shtab", file=sys.stderr)
+        return 2
+    import shtab
+
+    print(shtab.complete(build_parser(commands, list(commands.does)), shell=words[0]))
+    return 0

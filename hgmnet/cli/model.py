@@ -1,0 +1,247 @@
+"""The commands on a model: `hgmnet predict`, `export`, `serve` and `demo`.
+
+Each is in two parts: `run_<name>` finds the model that the options name, and a function does the
+work. In a checkout, `pipelines.cli.model` finds the model in the registry and calls the same ones.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hgmnet.prediction.onnx_export import CheckImages
+    from hgmnet.serving.model_card import FindCard
+    from hgmnet.serving.model_slot import ModelSlot
+
+NOTICE = "Research use only; not a medical device."
+_SERVE_GRACE_S = 30
+_DEMO_GRACE_S = 5
+_DEMO_HOST = "127.0.0.1"
+
+
+def configure_predict(parser: argparse.ArgumentParser) -> None:
+    """Take the images, where to write, and the model."""
+    parser.add_argument("--model", type=Path, required=True, metavar="PATH", help=MODEL_OR_FILE)
+    add_predict_options(parser)
+
+
+MODEL_OR_FILE = "a model folder, or a file of `hgmnet export`"
+
+
+def add_predict_options(parser: argparse.ArgumentParser) -> None:
+    """All options but the model's."""
+    parser.add_argument("images", nargs="+", help="files, folders, patterns; DICOM too")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--backend",
+        choices=["auto", "torch", "onnx"],
+        default="auto",
+        help="what runs the model: auto (the faster one that is here), torch or onnx",
+    )
+
+
+def run_predict(args: argparse.Namespace) -> None:
+    """Write masks, overlays, predictions.csv and predictions.jsonl.
+
+    Raises:
+        ConfigError: no such images or model.
+        InvalidDataError: some files could not be read; the others were predicted.
+    """
+    predict(args, lambda: (args.model, str(args.model)), user_cache())
+
+
+def predict(
+    args: argparse.Namespace,
+    find_model: Callable[[], tuple[Path, str]],
+    exports: Path,
+    check_images: "CheckImages | None" = None,
+) -> None:
+    """Predict the files that `args` names.
+
+    Args:
+        args: of `add_predict_options`.
+        find_model: gives the model's path and what to call it.
+        exports: the folder that keeps exports for ONNX Runtime.
+        check_images: as of `hgmnet.prediction.backends.load`.
+
+    Raises:
+        ConfigError: no such images or model.
+        InvalidDataError: some files could not be read; the others were predicted.
+    """
+    from hgmnet.errors import InvalidDataError
+    from hgmnet.prediction.files import find_files, predict_files
+
+    files = find_files(args.images)
+    path, name = find_model()
+
+    from hgmnet.prediction import backends
+
+    predictor, backend = backends.load(exports, path, args.backend, len(files), check_images)
+    threshold = predictor.operating.malignant_threshold
+    model = {
+        "model": name,
+        "model_sha256": predictor.identity,
+        "backend": backend,
+        "malignant_threshold": "" if threshold is None else f"{threshold:.6f}",
+    }
+    summary = predict_files(files, predictor, model, args.out)
+    images = "1 image" if summary.predicted == 1 else f"{summary.predicted} images"
+    print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")
+    print("For research; not a medical device.")
+    if summary.failed:
+        msg = f"{summary.failed} of {len(files)} files could not be read; predictions.csv says why"
+        raise InvalidDataError(msg)
+
+
+def user_cache() -> Path:
+    """Where exports for ONNX Runtime are kept outside of a checkout."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "hgmnet" / "onnx"
+
+
+def configure_export(parser: argparse.ArgumentParser) -> None:
+    """Take the model and where to write."""
+    add_model(parser)
+    add_export_options(parser)
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """All options but the model's."""
+    parser.add_argument("--format", choices=["onnx"], default="onnx", help="onnx")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write")
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Write the file, and read_onnx.py beside it, which shows how to use it.
+
+    Raises:
+        ConfigError: no such model, or a package is not installed.
+        HgmnetError: the file answers otherwise than the model.
+    """
+    from hgmnet.inference.predictor import TorchPredictor
+    from hgmnet.prediction.onnx_export import export_checked
+
+    predictor = TorchPredictor.load(args.model)
+    print(export_checked(predictor, args.out))
+    finish_export(args.out, str(args.model))
+
+
+def finish_export(file: Path, name: str) -> None:
+    """Write read_onnx.py beside an exported file, and say how to try it."""
+    import shutil
+
+    from hgmnet.inference import onnx_standalone
+
+    reader = file.with_name("read_onnx.py")
+    shutil.copyfile(onnx_standalone.__file__, reader)
+    megabytes = file.stat().st_size / 1e6
+    print(f"{name}: {file}, {megabytes:.0f} MB; try: python {reader} {file} scan.png")
+    print(NOTICE)
+
+
+def configure_serve(parser: argparse.ArgumentParser) -> None:
+    """Take the model and the address."""
+    add_model(parser)
+    add_serve_options(parser)
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """All options but the model's."""
+    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1, this machine alone")
+    parser.add_argument("--port", type=int, default=8080, help="8080; 0: a free one")
+
+
+def run_serve(args: argparse.Namespace) -> None:
+    """Serve until Ctrl-C; requests that have arrived are answered first.
+
+    Raises:
+        ConfigError: the port is taken, or there is no such model.
+    """
+    serve(args, lambda: _slot(args.model))
+
+
+def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> None:
+    """Serve the model of a slot at `args.host` and `args.port` until Ctrl-C."""
+    from hgmnet.serving.api import build_app
+    from hgmnet.serving.startup import listen, run
+
+    with listen(args.host, args.port) as taken:
+        slot = find_slot()
+        known = slot.served.described
+        version = f" version {known['version']}" if known["version"] else ""
+        address = f"http://{args.host}:{taken.getsockname()[1]}"
+        print(f"{known['model']}{version} at {address}; its documentation at {address}/docs")
+        print(f"{NOTICE} Ctrl-C ends it.")
+        run(build_app(slot), taken, slot, _SERVE_GRACE_S)
+
+
+def configure_demo(parser: argparse.ArgumentParser) -> None:
+    """Take the model, the port, and whether to open a browser."""
+    add_model(parser)
+    add_demo_options(parser)
+
+
+def add_demo_options(parser: argparse.ArgumentParser) -> None:
+    """All options but the model's."""
+    parser.add_argument("--port", type=int, default=8081, help="8081; 0: a free one")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+def run_demo(args: argparse.Namespace) -> None:
+    """Show the page until Ctrl-C; this machine alone can see it.
+
+    Raises:
+        ConfigError: the port is taken, or there is no such model.
+    """
+    from hgmnet.serving.model_card import card_beside
+
+    demo(args, lambda: (_slot(args.model), card_beside(args.model), ""))
+
+
+def demo(
+    args: argparse.Namespace, find_slot: "Callable[[], tuple[ModelSlot, FindCard, str]]"
+) -> None:
+    """Show the page at `args.port` until Ctrl-C.
+
+    Args:
+        args: of `add_demo_options`.
+        find_slot: gives the model, where its card is, and a remark to print first.
+    """
+    from hgmnet.serving.demo.app import build_demo
+    from hgmnet.serving.demo.view import describe_model
+    from hgmnet.serving.startup import listen, run
+
+    with listen(_DEMO_HOST, args.port) as taken:
+        slot, find_card, remark = find_slot()
+        address = f"http://{_DEMO_HOST}:{taken.getsockname()[1]}"
+        print(f"The page is at {address}; Ctrl-C ends it.")
+        print(*filter(None, [remark, describe_model(slot.served)]), sep=". ", end=".\n")
+        print(f"{NOTICE} Images stay on this machine.")
+        if not args.no_browser:
+            _open(address)
+        run(build_demo(slot, find_card), taken, slot, _DEMO_GRACE_S)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Take a model folder, and nothing else."""
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="FOLDER", help="a model folder"
+    )
+
+
+def _slot(folder: Path) -> "ModelSlot":
+    from hgmnet.serving.model_slot import ModelSlot, load_folder
+
+    return ModelSlot(load_folder(folder))
+
+
+def _open(address: str) -> None:
+    """Open a browser where there is a screen; one in the terminal would take its place."""
+    import sys
+    import webbrowser
+
+    screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in screens):
+        webbrowser.open(address)  # the port is taken already: what comes too early waits

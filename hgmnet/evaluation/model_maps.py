@@ -1,0 +1,68 @@
+"""The maps that a model has of an image: probabilities, gates, class evidence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from hgmnet.data.resize import Grey, Prob, resize_to_input
+from hgmnet.evaluation import saliency
+from hgmnet.inference.maps import cropped, maps
+from hgmnet.inference.predictor import TorchPredictor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A kind of map: `key` for the style sheet, `name` for people, `note` says what it shows."""
+
+    key: str
+    name: str
+    note: str
+
+
+PROB = Layer("prob", "Probability", "the fine net’s lesion probability")
+COARSE = Layer("coarse", "Coarse probability", "the coarse net’s, which gates the fine net")
+EVIDENCE = Layer(
+    "evidence",
+    "Class evidence",
+    "how much the class answer moves with each pixel, of the image’s own largest",
+)
+Layers = tuple[tuple[Layer, Prob], ...]
+
+
+def layers(predictor: TorchPredictor, images: Sequence[Grey]) -> list[Layers]:
+    """The maps of each image, grey (H, W) uint8: in [0, 1], on its extent."""
+    spec, model = predictor.spec, predictor.spec.model
+    square = np.stack([resize_to_input(image, spec.prepare) for image in images])
+    found: list[tuple[Layer, Prob]] = []
+    if model.segments:
+        seen = maps(predictor.network, spec, square, mirror=predictor.operating.mirror)
+        found.append((PROB, seen.mask_prob))
+        found += [(COARSE, seen.coarse_mask_prob)] if model.coarse else []
+        gates = enumerate(seen.gates, start=1)
+        found += [(gate(scale, values.shape[-1]), values) for scale, values in gates]
+    if model.classifies:
+        moved = saliency.evidence(predictor.network, spec, square)
+        found.append((EVIDENCE, relative(moved)))
+    return [
+        tuple(
+            (layer, cropped(values[i], image.shape[0], image.shape[1], spec))
+            for layer, values in found
+        )
+        for i, image in enumerate(images)
+    ]
+
+
+def gate(scale: int, cells: int) -> Layer:
+    """The gate of one scale (1 is the finest), of so many cells a side."""
+    note = f"what the gate lets through, on {cells} × {cells} cells"
+    return Layer(f"gate{scale}", f"Gate {scale}", note)
+
+
+def relative(maps: Prob) -> Prob:
+    """Maps (B, H, W) not below 0, averaged over 3 x 3 cells, each of its own largest value."""
+    padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)))
+    smooth = sliding_window_view(padded, (3, 3), axis=(1, 2)).mean(axis=(3, 4))
+    top = smooth.max(axis=(1, 2), keepdims=True)
+    return np.asarray(smooth / np.where(top > 0, top, 1), dtype=np.float32)

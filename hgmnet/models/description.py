@@ -1,0 +1,74 @@
+"""A network in words, for reports and cards."""
+
+from hgmnet.config.model import File, Model
+from hgmnet.models.spec import Spec
+
+_GATES = {
+    "tied": "tied: HGM-Net’s Hierarchical Gating Module, at the start the coarse map itself",
+    "free": "free: the Hierarchical Gating Module without its tie to the coarse map",
+    "self": "self: the control, the same module without the coarse map",
+    "multiply": "multiply: features times the coarse map",
+    "reverse": "reverse: features times 1 − the coarse map",
+    "uncertainty": "uncertainty: features raised where the coarse map is unsure",
+    "input": "input: the image times the coarse map goes into the fine net",
+    "none": "none: nothing acts on the fine net’s features",
+}
+_TASKS = {
+    "joint": "lesion mask and class",
+    "segmentation": "lesion mask alone, no class",
+    "classification": "class alone, no mask",
+}
+_HGM = {"tied", "free"}
+
+
+def shape(spec: Spec) -> tuple[tuple[str, str], ...]:
+    """What the network is made of and started from, as terms and values."""
+    model, side = spec.model, spec.prepare.side
+    return (
+        ("Learns", _TASKS[model.tasks]),
+        ("Coarse net", "yes" if model.coarse else "none: the fine net stands alone"),
+        ("Gate", _GATES[model.gate]),
+        ("Encoder", _encoder(model)),
+        ("Encoder weights at the start", _weights(model)),
+        ("Started from", "no other model" if spec.parent is None else f"model {spec.parent}"),
+        ("Deep supervision", "yes" if model.deep_supervision else "no"),
+        ("Input", f"{side} × {side} px, {spec.prepare.fit}, {_eyes(model)}"),
+    )
+
+
+def summary(spec: Spec) -> str:
+    """What the network is and answers with, in two sentences."""
+    model, classes = spec.model, ", ".join(spec.classes)
+    answers = {
+        "joint": f"with a lesion mask and class probabilities for {classes}",
+        "segmentation": "with a lesion mask alone",
+        "classification": f"with class probabilities for {classes} alone",
+    }[model.tasks]
+    if not model.coarse:
+        part = "An encoder" if model.tasks == "classification" else "One U-Net, HGM-Net’s fine net"
+        return f"{part} without a coarse net before it. It answers {answers}."
+    acts = (
+        "gates the multi-scale encoder features of the second (fine) through the Hierarchical "
+        "Gating Module"
+        if model.gate in _HGM
+        else f"meets the second (fine) by the gate `{model.gate}`"
+    )
+    first = f"Two U-Nets in a row. The probability map of the first (coarse) {acts}."
+    return f"{first} One network answers {answers}."
+
+
+def _encoder(model: Model) -> str:
+    if not model.coarse:
+        return model.encoder
+    return f"{model.encoder}, {'one for both nets' if model.shared_encoder else 'one for each net'}"
+
+
+def _weights(model: Model) -> str:
+    weights = model.encoder_weights
+    if isinstance(weights, File):
+        return f"the file {weights.path} (sha256 {weights.sha256})"
+    return "random" if weights == "none" else "ImageNet’s, from their hub"
+
+
+def _eyes(model: Model) -> str:
+    return "grey" if model.input == "grey" else "the grey channel three times"

@@ -1,0 +1,4 @@
+"""Parts of HTML pages: templates, pictures as addresses, what is laid over an image.
+
+Imports data.
+"""

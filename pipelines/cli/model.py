@@ -1,0 +1,120 @@
+"""`hgmnet predict`, `export`, `serve`, `demo` in a checkout: with a model of the registry."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hgmnet.cli import model as anywhere
+from pipelines.cli.options import add_model_options, resolve_model
+
+if TYPE_CHECKING:
+    from hgmnet.data.resize import Grey
+    from hgmnet.models.spec import Spec
+    from hgmnet.serving.model_card import FindCard
+    from hgmnet.serving.model_slot import ModelSlot
+
+
+def configure_predict(parser: argparse.ArgumentParser) -> None:
+    """Take the images, where to write, and which model."""
+    add_model_options(parser, anywhere.MODEL_OR_FILE)
+    anywhere.add_predict_options(parser)
+
+
+def run_predict(root: Path, args: argparse.Namespace) -> None:
+    """As `hgmnet.cli.model.predict`; an export for ONNX Runtime is checked on val images."""
+    from pipelines.artifacts.paths import Workspace
+
+    def check_images(spec: "Spec") -> "tuple[list[Grey], str]":
+        from pipelines.prediction.onnx_export import val_images  # which needs torch
+
+        return val_images(root, spec)
+
+    anywhere.predict(args, lambda: _find(root, args), Workspace(root, "").exports, check_images)
+
+
+def configure_export(parser: argparse.ArgumentParser) -> None:
+    """Take the model, where to write, and whether in 8 bits."""
+    add_model_options(parser)
+    anywhere.add_export_options(parser)
+    parser.add_argument("--int8", action="store_true", help="in 8 bits: smaller and faster")
+    parser.add_argument(
+        "--max-loss",
+        nargs=2,
+        type=float,
+        default=(0.01, 0.02),
+        metavar=("DICE", "ACCURACY"),
+        help="what int8 may lose on val, else it is refused (0.01 0.02)",
+    )
+
+
+def run_export(root: Path, args: argparse.Namespace) -> None:
+    """As `hgmnet.cli.model.run_export`, checked on val images, and with `--int8` judged on them.
+
+    Raises:
+        ConfigError: no such model, or a package is not installed.
+        HgmnetError: the file answers otherwise than the model.
+        InvalidDataError: `--int8` without the data set that it is judged on.
+        RejectedError: int8 loses too much.
+    """
+    import shutil
+
+    path, name = _find(root, args)
+
+    from hgmnet.inference.predictor import TorchPredictor
+    from hgmnet.prediction.backends import cached
+    from hgmnet.prediction.onnx_export import export_checked
+    from pipelines.artifacts.paths import Workspace
+    from pipelines.prediction.onnx_export import Bounds, quantise_checked, val_images
+
+    predictor = TorchPredictor.load(path)
+    kept = cached(Workspace(root, "").exports, predictor.identity)
+    print(export_checked(predictor, kept, partial(val_images, root)))
+    if args.int8:
+        print(quantise_checked(root, predictor, kept, args.out, Bounds(*args.max_loss)))
+    else:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(kept, args.out)
+    anywhere.finish_export(args.out, name)
+
+
+def configure_serve(parser: argparse.ArgumentParser) -> None:
+    """Take the address, which model, and how often the alias is read."""
+    add_model_options(parser)
+    anywhere.add_serve_options(parser)
+    parser.add_argument(
+        "--poll-seconds", type=float, default=5.0, help="between two readings of the alias (5)"
+    )
+
+
+def run_serve(root: Path, args: argparse.Namespace) -> None:
+    """As `hgmnet.cli.model.serve`; without `--model` or `--version` a new champion takes over."""
+    anywhere.serve(args, lambda: _find_slot(root, args, args.poll_seconds)[0])
+
+
+def configure_demo(parser: argparse.ArgumentParser) -> None:
+    """Take the port, which model, and whether to open a browser."""
+    add_model_options(parser)
+    anywhere.add_demo_options(parser)
+
+
+def run_demo(root: Path, args: argparse.Namespace) -> None:
+    """As `hgmnet.cli.model.demo`; where there is no champion yet, the challenger answers."""
+    anywhere.demo(args, lambda: _find_slot(root, args, 5.0, or_challenger=True))
+
+
+def _find(root: Path, args: argparse.Namespace) -> tuple[Path, str]:
+    return resolve_model(root, args.model, args.version)
+
+
+def _find_slot(
+    root: Path, args: argparse.Namespace, poll_seconds: float, *, or_challenger: bool = False
+) -> "tuple[ModelSlot, FindCard, str]":
+    from hgmnet.serving.model_card import card_beside
+    from hgmnet.serving.model_slot import ModelSlot, load_folder
+    from pipelines.registry.serving import load_version
+
+    if args.model is not None:
+        return ModelSlot(load_folder(args.model)), card_beside(args.model), ""
+    found = load_version(root, args.version, poll_seconds, or_challenger=or_challenger)
+    return found.slot, found.find_card, found.remark

@@ -1,0 +1,80 @@
+"""The model that a server answers with, out of the registry: the champion, or a version."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hgmnet.config.params import load_params
+from hgmnet.serving.model_card import FindCard
+from hgmnet.serving.model_slot import LoadedModel, ModelSlot, load_folder
+from pipelines.artifacts.paths import Workspace
+from pipelines.registry.aliases import registry_state
+from pipelines.registry.download import fetch_model, read_card
+from pipelines.registry.tracking_store import TrackingStore, connect_with_retries
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """A version that answers, where its card is, and a remark to print first, often empty."""
+
+    slot: ModelSlot
+    find_card: FindCard
+    remark: str
+
+
+def load_version(
+    root: Path, version: str | None, poll_seconds: float, *, or_challenger: bool = False
+) -> ServedVersion:
+    """Load a version, or the champion, which is replaced when the alias moves.
+
+    Args:
+        root: the repository.
+        version: its number; None: the champion.
+        poll_seconds: between two readings of the alias.
+        or_challenger: where there is no champion yet, take the challenger until there is.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    params = load_params(root / "params.yaml")
+    name, cache = params.registry.name, Workspace(root, params.data.name).versions
+    store = connect_with_retries(root, params.data.name)
+    number = version
+    if number is None and or_challenger:
+        number = _only_challenger(store, name)
+    slot = ModelSlot(champion(store, name, cache, number))
+    if version is None:
+        slot.watch(lambda: newer(store, name, cache, slot), poll_seconds)
+    waits = number is not None and version is None
+    remark = f"{name} has no champion yet; its challenger answers" if waits else ""
+    return ServedVersion(slot, _card_of(store, name), remark)
+
+
+def champion(
+    store: TrackingStore, name: str, cache: Path, number: str | None = None
+) -> LoadedModel:
+    """The champion, or a version by its number.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    folder, version = fetch_model(store, name, number, cache)
+    return load_folder(folder, name, version)
+
+
+def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> LoadedModel | None:
+    """The champion, if it is another one than the one that answers."""
+    now = registry_state(store, name).champion
+    return champion(store, name, cache, now) if now not in {"", slot.served.version} else None
+
+
+def _only_challenger(store: TrackingStore, name: str) -> str | None:
+    """The challenger where there is no champion."""
+    now = registry_state(store, name)
+    return None if now.champion else now.challenger or None
+
+
+def _card_of(store: TrackingStore, name: str) -> FindCard:
+    def find(served: LoadedModel) -> str:
+        return read_card(store, name, served.version)
+
+    return find
