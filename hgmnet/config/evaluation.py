@@ -16,7 +16,7 @@ from hgmnet.config.base import SMALL, SUBGROUP, WORD, Frozen, Natural, Seed
 
 
 class Calibrate(Frozen):
-    """What the operating point aims at on val (docs/operating.md).
+    """What the operating point aims at on val (docs/thresholds.md).
 
     `normal_fp_price`: how much lesion Dice a false lesion on every normal is worth.
     `normal_means_no_mask`: a decision for normal takes the mask away. `no_mask_means_normal`: where
