@@ -69,7 +69,7 @@ def test_what_was_there_is_replaced(raw, tmp_path):
         ({"fibro adenoma/a.png": encoded()}, "class 'fibro adenoma': expected letters"),
         ({"1/benign/a.png": encoded(), "2/benign/a.png": encoded()}, "would both be benign/a.png"),
         ({"benign/a.png": encoded(), "benign/a.bmp": encoded(0, "BMP")}, "would both be"),
-        ({"benign/a.png": encoded(), "benign/A.png": encoded()}, "upper and lower case are one"),
+        ({"benign/a.png": encoded(), "benign/A.png": encoded()}, "case is ignored"),
         ({"benign/é.png": encoded(), "benign/e\u0301.png": encoded()}, "would both be"),
         ({"benign/a.png": encoded(), "benign/b_mask.png": encoded()}, "b_mask.png is without an"),
         ({"benign/a.png": encoded(), "benign/b.jpg": b"x"}, r"benign/b\.jpg can't be decoded"),
