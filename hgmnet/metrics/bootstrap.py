@@ -178,7 +178,8 @@ def percentiles(groups: int, tail: float) -> tuple[float, float]:
 
     With n groups a little further out than `tail` itself, because the variance of resamples is too
     small by (n - 1) / n, and because of the t distribution's tails: Hesterberg, What Teachers
-    Should Know About the Bootstrap, The American Statistician 69(4), 2015, section 5.1 (expanded percentiles).
+    Should Know About the Bootstrap, The American Statistician 69(4), 2015, section 5.1 (expanded
+    percentiles).
     """
     if groups < 2:
         return 0.0, 100.0
