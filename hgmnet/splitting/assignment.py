@@ -130,15 +130,11 @@ _Places = dict[str, _Place]
 def extend_split(
     locked: Sequence[SplitRow], records: Sequence[ImageRecord], pairs: Sequence[Pair], params: Split
 ) -> list[SplitRow]:
-    """Give every image a row.
-
-    An image with a split keeps it or is excluded; a new image takes its group's split or is
-    assigned one.
+    """Give every image a row; it keeps its split, takes its group's, or is assigned one.
 
     - Excluded are images that curation excludes, unreadable ones, those excluded before, and label
       conflicts in val or test (`params.conflicts: exclude`: everywhere).
-    - If locked images of one group turn out to be in several splits, those in val and test are
-      excluded.
+    - If a group turns out to have locked images in several splits, its val and test are excluded.
     - A new image whose group is in several splits is a `bridge`: excluded.
     - Groups of new images only are assigned class by class, so that the fractions are restored.
     - Rows whose image is gone stay unchanged.
