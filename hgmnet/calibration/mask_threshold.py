@@ -1,4 +1,4 @@
-"""The mask threshold and the minimum area: what each choice gives on val, and which is taken."""
+"""Choose the mask threshold and the minimum area on val."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Point:
-    """What a mask threshold and a minimum area (share of the image) give, as served.
+    """The figures as served with a mask threshold and a minimum area (share of the image).
 
-    `lesion_dice`: mean over the images with a lesion; None where there are none. `normal_fp_rate`:
-    share of the images without one where something is left; None where there are none.
+    `lesion_dice`: mean over the images with a lesion; None if there are none. `normal_fp_rate`:
+    share of the images without a lesion whose mask is not empty; None if there are none.
     """
 
     mask_threshold: float
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The points looked at, the plain one first, and the one chosen."""
+    """The points that were tried, the default one first, and the one chosen."""
 
     points: tuple[Point, ...]
     chosen: Point
@@ -48,17 +48,17 @@ def mask_curve(
 ) -> Curve:
     """Try thresholds and minimum areas, and choose.
 
-    The plain point is a threshold of 0.5 and `minimum_area`. Another is taken only where lesion
-    Dice less `price` times the normals' false-positive rate is better by more than one standard
-    error of the plain point's lesion Dice (the one-standard-error rule of Breiman et al.,
-    Classification and Regression Trees, 1984, 3.4.3): a hundred images tell no finer.
+    The default point is a threshold of 0.5 and `minimum_area`. Another is chosen only if lesion
+    Dice minus `price` times the normals' false-positive rate is better by more than one standard
+    error of the default point's lesion Dice (the one-standard-error rule of Breiman et al.,
+    Classification and Regression Trees, 1984, 3.4.3): a hundred images distinguish no finer.
 
     Args:
         prob: of lesion, (N, S, S).
         truth: (N, S, S).
-        shares: how much of the square each image takes up, (N,) in (0, 1].
-        taken: whose mask a rule takes away, whatever it is, (N,).
-        groups: which the images belong to, (N,).
+        shares: the share of the square that each image fills, (N,) in (0, 1].
+        taken: the images whose mask a rule always removes, (N,).
+        groups: of the images, (N,).
         price: in lesion Dice, of a false positive on every normal.
     """
     least = minimum_area(prob >= MASK_THRESHOLD, truth, shares)
@@ -74,7 +74,7 @@ def mask_curve(
 def minimum_area(predicted: Bools, truth: Bools, shares: Floats) -> float:
     """Half of the 2 % quantile of the areas of masks that meet their lesion, as shares of images.
 
-    So specks go, and next to no lesion that was found is lost; 0 where none was found.
+    This removes specks and loses almost no found lesion; 0 if none was found.
     """
     met = (predicted & truth).any(axis=(1, 2))
     areas = predicted[met].mean(axis=(1, 2)) / shares[met]
@@ -82,7 +82,7 @@ def minimum_area(predicted: Bools, truth: Bools, shares: Floats) -> float:
 
 
 def choose(points: Sequence[Point], price: float, allowance: float) -> Point:
-    """The best point, or the first where the best is not better than it by more than `allowance`.
+    """The best point, or the first if the best is not better by more than `allowance`.
 
     A higher price never chooses a point with more false positives.
     """
@@ -99,7 +99,7 @@ def choose(points: Sequence[Point], price: float, allowance: float) -> Point:
 
 
 def standard_error(values: Floats, groups: Sequence[str]) -> float:
-    """Of the mean of values (N,) that come in groups; infinite for fewer than two groups."""
+    """Standard error of the mean of grouped values (N,); infinite for fewer than two groups."""
     _, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     count = len(set(groups))
     if count < 2:
@@ -110,9 +110,9 @@ def standard_error(values: Floats, groups: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class _Tried:
-    """A threshold's pixels on the square by image: predicted, of the truth, of both; (N,) each.
+    """A threshold's pixel counts on the square per image: predicted, true, both; (N,) each.
 
-    `area`: predicted, as a share of the image.
+    `area`: the predicted area as a share of the image.
     """
 
     threshold: float

@@ -1,4 +1,4 @@
-"""The operating point, from val alone: temperature, thresholds, minimum area, who is referred."""
+"""The operating point, from val alone: temperature, thresholds, minimum area, referral."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,18 +25,18 @@ _DRAWS = 500
 def refer_bound(
     uncertain: Floats, errors: Floats, groups: Sequence[str], share: float
 ) -> float | None:
-    """The uncertainty above which an image is referred, or None where that would not be worth it.
+    """Choose the uncertainty threshold for referral to a person, on val; None if not worth it.
 
-    It lies midway between two val images, so that at most `share` of them are above. It is worth it
-    where uncertainty puts the images in order of their errors: where the risk area lies below the
-    mean error in 95 of 100 bootstrap draws of groups. All images are asked for that, since the few
-    that would be referred are too few to tell.
+    The threshold is midway between two val images, so that at most `share` of them are above. It is
+    worth it if uncertainty orders the images by their errors: if the risk area is below the mean
+    error in 95 of 100 bootstrap draws of groups. All images are used for that, because the few that
+    would be referred are too few.
 
     Args:
         uncertain: of the N val images, in [0, 1].
-        errors: of their findings, in [0, 1].
-        groups: which they belong to.
-        share: of the images, at most, that a person is to look at.
+        errors: of their predictions, in [0, 1].
+        groups: of the images.
+        share: of the images, at most, that are referred to a person.
     """
     count = int(share * len(uncertain) + 1e-9)
     if not 0 < count < len(uncertain):
@@ -53,10 +53,10 @@ def refer_bound(
 
 
 def aurc(uncertain: Floats, errors: Floats) -> float:
-    """Area under the risk-coverage curve: the mean error of the n surest images, over all n.
+    """Area under the risk-coverage curve: mean error of the n most certain images, over all n.
 
     Smaller is better; images ordered at random give the mean error (Geifman, El-Yaniv, NeurIPS
-    2017). Images that are equally sure stand for one another.
+    2017). Equally certain images share their mean error.
     """
     order = np.argsort(uncertain, kind="stable")
     _, start, size = np.unique(uncertain[order], return_index=True, return_counts=True)
@@ -70,10 +70,10 @@ _TEMPERATURES = (0.2, 5.0)
 
 @dataclass(frozen=True)
 class Val:
-    """The N val images, and what the network says of them.
+    """The N val images, and the network's predictions for them.
 
-    `truth`: (N, S, S) masks. `labels`: class indices, (N,). `shares`: how much of the square each
-    image takes up, (N,) in (0, 1]. `groups`: which they belong to, (N,).
+    `truth`: (N, S, S) masks. `labels`: class indices, (N,). `shares`: the share of the square that
+    each image fills, (N,) in (0, 1]. `groups`: of the images, (N,).
     """
 
     raw: RawPrediction
@@ -85,7 +85,7 @@ class Val:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The operating point, and the mask's curve behind it; None for a model that tells no mask."""
+    """The operating point and its mask curve; the curve is None for a model without masks."""
 
     operating: Operating
     curve: Curve | None
@@ -101,21 +101,21 @@ def calibrate(
 ) -> Calibrated:
     """Choose the operating point, as far as the model has one.
 
-    First the temperature, then the malignant threshold, then the mask as it is served beside that
-    decision, then who is referred. A model for segmentation alone says the same of every image's
-    class: its temperature stays 1, and there is no malignant threshold. One for classification
-    alone has no minimum area (0). The rule that no mask means normal is off where the model or the
-    classes give it no sense.
+    In this order: temperature, malignant threshold, mask threshold and minimum area as served
+    beside that decision, referral. A segmentation model predicts the same class for every image:
+    its temperature stays 1, and there is no malignant threshold. A classification model has no
+    minimum area (0). The rule that no mask means normal is off if it makes no sense for the model
+    or the classes.
 
     Args:
-        val: what it is chosen on.
+        val: the images to choose on.
         classes: their names.
-        aim: what to aim at.
-        model: what the network learns.
-        temperature: of the class logits; None: the likeliest is looked for.
+        aim: the aims.
+        model: the network's tasks.
+        temperature: of the class logits; None: the likeliest one is fitted.
 
     Raises:
-        InvalidDataError: val holds no malignant image, and the model tells classes.
+        InvalidDataError: val has no malignant image, and the model predicts classes.
     """
     threshold, decided = None, np.full(len(val.labels), UNCLASSIFIED)
     if not model.classifies:
@@ -158,7 +158,7 @@ def _curve(val: Val, taken: NDArray[np.bool_], price: float) -> Curve:
 def _errors(
     val: Val, point: Operating, taken: NDArray[np.bool_], model: Model
 ) -> NDArray[np.float64]:
-    """How wrong each finding is, (N,) in [0, 1], on the square.
+    """The error of each prediction, (N,) in [0, 1], on the square.
 
     As `hgmnet.evaluation.selective_prediction.errors`.
     """
@@ -196,7 +196,7 @@ def _some(positives: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature in [0.2, 5] at which the labels are likeliest (Guo et al., ICML 2017, 4.2).
+    """Fit the temperature in [0.2, 5] that makes the labels likeliest (Guo et al., ICML 2017, 4.2).
 
     Args:
         logits: (N, C).
@@ -213,10 +213,10 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
 
 def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:
-    """A threshold that this share of the positives' scores passes, and not one more.
+    """A threshold that this share of the positives' scores reaches, and not one more.
 
-    It lies midway to the next lower score (or to 0), since the last digits of a score depend on
-    the batch that an image is predicted in.
+    It is midway to the next lower score (or to 0), because the last digits of a score depend on the
+    batch of its image.
     """
     needed = ceil(sensitivity * len(scores) - 1e-9)
     falling = np.append(np.sort(scores)[::-1], 0.0)

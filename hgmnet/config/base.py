@@ -1,6 +1,6 @@
-"""What all settings share: types of values, frozen sections, loading, and problems in words.
+"""Shared by all settings: types of values, frozen sections, loading, and problems in words.
 
-There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from hgmnet.errors import ConfigError
 NORMAL = "normal"
 MALIGNANT = "malignant"
 UNCLASSIFIED = "unclassified"
-"""What stands in a class's place where a model gives none."""
+"""The class of a model that predicts none."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -37,7 +37,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Frozen(BaseModel):
-    """A value that can't be changed and refuses what it doesn't know."""
+    """A value that can't be changed and refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -58,8 +58,8 @@ def load_settings(path: Path, kind: type[T], absent: str) -> T:
 
     Args:
         path: the file.
-        kind: what it must be.
-        absent: what to do where there is no such file.
+        kind: its type.
+        absent: what to do if there is no such file, for the error.
 
     Raises:
         ConfigError: as `load_params`.
@@ -97,11 +97,11 @@ def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | boo
 
 
 RENAMED = {"evaluate.open_test": "evaluate.include_test"}
-"""Settings that had another name: an old one is an error that says the new one, for one release."""
+"""Renamed settings: an old name is an error that names the new one, for one release."""
 
 
 def problems(error: ValidationError) -> Iterator[str]:
-    """What is wrong with settings, a key each, in words."""
+    """The problems of settings in words, one per key."""
     found = [(_key(problem), problem) for problem in error.errors(include_url=False)]
     renamed = {old: new for old, new in RENAMED.items() if old in dict(found)}
     for old, new in renamed.items():

@@ -1,9 +1,9 @@
-"""pccp.yaml: the predetermined change control plan, in a form that a machine can hold a model to.
+"""pccp.yaml: the predetermined change control plan, in machine-readable form.
 
 After FDA, "Marketing Submission Recommendations for a Predetermined Change Control Plan for
 Artificial Intelligence-Enabled Device Software Functions" (2024): what may change without a new
 review, what may not, what a changed model must reach, and when it must be validated again. A plan
-belongs to a registered model (`registry.name`). A clause is named by where it stands in the plan,
+belongs to a registered model (`registry.name`). A clause is named by its path in the plan, such
 as `fixed.classes`.
 """
 
@@ -25,7 +25,7 @@ class Span(Frozen):
     max: float
 
     def __contains__(self, value: float) -> bool:
-        """Whether the value lies in it."""
+        """Whether the value is within."""
         return self.min <= value <= self.max
 
     @model_validator(mode="after")
@@ -37,19 +37,19 @@ class Span(Frozen):
 
 
 class NewData(Frozen):
-    """More images of the same kind: the data sets that the model may be made from."""
+    """More images of the same kind: the data sets that the model may be trained on."""
 
     sets: Annotated[tuple[Name, ...], Field(min_length=1, strict=False)]
 
 
 class Retraining(Frozen):
-    """Weights found again: encoders of these names (`*`: any letters), at these sides."""
+    """Retraining: allowed encoders (`*`: any letters) and image sides."""
 
     encoders: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     side: Span
 
     def knows(self, encoder: str) -> bool:
-        """Whether the encoder is one of them."""
+        """Whether the encoder is allowed."""
         return any(fnmatchcase(encoder, pattern) for pattern in self.encoders)
 
 
@@ -70,7 +70,7 @@ class Allowed(Frozen):
 
 
 class Input(Frozen):
-    """What the model is given: `modality` is for people, `channels` are the encoders'."""
+    """The model's input: `modality` is for people, `channels` are the encoders'."""
 
     modality: str
     channels: Literal["grey", "rgb"]
@@ -87,10 +87,10 @@ class Fixed(Frozen):
 class Revalidate(Frozen):
     """When a model must be validated again, though it may be inside the plan.
 
-    `openings_above`: the test split was looked at so often that its figures flatter.
+    `openings_above`: more evaluations on the test split make its figures too optimistic.
     `drifted_share_above`: of the columns by which new images are compared with the training images.
     `months`: since the version was made. `new_values_in`: columns of raw/images.csv (`device`) in
-    which a value that the training images did not have counts as new.
+    which a value that the training images do not have requires a new validation.
     """
 
     openings_above: Natural
@@ -100,7 +100,7 @@ class Revalidate(Frozen):
 
 
 class ChangePlan(Frozen):
-    """The plan of one registered model; `acceptance`: what params.yaml may tighten, not loosen."""
+    """The plan of one registered model; `acceptance`: params.yaml may be stricter, not weaker."""
 
     intended_use: Annotated[str, Field(min_length=1)]
     allowed: Allowed
@@ -120,6 +120,6 @@ def load_plans(path: Path) -> ChangePlans:
     """Read pccp.yaml.
 
     Raises:
-        ConfigError: it is absent or is not what it must be; the message names every key.
+        ConfigError: it is missing or invalid; the message names every key.
     """
     return load_settings(path, ChangePlans, "git checkout pccp.yaml, or write one: docs/gate.md")

@@ -1,6 +1,6 @@
 """Settings of the data: data, phantom, validate, split, prepare.
 
-There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
 
 from typing import Annotated, Literal, Self
@@ -25,13 +25,13 @@ class Data(Frozen):
             msg = f"classes: expected different names with `{MALIGNANT}` among them"
             raise ValueError(msg)
         if UNCLASSIFIED in self.classes:
-            msg = f"classes: `{UNCLASSIFIED}` means that a model gives no class; take another name"
+            msg = f"classes: `{UNCLASSIFIED}` means that a model has no class; choose another name"
             raise ValueError(msg)
         return self
 
 
 class Phantom(Frozen):
-    """The generated data set: images a class, sides in px, planted near-copies."""
+    """The generated data set: images per class, sides in px, planted near-copies."""
 
     seed: Seed
     benign: Count
@@ -43,10 +43,10 @@ class Phantom(Frozen):
 
 
 class Validate(Frozen):
-    """What a data set must be to be trained on.
+    """The requirements for a data set before training.
 
-    Sides in px; images a class, and of the largest class to one of the smallest; the share of an
-    image that a lesion covers, and the parts that its mask may have.
+    Sides in px; images per class; images of the largest class per image of the smallest; the share
+    of an image that a lesion covers, and the number of parts of its mask.
     """
 
     min_side: Natural
@@ -76,8 +76,8 @@ class Fractions(Frozen):
 class Split(Frozen):
     """How groups are assigned.
 
-    `conflicts`: where copies with contradictory labels go. `max_lost`: the share of the images on a
-    side that may be gone since the last time; more looks like half an export.
+    `conflicts`: the split of copies with contradictory labels. `max_lost`: the share of the images
+    in splits that may be missing since the last time; more suggests an incomplete export.
     """
 
     seed: Seed
@@ -87,10 +87,10 @@ class Split(Frozen):
 
 
 class Prepare(Frozen):
-    """The square that the network sees: side in px, aspect ratio kept (letterbox) or stretched.
+    """The network's square input: side in px, aspect ratio kept (letterbox) or stretched.
 
     No key may be called `size` or `nfiles`: DVC's run cache takes them for a file's and leaves them
-    out of its hash, so that a change would bring back the old outputs.
+    out of its hash, so a change would restore the old outputs.
     """
 
     side: Natural

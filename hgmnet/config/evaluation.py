@@ -1,6 +1,6 @@
 """Settings of what follows training: calibrate, evaluate, gate, report.
 
-There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -16,14 +16,14 @@ from hgmnet.config.base import SMALL, SUBGROUP, WORD, Frozen, Natural, Seed
 
 
 class Calibrate(Frozen):
-    """What the operating point aims at on val (docs/operating.md).
+    """The aims of the operating point on val (docs/thresholds.md).
 
     `normal_fp_price`: how much lesion Dice a false lesion on every normal is worth.
-    `normal_means_no_mask`: a decision for normal takes the mask away. `no_mask_means_normal`: where
-    no mask is left, a decision that is not malignant becomes normal. `mirror`: average with the
-    mirrored image. `scales`: magnifications of further views, which tell of uncertainty alone; each
-    is a pass through the network, for every image served too. `refer_share`: of the val images, at
-    most, that are referred to a person; 0: none.
+    `normal_means_no_mask`: a decision for normal removes the mask. `no_mask_means_normal`: if no
+    mask is left, a decision that is not malignant becomes normal. `mirror`: average with the
+    mirrored image. `scales`: magnifications of further views, for uncertainty only; each is a pass
+    through the network, for every image served too. `refer_share`: the largest share of val images
+    that are referred to a person; 0: none.
     """
 
     malignant_sensitivity: Annotated[float, Field(gt=0, lt=1)]
@@ -60,7 +60,7 @@ class Check(Frozen):
     """A condition on a figure.
 
     `on`: the point, or the end of the 95 % interval that counts against the model. `where`: all
-    images, or one subgroup. `min_n`: fewer images than this fail the check, whatever the figure; at
+    images, or one subgroup. `min_n`: with fewer images the check fails, whatever the figure; at
     least 30 for a subgroup.
     """
 
@@ -75,7 +75,7 @@ class Check(Frozen):
 
     @property
     def subgroup(self) -> Where | None:
-        """The subgroup that it is about, if any."""
+        """The subgroup that it checks, if any."""
         return self.where if isinstance(self.where, Where) else None
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
-"""Settings of the network and of where its weights begin.
+"""Settings of the network and of its initial weights.
 
-There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -19,14 +19,14 @@ Gates = Literal["tied", "free", "self", "multiply", "input", "reverse", "uncerta
 
 
 class File(Frozen):
-    """A file or model folder, below the repository, that must be the one with this sha256."""
+    """A file or model folder, below the repository, that must have this sha256."""
 
     path: str
     sha256: Sha256
 
 
 def _kind(value: Any) -> str:
-    """Which of the two a setting is meant to be, so that an error tells of that one alone."""
+    """Which of the two a setting is meant to be, so that an error names only that one."""
     return FILE if isinstance(value, dict | File) else WORD
 
 
@@ -38,15 +38,15 @@ InitFrom = Annotated[Annotated[Literal["none"], Tag(WORD)] | _AFile, Discriminat
 
 
 class Model(Frozen):
-    """HGM-Net's shape.
+    """HGM-Net's architecture.
 
-    `encoder_weights`: random at the start (none), ImageNet's from their hub, or a file of them.
-    `shared_encoder`: coarse and fine net have one encoder between them. `input`: channels that the
-    encoders see; rgb is the grey channel three times. `decoder_channels` run from the deepest block
-    to full resolution. `coarse`: there is a coarse net, else the fine one stands alone. `gate`:
-    how the coarse map acts on the fine net (`hgmnet.models.gating`). `detach_coarse`: no gradient
-    flows back through that map. `deep_supervision`: the fine decoder's blocks predict masks too.
-    `class_scales`: how many of the deepest scales the classifier sees.
+    `encoder_weights`: random (none), ImageNet's from their hub, or a file. `shared_encoder`: coarse
+    and fine net share one encoder. `input`: channels of the encoders; rgb is the grey channel three
+    times. `decoder_channels` run from the deepest block to full resolution. `coarse`: there is a
+    coarse net, otherwise only the fine one. `gate`: how the coarse map acts on the fine net
+    (`hgmnet.models.gating`). `detach_coarse`: no gradient flows back through that map.
+    `deep_supervision`: the fine decoder's blocks predict masks too. `class_scales`: how many of the
+    deepest scales the classifier sees.
     """
 
     encoder: str

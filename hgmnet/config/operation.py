@@ -1,6 +1,6 @@
 """Settings of the operation: registry, promotion, flows.
 
-There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
 
 from typing import Annotated, Literal, Self
@@ -14,21 +14,21 @@ from hgmnet.config.base import Frozen, Name, Positive, Seed
 
 
 class Registry(Frozen):
-    """The MLflow registered model, one a data set; `approval`: a person must approve promotion."""
+    """The MLflow registered model, one per data set; `approval`: a person approves promotions."""
 
     name: Name
     approval: bool
 
 
 Compared = Literal["served_lesion_dice", "accuracy", "served_sensitivity_malignant"]
-"""What two versions can be compared by: of what they serve, and the likeliest class."""
+"""The figures by which two versions can be compared: as served, and of the likeliest class."""
 
 
 class Promotion(Frozen):
     """When a challenger takes the champion's place.
 
-    `margins`: how much of each figure may be lost at most. `primary`: the figure, one of them, that
-    must be better. `draws`, `seed`: of the paired bootstrap.
+    `margins`: the largest loss of each figure that is allowed. `primary`: the figure, one of them,
+    that must be better. `draws`, `seed`: of the paired bootstrap.
     """
 
     primary: Compared
@@ -58,16 +58,16 @@ Timed = Literal[
     "report",
     "publish",
 ]
-"""What has a time of its own in `flow.timeout_minutes`."""
+"""The keys of `flow.timeout_minutes`."""
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 
 
 class Flow(Frozen):
     """How the flows run.
 
-    `timeout_minutes`: what a stage may take, by its name, before it is ended; `default` is for
-    those not named and for the data itself. `notify`: Prefect's notification blocks to tell, as
-    `slack-webhook/ops`; what is secret in them stays there.
+    `timeout_minutes`: the time limit of each stage, by its name; `default` is for those not named
+    and for the data itself. `notify`: Prefect's notification blocks, such as `slack-webhook/ops`;
+    their secrets stay there.
     """
 
     timeout_minutes: dict[Timed, Positive]

@@ -1,6 +1,6 @@
 """params.yaml as a whole: no defaults, no unknown keys, all problems at once.
 
-There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from hgmnet.config.training import Train
 
 
 class Params(Frozen):
-    """The whole of params.yaml, a field a section."""
+    """The whole of params.yaml, one field per section."""
 
     data: Data
     phantom: Phantom
@@ -37,7 +37,7 @@ class Params(Frozen):
     flow: Flow
 
     def section(self, name: str) -> Frozen:
-        """The section that params.yaml calls `name`.
+        """The section `name` of params.yaml.
 
         Raises:
             KeyError: there is no such section.
@@ -53,9 +53,9 @@ def load_params(path: Path) -> Params:
     """Read params.yaml (YAML 1.2, as DVC reads it: `1e-4` is a number).
 
     Raises:
-        ConfigError: the file is absent, is not YAML, or has unknown, missing or ill-typed keys;
-            the message names every one of them.
+        ConfigError: the file is missing, is not YAML, or has unknown, missing or ill-typed keys;
+            the message names all of them.
     """
     return load_settings(
-        path, Params, "take a ready-made one: cp profiles/quickstart.yaml params.yaml"
+        path, Params, "copy a ready-made one: cp profiles/quickstart.yaml params.yaml"
     )

@@ -1,6 +1,6 @@
 """Settings of training: loss, augmentation, optimiser, epochs.
 
-There are no defaults here on purpose: DVC sees a change only in what stands in params.yaml.
+There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
 
 from typing import Annotated, Literal
@@ -36,14 +36,14 @@ class Augment(Frozen):
 
 
 class Train(Frozen):
-    """How the weights are found.
+    """How the weights are trained.
 
     `init_from`: a trained model to start from, by the sha256 that its report shows. `batch_size`:
-    images a step, over all processes. `select`: keep the moving average of the weights, or the
-    last. `compile`: by torch.compile; pays on a GPU after some minutes, not on a CPU
-    (docs/speed.md). `resident_gib`: prepared images of up to so many GiB live on the training
+    images per step, over all processes. `select`: keep the moving average of the weights, or the
+    last. `compile`: with torch.compile; worth it on a GPU after some minutes, not on a CPU
+    (docs/speed.md). `resident_gib`: prepared images of up to this size are kept on the training
     device; a larger set is read from the disk by `workers` threads. `devices`: processes on each
-    machine, a GPU each; auto is every GPU, or one process on a CPU. `num_nodes`: machines.
+    machine, one GPU each; auto is every GPU, or one process on a CPU. `num_nodes`: machines.
     `strategy`: auto joins several processes by DDP and leaves one alone, ddp wraps one too.
     """
 

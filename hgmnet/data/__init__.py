@@ -1,4 +1,4 @@
 """Images, masks and what is known of them, from files to prepared arrays.
 
-Imports config. Hands out decoded images, manifest rows (`image_record`) and `prepared`.
+Imports config. Provides decoded images, manifest rows (`image_record`) and `prepared`.
 """

@@ -1,4 +1,4 @@
-"""Image files of every kind decoded: PNG, JPEG, BMP, TIFF, and DICOM with what its header knows.
+"""Decode image files of every kind: PNG, JPEG, BMP, TIFF, and DICOM with its header.
 
 Grey and colour images of one frame. No window is applied: the stored range becomes 0-255.
 """
@@ -26,7 +26,7 @@ _TWO_DIMENSIONAL = 1  # Region Spatial Format, PS3.3 C.8.5.5.1.1
 
 @dataclass(frozen=True)
 class Scan:
-    """An image: encoded, its patient's id (empty where none), a pixel's side in mm (0: unknown)."""
+    """An encoded image, its patient's id (empty if none), and a pixel's side in mm (0: unknown)."""
 
     png: bytes
     patient: str
@@ -37,7 +37,7 @@ class Scan:
 class DecodedFile:
     """An image as decoded.
 
-    `rgb`: (H, W, 3) uint8. `pixel_mm`: a pixel's side in mm, 0 where the file does not tell.
+    `rgb`: (H, W, 3) uint8. `pixel_mm`: a pixel's side in mm, 0 if the file does not state it.
     """
 
     rgb: images.Rgb
@@ -45,12 +45,12 @@ class DecodedFile:
 
     @cached_property
     def grey(self) -> images.Grey:
-        """(H, W) uint8, as the network is given it."""
+        """The image as the network's input before resizing, (H, W) uint8."""
         return images.to_grey(self.rgb)
 
 
 def decode_file(data: bytes, name: str) -> DecodedFile:
-    """Decode PNG, JPEG, BMP, TIFF or DICOM; which it is, its bytes tell.
+    """Decode PNG, JPEG, BMP, TIFF or DICOM, recognised by its bytes.
 
     Args:
         data: the file.
@@ -136,7 +136,7 @@ def decode(data: bytes, name: str) -> Scan:
             return Scan(_png(pixels), _patient(header), _pixel_mm(header))
     except InvalidDataError:
         raise
-    except Exception as error:  # on broken files pydicom raises whatever comes
+    except Exception as error:  # on broken files pydicom raises any error
         why = " ".join(str(error).split())[:120] or type(error).__name__
         msg = f"{name} can't be decoded as DICOM: {why}; convert it to PNG, or remove it"
         raise InvalidDataError(msg) from None
@@ -145,7 +145,7 @@ def decode(data: bytes, name: str) -> Scan:
 def _hold(header: Any, name: str) -> None:
     frames = int(header.get("NumberOfFrames") or 1)
     if frames > 1:
-        msg = f"{name} has {frames} frames, expected a single image; export the frame that is meant"
+        msg = f"{name} has {frames} frames, expected a single image; export one frame"
         raise InvalidDataError(msg)
     if "PixelData" not in header:
         msg = f"{name} is DICOM without an image; remove it"
@@ -162,7 +162,7 @@ def _pixels(header: Any) -> NDArray[np.uint8]:
     """(H, W) or (H, W, 3)."""
     from pydicom.pixels import apply_color_lut, pixel_array
 
-    stored = pixel_array(header)  # of YBR it makes RGB
+    stored = pixel_array(header)  # converts YBR to RGB
     kind = header.PhotometricInterpretation
     bits, signed = int(header.BitsStored), bool(header.PixelRepresentation)
     if kind == "PALETTE COLOR":
@@ -185,7 +185,7 @@ def _patient(header: Any) -> str:
 
 
 def _pixel_mm(header: Any) -> float:
-    """A pixel's side; unknown where two regions, or the two directions, tell different ones."""
+    """A pixel's side; unknown if two regions, or the two directions, differ."""
     sides = [float(side) for side in header.get("PixelSpacing") or ()]
     for region in header.get("SequenceOfUltrasoundRegions") or ():
         units = (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection"))

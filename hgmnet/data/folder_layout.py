@@ -13,16 +13,16 @@ from hgmnet.data import images
 from hgmnet.errors import InvalidDataError
 
 LAYOUT = "<class>/<name>.png beside <class>/<name>_mask.png, <name>_mask_1.png, ..."
-"""What is expected, in words for an error."""
+"""The expected layout, in words for an error."""
 
 SUFFIXES = (*images.SUFFIXES, ".dcm", ".dicom")
-"""What an image file may be called, in lower case."""
+"""Suffixes of image files, in lower case."""
 
 _MASK = re.compile(r"(?P<stem>.+)_mask(?:_\d+)?")
 
 
 class Sample(Frozen):
-    """An image and its masks, POSIX paths below the folder; `error` says what is wrong with it."""
+    """An image and its masks, POSIX paths below the folder; `error` is empty if all is well."""
 
     image: str
     label: str
@@ -31,13 +31,13 @@ class Sample(Frozen):
 
 
 def scan(raw: Path) -> list[Sample]:
-    """List what lies in a folder, sorted by image; nothing is opened.
+    """List the images of a folder with their masks, sorted by image; no file is opened.
 
-    Hidden files and what is no image by its name are passed over. A mask without an image, an image
-    without a mask, one outside a class folder and two of one stem become samples with an `error`.
+    Hidden files and files without an image's suffix are ignored. A mask without an image, an image
+    outside a class folder and two images of one stem become samples with an `error`.
 
     Raises:
-        InvalidDataError: there is no folder, or no image in it.
+        InvalidDataError: there is no such folder, or no image in it.
     """
     if not raw.is_dir():
         msg = f"{raw} is missing; bring the images in: hgmnet import <name> <folder-or-zip>"
@@ -48,13 +48,13 @@ def scan(raw: Path) -> list[Sample]:
         if is_image(path) and (raw / path).is_file()
     )
     if not files:
-        msg = f"{raw} holds no image; expected {LAYOUT}"
+        msg = f"{raw} contains no image; expected {LAYOUT}"
         raise InvalidDataError(msg)
     return _samples(files)
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The image files in a folder and all below it, sorted: no masks, nothing hidden."""
+    """The image files in and below a folder, sorted, without masks and hidden files."""
     return sorted(
         file
         for file in folder.rglob("*")
@@ -65,13 +65,13 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def is_image(path: PurePosixPath) -> bool:
-    """Whether a file counts as an image: by its suffix, and nothing on its way is hidden."""
+    """Whether a file counts as an image: by its suffix, and no part of its path is hidden."""
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     return path.suffix.lower() in SUFFIXES and not hidden
 
 
 def mask_of(stem: str) -> str | None:
-    """The stem of the image that a mask's stem belongs to; None where it is no mask's."""
+    """The stem of the image that a mask's stem belongs to; None if it is not a mask's."""
     match = _MASK.fullmatch(stem)
     return match["stem"] if match else None
 
@@ -99,7 +99,7 @@ def _samples(files: Iterable[PurePosixPath]) -> list[Sample]:
 def _sample(path: PurePosixPath, masks: tuple[str, ...], twins: int) -> Sample:
     error = ""
     if len(path.parts) != 2:
-        error = f"lies outside a class folder; expected {LAYOUT}"
+        error = f"is outside a class folder; expected {LAYOUT}"
     elif "|" in path.name:
         error = "has a | in its name"
     elif twins > 1:

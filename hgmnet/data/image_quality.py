@@ -1,4 +1,4 @@
-"""What is measured of an image's quality: blur, borders, saturation, burned-in marks."""
+"""Measures of an image's quality: darkness, saturation, colour, mask parts, burned-in marks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _BITS = {"1": 1, "I": 32, "F": 32}
 
 
 def bit_depth(mode: str) -> int:
-    """Bits a channel of a colour mode as PIL calls it."""
+    """Bits per channel of a colour mode, by PIL's name for it."""
     return _BITS.get(mode, 16 if mode.startswith("I;16") else 8)
 
 
@@ -34,7 +34,7 @@ def saturated_share(grey: Grey) -> float:
 
 
 def colour_share(rgb: Rgb) -> float:
-    """The share of pixels that are no grey, 0 to 1, of (H, W, 3) uint8."""
+    """The share of pixels that are not grey, 0 to 1, of (H, W, 3) uint8."""
     red, green, blue = np.moveaxis(rgb, 2, 0)
     lowest, highest = np.minimum(red, green), np.maximum(red, green)
     chroma = np.maximum(highest, blue) - np.minimum(lowest, blue)
@@ -42,7 +42,7 @@ def colour_share(rgb: Rgb) -> float:
 
 
 def part_areas(mask: Mask) -> tuple[int, ...]:
-    """The pixels of each part of (H, W) bool that hangs together, corners included; ascending."""
+    """The sizes of the 8-connected parts of (H, W) bool, in pixels, ascending."""
     parts, _ = ndimage.label(mask, np.ones((3, 3)))
     return tuple(sorted(np.bincount(parts.ravel())[1:].tolist()))
 
@@ -56,19 +56,19 @@ def border_share(mask: Mask) -> float:
 
 _STROKE = np.ones((7, 7), np.uint8)  # px; what is drawn is thinner
 _BRIGHT = 170
-_STEP = 60  # grey levels between a mark and what lies around it
-_EVEN = 6  # the step is so many times the mark's own standard deviation
+_STEP = 60  # grey levels between a mark and its surroundings
+_EVEN = 6  # the step in standard deviations of the mark's own grey levels, at least
 _AREA = 10  # px: more than a dot of a dotted line
 _HEIGHTS = (7, 40)
 _WIDTHS = (3, 40)
-_CORNER = (48, 32)  # px: where makers put a sign that says how the probe is held
+_CORNER = (48, 32)  # px: where makers put a sign for the probe's orientation
 
 Part = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
 class _Ink:
-    """An image and its thin and bright parts: (H, W) numbers in `parts`, 0 where there is none."""
+    """An image and its thin and bright parts: `parts`: (H, W) part numbers, 0 for none."""
 
     grey: Grey
     parts: NDArray[np.int32]
@@ -78,7 +78,7 @@ def count_marks(grey: Grey) -> int:
     """Count letters, digits, caliper crosses and the like.
 
     A maker's sign in an upper corner is not counted: nearly every image has one. Text on tissue
-    that is as bright as itself, and what is cut off by the image's edge, may be missed.
+    of its own brightness, and text cut off by the image's edge, may be missed.
 
     Args:
         grey: (H, W) uint8.
@@ -101,7 +101,7 @@ def _letter_sized(stats: NDArray[np.int32], width: int) -> Iterator[tuple[int, P
 
 
 def _is_drawn(ink: _Ink, number: int, box: Part) -> bool:
-    """Whether a part is flat and all around it the image is darker at once."""
+    """Whether a part is evenly bright and directly surrounded by darker pixels."""
     grey, parts = ink.grey[box], ink.parts[box]
     part = parts == number
     rim = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (parts == 0)

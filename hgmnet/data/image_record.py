@@ -1,4 +1,4 @@
-"""What is known of one image: a row of the manifest, without what it takes to compute it."""
+"""One image's row of the manifest; a module of its own, without the code that computes it."""
 
 from hgmnet.config.base import Frozen
 
@@ -7,18 +7,18 @@ class ImageRecord(Frozen):
     """One image of a data set.
 
     `image` and `masks` are POSIX paths below raw/; `image` is unique. `label` is the class folder's
-    name, whatever it is. Where `error` is not empty the image, one of its masks or their pairing
-    could not be read; what could not be computed is then 0, false or empty.
+    name. If `error` is not empty, the image, one of its masks or their pairing could not be read;
+    values that could not be computed are then 0, false or empty.
 
     `pixel_sha256`: of width, height and the decoded RGB pixels, so that a re-encoded file keeps it.
     `mask_pixels`: pixels in the union of all masks, at native size. `masks_match`: every mask has
-    the image's size. `masks_binary`: every mask holds only 0 and 255; both are true without a
-    mask. `intensity_*`: grey, 0-255. `bit_depth`: bits a channel. `*_share`: of the image's pixels,
+    the image's size. `masks_binary`: every mask contains only 0 and 255; both are true without a
+    mask. `intensity_*`: grey, 0-255. `bit_depth`: bits per channel. `*_share`: of all pixels,
     0 to 1: too dark to show anything, at full white, coloured. `marks`: letters, calipers and the
     like that were drawn into it. `mask_parts`, `mask_smallest`: how many parts the union of all
     masks has, and the pixels of the smallest. `mask_border`: share of the image's border in it.
     `patient`, `pixel_mm`: from images.csv; empty and 0 where unknown.
-    `group`: images that are copies or frames of one scene share it. `excluded`: curation's reason.
+    `group`: shared by copies and frames of one scene. `excluded`: curation's reason.
     """
 
     image: str
@@ -49,12 +49,12 @@ class ImageRecord(Frozen):
 
     @property
     def name(self) -> str:
-        """The file's stem: with the pixels' hash, what an image is known by."""
+        """The file's stem; with the pixels' hash it identifies the image."""
         return self.image.rpartition("/")[2].rpartition(".")[0]
 
 
 class Grouped(Frozen):
-    """Of a record what others need to split the same images as we do: files, pixels, group."""
+    """The fields with which others can reproduce our split: files, pixels, group."""
 
     image: str
     pixel_sha256: str

@@ -1,4 +1,4 @@
-"""What an image is like, in a few numbers that need no model."""
+"""An image's brightness, texture and size, in a few numbers that need no model."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from hgmnet.data.images import Grey
 DARK = 16
 """Grey (0-255) below which a pixel is shadow or margin."""
 
-_BLOCK = 8  # px; speckle is looked at in squares of this side
+_BLOCK = 8  # px; side of the squares in which speckle is measured
 
 Light = NDArray[np.float32]
 
@@ -19,7 +19,7 @@ class ImageStatistics(Frozen):
 
     `brightness`, `contrast`: mean and standard deviation of grey. `dark`: share of the pixels below
     `DARK`. `speckle`: how much grey varies within 8 × 8 px, as a share of its mean there; the
-    median over the squares that are not dark, 0 where all are. `sharpness`: variance of the
+    median over the squares that are not dark, 0 if all are. `sharpness`: variance of the
     Laplacian over variance of grey, 0 for a constant image. `aspect`: width over height.
     """
 
@@ -43,7 +43,7 @@ def measure(grey: Grey) -> ImageStatistics:
         grey: (H, W) uint8 of any size.
 
     Returns:
-        Facts rounded to 6 significant digits, so that machines agree on them.
+        Values rounded to 6 significant digits, so that machines agree on them.
     """
     height, width = grey.shape
     light = grey.astype(np.float32)
@@ -61,7 +61,7 @@ def measure(grey: Grey) -> ImageStatistics:
 
 
 def _speckle(light: Light) -> float:
-    """The ratio of standard deviation to mean, which speckle theory takes for its measure.
+    """The ratio of standard deviation to mean, speckle theory's measure.
 
     Burckhardt, "Speckle in ultrasound B-mode scans", IEEE Trans. Sonics Ultrason. 25, 1978.
     """

@@ -12,10 +12,10 @@ from PIL import Image
 from hgmnet.errors import InvalidDataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-"""What an image file may be called, in lower case."""
+"""Suffixes of image files, in lower case."""
 
 MAX_PIXELS = 64_000_000
-"""A header that promises more is refused before anything is decoded."""
+"""A header with more pixels is refused before anything is decoded."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
@@ -30,7 +30,7 @@ Rgb = NDArray[np.uint8]
 class Decoded:
     """The pixels of an image and how they were encoded.
 
-    `rgb`: (H, W, 3) uint8. `mode`: as PIL calls the file's colour mode: L, RGB, RGBA, 1, P, I;16.
+    `rgb`: (H, W, 3) uint8. `mode`: PIL's name of the file's colour mode: L, RGB, RGBA, 1, P, I;16.
     """
 
     rgb: Rgb
@@ -40,14 +40,14 @@ class Decoded:
 def decode(data: bytes, name: str) -> Decoded:
     """Decode an image: PNG, JPEG, BMP or TIFF of any colour mode.
 
-    Greys of 16 bits are scaled to 0-255; transparent pixels lie on black.
+    Greys of 16 bits are scaled to 0-255; transparent pixels are laid on black.
 
     Args:
         data: the encoded file.
         name: what to call it in an error.
 
     Raises:
-        InvalidDataError: it is no such image, is truncated, or has more than `MAX_PIXELS`.
+        InvalidDataError: it is not such an image, is truncated, or has more than `MAX_PIXELS`.
     """
     image = _open(data, name)
     return Decoded(_to_rgb(image, name), image.mode)
@@ -62,20 +62,20 @@ def read_grey(raw: Path, name: str) -> Grey:
     """Read an image of the manifest, grey (H, W) uint8.
 
     Raises:
-        InvalidDataError: it is not there any more, or as `decode`.
+        InvalidDataError: the file is missing, or as `decode`.
     """
     try:
         data = (raw / name).read_bytes()
     except OSError as error:
         raise InvalidDataError(
-            f"{raw / name} is in the manifest and can't be read ({error.strerror}); bring it back "
+            f"{raw / name} is in the manifest but can't be read ({error.strerror}); restore it "
             "(dvc checkout, or hgmnet import), then: dvc repro"
         ) from None
     return decode_grey(data, name)
 
 
 def decode_mask(data: bytes, name: str) -> Grey:
-    """Decode a mask to its grey values (H, W) uint8; alpha says nothing. Otherwise as `decode`."""
+    """Decode a mask to its grey values (H, W) uint8, ignoring alpha; otherwise as `decode`."""
     image = _open(data, name)
     if image.mode in _WIDE_MODES:
         return to_grey(_to_rgb(image, name))
@@ -96,10 +96,10 @@ def pixel_sha256(rgb: Rgb) -> str:
 
 
 def encode_png(data: bytes, name: str) -> bytes:
-    """Re-encode an image as PNG without loss; what is PNG already stays as it is, byte for byte.
+    """Re-encode an image as PNG without loss; a PNG stays as it is, byte for byte.
 
     Raises:
-        InvalidDataError: as `decode`; of a PNG only the header and the end are looked at.
+        InvalidDataError: as `decode`; for a PNG only header and end are checked.
     """
     if data.startswith(_PNG_SIGNATURE):
         _open(data, name, load=False)
@@ -130,7 +130,7 @@ def _open(data: bytes, name: str, *, load: bool = True) -> Image.Image:
         size = str(error).partition(",")[0]
         msg = f"{name}: {size}; at most {MAX_PIXELS:,} pixels are read; make it smaller"
         raise InvalidDataError(msg) from None
-    except Exception as error:  # on broken bytes PIL's decoders raise whatever comes
+    except Exception as error:  # on broken bytes PIL's decoders raise any error
         why = _short(" ".join(str(error).split()))
         msg = f"{name} can't be decoded as PNG, JPEG, BMP or TIFF: {why}; replace or remove it"
         raise InvalidDataError(msg) from None
@@ -161,7 +161,7 @@ def _to_rgb(image: Image.Image, name: str) -> Rgb:
         grey = (np.clip(wide, 0, 65535) // 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode == "F":
-        msg = f"{name} holds floating-point greys; expected 8 or 16 bits; convert it to PNG"
+        msg = f"{name} has floating-point greys; expected 8 or 16 bits; convert it to PNG"
         raise InvalidDataError(msg)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")

@@ -1,4 +1,4 @@
-"""The manifest: a row an image, with everything that is computed from its bytes."""
+"""The manifest: one row per image, with everything that is computed from its bytes."""
 
 import os
 from collections.abc import Mapping
@@ -20,14 +20,13 @@ def build(raw: Path) -> list[ImageRecord]:
     """Read every image and mask below raw/, several at once.
 
     A file that can't be read becomes a record with an `error`, never an exception. Each image is a
-    group of its own and nothing is excluded: `hgmnet.splitting.pairs` and curation know more.
+    group of its own and none is excluded; `hgmnet.splitting.pairs` and curation change that later.
 
     Returns:
         Records sorted by image.
 
     Raises:
-        InvalidDataError: there is no folder, or no image in it, or its images.csv is not what it
-            must be.
+        InvalidDataError: the folder is missing or has no image, or its images.csv is invalid.
     """
     samples = folder_layout.scan(raw)
     known = metadata.read(raw, (sample.image for sample in samples))

@@ -21,7 +21,7 @@ def read_mask(paths: Sequence[Path]) -> Mask:
         paths: at least one mask, all of one size, of any mode.
 
     Returns:
-        (H, W) bool: where any of them is brighter than 127.
+        (H, W) bool: true where any of them is brighter than 127.
 
     Raises:
         InvalidDataError: a mask is absent, does not decode, or their sizes differ.
@@ -39,7 +39,7 @@ def _read(path: Path) -> Mask:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        msg = f"{path} is missing; bring it back (`dvc checkout`) or make the manifest again"
+        msg = f"{path} is missing; restore it (`dvc checkout`) or make the manifest again"
         raise InvalidDataError(msg) from None
     return images.decode_mask(data, str(path)) > 127
 
@@ -49,7 +49,7 @@ def _size(mask: Mask) -> str:
 
 
 def read_truth(raw: Path, entry: PreparedImage) -> Mask:
-    """Unite an entry's masks below raw/, (H, W) bool; empty where it has none.
+    """Unite an entry's masks below raw/, (H, W) bool; all false if it has none.
 
     Raises:
         InvalidDataError: a mask is absent, does not decode, or their sizes differ.

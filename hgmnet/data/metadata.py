@@ -1,7 +1,7 @@
-"""What is known of images beyond their pixels: images.csv, and a person's curation.csv.
+"""Facts about images besides their pixels: images.csv, and a person's curation.csv.
 
-Columns `image` (the path below raw/), `patient`, `pixel_mm`, then whatever else the source said of
-them (BI-RADS, device, histology, side, ...), as it came. `hgmnet import` writes it; it is versioned
+Columns `image` (the path below raw/), `patient`, `pixel_mm`, then the source's other columns
+(BI-RADS, device, histology, side, ...) unchanged. `hgmnet import` writes it; it is versioned
 with the images.
 """
 
@@ -18,10 +18,10 @@ COLUMNS = ("image", "patient", "pixel_mm")
 
 
 class ImageMetadata(Frozen):
-    """What is known of one image.
+    """The facts about one image.
 
-    `image`: its path below raw/. `patient`: empty where unknown. `pixel_mm`: the side of a pixel,
-    0 where unknown. `further`: text by column, the same columns for every image.
+    `image`: its path below raw/. `patient`: empty if unknown. `pixel_mm`: the side of a pixel, 0 if
+    unknown. `further`: text by column, the same columns for every image.
     """
 
     image: str
@@ -31,7 +31,7 @@ class ImageMetadata(Frozen):
 
 
 def write(raw: Path, entries: Sequence[ImageMetadata]) -> None:
-    """Write images.csv, sorted by image; nothing is written where nothing is known."""
+    """Write images.csv, sorted by image; no file is written if nothing is known."""
     if not any(entry.patient or entry.pixel_mm or entry.further for entry in entries):
         return
     further = list(dict.fromkeys(column for entry in entries for column in entry.further))
@@ -49,11 +49,11 @@ def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
     """Read images.csv.
 
     Args:
-        raw: the folder that holds it, or doesn't.
+        raw: its folder; the file may be absent.
         images: the paths below raw/ that may be named.
 
     Returns:
-        By image; images that it doesn't name are not in it.
+        Entries by image, only for the images that the file names.
 
     Raises:
         InvalidDataError: other columns, an unknown image, one named twice, or a spacing that is no
@@ -70,7 +70,7 @@ def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
 
 
 def words(folder: Path) -> dict[str, dict[str, str]]:
-    """What is known of each image of a folder beyond `COLUMNS`: text by column, by image.
+    """The further columns of each image of a folder, besides `COLUMNS`: text by column, by image.
 
     Raises:
         InvalidDataError: as `read` does.
@@ -82,7 +82,7 @@ def words(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _unix(text: str) -> str:
-    """With Unix line ends: csv does not quote a lone carriage return, and then can't read it."""
+    """Use Unix line ends: csv does not quote a lone carriage return, and then can't read it."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -134,10 +134,10 @@ _YES = {"true": True, "false": False, "": False}
 
 
 class Note(Frozen):
-    """What is said of one image, named by its path below raw/.
+    """A person's entry for one image, named by its path below raw/.
 
-    `group`: images with the same name here are never parted; empty for none. `exclude`: it takes no
-    part, for the `reason`.
+    `group`: images with the same group stay in one split; empty for none. `exclude`: the image is
+    left out, for the `reason`.
     """
 
     image: str

@@ -18,7 +18,7 @@ IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.csv"
 
 
 class PreparedImage(Frozen):
-    """One live image: where it lies below raw/, and what is known of it. `masks` joined by `|`."""
+    """One active image: path below raw/, class, group, split, size. `masks` are joined by `|`."""
 
     image: str
     masks: str
@@ -32,7 +32,7 @@ class PreparedImage(Frozen):
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """Prepared images and what they are: row i of each belongs together.
+    """Prepared images, masks and their index: row i of each belongs together.
 
     `images`: (N, S, S) uint8. `masks`: (N, S, S) uint8 in {0, 1}. Both memory-mapped, read-only.
     """
@@ -49,13 +49,13 @@ class PreparedDataset:
         """Copies of images and masks, (B, S, S) each.
 
         They are read through a mapping that is closed again: pages of `images` and `masks` that
-        were looked at count as this process's memory until it ends.
+        were read count as this process's memory until it ends.
         """
         return _mapped_anew(self.images)[rows], _mapped_anew(self.masks)[rows]
 
     @property
     def row_bytes(self) -> int:
-        """What an image and its mask take up."""
+        """The bytes of one image and its mask."""
         return int(self.images[0].nbytes + self.masks[0].nbytes)
 
 
@@ -65,7 +65,7 @@ def write_store(
     size: int,
     squares: Iterable[tuple[Grey, Mask]],
 ) -> None:
-    """Write a store row by row, so that no more than one image is in memory.
+    """Write a prepared data set row by row, so that at most one image is in memory.
 
     Args:
         folder: made if absent.
@@ -88,11 +88,11 @@ def write_store(
 
 
 def open_prepared(folder: Path) -> PreparedDataset:
-    """Open a store.
+    """Open a prepared data set.
 
     Raises:
         InvalidDataError: it is absent, its parts do not belong together, or a group or an image's
-            pixels stand in two splits.
+            pixels are in two splits.
     """
     try:
         with (folder / INDEX).open(newline="", encoding="utf-8") as file:
@@ -101,7 +101,7 @@ def open_prepared(folder: Path) -> PreparedDataset:
         masks = np.load(folder / MASKS, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise InvalidDataError(
-            f"{folder} is no prepared data set: {error}; remake it: dvc repro prepare"
+            f"{folder} is not a prepared data set: {error}; remake it: dvc repro prepare"
         ) from None
     if not len(images) == len(masks) == len(rows):
         raise InvalidDataError(f"{folder}: arrays and index differ; remake it: dvc repro prepare")
@@ -112,12 +112,12 @@ def open_prepared(folder: Path) -> PreparedDataset:
 def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if not isinstance(array, np.memmap):
         return array
-    where: Any = array  # of np.memmap, numpy's types know neither file nor offset
+    where: Any = array  # numpy's types lack np.memmap's filename and offset
     return np.memmap(where.filename, array.dtype, "r", where.offset, array.shape)
 
 
 def assert_disjoint(entries: Iterable[PreparedImage]) -> None:
-    """Hold that no group and no picture stands in two splits.
+    """Check that no group and no pixels are in two splits.
 
     Raises:
         InvalidDataError: one does.

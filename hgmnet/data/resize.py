@@ -1,4 +1,4 @@
-"""Between an image of any size and the square that the network sees, and back."""
+"""Resample an image of any size to the network's square input, and maps back to the image."""
 
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ def resize_to_original(prob: Prob, height: int, width: int, prepare: Prepare) ->
 
 
 def content_size(height: int, width: int, prepare: Prepare) -> tuple[int, int]:
-    """Height and width that an image takes up inside the square, in px."""
+    """Height and width of an image inside the square, in px."""
     if prepare.fit == "stretch":
         return prepare.side, prepare.side
     scale = prepare.side / max(height, width)

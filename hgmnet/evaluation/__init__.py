@@ -1,4 +1,4 @@
-"""From predictions to figures: rows per image, subgroups, drift, and the rule of promotion.
+"""From predictions to figures: rows per image, subgroups, drift, and the promotion rule.
 
-Imports inference, calibration, metrics, splitting and what they import.
+Imports inference, calibration, metrics, splitting and their imports.
 """

@@ -1,4 +1,4 @@
-"""What needs no picture: the figures that a model must beat before its own say anything.
+"""Baselines that need no picture: a model's figures mean something only if they beat these.
 
 Majority class, the true lesion area alone, and image width and height alone; classifiers are
 fitted on train and judged on the same images as the model.

@@ -1,7 +1,7 @@
-"""What would be served with other consistency rules, from the rows of per_image.csv alone.
+"""Figures as served with other consistency rules, from the rows of per_image.csv alone.
 
-`normal_means_no_mask` takes the mask of an image whose class is normal.
-`no_mask_means_normal` makes the decision normal where no mask is left, but a malignant one stays.
+`normal_means_no_mask` removes the mask of an image whose class is normal.
+`no_mask_means_normal` makes the decision normal if no mask is left, unless it is malignant.
 """
 
 import pandas as pd
@@ -17,16 +17,16 @@ FIGURES = (
     "served_sensitivity_malignant",
     "served_specificity_malignant",
 )
-"""What the rules can change."""
+"""The figures that the rules can change."""
 
 
 def served(
     table: pd.DataFrame, *, normal_means_no_mask: bool, no_mask_means_normal: bool
 ) -> pd.DataFrame:
-    """The rows as they would be with these rules: the counts `served_*` and `decision` again.
+    """Recompute `decision` and the counts `served_*` of each row with these rules.
 
     Args:
-        table: rows of per_image.csv, of a model that tells masks and classes, normal among them.
+        table: rows of per_image.csv, of a model of masks and classes, with a class normal.
         normal_means_no_mask: the first rule is on.
         no_mask_means_normal: the second one is.
     """

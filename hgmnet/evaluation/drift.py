@@ -1,16 +1,16 @@
-"""Whether new images are like those that a model was made from: a profile, and a comparison.
+"""Compare new images with a model's training images: a profile, and a distance per column.
 
 Each column of numbers is judged by the two-sample Kolmogorov-Smirnov distance D: the largest gap
-between the shares of reference and of new images that lie at or below a value. A column has drifted
-where D exceeds the larger of two bounds:
+between the shares of reference and of new images at or below a value. A column has drifted if D
+exceeds the larger of two bounds:
 
 - chance: c · √(1/n + 1/m), c = √(-ln(a/2) / 2), Smirnov's asymptotic bound on D for samples of n
   and m from one distribution (N. Smirnov, Ann. Math. Stat. 19, 1948), at a = `FALSE_ALARMS` over
   the number of columns (Bonferroni). Images of one group are not independent, so n is the effective
-  number (Σ g)² / Σ g² over the group sizes g: as if a group were one image over and over (Kish,
-  Survey Sampling, 1965, chapter 5). The groups of new images are unknown; they are taken to be like
-  the reference's.
-- `MATTERS`: what is smaller is of no interest, however many images show it.
+  number (Σ g)² / Σ g² over the group sizes g: as if a group were one image repeated (Kish,
+  Survey Sampling, 1965, chapter 5). The groups of new images are unknown; they are assumed to
+  be like the reference's.
+- `MATTERS`: a smaller distance is of no interest, however many images show it.
 """
 
 from collections import Counter
@@ -27,20 +27,20 @@ from hgmnet.data.image_statistics import ImageStatistics
 from hgmnet.inference.postprocess import Prediction
 
 FALSE_ALARMS = 0.01
-"""How often at most images of the reference's own kind raise an alarm in any column."""
+"""The highest rate of alarms, in any column, for images like the reference's."""
 
 MATTERS = 0.1
 """A distance that matters: a normal distribution moved by a quarter of its standard deviation."""
 
-_KINDS = 50  # values of a column of words; one with more says who an image is, not what kind it is
-_KEPT = 100  # values a column; D moves by less than 1/100 through what is left out
+_KINDS = 50  # values of a column of words; a column with more identifies images, not kinds
+_KEPT = 100  # values per column; leaving out the others changes D by less than 1/100
 
 
 class Column(Frozen):
     """A column of the reference.
 
-    `values`: ascending; all of them, or 100 at equal steps of share. `images`: how many it was
-    measured on. `independent`: the effective number of images, at most `images`.
+    `values`: ascending; all of them, or 100 at equal steps of share. `images`: their number.
+    `independent`: the effective number of images, at most `images`.
     """
 
     values: tuple[float, ...]
@@ -49,10 +49,10 @@ class Column(Frozen):
 
 
 class Profile(Frozen):
-    """What a model's images are like.
+    """The distribution of a model's training images.
 
-    `data`: the data set. `columns`: of numbers. `values`: of words, those that the train images
-    have by column of images.csv; columns of more than 50 are left out.
+    `data`: the data set. `columns`: of numbers. `values`: of words, the values of the train
+    images by column of images.csv, without columns of more than 50.
     """
 
     data: str
@@ -61,7 +61,7 @@ class Profile(Frozen):
 
 
 class Shift(Frozen):
-    """A column of new images against the reference; `images`: how many new ones it rests on."""
+    """A column of new images compared with the reference; `images`: the number of new ones."""
 
     column: str
     reference_median: float
@@ -72,16 +72,16 @@ class Shift(Frozen):
 
     @property
     def drifted(self) -> bool:
-        """Whether the distance is beyond its bound."""
+        """Whether the distance exceeds its bound."""
         return self.statistic > self.bound
 
 
 class DriftReport(Frozen):
-    """New images against the profile of a model.
+    """New images compared with the profile of a model.
 
-    `data`: what the model was made from. `model`: its identity. `source`: where the new images
-    are, in words. `unreadable`: by name, left out. `drifted`: the columns beyond their bounds.
-    `new_values`: by column of words that both have, those that the model's images did not have.
+    `data`: the model's data set. `model`: its identity. `source`: where the new images are, in
+    words. `unreadable`: names of files left out. `drifted`: the columns beyond their bounds.
+    `new_values`: by column of words that both have, values that the training images do not have.
     """
 
     data: str
@@ -150,7 +150,7 @@ def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
     """Make a column of the reference.
 
     Args:
-        values: one an image, at least one.
+        values: one per image, at least one.
         groups: the group of each.
     """
     ascending = np.sort(np.asarray(values, dtype=np.float64))
@@ -166,21 +166,21 @@ def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
 
 
 def kinds(told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """The values of each column of words, sorted; without empty ones and columns of over 50.
+    """The values of each column of words, sorted, without empty ones and columns of over 50.
 
     Args:
-        told: of each image, text by column.
+        told: the text by column of each image.
     """
     found = _words(told).items()
     return {name: tuple(sorted(v)) for name, v in found if 0 < len(v) <= _KINDS}
 
 
 def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Values of new images that the profile does not have, by column that both have.
+    """Values of new images that are not in the profile, by column that both have.
 
     Args:
         profile: the reference.
-        told: of each new image, text by column.
+        told: the text by column of each new image.
     """
     found = _words(told)
     return {
@@ -195,10 +195,10 @@ def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[S
 
     Args:
         profile: the reference.
-        columns: by name one value an image; a column that either side lacks is not judged.
+        columns: one value per image, by name; a column that either lacks is not judged.
 
     Returns:
-        A shift a column that both have, in the order of the profile.
+        One shift per column that both have, in the order of the profile.
     """
     shared = {name: columns[name] for name in profile.columns if columns.get(name)}
     return tuple(

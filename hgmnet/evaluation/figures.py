@@ -47,7 +47,7 @@ def figures(
         classes: their names.
         draws: of the bootstrap.
         seed: of the bootstrap.
-        model: what it learns; of the rest there are no figures.
+        model: its tasks; other tasks have no figures.
         only: names of figures; empty: all.
     """
     found: dict[str, Figure] = {}
@@ -70,16 +70,16 @@ def compare(
 ) -> dict[str, Paired]:
     """Every figure of two models on the same images, and its paired difference.
 
-    Figures whose images the models themselves choose (`pixel_precision`), and those that can't be
+    Figures whose images depend on the models (`pixel_precision`), and figures that can't be
     computed for both, are left out.
 
     Args:
         before: rows of per_image.csv.
-        after: of the other model, of the same images in the same order.
+        after: rows of the other model, the same images in the same order.
         classes: their names.
         draws: of the bootstrap.
         seed: of the bootstrap.
-        model: what both learn.
+        model: the tasks of both.
     """
     tables = (table.reset_index(drop=True) for table in (before, after))
     both = [tasks(table, classes, model) for table in tables]
@@ -93,7 +93,7 @@ def compare(
 
 
 Task = tuple[str, pd.DataFrame, bool, Statistic]
-"""A figure's name, the rows it is of, whether it is a proportion, and the statistic."""
+"""A figure's name, its rows, whether it is a proportion, and its statistic."""
 
 
 def tasks(table: pd.DataFrame, classes: Sequence[str], model: Model) -> list[Task]:

@@ -1,4 +1,4 @@
-"""The rows of per_image.csv: what is counted of one image at its own resolution."""
+"""The rows of per_image.csv: the counts of one image at its own resolution."""
 
 from collections.abc import Sequence
 
@@ -19,12 +19,12 @@ UNSURE = ("class_entropy", "mask_disagreement", "uncertainty", "refer")
 def image_row(
     entry: PreparedImage, finding: Prediction, truth: Mask, model: Model
 ) -> dict[str, str | int | float]:
-    """One row of per_image.csv: who the image is, what was counted at native size, and the class.
+    """One row of per_image.csv: the image's identity, its counts at native size, and the class.
 
-    Pixel counts come thrice: of the fine net's mask, `coarse_` of the coarse net's, and `served_`
-    of the mask after minimum area and the consistency rules. `hd95` and `nsd` are of the fine net's
-    mask, where there is a lesion. `decided` and `large` are the class and whether the mask reaches
-    the minimum area, both before those rules. What the model does not tell is left out.
+    There are three sets of pixel counts: of the fine net's mask, `coarse_` of the coarse net's, and
+    `served_` of the mask after minimum area and the consistency rules. `hd95` and `nsd` are of the
+    fine net's mask, if there is a lesion. `decided` and `large` are the class and whether the mask
+    reaches the minimum area, both before those rules. Columns of other tasks are left out.
     """
     row: dict[str, str | int | float] = entry.model_dump(exclude={"masks"})
     if model.segments:
@@ -41,7 +41,7 @@ def image_row(
 
 
 def columns(classes: Sequence[str]) -> list[str]:
-    """The columns of per_image.csv, in order; a cell is empty where there is nothing to tell."""
+    """The columns of per_image.csv, in order; a cell is empty if it has no value."""
     known = [name for name in PreparedImage.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
     said = ["predicted", "decision", "decided", "large", *UNSURE]

@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same images: the rule that decides promotion.
+"""The promotion rule: whether one model is better than another on the same images.
 
 A difference is challenger minus champion, image by image, groups drawn whole. The ends of its
 one-sided 95 % intervals decide (non-inferiority within a margin, then superiority of the primary).
@@ -19,12 +19,12 @@ from hgmnet.metrics.bootstrap import Mean, Paired, paired
 
 Verdict = Literal["better", "not worse", "worse", "undecided"]
 ORDER: tuple[Verdict, ...] = ("worse", "undecided", "not worse", "better")
-"""From the verdict that speaks most against promotion to the one that speaks most for it."""
+"""From the verdict most against promotion to the one most for it."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every compared figure by name, and the verdict on them; `margins` as they were asked for."""
+    """Every compared figure by name, the verdict, and the margins of the rule."""
 
     figures: Mapping[str, Paired]
     margins: Mapping[str, float]
@@ -32,11 +32,11 @@ class Comparison:
 
 
 def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -> Comparison:
-    """Hold two models' rows of per_image.csv against one another.
+    """Compare two models by their rows of per_image.csv.
 
     Args:
-        champion: one row an image.
-        challenger: of the same images in the same order.
+        champion: one row per image.
+        challenger: rows of the same images in the same order.
         rule: margins, primary figure, draws and seed.
 
     Raises:
@@ -58,10 +58,10 @@ def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -
 
 
 def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: str) -> Verdict:
-    """The verdict on differences; a figure that could not be compared leaves it undecided.
+    """The verdict on differences; undecided if a figure could not be compared.
 
-    Better: every lower bound lies above minus its margin, and the primary's above 0. Not worse:
-    every lower bound lies above minus its margin. Worse: an upper bound lies below 0.
+    Better: every lower bound is above minus its margin, and the primary's above 0. Not worse: every
+    lower bound is above minus its margin. Worse: an upper bound is below 0.
 
     Args:
         figures: by name.
@@ -79,7 +79,7 @@ def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: 
 
 
 def _values(name: str, rows: pd.DataFrame) -> NDArray[np.float64]:
-    """One value an image; NaN for an image that the figure leaves out."""
+    """One value per image; NaN for an image that the figure leaves out."""
     if name == "accuracy":
         return np.asarray(rows["label"] == rows["predicted"], dtype=float)
     if name == "served_sensitivity_malignant":

@@ -1,7 +1,7 @@
 """Figures of several trainings on the same images: their mean, and the difference of two means.
 
-Groups are drawn once for all repeats, so an interval tells of other images; what another seed would
-have changed is told by the standard deviation over repeats.
+Groups are drawn once for all repeats, so an interval describes the variation over images. The
+standard deviation over repeats describes the variation over seeds.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ from hgmnet.metrics.bootstrap import (
 )
 
 Tables = Sequence[pd.DataFrame]
-"""A table of per_image.csv a repeat, each of the same images in the same order, indexed alike."""
+"""One table of per_image.csv per repeat: the same images, order and index in each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class MeanOverRuns:
 
 @dataclass(frozen=True, eq=False)
 class RepeatedMetric:
-    """A figure's statistic averaged over repeats, and the rows it is of."""
+    """A figure's statistic averaged over repeats, and its rows."""
 
     rows: pd.DataFrame
     proportion: bool
@@ -47,24 +47,24 @@ class RepeatedMetric:
 
     @property
     def groups(self) -> list[str]:
-        """Of each row."""
+        """The group of each row."""
         return self.rows["group"].astype(str).tolist()
 
     @property
     def values(self) -> list[float]:
-        """Of each repeat, of all rows."""
+        """The statistic of all rows, per repeat."""
         return [whole(repeat, len(self.rows)) for repeat in self.statistic.repeats]
 
 
 def repeated(
     tables: Tables, classes: Sequence[str], model: Model, only: Collection[str] = ()
 ) -> dict[str, RepeatedMetric]:
-    """Every figure that is of the same images in each repeat (`pixel_precision` need not be).
+    """Every figure with the same images in each repeat (`pixel_precision` may differ).
 
     Args:
-        tables: one a repeat.
+        tables: one per repeat.
         classes: their names.
-        model: what it learns.
+        model: its tasks.
         only: names of figures; empty: all.
     """
     by_name: dict[str, list[Task]] = {}
@@ -91,7 +91,7 @@ def difference(
 ) -> Paired | None:
     """The paired difference of two means.
 
-    None where either can't be computed, or they are of different images (which the models chose).
+    None if either can't be computed, or if the models determine different images for them.
     """
     names = [side.rows["image"].tolist() for side in (before, after)]
     values = [*before.values, *after.values]

@@ -1,9 +1,9 @@
-"""Where in an image the class comes from, and how much of that lies inside the lesion.
+"""Which pixels the class depends on, and how much of that is inside the lesion.
 
-A network may read the class off what is not the lesion: a caliper, a scanner's frame, the depth.
-The check holds a gradient map (Simonyan, Vedaldi, Zisserman, ICLR workshop 2014, arXiv:1312.6034;
-it depends on the weights, as Adebayo et al., NeurIPS 2018, ask of such maps) against the true
-lesion: which share of it lies inside, and which share would by chance, that of the lesion's area.
+A network may classify by a shortcut: a caliper, a scanner's frame, the depth. The check compares a
+gradient map (Simonyan, Vedaldi, Zisserman, ICLR workshop 2014, arXiv:1312.6034; it depends on the
+weights, as Adebayo et al., NeurIPS 2018, require of such maps) with the true lesion: the share of
+the map inside, and the share expected by chance, which is that of the lesion's area.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Spec, normalise
 
 COLUMNS = ("evidence_inside", "evidence_chance")
-"""Columns of per_image.csv; empty where the truth is empty or the model gives no class."""
+"""Columns of per_image.csv; empty if the truth is empty or the model predicts no class."""
 _BATCH = 16
 
 
 @dataclass(frozen=True)
 class Share:
-    """Of a map's sum, what lies inside the lesion; and the lesion's share of the area, 0 to 1."""
+    """The share of a map's sum inside the lesion, and the lesion's share of the area, 0 to 1."""
 
     inside: float
     chance: float
@@ -43,20 +43,20 @@ class Share:
 def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
     """How much the class answer moves with each pixel: |d log-odds of the likeliest class / d x|.
 
-    Log-odds, since logits are told up to a constant. The derivative goes through the coarse net's
-    map too, also where training does not (`detach_coarse`): the answer depends on it.
+    Log-odds, because logits are defined up to a constant. The derivative includes the coarse
+    net's map, even if training does not (`detach_coarse`): the answer depends on it.
 
     Args:
-        network: in evaluation mode, on its device; it tells a class.
-        spec: how it sees an image.
+        network: in evaluation mode, on its device; it predicts a class.
+        spec: the model's specification.
         square: (B, S, S) uint8.
 
     Returns:
-        (B, S, S) float32, not below 0.
+        (B, S, S) float32, at least 0.
     """
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec).requires_grad_()
-    network.to(memory_format=torch.channels_last)  # as inference lays it out
+    network.to(memory_format=torch.channels_last)  # the layout of inference
     with torch.enable_grad(), _undetached(network):
         log_odds = _log_odds(network(image).class_logits.float())
         (gradient,) = torch.autograd.grad(log_odds.sum(), image)
@@ -65,15 +65,15 @@ def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
 
 
 def share(moved: Prob, lesion: Mask, frame: Mask) -> Share | None:
-    """How much of a map lies inside the lesion.
+    """The share of a map inside the lesion.
 
     Args:
-        moved: (S, S), not below 0.
+        moved: (S, S), at least 0.
         lesion: (S, S), the truth.
-        frame: (S, S), where the image lies on the square; the rest is padding and does not count.
+        frame: (S, S), the image's part of the square; the rest is padding and does not count.
 
     Returns:
-        None where the lesion or the map is empty.
+        None if the lesion or the map is empty.
     """
     total = float(moved[frame].sum())
     if not lesion.any() or not total > 0:
@@ -89,7 +89,7 @@ def shares(
 
     Args:
         network: in evaluation mode, on its device.
-        spec: how it sees an image.
+        spec: the model's specification.
         store: the prepared images.
         entries: some of the store's.
     """
@@ -115,7 +115,7 @@ def shares(
 
 @contextmanager
 def _undetached(network: HGMNet) -> Iterator[None]:
-    """Let gradients through the coarse map meanwhile."""
+    """Let gradients pass through the coarse map within the block."""
     before = network.model
     network.model = before.model_copy(update={"detach_coarse": False})
     try:
@@ -125,7 +125,7 @@ def _undetached(network: HGMNet) -> Iterator[None]:
 
 
 def _log_odds(class_logits: Tensor) -> Tensor:
-    """Of the likeliest class against the others, (B,)."""
+    """Log-odds of the likeliest class against the others, (B,)."""
     said = class_logits.argmax(dim=1, keepdim=True)
     others = class_logits.scatter(1, said, -torch.inf)
     return class_logits.gather(1, said).squeeze(1) - others.logsumexp(dim=1)

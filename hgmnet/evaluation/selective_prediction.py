@@ -1,4 +1,4 @@
-"""Whether uncertainty tells where a model errs, from the rows of per_image.csv alone."""
+"""Whether uncertainty predicts a model's errors, from the rows of per_image.csv alone."""
 
 from collections.abc import Sequence
 
@@ -28,9 +28,9 @@ AT_RANDOM = "at_random"
 
 
 def most_confident(table: pd.DataFrame, share: float) -> pd.DataFrame:
-    """The images of the lowest uncertainty, this share of them, rounded up; in the table's order.
+    """The share of the images with the lowest uncertainty, rounded up; in the table's order.
 
-    Of images that are equally sure those come first that stand first by name.
+    Equally certain images are ordered by name.
     """
     order = table.sort_values(["uncertainty", "image"], kind="stable").index
     count = int(np.ceil(share * len(table) - 1e-9))
@@ -40,14 +40,14 @@ def most_confident(table: pd.DataFrame, share: float) -> pd.DataFrame:
 def coverage(
     table: pd.DataFrame, classes: Sequence[str], draws: int, seed: int, *, model: Model
 ) -> dict[float, dict[str, Figure]]:
-    """The figures of the surest 100, 90, ... 50 % of the images, each with its 95 % interval.
+    """The figures of the most certain 100, 90, ... 50 % of the images, with their 95 % intervals.
 
     Args:
         table: rows of per_image.csv of one split.
         classes: their names.
         draws: of the bootstrap.
         seed: of the bootstrap.
-        model: what it learns.
+        model: its tasks.
     """
     return {
         share: figures(
@@ -58,10 +58,10 @@ def coverage(
 
 
 def errors(table: pd.DataFrame, model: Model) -> Floats:
-    """How wrong each finding is, (N,) in [0, 1].
+    """The error of each prediction, (N,) in [0, 1].
 
-    The mean of two: 1 where the likeliest class is not the true one, and 1 - Dice of the mask
-    served (0 where it and the truth are empty). Of a model that tells one of them, that one.
+    The mean of two: 1 if the likeliest class is not the true one, and 1 - Dice of the mask served
+    (0 if it and the truth are empty). For a model of one task, the one of that task.
     """
     parts: list[Floats] = []
     if model.classifies:
@@ -74,7 +74,7 @@ def errors(table: pd.DataFrame, model: Model) -> Floats:
 
 
 def risk_areas(table: pd.DataFrame, model: Model) -> dict[str, float]:
-    """Area under the risk-coverage curve by what the images are ordered by; smaller is better."""
+    """Area under the risk-coverage curve for each ordering of the images; smaller is better."""
     wrong = errors(table, model)
     areas = {
         name: aurc(table[name].to_numpy(dtype=float), wrong)

@@ -1,9 +1,9 @@
-"""Where the model is better and worse: images sorted by what they show and where they come from.
+"""Subgroups of images, to find where a model is better and worse.
 
 By class, by the true lesion's share of the image, by the image's size, by whether marks are burned
-in, and by whatever else the source said of the images (device, BI-RADS, tissue).
+in, and by the source's other columns (device, BI-RADS, tissue).
 
-The bounds are those that cut BUSI in three: a third of its lesions cover less than 3.2 % of the
+The bounds divide BUSI in about three: a third of its lesions cover less than 3.2 % of the
 image and a third more than 10.4 %; a quarter of its images have less than 0.258 megapixels and a
 third more than 0.357.
 """
@@ -22,13 +22,13 @@ IMAGE_PIXELS = (250_000, 350_000)
 """Below the first an image is small, from the second on it is large."""
 
 OWN = ("label", "lesion_size", "image_size", "overlays")
-"""The columns of every data set, in this order; a source's column of such a name gives way."""
+"""The columns of every data set, in this order; a source's column of the same name is ignored."""
 
 MANY = 12
-"""A source's column of more values is not one to sort by (a name, an age, a date)."""
+"""A source's column with more values makes no subgroups (a name, an age, a date)."""
 
 UNSTATED = "not stated"
-"""What stands for an empty cell."""
+"""The value of an empty cell."""
 
 _SIZES = ("small", "medium", "large")
 
@@ -47,7 +47,7 @@ def subgroup_values(record: ImageRecord, further: Mapping[str, str]) -> dict[str
 
     Args:
         record: its row of the manifest.
-        further: what the source said of it, by column.
+        further: the source's other columns.
     """
     pixels = record.width * record.height
     own = {
@@ -62,9 +62,9 @@ def subgroup_values(record: ImageRecord, further: Mapping[str, str]) -> dict[str
 
 
 def parts(table: pd.DataFrame, by_image: Mapping[str, Mapping[str, str]]) -> Iterator[Part]:
-    """Cut the rows of per_image.csv by every column that tells images apart.
+    """Divide the rows of per_image.csv by every column that distinguishes images.
 
-    A column with one value says nothing, nor does a source's with more than 12; both are left out.
+    A column with one value is left out, and a source's column with more than 12.
 
     Args:
         table: of one split, with a column `image`.

@@ -1,4 +1,5 @@
 """Sources of images in any layout, written out as `<class>/<stem>.png` with masks.
 
-Imports data and config. `importer.lay_out` is the way in; a format is a module under `formats`.
+Imports data and config. The entry point is `importer.lay_out`; each format is a module of
+`formats`.
 """

@@ -1,4 +1,4 @@
-"""Which format a source has, and the plan that follows from it."""
+"""Detect a source's format, and plan its import."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from hgmnet.importing.source_files import TABLES, Files
 from hgmnet.importing.spreadsheet import Sheet
 
 Format = Literal["auto", "busi", "bus-bra", "breast", "table"]
-"""`auto` finds out which of the others it is."""
+"""`auto` detects which of the others it is."""
 
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What was found: the format, the table (where it has one), and the images."""
+    """What was found: the format, the table (if there is one), and the images."""
 
     format: Format
     table: PurePosixPath | None
@@ -45,18 +45,18 @@ _LOOKED_FOR: Mapping[Format, str] = {
 
 
 def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) -> ImportPlan:
-    """Find out what a source holds.
+    """Find out what a source contains.
 
-    A table with known columns goes before class folders.
+    A table with known columns takes precedence over class folders.
 
     Args:
-        files: what there is.
-        given: the table, where the source is one.
+        files: of the source.
+        given: the table, if the source is one.
         source: what to call it in an error.
-        form: what it must be, or `auto`.
+        form: the expected format, or `auto`.
 
     Raises:
-        InvalidDataError: nothing, or more than one table, was recognised, or it isn't whole.
+        InvalidDataError: nothing or several tables were recognised, or the source is incomplete.
     """
     if given is not None:
         return _from_table(spreadsheet.read(files[given](), given), files, source, form)
@@ -67,7 +67,7 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
     found = [(hit, sheet) for hit, sheet in tables if hit in wanted]
     if len(found) > 1:
         names = " and ".join(f"{sheet.path} ({hit})" for hit, sheet in found)
-        msg = f"{source} holds {names}; give the table itself: hgmnet import <name> <table>"
+        msg = f"{source} contains {names}; give the table itself: hgmnet import <name> <table>"
         raise InvalidDataError(msg)
     if found:
         [(hit, sheet)] = found
@@ -76,7 +76,7 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
         return ImportPlan("busi", None, tuple(busi.plan(files)))
     looked = " or ".join(_LOOKED_FOR.values() if form == "auto" else (_LOOKED_FOR[form],))
     why = f" ({unread[0]})" if unread else ""
-    msg = f"{source} holds no image that belongs to {looked}{why}; see data/README.md"
+    msg = f"{source} contains no image that belongs to {looked}{why}; see data/README.md"
     raise InvalidDataError(msg)
 
 
@@ -91,7 +91,7 @@ def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> Impor
 
 
 def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:
-    """The tables of known columns, and why others can't be read."""
+    """The tables with known columns, and why others can't be read."""
     tables: list[tuple[Format, Sheet]] = []
     unread = []
     for path in files:
@@ -104,7 +104,7 @@ def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:
             unread.append(str(error))
             continue
         form = _format_of(sheet)
-        folds = form == "bus-bra" and path.name != bus_bra.TABLE  # they have columns like its table
+        folds = form == "bus-bra" and path.name != bus_bra.TABLE  # folds have its table's columns
         if form and not folds:
             tables.append((form, sheet))
     return tables, unread

@@ -17,12 +17,12 @@ from hgmnet.importing.source_files import Files
 
 
 class LaidOut(Frozen):
-    """What came of an import.
+    """The result of an import.
 
-    `format`: what the source was. `per_class`: images. `masks`: mask files. `unmasked`: images of
-    other classes than normal without one. `patients`: different ones named. `spaced`: images whose
-    pixels' size is known. `left_out`: files that are no part of it; none are named where the source
-    was a table, whose folder may hold anything.
+    `format`: the source's. `per_class`: number of images. `masks`: number of mask files.
+    `unmasked`: images of other classes than normal without a mask. `patients`: number of different
+    ones. `spaced`: images with a known pixel size. `left_out`: files that were not imported; none
+    are named for a table, whose folder may contain anything.
     """
 
     format: Format
@@ -35,21 +35,21 @@ class LaidOut(Frozen):
 
 
 def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
-    """Bring a source's images in.
+    """Import a source's images.
 
     Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
-    copied byte for byte, other formats re-encoded without loss. What the source knows beyond pixels
-    goes to images.csv (`hgmnet.data.metadata`).
+    copied byte for byte, other formats re-encoded without loss. What the source knows besides
+    pixels goes to images.csv (`hgmnet.data.metadata`).
 
     Args:
         source: a folder, a .zip or a table.
-        raw: where to put them; what is there is replaced once all is read.
+        raw: where to put them; an existing folder is replaced once everything is read.
         form: the source's format.
 
     Raises:
         InvalidDataError: the source is absent, broken, hostile, empty or not of the format, or two
             of its files would get one name.
-        ConfigError: it holds DICOM and pydicom is not installed.
+        ConfigError: it contains DICOM, and pydicom is not installed.
     """
     part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
     try:
@@ -62,13 +62,13 @@ def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
         _swap(part, raw)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        with suppress(OSError):  # a data set's folder that held nothing before goes, too
+        with suppress(OSError):  # removes a data set's folder that was empty before, too
             raw.parent.rmdir()
     return _told(plan, entries, left_out)
 
 
 def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
-    """Write one image and its masks; what its own header knows fills what the source left open."""
+    """Write one image and its masks; its own header fills in what the source does not state."""
     data = files[picture.source]()
     scan = dicom.decode(data, str(picture.source)) if dicom.is_dicom(data) else None
     _write(part / picture.target, scan.png if scan else data, picture.source)
@@ -95,7 +95,7 @@ def _left_out(plan: ImportPlan, files: Files) -> tuple[str, ...]:
 
 
 def _swap(part: Path, raw: Path) -> None:
-    """Put `part` where `raw` is; only then is the old one removed."""
+    """Put `part` in the place of `raw`, then remove the old one."""
     old = part.with_suffix(".old")
     if raw.exists():
         raw.rename(old)

@@ -1,4 +1,4 @@
-"""What an import will do: every image, where it comes from, and what is known of it."""
+"""The plan of an import: every image, where it comes from, and what is known about it."""
 
 import os
 import re
@@ -13,16 +13,16 @@ from hgmnet.errors import InvalidDataError
 from hgmnet.importing.source_files import Files
 
 MAX_NAME_BYTES = 200
-"""Longer names of images are refused: file systems end at 255, and `_mask_1.png` comes to it."""
+"""Longer image names are refused: file systems allow 255, and `_mask_1.png` is appended."""
 
 
 @dataclass(frozen=True)
 class PlannedImage:
     """One image of a source.
 
-    `source`: its path there. `label`: its class, in lower case. `stem`: what it will be called,
-    without suffix. `masks`: paths of its lesion masks, in order. `patient`: empty where unknown.
-    `pixel_mm`: the side of a pixel, 0 where unknown. `further`: other columns, as they came.
+    `source`: its path there. `label`: its class, in lower case. `stem`: its new name without
+    suffix. `masks`: paths of its lesion masks, in order. `patient`: empty if unknown. `pixel_mm`:
+    the side of a pixel, 0 if unknown. `further`: other columns, unchanged.
     """
 
     source: PurePosixPath
@@ -35,29 +35,27 @@ class PlannedImage:
 
     @property
     def target(self) -> PurePosixPath:
-        """Where the image goes below raw/; names are brought to one Unicode form (NFC)."""
+        """The image's new path below raw/; names are brought to one Unicode form (NFC)."""
         return PurePosixPath(self.label, unicodedata.normalize("NFC", self.stem) + ".png")
 
     def mask_targets(self) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
-        """Each mask's path in the source, and where it goes below raw/."""
+        """Each mask's path in the source, and its new path below raw/."""
         for number, mask in enumerate(self.masks):
             ending = f"_{number}" if number else ""
             yield mask, self.target.with_name(f"{self.target.stem}_mask{ending}.png")
 
 
 def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
-    """Make sure that a plan can be carried out.
+    """Check that a plan can be carried out.
 
     Raises:
-        InvalidDataError: a file is not there, a class or an image can't be called what it would be,
-            or two would have one name, also where names differ only by case.
+        InvalidDataError: a file is missing, the name of a class or an image is not allowed, or two
+            images would have one name, also if names differ only by case.
     """
     wanted = {path for picture in pictures for path in (picture.source, *picture.masks)}
     absent = sorted(str(path) for path in wanted if path not in files)
     if absent:
-        msg = (
-            f"{source}: {named(absent)} not there; bring the missing files, or take out their rows"
-        )
+        msg = f"{source}: {named(absent)} missing; add the files, or remove their rows"
         raise InvalidDataError(msg)
     taken: dict[str, PurePosixPath] = {}
     for picture in pictures:
@@ -69,14 +67,14 @@ def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
         if key in taken:
             msg = (
                 f"{source}: {taken[key]} and {picture.source} would both be {picture.target} "
-                "(upper and lower case are one); rename or remove one"
+                "(case is ignored); rename or remove one"
             )
             raise InvalidDataError(msg)
         taken[key] = picture.source
 
 
 def named(names: Iterable[str], limit: int = 10) -> str:
-    """List names for an error, ten at most and then a count, with `is` or `are` behind them."""
+    """List names for an error: at most ten, then a count, then `is` or `are`."""
     listed = list(names)
     rest = f" and {len(listed) - limit} more" if len(listed) > limit else ""
     return f"{', '.join(listed[:limit])}{rest} {'is' if len(listed) == 1 else 'are'}"
@@ -94,8 +92,8 @@ def _problem(picture: PlannedImage) -> str:
         ),
         (folder_layout.mask_of(stem), "an image's name can't end in _mask, which marks its masks"),
         (unseen, "its name has characters that can't be shown"),
-        (reserved, "its name can't hold | or /, or begin with a dot"),
+        (reserved, "its name can't contain | or /, or begin with a dot"),
         (len(os.fsencode(name)) > MAX_NAME_BYTES, f"its name is over {MAX_NAME_BYTES} bytes long"),
-        (taken, f"its table has another column {taken} than the format knows"),
+        (taken, f"its table has a column {taken} in addition to the format's own"),
     )
     return next((f"{what}; rename it" for found, what in problems if found), "")

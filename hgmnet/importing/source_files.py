@@ -1,4 +1,4 @@
-"""A folder or zip as a mapping from path to bytes; what is hostile in it is refused."""
+"""A folder or zip as a mapping from path to bytes; unsafe contents are refused."""
 
 import lzma
 import os
@@ -13,18 +13,18 @@ from pathlib import Path, PurePosixPath
 from hgmnet.errors import InvalidDataError
 
 MAX_FILE_BYTES = 512 * 2**20
-"""A larger file is no image and is not read."""
+"""A larger file is not an image and is not read."""
 
 Read = Callable[[], bytes]
 Files = Mapping[PurePosixPath, Read]
-"""What a source holds: by path, a way to read it."""
+"""The files of a source: by path, a function that reads one."""
 
 
 class Folder(Mapping[PurePosixPath, Read]):
-    """The files of a folder, by their paths below it; what lies in it is looked at when asked for.
+    """The files of a folder, by their paths below it, listed and read on demand.
 
-    A link is followed where it stays inside. One that leads out, a linked folder, a pipe and the
-    like are refused: the first when it is read, a linked folder when the files are listed.
+    A link is followed if it stays inside. A link that leads out, a linked folder, a pipe and the
+    like are refused: a linked folder when the files are listed, the others when they are read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -43,7 +43,7 @@ class Folder(Mapping[PurePosixPath, Read]):
             folders.sort()
             for name in folders:
                 if Path(here, name).is_symlink():
-                    msg = f"{folder / name} is a linked folder; put the folder itself there"
+                    msg = f"{folder / name} is a linked folder; replace it by the folder itself"
                     raise InvalidDataError(msg)
             yield from (folder / name for name in sorted(names))
 
@@ -54,19 +54,19 @@ class Folder(Mapping[PurePosixPath, Read]):
         real = Path(os.path.realpath(self._root / path))
         problem = ""
         if not real.is_relative_to(self._root):
-            problem = "is a link that leads out of the folder; put the file itself there"
+            problem = "is a link that leads out of the folder; replace it by the file itself"
         elif real.exists() and not real.is_file():
-            problem = "is no plain file; remove it"
+            problem = "is not a regular file; remove it"
         if problem:
             msg = f"{path} {problem}"
             raise InvalidDataError(msg)
         try:
             if real.stat().st_size > MAX_FILE_BYTES:
-                msg = f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB; that is no image"
+                msg = f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB, too large for an image"
                 raise InvalidDataError(msg)
             return real.read_bytes()
         except OSError as error:
-            msg = f"{path} can't be read: {error.strerror or error}; mend or remove it"
+            msg = f"{path} can't be read: {error.strerror or error}; repair or remove it"
             raise InvalidDataError(msg) from None
 
 
@@ -75,7 +75,7 @@ MAX_RATIO = 100
 """An archive that unpacks to more than this many times its size, and past 1 GiB, is refused."""
 
 TABLES = (".csv", ".xlsx")
-"""What a table may be called, in lower case."""
+"""Suffixes of tables, in lower case."""
 
 _FREE_BYTES = 2**30
 _KIND = 0o170000
@@ -99,15 +99,15 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
         source: a folder, a .zip, or a table (.csv, .xlsx) with its images in or below its folder.
 
     Yields:
-        The files, and which of them is the table, where the source was one.
+        The files, and the table's path if the source was a table.
 
     Raises:
-        InvalidDataError: the source is absent, broken or hostile; also while it is read.
+        InvalidDataError: the source is missing, broken or unsafe; also while it is read.
     """
     if source.is_dir():
         yield Folder(source), None
     elif not source.is_file():
-        msg = f"{source} is not there; expected a folder, a .zip, or a table of images"
+        msg = f"{source} is missing; expected a folder, a .zip, or a table of images"
         raise InvalidDataError(msg)
     elif source.suffix.lower() in TABLES:
         yield Folder(source.parent), PurePosixPath(source.name)
@@ -118,14 +118,14 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
                 entries = safe_entries(archive, str(source), packed, _FREE_BYTES).items()
                 yield {path: partial(_unpack, archive, info) for path, info in entries}, None
         except _BROKEN as error:
-            msg = f"{source} is no whole zip archive ({error}); fetch it again"
+            msg = f"{source} is not a complete zip archive ({error}); fetch it again"
             raise InvalidDataError(msg) from None
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         return archive.read(entry)
-    except OSError as error:  # an entry that lies nowhere
+    except OSError as error:  # the entry's position is outside the file
         raise zipfile.BadZipFile(str(error)) from None
 
 
@@ -137,12 +137,12 @@ def safe_entries(
     Args:
         archive: open for reading.
         name: what to call it in an error.
-        packed: its own bytes.
-        free: it may unpack to so many bytes, however small it is.
+        packed: its size in bytes.
+        free: bytes that it may unpack to, however small it is.
 
     Raises:
         InvalidDataError: it has too many entries, unpacks to too much, or an entry leads out of it,
-            is a link, encrypted, too large or there twice.
+            is a link, encrypted, too large or duplicated.
     """
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
@@ -150,7 +150,7 @@ def safe_entries(
         raise InvalidDataError(msg)
     size = sum(info.file_size for info in infos)
     if size > max(free, MAX_RATIO * packed):
-        msg = f"{name} would unpack to {size / 2**30:.1f} GiB; that is no set of images"
+        msg = f"{name} would unpack to {size / 2**30:.1f} GiB, too much for a set of images"
         raise InvalidDataError(msg)
     entries: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in infos:

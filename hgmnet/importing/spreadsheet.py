@@ -20,9 +20,9 @@ _XLSX_BYTES = 2**26
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: `path` in its source, its columns, and its rows by their number, the header's is 1.
+    """A table: `path` in its source, its columns, and its rows by number; the header is row 1.
 
-    A row maps each column to its text without spaces around it, empty where there is none.
+    A row maps each column to its text, stripped; empty if there is none.
     """
 
     path: PurePosixPath
@@ -30,14 +30,14 @@ class Sheet:
     rows: Mapping[int, Mapping[str, str]]
 
     def where(self, row: int) -> str:
-        """How to name a row in an error."""
+        """A row's name for an error."""
         return f"{self.path}, row {row}"
 
     def hold(self, columns: Iterable[str]) -> None:
-        """Make sure that columns are there.
+        """Check that columns exist.
 
         Raises:
-            InvalidDataError: one is not.
+            InvalidDataError: one is missing.
         """
         absent = [column for column in columns if column not in self.columns]
         if absent:
@@ -47,14 +47,14 @@ class Sheet:
 
 
 def read(data: bytes, path: PurePosixPath) -> Sheet:
-    """Read a table; empty rows and columns without a name are passed over.
+    """Read a table, without empty rows and columns without a name.
 
     Args:
         data: the file: UTF-8 CSV with commas, or .xlsx by the path's suffix.
         path: what to call it.
 
     Raises:
-        InvalidDataError: it can't be read, a column is there twice, a row is longer than the
+        InvalidDataError: it can't be read, a column is duplicated, a row is longer than the
             header, or there are more than `MAX_ROWS`.
     """
     cells = _xlsx_rows(data, path) if path.suffix.lower() == ".xlsx" else _csv_rows(data, path)
@@ -70,7 +70,7 @@ def read(data: bytes, path: PurePosixPath) -> Sheet:
     rows = {}
     for number, row in enumerate(cells[1:], start=2):
         if any(row[len(header) :]):
-            msg = f"{path}, row {number}: more cells than columns; quote cells that hold a comma"
+            msg = f"{path}, row {number}: more cells than columns; quote cells that contain a comma"
             raise InvalidDataError(msg)
         if any(row):
             padded = (*row, *[""] * (len(header) - len(row)))
@@ -79,14 +79,14 @@ def read(data: bytes, path: PurePosixPath) -> Sheet:
 
 
 def number(text: str, what: str) -> float:
-    """Read a length that may be absent.
+    """Parse a length that may be absent.
 
     Args:
         text: a positive number, or nothing.
         what: what to call it in an error.
 
     Returns:
-        0 where there is none.
+        0 if there is none.
 
     Raises:
         InvalidDataError: it is something else.
@@ -111,7 +111,7 @@ def _csv_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
         msg = f"{path} is not UTF-8; save it as CSV UTF-8"
         raise InvalidDataError(msg) from None
     except csv.Error as error:
-        msg = f"{path} is no CSV: {error}; save it as CSV UTF-8"
+        msg = f"{path} is not valid CSV: {error}; save it as CSV UTF-8"
         raise InvalidDataError(msg) from None
 
 
@@ -122,15 +122,15 @@ def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             source_files.safe_entries(packed, str(path), len(data), _XLSX_BYTES)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles and the like, which say nothing here
+            warnings.simplefilter("ignore")  # about styles and the like, which don't matter here
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             sheet = book.worksheets[0]
-            sheet.reset_dimensions()  # what the file says of its own size may be a lie
+            sheet.reset_dimensions()  # the file may state its own size wrongly
             rows = islice(sheet.iter_rows(values_only=True), MAX_ROWS + 2)
             return [_texts(row) for row in rows]
     except InvalidDataError:
         raise
-    except Exception as error:  # on broken files openpyxl raises whatever comes
+    except Exception as error:  # on broken files openpyxl raises any error
         why = " ".join(str(error).split())[:120]
         msg = f"{path} can't be read as .xlsx: {why}; save it again, or as CSV UTF-8"
         raise InvalidDataError(msg) from None

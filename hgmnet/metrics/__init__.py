@@ -1,4 +1,4 @@
 """Formulas: Dice, outlines, lesions, classification, bootstrap; and the list of all metrics.
 
-Imports data and config, knows no model and no file.
+Imports data and config; uses no models and no files.
 """

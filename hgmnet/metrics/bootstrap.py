@@ -12,9 +12,9 @@ from hgmnet.config.base import Frozen
 
 
 class Figure(Frozen):
-    """A metric with its 95 % interval; `value` is None where it can't be computed.
+    """A metric with its 95 % interval; `value` is None if it can't be computed.
 
-    `n` images in `groups` groups went into it.
+    It rests on `n` images in `groups` groups.
     """
 
     value: float | None
@@ -27,7 +27,7 @@ class Figure(Frozen):
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], Values]
 _CELLS = 2_000_000  # weights in memory at a time
-_BLOCK = 100  # draws; so many are drawn at a time, whatever the memory
+_BLOCK = 100  # draws at a time, independent of memory
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 _Z_ONE_SIDED = 1.6448536269514722  # its 95 % point
 _Z_POWER = 0.8416212335729143  # its 80 % point
@@ -35,7 +35,7 @@ _Z_POWER = 0.8416212335729143  # its 80 % point
 
 @dataclass(frozen=True, eq=False)
 class Mean:
-    """The mean of one value a row, (N,)."""
+    """The mean of one value per row, (N,)."""
 
     values: Values
 
@@ -46,7 +46,7 @@ class Mean:
 
 @dataclass(frozen=True, eq=False)
 class Ratio:
-    """The sum of one value a row over the sum of another, (N,) each."""
+    """The sum of one value per row over the sum of another, (N,) each."""
 
     above: Values
     below: Values
@@ -63,25 +63,25 @@ def divide(above: Values, below: Values) -> Values:
 
 
 def whole(statistic: Statistic, n: int) -> float:
-    """A statistic of each of n rows once; NaN where n is 0."""
+    """A statistic of n rows, each taken once; NaN if n is 0."""
     return float(statistic(np.ones((1, n)))[0]) if n else nan
 
 
 class GroupBootstrap:
-    """Resamples of rows in which groups are drawn, with replacement, and come whole.
+    """Resamples of rows: whole groups are drawn with replacement.
 
-    Images of one group are not independent: drawing them singly makes intervals too narrow.
+    Images of one group are not independent: drawing single images makes intervals too narrow.
     """
 
     def __init__(self, groups: Sequence[str], draws: int, seed: int) -> None:
-        """Fix `draws` resamples of rows that belong to `groups` (one name a row)."""
+        """Fix `draws` resamples of rows that belong to `groups` (one name per row)."""
         names, self._group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
         self.rows, self.groups = len(groups), len(names)
         self.draws = draws
         self.seed = seed
 
     def weights(self) -> Iterator[Values]:
-        """How often each row was drawn, (some draws, N) at a time; the same ones every time."""
+        """How often each row was drawn, (some draws, N) at a time; the same at every call."""
         step = max(1, min(_BLOCK, _CELLS // max(self.rows, 1)))
         for chosen in self._chosen():
             for start in range(0, len(chosen), step):
@@ -97,9 +97,9 @@ class GroupBootstrap:
     def figure(self, statistic: Statistic, *, proportion: bool) -> Figure:
         """A statistic of all rows, with its 95 % interval: the `percentiles` of its resamples.
 
-        For a proportion the wider of that and Wilson's interval with n = number of groups: where
-        nearly all succeed, a bootstrap may draw nothing but successes and end in [1, 1].
-        Resamples in which the statistic is NaN (a class is missing) are left out.
+        A proportion has the wider of that and Wilson's interval with n = number of groups: if
+        nearly all succeed, a bootstrap may draw only successes and give [1, 1]. Resamples with a
+        NaN statistic (a class is missing) are left out.
         """
         value = whole(statistic, self.rows)
         if not isfinite(value):
@@ -153,7 +153,7 @@ def paired(
     Args:
         groups: of each row; drawn whole.
         before: the statistic of one model.
-        after: of the other, over the same rows.
+        after: that of the other model, over the same rows.
         draws: of the bootstrap.
         seed: of the bootstrap.
 
@@ -176,9 +176,10 @@ def paired(
 def percentiles(groups: int, tail: float) -> tuple[float, float]:
     """Which percentiles of the resamples leave out `tail` at either end, 0 to 100.
 
-    With n groups a little further out than those of the tail itself, since resamples of n vary by
-    (n - 1) / n too little, and by the t distribution's tails: Hesterberg, What Teachers Should Know
-    About the Bootstrap, The American Statistician 69(4), 2015, section 5.1 (expanded percentiles).
+    With n groups a little further out than `tail` itself, because the variance of resamples is too
+    small by (n - 1) / n, and because of the t distribution's tails: Hesterberg, What Teachers
+    Should Know About the Bootstrap, The American Statistician 69(4), 2015, section 5.1 (expanded
+    percentiles).
     """
     if groups < 2:
         return 0.0, 100.0

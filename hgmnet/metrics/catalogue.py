@@ -1,4 +1,4 @@
-"""Every metric, declared once: evaluation, gate, report and docs/metrics.md read it here."""
+"""Every metric, declared once for evaluation, gate, report and docs/metrics.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ class Metric:
 
     `formula`: in words and symbols, over the pixels, lesions or classes of `images`. `empty`: what
     an image without truth or prediction counts as. `by_subgroup`: it is computed for each subgroup
-    that has images for it, and a gate's check may name it there.
+    with images for it, and a check of the gate may name it there.
     """
 
     name: str
@@ -225,7 +225,7 @@ BY_SUBGROUP = (
     "sensitivity_malignant",
     "specificity_malignant",
 )
-"""What is computed for every subgroup that has images for it."""
+"""The metrics that are computed for every subgroup with images for them."""
 
 
 def known(classes: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Scores of classes and their probabilities, as statistics (`hgmnet.metrics.bootstrap.Statistic`).
 
-Each is built from one value a row, (N,), and takes weights, (draws, N); it gives (draws,), NaN
-where nothing can be said.
+Each is built from one value per row, (N,), and takes weights, (draws, N); it returns (draws,), NaN
+where it is undefined.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class BalancedAccuracy:
-    """Mean over the classes that the rows hold of the share that is recognised.
+    """Mean share recognised, over the classes that occur in the rows.
 
-    A draw without one of them says nothing.
+    Undefined for a draw without one of them.
     """
 
     label: Indices
@@ -56,7 +56,7 @@ class MacroF1:
 
 
 class _Ranked:
-    """Positives and negatives by falling score, so that sums from the top are cumulative ones."""
+    """Positives and negatives by falling score, for cumulative sums from the top."""
 
     def __init__(self, positive: Bools, score: Values) -> None:
         """Take truth and score of each row, (N,)."""

@@ -1,7 +1,7 @@
 """Metrics of masks: pixel counts, Dice and IoU, outlines (HD95, NSD), lesions found.
 
 Maier-Hein et al., Metrics Reloaded, Nature Methods 21, 2024; NSD after Nikolov et al., JMIR 23(7),
-2021. An outline is the pixels of a mask that touch, by side or by corner, one outside of it.
+2021. An outline is the pixels of a mask that touch a pixel outside it, by side or by corner.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hgmnet.data.prepared import Counts
 from hgmnet.data.resize import Mask
 
 TOLERANCE = 2.0
-"""px: outlines that lie so near one another count as the same."""
+"""px: outlines this close to one another count as equal."""
 _NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
 
 
@@ -28,7 +28,7 @@ class SurfaceDistances:
 
 
 def surface_distances(predicted: Mask, truth: Mask) -> SurfaceDistances:
-    """Compare two masks of one image (H, W), of which the truth is not empty.
+    """Compare two masks of one image (H, W); the truth must not be empty.
 
     HD95 is the larger of the two directions' 95th percentiles. A missed lesion counts as the
     image's diagonal, with an NSD of 0.
@@ -44,7 +44,7 @@ def surface_distances(predicted: Mask, truth: Mask) -> SurfaceDistances:
 
 
 def _distances(of: Mask, to: Mask) -> NDArray[np.float64]:
-    """From each pixel of an outline to the nearest of another, px."""
+    """Distances from each pixel of an outline to the nearest of another, px."""
     return np.asarray(distance_transform_edt(~to)[of])
 
 
@@ -65,7 +65,7 @@ _CONNECTED = np.ones((3, 3), dtype=np.int64)
 
 @dataclass(frozen=True)
 class Found:
-    """Of one image: true lesions, those found, and parts of the prediction that found none."""
+    """Counts for one image: true lesions, those found, and predicted parts that found none."""
 
     lesions: int
     found: int

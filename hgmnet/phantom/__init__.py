@@ -1,4 +1,4 @@
 """Synthetic breast ultrasound for the quickstart and the tests.
 
-Imports config alone.
+Imports only config.
 """

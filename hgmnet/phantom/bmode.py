@@ -1,4 +1,4 @@
-"""From echo levels to a B-mode picture: scatterers, point spread, envelope, log compression.
+"""Turn echo levels into a B-mode image: scatterers, point spread, envelope, log compression.
 
 The model is the usual one of fully developed speckle (Wagner et al., IEEE Trans. Sonics Ultrason.
 30, 1983): complex Gaussian scatterers whose strength follows the tissue, blurred by a point spread
@@ -18,13 +18,13 @@ Map = NDArray[np.float32]
 Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 LOOKS = 2  # independent looks averaged in intensity, as spatial compounding does
-NODES_STD = 0.8  # what bicubic interpolation leaves of white noise
+NODES_STD = 0.8  # standard deviation of white noise after bicubic interpolation
 AXIAL = 0.27  # the point spread along the beam: this share to the rows above and below
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """How the scanner is set.
+    """The scanner's settings.
 
     `near`, `far`: lateral spread in px at the top and the bottom; `persistence`: smoothing along a
     row in px; `dynamic_range`, `gain` and `decay` (from top to bottom) in dB.
@@ -39,7 +39,7 @@ class Scanner:
 
 
 def draw_machine(rng: np.random.Generator) -> Scanner:
-    """Draw settings as different examiners leave them."""
+    """Draw settings as different examiners use them."""
     return Scanner(
         near=rng.uniform(0.8, 1.1),
         far=rng.uniform(1.7, 2.5),
@@ -51,12 +51,12 @@ def draw_machine(rng: np.random.Generator) -> Scanner:
 
 
 def bmode(echo: Map, machine: Scanner, rng: np.random.Generator) -> Grey:
-    """Make the picture of a tissue.
+    """Make the image of a tissue.
 
     Args:
         echo: (H, W) echo level in dB, attenuation included; 0 is shown as mid grey near the skin.
         machine: the scanner's settings.
-        rng: where the scatterers come from.
+        rng: draws the scatterers.
 
     Returns:
         (H, W) grey levels, log-compressed to `machine.dynamic_range`.
@@ -75,7 +75,7 @@ def bmode(echo: Map, machine: Scanner, rng: np.random.Generator) -> Grey:
 def smooth_noise(
     shape: tuple[int, int], axial: float, lateral: float, rng: np.random.Generator
 ) -> Map:
-    """A random field (H, W) of mean 0 and variance about 1, smooth over so many px each way.
+    """A random field (H, W) of mean 0 and variance about 1, smooth over a number of px each way.
 
     White noise on a grid of that spacing, doubled, and cubic splines between.
     """
@@ -100,7 +100,7 @@ def _look(amplitude: Map, spread: Map, rng: np.random.Generator) -> Map:
     blurred = signal.copy()
     blurred[1:] += AXIAL * signal[:-1]
     blurred[:-1] += AXIAL * signal[1:]
-    power = (1 + 2 * AXIAL**2) / (2 * np.pi**0.5 * spread)  # what is left of white noise's 1
+    power = (1 + 2 * AXIAL**2) / (2 * np.pi**0.5 * spread)  # of white noise of power 1
     return np.asarray((blurred.real**2 + blurred.imag**2) / (2 * power), dtype=np.float32)
 
 

@@ -1,9 +1,9 @@
 """The embedded data set: synthetic B-mode breast ultrasound in BUSI's layout, with true masks.
 
-It stands in for data wherever there is none. An image depends only on the seed, its class, its
-number and the nominal sides, so that asking for more leaves those before as they are. A few copies
-are planted as the next numbers of their class, so that grouping has something to find; `plan` says
-which. Figures measured on these images are never shown without the data set's name.
+It replaces real data where there is none. An image depends only on the seed, its class, its number
+and the nominal sides, so more images leave the earlier ones unchanged. A few copies are planted as
+the next numbers of their class, so that grouping has something to find; `plan` lists them. Figures
+measured on these images are never shown without the data set's name.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ VARY = 0.25  # sides differ from the nominal ones by up to this share
 
 @dataclass(frozen=True)
 class PhantomCase:
-    """One image of the data set: its class folder, number and seed, and what it copies.
+    """One image of the data set: its class folder, number and seed, and its original if a copy.
 
-    A copy has its original in `copy_of`; `change` is None where its pixels are the same. Its
-    `label` is the original's, but for the planted label conflict.
+    A copy has its original in `copy_of`; `change` is None if its pixels are the same. Its
+    `label` is the original's, except for the planted label conflict.
     """
 
     label: Kind
@@ -49,14 +49,14 @@ class PhantomCase:
 
 
 def plan(params: Phantom) -> tuple[PhantomCase, ...]:
-    """Say what the data set consists of: the originals by class and number, then the copies.
+    """List the images of the data set: the originals by class and number, then the copies.
 
-    Of the copies the first has its original's very pixels, from eight on the second too; from four
-    on the last is a label conflict, the very pixels of a lesion in the other lesion class. The rest
-    take their turn through the changes of `hgmnet.phantom.planted_copies`.
+    The first copy has its original's exact pixels, with eight or more also the second. With four or
+    more the last is a label conflict: the exact pixels of a lesion in the other lesion class. The
+    others take turns through the changes of `hgmnet.phantom.planted_copies`.
 
     Raises:
-        ConfigError: copies are wanted and there is nothing to copy.
+        ConfigError: copies are requested, but there is nothing to copy.
     """
     counts: dict[Kind, int] = {
         "benign": params.benign,
@@ -76,10 +76,10 @@ def generate(params: Phantom, folder: Path) -> None:
 
     Args:
         params: how many images, how large, and the seed.
-        folder: where to; absent or empty.
+        folder: the target; absent or empty.
 
     Raises:
-        ConfigError: the folder holds something already, or `plan` can't be made.
+        ConfigError: the folder is not empty, or as `plan`.
     """
     if folder.exists() and any(folder.iterdir()):
         msg = f"{folder} is not empty; remove it, or let DVC do so: dvc repro data/phantom/dvc.yaml"

@@ -1,8 +1,8 @@
-"""What a lesion is like, drawn at random, and how it changes the echoes around it.
+"""Draw lesions at random, and add them to the echoes of a tissue.
 
 Benign and malignant differ by form (smooth, wide, sharp against angular, tall, ill-defined) and by
-what lies behind them (enhancement against shadow). Area, echo level and place come from the same
-distributions, so that neither size nor brightness tells them apart.
+the tissue behind them (enhancement against shadow). Area, echo level and place come from the same
+distributions, so that neither size nor brightness distinguishes them.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from hgmnet.phantom.bmode import Map, Mask, smooth_noise
 
 ANGLES = np.linspace(0, 2 * np.pi, 361, dtype=np.float32)
 SMALLEST, LARGEST = 0.03, 0.20  # share of the image
-SIGN = 0.90  # share of the lesions with something to see behind them
+SIGN = 0.90  # share of the lesions with enhancement or shadow behind them
 SECOND = 0.06  # share of the images with a second lesion
 
 
 @dataclass(frozen=True)
 class Site:
-    """What tells nothing about the kind of a lesion.
+    """The properties of a lesion that do not depend on its kind.
 
     `x` and `y` are the centre as shares of width and height, `area` a share of the image, `level`
     the mean echo inside in dB.
@@ -35,12 +35,12 @@ class Site:
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion as it will be painted.
+    """One lesion's shape and appearance.
 
     `tall` is height over width, `contour` the relative radius at `ANGLES`. `edge` is the width of
-    the border in px and `rim` what it adds in dB (`halo` px wide); `texture` is the spread inside
-    in dB; `behind` is what the echoes gain or lose behind the lesion, in dB; `flanks` what they
-    lose behind its two sides; `specks` counts microcalcifications.
+    the border in px, and `rim` its gain in dB (`halo` px wide); `texture` is the spread inside in
+    dB; `behind` is the gain or loss of the echoes behind the lesion, in dB; `flanks` is the loss
+    behind its two sides; `specks` is the number of microcalcifications.
     """
 
     site: Site
@@ -135,11 +135,11 @@ def add_lesion(echo: Map, lesion: Lesion, rng: np.random.Generator) -> tuple[Map
 
     Args:
         echo: (H, W) echo level of the tissue in dB.
-        lesion: what to paint; it is moved where it would leave the image.
-        rng: texture inside and where microcalcifications lie.
+        lesion: to add; it is moved if it would leave the image.
+        rng: draws the texture inside and the places of microcalcifications.
 
     Returns:
-        The echo level with the lesion and what lies behind it, and the lesion's mask, both (H, W).
+        The echo level with the lesion and its shadow or enhancement, and its mask, both (H, W).
     """
     inward, centre, half = _inward(echo.shape, lesion)
     mask = inward > 0
@@ -155,7 +155,7 @@ def add_lesion(echo: Map, lesion: Lesion, rng: np.random.Generator) -> tuple[Map
 def _inward(
     shape: tuple[int, ...], lesion: Lesion
 ) -> tuple[Map, tuple[float, float], tuple[float, float]]:
-    """Px along the radius from each pixel to the outline (inside above 0), centre, half sides."""
+    """Px along the radius from each pixel to the outline (positive inside), centre, half sides."""
     height, width = shape
     share = np.trapezoid(lesion.contour**2, ANGLES) / 2
     scale = np.sqrt(lesion.site.area * height * width / share)
@@ -193,7 +193,7 @@ def _behind(mask: Mask, lesion: Lesion) -> Map:
 
 
 def _fan(strength: Map) -> Map:
-    """Blur along the rows, the more the deeper, as a beam of finite width does."""
+    """Blur along the rows, increasing with depth, as a beam of finite width does."""
     near = ndimage.gaussian_filter1d(strength, 1.5, axis=1)
     far = ndimage.gaussian_filter1d(strength, 6.0, axis=1, truncate=2.5)
     depth = np.linspace(0, 1, len(strength), dtype=np.float32)[:, None]

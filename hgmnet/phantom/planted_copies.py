@@ -1,4 +1,4 @@
-"""The ways in which a planted copy differs from its original."""
+"""Change an image in the ways in which a planted copy differs from its original."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class PhantomImage:
-    """A grey image (H, W), a mask (H, W) a lesion, and their union (all false for a normal)."""
+    """A grey image (H, W), one mask (H, W) per lesion, and their union (all false for a normal)."""
 
     image: Grey
     masks: tuple[Mask, ...]
 
     @property
     def mask(self) -> Mask:
-        """Every lesion (H, W)."""
+        """The union of all lesions, (H, W)."""
         none = np.zeros(self.image.shape, dtype=np.bool_)
         return np.asarray(np.logical_or.reduce((none, *self.masks)))
 
 
 def alter(original: PhantomImage, change: Change, rng: np.random.Generator) -> PhantomImage:
-    """Render a picture again, its masks alike.
+    """Change an image and its masks together.
 
     Args:
-        original: the picture that is copied.
+        original: the image to copy.
         change: `rescale` to other sides, `crop` a little off each side, `gamma` the grey levels,
             `mirror` left to right, `annotate` with caliper crosses and text.
-        rng: how much of it.
+        rng: draws the strength.
     """
     return CHANGES[change](original, rng)
 

@@ -12,10 +12,10 @@ def tissue(shape: tuple[int, int], rng: np.random.Generator) -> Map:
 
     Args:
         shape: (H, W) in px.
-        rng: where everything comes from.
+        rng: draws everything.
 
     Returns:
-        (H, W) echo level in dB, what ribs and a badly coupled probe take away included.
+        (H, W) echo level in dB, including the losses from ribs and a badly coupled probe.
     """
     height, width = shape
     skin = height * rng.uniform(0.025, 0.05) + _curve(width, 0.006 * height, rng)
@@ -58,7 +58,7 @@ def _below(upper: Map, border: Map, lower: Map, softness: float) -> Map:
 
 
 def _along(field: Map, line: Map) -> Map:
-    """Shift every column of a field so that what was level follows the line (W,)."""
+    """Shift every column of a field so that its level lines follow the line (W,)."""
     height, width = field.shape
     from_row = _rows(field.shape) - line
     above = np.floor(from_row).astype(np.int32)
@@ -86,7 +86,7 @@ def _fat(shape: tuple[int, int], rng: np.random.Generator) -> Map:
 
 
 def _lobule(echo: Map, rng: np.random.Generator) -> Map:
-    """One fat lobule that is darker than its surroundings: a lesion to the careless eye."""
+    """One fat lobule that is darker than its surroundings, easily mistaken for a lesion."""
     height, width = echo.shape
     y = (_rows(echo.shape) / height - rng.uniform(0.15, 0.5)) / rng.uniform(0.05, 0.09)
     x = (np.arange(width) / width - rng.uniform(0.1, 0.9)) / rng.uniform(0.1, 0.17)

@@ -1,4 +1,4 @@
-"""How one image lies on another: agreeing points, the similarity they agree on, what it brings."""
+"""Align one image with another: agreeing points, their similarity transform, how well it fits."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from hgmnet.data.images import Grey
 from hgmnet.splitting.features import Features, Points
 
 POINTS = 6
-"""So few agreeing points are worth a closer look; chance and shared text make them too."""
+"""Fewer agreeing points are ignored; chance and shared text can produce this many too."""
 
 _RATIO = 0.8  # Lowe's: the best match must beat the second best
-_TOLERANCE = 4.0  # thumbnail px between where a point should lie and where it does
+_TOLERANCE = 4.0  # thumbnail px between a point's expected and its actual place
 _SCALES = (0.5, 2.0)
 _TURN = 15.0  # degrees
 _BLOCK = 16  # thumbnail px: a few speckles wide
@@ -25,10 +25,10 @@ Similarity = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Alignment:
-    """What brings one thumbnail onto another.
+    """The transform from one thumbnail to another.
 
     `matrix`: (2, 3), from pixels of the first to pixels of the second. `points`: how many agree.
-    `agreement`: the median over blocks of the overlap of the correlation between both, -1 to 1;
+    `agreement`: the correlation of both in blocks of the overlap, median over blocks, -1 to 1;
     overlays change few blocks, gain and gamma hardly any.
     """
 
@@ -39,8 +39,8 @@ class Alignment:
     def describe(self, first: Features, second: Features) -> str:
         """The transform in words, in pixels of the images: `scale 0.82, rotation 1°, shift 3,4 px`.
 
-        A positive rotation is clockwise. The shift is from the second's centre to where the first's
-        comes to lie.
+        A positive rotation is clockwise. The shift is from the second's centre to the first's
+        transformed centre.
         """
         scale, turn = _scale_turn(self.matrix)
         height, width = first.thumbnail.shape
@@ -52,9 +52,9 @@ class Alignment:
 
 
 def align(first: Features, second: Features) -> Alignment | None:
-    """Find the similarity on which the most points agree, None where it may be chance.
+    """Find the similarity transform on which the most points agree; None if it may be chance.
 
-    Deterministic: OpenCV's RANSAC begins with the same seed at every call.
+    Deterministic: OpenCV's RANSAC starts with the same seed at every call.
     """
     here, there = _match(first, second)
     if len(here) < POINTS:
@@ -73,7 +73,7 @@ def align(first: Features, second: Features) -> Alignment | None:
 
 
 def _match(first: Features, second: Features) -> tuple[Points, Points]:
-    """Points that are each other's best match, and clearly so."""
+    """Points that are each other's best match by a clear margin."""
     if min(len(first.points), len(second.points)) < POINTS:
         return first.points[:0], second.points[:0]
     likeness = first.descriptors.astype(np.float32) @ second.descriptors.astype(np.float32).T
@@ -92,7 +92,7 @@ def _scale_turn(matrix: Similarity) -> tuple[float, float]:
 
 
 def _agreement(first: Grey, second: Grey, matrix: Similarity) -> float:
-    """The median correlation of blocks, -1 where the overlap shows too little."""
+    """The median correlation of blocks, -1 if the overlap shows too little."""
     height, width = second.shape
     warped = cv2.warpAffine(first, matrix, (width, height))
     inside = cv2.warpAffine(np.ones_like(first), matrix, (width, height))
@@ -107,7 +107,7 @@ def _agreement(first: Grey, second: Grey, matrix: Similarity) -> float:
 
 
 def _blocks(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Cut (h, w) into (blocks, pixels), leaving out what does not fill a block."""
+    """Cut (h, w) into (blocks, pixels), without the rest that does not fill a block."""
     rows, columns = (side // _BLOCK for side in image.shape)
     whole = image[: rows * _BLOCK, : columns * _BLOCK]
     parts = whole.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2)

@@ -1,4 +1,4 @@
-"""From the locked rows and today's images to tomorrow's rows; see `hgmnet.splitting.split_lock`."""
+"""Extend the locked split by new images; see `hgmnet.splitting.split_lock`."""
 
 import hashlib
 from collections import Counter
@@ -22,9 +22,9 @@ _BY_NAME = (("label", "name"), ("name",))
 
 @dataclass(frozen=True)
 class Matches:
-    """The locked row by image; those without one are new. A row belongs to one image at most.
+    """The locked row of each image; images without one are new. A row belongs to one image at most.
 
-    `torn`: images with the pixels of one row and the name of another, on another side.
+    `torn`: images with the pixels of one row and the name of another, in another split.
     """
 
     rows: dict[str, SplitRow]
@@ -34,8 +34,8 @@ class Matches:
 def match(locked: Sequence[SplitRow], records: Sequence[ImageRecord]) -> Matches:
     """Find each image's locked row.
 
-    Pixels say it first (a renamed file), then names (a re-encoded one): the name within the class,
-    or alone where no other row and no other image bears it.
+    By pixels first (a renamed file), then by name (a re-encoded one): the name within the class, or
+    alone if no other row and no other image has it.
     """
     owners: dict[str, SplitRow] = {}
     ordered = sorted(records, key=lambda record: record.image)
@@ -55,7 +55,7 @@ def _claim(
     records: Sequence[ImageRecord],
     fields: Sequence[str],
 ) -> list[SplitRow]:
-    """Give free rows to images without one that agree with them in `fields`; return the rest."""
+    """Give free rows to images without a row that agree in `fields`; return the rest."""
     waiting: dict[tuple[str, ...], list[ImageRecord]] = {}
     for record in records:
         if record.image not in owners:
@@ -100,12 +100,12 @@ def _key(known: SplitRow | ImageRecord, fields: Sequence[str]) -> tuple[str, ...
 
 _CONFLICT = "label conflict"
 _FIRST: tuple[Side, ...] = ("train", "test", "val")
-"""Where the first groups of a rare class go."""
+"""The splits in the order in which a rare class gets its first groups."""
 
 
 @dataclass
 class _Place:
-    """An image on its way to a side; `side` is None while it is new, and where it is excluded."""
+    """An image and its split so far; `side` is None for a new and for an excluded image."""
 
     record: ImageRecord
     side: Side | None = None
@@ -130,23 +130,23 @@ _Places = dict[str, _Place]
 def extend_split(
     locked: Sequence[SplitRow], records: Sequence[ImageRecord], pairs: Sequence[Pair], params: Split
 ) -> list[SplitRow]:
-    """Give every image a row: with a split it keeps it or leaves; new, it joins or is assigned.
+    """Give every image a row; it keeps its split, takes its group's, or is assigned one.
 
-    - Excluded is whom curation excludes, who can't be read, who was excluded before, and a label
-      conflict on val or test (`params.conflicts: exclude`: everywhere).
-    - Where locked images of one group turn out to straddle, those on val and test are excluded.
-    - A new image joins its group's side; where the group has several, it is a `bridge`: excluded.
-    - Groups all new are assigned, class by class, so that the fractions return.
-    - Rows whose image is gone stay as they are.
+    - Excluded are images that curation excludes, unreadable ones, those excluded before, and label
+      conflicts in val or test (`params.conflicts: exclude`: everywhere).
+    - If a group turns out to have locked images in several splits, its val and test are excluded.
+    - A new image whose group is in several splits is a `bridge`: excluded.
+    - Groups of new images only are assigned class by class, so that the fractions are restored.
+    - Rows whose image is gone stay unchanged.
 
     Args:
-        locked: the rows as they are; none for a first assignment.
+        locked: the present rows; none for a first assignment.
         records: today's images, in any order.
-        pairs: which of them are alike, copies included, in any order.
-        params: seed, fractions, and where label conflicts go.
+        pairs: near-duplicates among them, copies included, in any order.
+        params: seed, fractions, and what happens to label conflicts.
 
     Returns:
-        A row an image and the withdrawn ones, sorted; the same whatever the order of the arguments.
+        One row per image, and those of removed images, sorted; independent of the inputs' order.
     """
     matches = match(locked, records)
     places = _recall(matches, records)
@@ -189,7 +189,7 @@ def _exclude(places: _Places, matches: Matches, clashing: set[str], params: Spli
 
 
 def _part_straddling(places: _Places, pairs: Sequence[Pair]) -> None:
-    """Look at settled images and the pairs between them alone: what a new one links is a bridge."""
+    """Consider only settled images and pairs between them: what a new one links is a bridge."""
     settled = {image: place for image, place in places.items() if place.settled}
     for members in _groups(settled, pairs).values():
         if len(_sides(members)) > 1:
@@ -204,7 +204,7 @@ def _join(groups: dict[str, list[_Place]], clashing: set[str]) -> None:
         waiting = [place for place in members if place.waiting]
         clash = [place for place in waiting if place.record.image in clashing]
         if sides - {"train"} or any(place.reason == _CONFLICT for place in members):
-            for place in clash:  # its copy was on val or test: it may not train
+            for place in clash:  # its copy is in val or test, so it may not train
                 place.exclude(_CONFLICT)
         elif clash:
             sides = {"train"}
@@ -236,7 +236,7 @@ def _deal(places: _Places, groups: dict[str, list[_Place]], params: Split) -> No
 
 
 def _neediest(held: Counter[Side], size: int, groups_left: int, fractions: Fractions) -> Side:
-    """Choose a side by Webster's divisor method; the last groups go where there is none yet."""
+    """Choose a split by Webster's divisor method; the last groups go to splits without one."""
     empty = [side for side in _FIRST if not held[side]]
     if groups_left <= len(empty):
         return empty[0]
@@ -245,7 +245,7 @@ def _neediest(held: Counter[Side], size: int, groups_left: int, fractions: Fract
 
 
 def _ticket(seed: int, members: Iterable[_Place]) -> str:
-    """Shuffle by hash, so that neither paths nor the order of files decide."""
+    """Shuffle by hash, independent of paths and the order of files."""
     known = min((m.record.pixel_sha256, m.record.name, m.record.label) for m in members)
     return hashlib.sha256(f"{seed} {known}".encode()).hexdigest()
 
@@ -253,7 +253,7 @@ def _ticket(seed: int, members: Iterable[_Place]) -> str:
 def _rows(
     places: _Places, groups: dict[str, list[_Place]], pairs: Sequence[Pair]
 ) -> list[SplitRow]:
-    """Name groups: as linked by all images, but by settled ones alone where these link sides."""
+    """Name groups: as linked by all images, but by settled ones alone if they would link splits."""
     names = {m.record.image: name for name, members in groups.items() for m in members}
     split = {
         member.record.image: member

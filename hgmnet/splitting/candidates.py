@@ -1,9 +1,9 @@
-"""Which images are worth comparing: those that share visual words, or nearly a hash.
+"""Find pairs of images worth comparing: those that share visual words, or almost a hash.
 
-Comparing all with all grows with n². An inverted index looks up instead: each descriptor gives a
-few words, the signs of random projections that are the same for every data set, and images that
-share many rare words are candidates. The cost of a look-up is bounded, for words in many images say
-nothing and are passed over.
+Comparing all with all grows with n², so an inverted index is used. Each descriptor gives a few
+words: the signs of random projections that are the same for every data set. Images that share many
+rare words are candidates. Words in many images distinguish nothing and are ignored, which bounds
+the cost of a look-up.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from scipy import sparse
 
 from hgmnet.splitting.features import Features
 
-_TABLES, _BITS = 16, 18  # words a descriptor, and signs a word
-_COMMON = 50  # a word in more images than this is passed over
+_TABLES, _BITS = 16, 18  # words per descriptor, and signs per word
+_COMMON = 50  # a word in more images than this is ignored
 _BLOCK = 256  # images looked up at once
 _HASH_BITS = 7  # of 64
 _CROWD = 2048
@@ -27,16 +27,16 @@ Hashes = NDArray[np.uint8]
 def find_candidates(
     known: Sequence[Features], queries: Sequence[Features], nearest: int
 ) -> set[Index]:
-    """Pair known images with the queries that may be like them.
+    """Pair known images with the queries that may be near-duplicates of them.
 
     Args:
         known: the images.
         queries: the same images in the same order, perhaps mirrored.
-        nearest: how many of those that share the most words with an image are its candidates.
+        nearest: how many candidates per image, those that share the most words with it.
 
     Returns:
-        Pairs of places (a known image, a query), each once and with the smaller place first, so
-        that the query is always the later one; the same whatever the order of the images.
+        Pairs of indices (known image, query), each once and with the smaller index first, so that
+        the query is always the later one; independent of the order of the images.
     """
     by_words = _by_words(_words(known), _words(queries), nearest)
     hashes = (np.stack([one.hashed for one in images]) for images in (known, queries))
@@ -45,11 +45,11 @@ def find_candidates(
 
 
 def near_hashes(known: Hashes, queries: Hashes) -> Iterator[Index]:
-    """Pair hashes that differ in at most 7 of 64 bits: one byte of eight is then the same.
+    """Pair hashes that differ in at most 7 of 64 bits; at least one of their 8 bytes is equal.
 
     Args:
         known: (n, 8) uint8.
-        queries: (m, 8) uint8. Bytes that more than `_CROWD` of them have in one place are no help.
+        queries: (m, 8) uint8. A byte that more than `_CROWD` of them share at one place is ignored.
     """
     if not len(known) or not len(queries):
         return
@@ -68,7 +68,7 @@ def near_hashes(known: Hashes, queries: Hashes) -> Iterator[Index]:
 
 
 def _words(images: Sequence[Features]) -> sparse.csr_array:
-    """Which image has which words: (n, words) of ones."""
+    """The words of each image: (n, words) of ones."""
     rng = np.random.default_rng(0)
     planes = rng.standard_normal((128, _TABLES * _BITS), dtype=np.float32)
     rows = [_codes(image.descriptors.astype(np.float32), planes) for image in images]
@@ -79,7 +79,7 @@ def _words(images: Sequence[Features]) -> sparse.csr_array:
 
 
 def _codes(descriptors: NDArray[np.float32], planes: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The words of one image, (m,); about its own mean, so that every sign tells the most."""
+    """The words of one image, (m,), about its own mean, so that every sign is most informative."""
     if not len(descriptors):
         return np.zeros(0, np.int64)
     signs = (descriptors - descriptors.mean(axis=0)) @ planes > 0
@@ -89,7 +89,7 @@ def _codes(descriptors: NDArray[np.float32], planes: NDArray[np.float32]) -> NDA
 
 
 def _by_words(known: sparse.csr_array, queries: sparse.csr_array, nearest: int) -> Iterator[Index]:
-    """Each image with its nearest; a shared word weighs the more, the fewer images have it."""
+    """Pair each image with its nearest; a shared word weighs more if fewer images have it."""
     count = known.shape[0]
     images = np.bincount(known.indices, minlength=known.shape[1])
     telling = (images > 0) & (images <= _COMMON)
@@ -105,6 +105,6 @@ def _by_words(known: sparse.csr_array, queries: sparse.csr_array, nearest: int) 
 
 
 def _bounds(ordered: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where each wanted byte begins and ends among the ordered ones, (n, 2)."""
+    """Start and end of each wanted byte among the ordered ones, (n, 2)."""
     sides = [np.searchsorted(ordered, wanted, side) for side in ("left", "right")]
     return np.stack(sides, axis=1)

@@ -1,4 +1,4 @@
-"""What a model has seen can't judge it: the one check of evaluation images against models."""
+"""A model must not be judged on images it has seen: the one check for that."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from hgmnet.models.spec import Spec
 
 @dataclass(frozen=True)
 class Checked:
-    """Images that no model has seen, and those that one has; both in the order they came."""
+    """Images that no model has seen, and images that one has; both in their given order."""
 
     clean: tuple[PreparedImage, ...]
     seen: tuple[PreparedImage, ...]
 
 
 def check(entries: Iterable[PreparedImage], data: str, models: Sequence[Spec]) -> Checked:
-    """Part the images that none of the models was trained or tuned on from the others.
+    """Separate the images that none of the models was trained or tuned on from the others.
 
-    An image is known by its pixels, whatever the data set; a group by its name, within one data
-    set alone, for groups are called after files.
+    An image is recognised by its pixels in any data set; a group by its name, only within one data
+    set, because groups are named after files.
 
     Args:
         entries: the images to evaluate on.
         data: the data set that they are from.
-        models: what the models say of themselves; a comparison names both.
+        models: the specifications of the models; for a comparison, of both.
     """
     pixels = frozenset[str]().union(*(model.seen.pixels for model in models))
     groups = {group for model in models if model.data == data for group in model.seen.groups}

@@ -1,4 +1,4 @@
-"""Folds of whole groups, and who trains, tunes and is judged in a nested cross-validation."""
+"""Folds of whole groups, and the train, val and judged images of a nested cross-validation."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from hgmnet.errors import ConfigError
 def assign_folds(
     entries: Sequence[PreparedImage], folds: int, seed: int, *, grouped: bool = True
 ) -> NDArray[np.int64]:
-    """Deal images into folds: a group stays whole, each class is spread evenly.
+    """Assign images to folds: groups stay whole, each class is spread evenly.
 
     The test split takes no part.
 
@@ -24,7 +24,7 @@ def assign_folds(
         entries: N images.
         folds: how many.
         seed: of the assignment.
-        grouped: False assigns image by image, as one must not: to measure what that flatters.
+        grouped: False assigns image by image, which leaks: only to measure by how much.
 
     Returns:
         (N,) the fold of each image, -1 for those of the test split.
@@ -62,21 +62,21 @@ def hold_out(store: PreparedDataset, assigned: NDArray[np.int64], fold: int) -> 
 
 
 JUDGED, OUT = "judged", "out"
-"""Beside `train` and `val`: the fold that is judged, and images that take no part."""
+"""Besides `train` and `val`: the judged fold, and images that are left out."""
 
 Sides = tuple[str, ...]
-"""The side of each image."""
+"""The role of each image."""
 
 
 def pool(
     entries: Sequence[PreparedImage], *, everything: bool, per_class: int | None = None
 ) -> tuple[PreparedImage, ...]:
-    """The images that take part, as `train`; the others as `test`, which no fold holds.
+    """The images that take part, as `train`; the others as `test`, which is in no fold.
 
     Args:
         entries: N images.
         everything: the test split takes part too.
-        per_class: so many images of each class at most, whole groups, the largest groups first.
+        per_class: at most this many images of each class; whole groups, the largest first.
     """
     there = [everything or entry.split != "test" for entry in entries]
     if per_class is not None:
@@ -97,15 +97,15 @@ def nested_fold(
     seed: int,
     grouped: bool = True,
 ) -> Sides:
-    """The sides of one fold: its images are judged, one part of the others is val, the rest train.
+    """The roles for one fold: its images are judged, one part of the others is val, the rest train.
 
     Args:
         entries: N images.
-        assigned: (N,) the fold of each, -1: it takes no part.
-        fold: that is judged.
-        parts: of the other folds; fewer where a class has fewer images.
+        assigned: (N,) the fold of each, -1 for those left out.
+        fold: the one that is judged.
+        parts: into which the other folds are divided; fewer if a class has fewer images.
         seed: of that assignment.
-        grouped: False assigns image by image, as one must not.
+        grouped: False assigns image by image, which leaks.
 
     Raises:
         ConfigError: there is no such fold, or the other folds have a single image of a class.
@@ -125,10 +125,10 @@ def nested_fold(
 def subsample_training_groups(
     entries: Sequence[PreparedImage], sides: Sides, share: float, seed: int
 ) -> Sides:
-    """Leave a share of the training groups, of each class alike; the others are out.
+    """Keep a share of the training groups, the same for each class; leave out the others.
 
-    A smaller share is part of every larger one of the same seed. A group counts for the class of
-    its first image. At least one group of each class stays.
+    With the same seed, a smaller share is a subset of every larger one. A group counts for the
+    class of its first image. At least one group of each class stays.
 
     Args:
         entries: N images.
@@ -152,7 +152,7 @@ def subsample_training_groups(
 
 
 def with_splits(store: PreparedDataset, sides: Sides) -> PreparedDataset:
-    """The store with these sides for splits."""
+    """The store with these roles as splits."""
     entries = tuple(
         entry.model_copy(update={"split": side})
         for entry, side in zip(store.entries, sides, strict=True)

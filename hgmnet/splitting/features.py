@@ -1,8 +1,8 @@
-"""What an image is recognised by: points with RootSIFT descriptors, a hash and a thumbnail.
+"""Features of an image: points with RootSIFT descriptors, a hash and a thumbnail.
 
 SIFT after Lowe (IJCV 2004), RootSIFT after Arandjelović and Zisserman (CVPR 2012). The descriptors
-are upright: nobody turns an ultrasound image, and points without an orientation of their own are
-told apart better.
+are upright: ultrasound images are not rotated, and points without an orientation of their own are
+easier to distinguish.
 """
 
 import hashlib
@@ -25,17 +25,17 @@ Descriptors = NDArray[np.float32]
 Hash = NDArray[np.uint8]
 
 _MIRRORED = np.arange(128).reshape(4, 4, 8)[:, ::-1][:, :, (4 - np.arange(8)) % 8].ravel()
-"""Where each entry of a descriptor (row, column, direction) comes from when left becomes right."""
+"""Source index of each descriptor entry (row, column, direction) in the mirrored image."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What is known of one image; points are in pixels of the thumbnail.
+    """The features of one image; points are in pixels of the thumbnail.
 
-    `thumbnail`: (h, w) uint8, longer side `SIDE`. `scale`: thumbnail pixels to a pixel of the
+    `thumbnail`: (h, w) uint8, longer side `SIDE`. `scale`: thumbnail pixels per pixel of the
     image. `points`: (n, 2) float32, x and y. `descriptors`: (n, 128) float16 of length 1. `hashed`:
     the 64 bits of the difference hash as (8,) uint8. `key`: the sha256 of the thumbnail's pixels,
-    before any mirroring: what it was is known again by it.
+    before any mirroring; it identifies the image in later searches.
     """
 
     thumbnail: Grey
@@ -47,7 +47,7 @@ class Features:
 
 
 def describe(grey: Grey) -> Features:
-    """Find an image's features, the same for the same pixels.
+    """Compute an image's features; they depend only on its pixels.
 
     Args:
         grey: (H, W) uint8.
@@ -61,7 +61,7 @@ def describe(grey: Grey) -> Features:
 
 
 def mirrored(features: Features) -> Features:
-    """The features of the image with left and right exchanged, without finding them again."""
+    """The features of the mirrored image, without computing them again."""
     points = features.points.copy()
     points[:, 0] = features.thumbnail.shape[1] - 1 - points[:, 0]
     thumbnail = np.ascontiguousarray(features.thumbnail[:, ::-1])
@@ -82,7 +82,7 @@ def _resize(grey: Grey, size: tuple[int, int]) -> Grey:
 
 
 def _sift(thumbnail: Grey) -> tuple[Points, Descriptors]:
-    """The strongest points, one a place and size, none turned, with their RootSIFT."""
+    """The strongest points, one per place and size, upright, with their RootSIFT descriptors."""
     sift = cv2.SIFT.create(nfeatures=POINTS * 5 // 4, contrastThreshold=_CONTRAST)
     unique: dict[object, cv2.KeyPoint] = {}
     for point in sorted(sift.detect(thumbnail, None), key=lambda p: (-p.response, p.pt, p.size)):

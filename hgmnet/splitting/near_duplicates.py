@@ -1,7 +1,7 @@
-"""Images that are alike though their pixels differ: near copies, and frames of one scene.
+"""Find near-duplicates with different pixels: near copies, and frames of one scene.
 
-Shared text, scales and pictograms make points agree between images of different patients; hence a
-pair is believed only where the tissue agrees too, once one image lies on the other.
+Shared text, scales and pictograms make points agree between images of different patients. So a
+pair is accepted only if the tissue agrees too, with one image aligned to the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,24 +15,24 @@ from hgmnet.splitting.features import Features
 from hgmnet.splitting.pairs import Pair, group
 
 COPY = 0.95
-"""Agreement from which two images are one frame; frames in a row of BUSI reach 0.94."""
+"""Least agreement of copies of one frame; successive frames in BUSI reach 0.94."""
 
 SCENE = 0.3
-"""Agreement from which two images show the same tissue; strangers that share text reach 0.25."""
+"""Least agreement of frames of one scene; unrelated images that share text reach 0.25."""
 
-_NEAREST = 12  # candidates an image; with 28 there was no pair more in BUSI
+_NEAREST = 12  # candidates per image; 28 found no more pairs in BUSI
 _NEAREST_MIRRORED = 3  # only copies are mirrored, and they share most of their words
 
 
 _Key = tuple[str, str, bool]
 
 Tried = dict[_Key, Alignment | None]
-"""What came of aligning, by the keys of both images, and whether the second was mirrored."""
+"""Results of alignments, by the keys of both images and whether the second was mirrored."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found, sorted by first and second, and what it tried to find it."""
+    """The pairs that a search found, sorted by first and second, and every alignment it tried."""
 
     pairs: tuple[Pair, ...]
     tried: Tried
@@ -45,7 +45,7 @@ def find_near_duplicates(images: Mapping[str, Features]) -> tuple[Pair, ...]:
         images: the features by image.
 
     Returns:
-        Pairs sorted by first and second; the same whatever the order of `images`.
+        Pairs sorted by first and second; independent of the order of `images`.
     """
     return search(images, {}).pairs
 
@@ -66,7 +66,7 @@ def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list
 
 
 def search(images: Mapping[str, Features], before: Tried) -> Search:
-    """As `find_near_duplicates`, but trying only what an earlier search has not tried `before`."""
+    """As `find_near_duplicates`, but reuse the alignments that earlier searches tried `before`."""
     names = sorted(images)
     if not names:
         return Search((), {})

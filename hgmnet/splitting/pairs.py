@@ -1,4 +1,4 @@
-"""Which images are alike, and the groups that follow: pairs are evidence, groups their closure."""
+"""Pairs of near-duplicates as evidence, and groups as their transitive closure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,13 @@ from hgmnet.data.image_record import ImageRecord
 
 
 class Pair(Frozen):
-    """Two images that must stay on one side of every split.
+    """Two images that must stay in one split.
 
     `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`: how
-    many points agree, 0 where none were counted. `agreement`: how far the tissue agrees once one
-    lies on the other, -1 to 1; 1 where the pixels are the same, 0 where it was not measured.
-    `transform`: what brings the first onto the second, in words; `identity` where the pixels are
-    the same, `curation` where a person said so, `patient` where the source names one patient for
-    both.
+    many points agree, 0 if none were counted. `agreement`: how well the tissue agrees when aligned,
+    -1 to 1; 1 for equal pixels, 0 if not measured. `transform`: from the first to the second, in
+    words; `identity` for equal pixels, `curation` for a person's entry, `patient` if the source
+    names one patient for both.
     """
 
     first: str
@@ -32,8 +31,8 @@ class Pair(Frozen):
 class Conflict:
     """Copies with contradictory labels.
 
-    `labels`: by image, sorted by image; what curation excluded is not in it. `pairs`: all copies of
-    one another in the group, sorted; they may name an excluded image that links others.
+    `labels`: by image, sorted, without images that curation excludes. `pairs`: all pairs of copies
+    in the group, sorted; they may name an excluded image that links others.
     """
 
     labels: Mapping[str, str]
@@ -41,16 +40,16 @@ class Conflict:
 
 
 def find_copies(records: Sequence[ImageRecord]) -> list[Pair]:
-    """Pair the images of the same pixels; unreadable ones are like nothing."""
+    """Pair the images with the same pixels, without unreadable ones."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
     return _alike(readable, "copy", 1.0, "identity")
 
 
 def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecord]) -> list[Pair]:
-    """Say of all images of the same pixels what was found of the first of them.
+    """Copy each pair to every image with identical pixels.
 
     Args:
-        pairs: between images that are the first of their pixels, in any order.
+        pairs: between the first images of each set of identical pixels, in any order.
         records: all images.
     """
     pixels = {record.image: record.pixel_sha256 for record in records}
@@ -78,7 +77,7 @@ def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> li
     """Drop the frames of one scene that a person put into different groups; copies stay.
 
     Args:
-        pairs: what was found.
+        pairs: as found.
         groups: the group's name by image, as for `pairs_from_curation`.
     """
 
@@ -90,7 +89,7 @@ def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> li
 
 
 def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
-    """Pair the images of the same patient, where it is known."""
+    """Pair the images of each patient that is known."""
     return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")
 
 
@@ -99,10 +98,10 @@ def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
 
     Args:
         images: what to group, in any order.
-        pairs: in any order; one that names another image is passed over.
+        pairs: in any order; a pair that names another image is ignored.
 
     Returns:
-        The group of each image, called after its first member by name.
+        The group of each image, named after its first member in order of names.
     """
     parent = {image: image for image in images}
     for pair in pairs:
@@ -113,11 +112,11 @@ def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
 
 
 def copy_labels(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> dict[str, set[str]]:
-    """Find the labels of each image and all its copies; frames of one scene are no copies.
+    """Find the labels of each image and all its copies; frames of one scene don't count.
 
     Args:
-        records: the images; one that curation excluded links its copies, but its label is not
-            counted, and it is not in the result.
+        records: the images. One that curation excludes links its copies, but its label does not
+            count and it is not in the result.
         pairs: in any order.
     """
     known = {record.image: record for record in records}
@@ -130,12 +129,12 @@ def copy_labels(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> dict[s
 
 
 def conflicts(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> set[str]:
-    """Find images whose copies bear another label; what curation excluded contradicts nobody."""
+    """Find images whose copies have another label; images that curation excludes don't count."""
     return {image for conflict in find_conflicts(records, pairs) for image in conflict.labels}
 
 
 def find_conflicts(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> list[Conflict]:
-    """Find the groups of copies whose labels differ, with what links them, sorted by image."""
+    """Find the groups of copies whose labels differ, and the linking pairs, sorted by image."""
     known = {record.image: record for record in records}
     copies = sorted((p for p in pairs if p.kind == "copy"), key=lambda p: (p.first, p.second))
     members: dict[str, list[str]] = {}
@@ -151,7 +150,7 @@ def find_conflicts(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> lis
 
 
 def _between(pair: Pair, one: str, other: str) -> Pair:
-    """The same evidence for twins of both images, which may stand in the other order."""
+    """The same evidence for identical twins of both images, whose order may differ."""
     if one < other:
         return pair.model_copy(update={"first": one, "second": other})
     transform = f"inverse of {pair.transform}"
@@ -161,7 +160,7 @@ def _between(pair: Pair, one: str, other: str) -> Pair:
 def _alike(
     keys: Mapping[str, str], kind: Literal["copy", "scene"], agreement: float, transform: str
 ) -> list[Pair]:
-    """Every pair of one key: a chain would come apart where a link of it is excluded."""
+    """Every pair of images with one key; a mere chain would break if a link is excluded."""
     members: dict[str, list[str]] = {}
     for image in sorted(keys):
         members.setdefault(keys[image], []).append(image)

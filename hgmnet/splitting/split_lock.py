@@ -1,8 +1,8 @@
-"""The locked split: which images train, tune and test. Once there, an image never changes sides.
+"""The locked split: which images train, tune and test. An image never changes its split.
 
-`extend_split` takes the locked rows and today's records and returns tomorrow's rows. An image is
-known by the hash of its pixels or, failing that, by its name. It only ever leaves: what links two
-splits is excluded, and nothing moves into train.
+`extend_split` takes the locked rows and today's records and returns the new rows. An image is
+recognised by the hash of its pixels or else by its name. An image that links two splits is
+excluded; none is moved to another split.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 class SplitRow(Frozen):
-    """One image's place; `reason` says why it is excluded, and is empty otherwise."""
+    """One image's split; `reason` for its exclusion, otherwise empty."""
 
     pixel_sha256: str
     name: str
@@ -30,7 +30,7 @@ class SplitRow(Frozen):
 
 
 class SplitHistoryEntry(Frozen):
-    """What split.csv was after a change, why it changed, and how many images were on a side."""
+    """The hash of split.csv after a change, the reason, and how many images were in a split."""
 
     rows_sha256: str
     reason: str
@@ -38,7 +38,7 @@ class SplitHistoryEntry(Frozen):
 
 
 class Lock(Frozen):
-    """What holds split.csv: `lock_id` names one assignment and outlives every extension of it."""
+    """The lock of split.csv: `lock_id` names one assignment, also after it was extended."""
 
     lock_id: str
     seed: int
@@ -47,14 +47,14 @@ class Lock(Frozen):
 
 
 class ActiveImage(Frozen):
-    """An image that is in the data set and on a side."""
+    """An image that is in the data set and in a split."""
 
     record: ImageRecord
     row: SplitRow
 
 
 def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> list[ActiveImage]:
-    """Join rows with the images that are there; withdrawn and excluded ones are left out.
+    """Join rows with the present images; removed and excluded ones are left out.
 
     Returns:
         In the order of the records.
@@ -67,7 +67,7 @@ def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> l
     for record in records:
         row = known.get((record.pixel_sha256, record.name, record.label))
         if row is None:
-            msg = f"{record.image} is not in split.csv; take it in: dvc repro split"
+            msg = f"{record.image} is not in split.csv; add it: dvc repro split"
             raise InvalidDataError(msg)
         if row.status != "excluded":
             joined.append(ActiveImage(record=record, row=row))
@@ -78,20 +78,20 @@ def test_sha(images: Iterable[tuple[str, str]]) -> str:
     """Hash the live test images: figures with the same hash are comparable.
 
     Args:
-        images: pixel hash and label of each image that is there and on the test side.
+        images: pixel hash and label of each present test image.
     """
     return _sha(sorted(f"{pixels} {label}" for pixels, label in images))
 
 
 def rows_sha256(rows: Iterable[SplitRow]) -> str:
-    """Hash rows, whatever their order."""
+    """Hash rows, independent of their order."""
     return _sha(sorted(row.model_dump_json() for row in rows))
 
 
 def new_lock(
     rows: Sequence[SplitRow], params: Split, earlier: Lock | None, reason: str, images: int
 ) -> Lock:
-    """Lock a fresh assignment with this many images on a side; what was recorded earlier is kept.
+    """Lock a new assignment with this many images in splits; earlier entries are kept.
 
     The id follows from rows, seed, fractions and history alone: the same data give the same id.
     """
@@ -107,7 +107,7 @@ def new_lock(
 
 
 def extended_lock(lock: Lock, rows: Sequence[SplitRow], reason: str, images: int) -> Lock:
-    """Record what the rows have become; the same rows and images leave the lock as it is."""
+    """Record the new rows; if rows and number of images are the same, the lock stays unchanged."""
     entry = SplitHistoryEntry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
     last = lock.entries[-1]
     if (entry.rows_sha256, entry.images) == (last.rows_sha256, last.images):
@@ -116,7 +116,7 @@ def extended_lock(lock: Lock, rows: Sequence[SplitRow], reason: str, images: int
 
 
 def check_size(lock: Lock, images: int, max_lost: float) -> None:
-    """Hold the number of images on a side against the last time.
+    """Compare the number of images in splits with the last entry's.
 
     Raises:
         InvalidDataError: more than the share `max_lost` of them is gone.
@@ -124,8 +124,8 @@ def check_size(lock: Lock, images: int, max_lost: float) -> None:
     before = lock.entries[-1].images
     if before - images > max_lost * before:
         msg = (
-            f"{before - images} of {before} images are gone since the last time, more than "
-            f"{max_lost:.0%}; bring them back, or, if that is meant, raise split.max_lost"
+            f"{before - images} of {before} images are missing since the last time, more than "
+            f"{max_lost:.0%}; restore them, or raise split.max_lost if that is intended"
         )
         raise InvalidDataError(msg)
 
@@ -134,19 +134,19 @@ def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
     """Compare rows and settings with the lock.
 
     Raises:
-        ConfigError: seed or fractions are not those that were assigned with.
+        ConfigError: seed or fractions are not those of the assignment.
         InvalidDataError: the rows are not those of the last entry.
     """
     if (lock.seed, lock.fractions) != (params.seed, params.fractions):
         was, now = _settings(lock.seed, lock.fractions), _settings(params.seed, params.fractions)
         msg = (
-            f"split: the images were assigned with {was}, params.yaml says {now}; put it back, or "
+            f"split: the images were assigned with {was}, params.yaml has {now}; undo that, or "
             'split again: hgmnet resplit --reason "..."'
         )
         raise ConfigError(msg)
     if not lock.entries or rows_sha256(rows) != lock.entries[-1].rows_sha256:
         msg = (
-            "split.csv is not the one that split.json locked; bring both back from git, or split "
+            "split.csv is not the one that split.json locked; restore both from git, or split "
             'again: hgmnet resplit --reason "..."'
         )
         raise InvalidDataError(msg)

@@ -156,7 +156,7 @@ def test_an_image_that_is_gone_is_named(here: Path, stage: str) -> None:
     said = bash(here, f"python -m pipelines {stage}", status=4)
     assert said.splitlines()[-1].startswith("hgmnet: InvalidData: ")
     assert image.name.partition(".")[0] in said
-    assert "bring it back (dvc checkout" in said
+    assert "restore it (dvc checkout" in said
 
 
 def test_weights_that_rotted_in_the_cache_are_not_registered(here: Path) -> None:

@@ -50,9 +50,9 @@ def scans(request: pytest.FixtureRequest, workspace: Workspace) -> Path:
 
 
 def blocks(word: str, kind: str = "") -> list[str]:
-    """README's blocks of code that hold this word."""
-    found = re.findall(rf"^```{kind}\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-    return [block for block in found if word in block]
+    """README's code blocks of this kind that contain this word."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    return [block for named, block in found if named == kind and word in block]
 
 
 def shell(root: Path, command: str, status: int = 0) -> str:

@@ -158,7 +158,7 @@ PASSWORD = "me:S3cret"  # noqa: S105 - of a server that lives for seconds
 
 @pytest.fixture
 def secured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
-    """A port for `hgmnet up`, secured as docs/operation.md says."""
+    """A port for `hgmnet up`, secured as docs/automation.md says."""
     give_prefect_db(tmp_path / ".hgmnet/prefect")
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
         monkeypatch.setenv(name, PASSWORD)
@@ -172,7 +172,7 @@ def secured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
 @pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="`hgmnet up` asks its own server without the password that docs/operation.md sets",
+    reason="`hgmnet up` asks its own server without the password that docs/automation.md sets",
 )
 def test_up_comes_up_with_a_password(secured: int, tmp_path: Path) -> None:
     error = ""

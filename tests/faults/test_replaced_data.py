@@ -42,7 +42,7 @@ def test_a_table_of_fewer_rows_replaces_what_is_there(clinic: Workspace) -> None
 def test_a_table_that_names_an_absent_image_replaces_nothing(clinic: Workspace) -> None:
     before = names(clinic)
     error = replaced_by(clinic, "absent.csv", as_csv(COLUMNS, [*ROWS, ("c.png", "benign")]))
-    assert "c.png is not there" in str(error)
+    assert "c.png is missing" in str(error)
     assert names(clinic) == before
 
 

@@ -54,7 +54,7 @@ def test_what_is_wrong_is_said_of_the_image(tmp_path, files, image, error):
 
 
 def test_an_empty_folder_says_what_is_expected(tmp_path):
-    with pytest.raises(InvalidDataError, match=r"holds no image; expected <class>/<name>\.png"):
+    with pytest.raises(InvalidDataError, match=r"contains no image; expected <class>/<name>\.png"):
         folder_layout.scan(tmp_path)
 
 

@@ -62,7 +62,7 @@ def test_alpha_of_a_mask_says_nothing():
 
 def test_floats_are_refused():
     data = encode(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF")
-    with pytest.raises(InvalidDataError, match=r"scan\.tif holds floating-point greys"):
+    with pytest.raises(InvalidDataError, match=r"scan\.tif has floating-point greys"):
         images.decode_grey(data, "scan.tif")
 
 

@@ -267,7 +267,7 @@ def test_a_set_that_lost_more_than_it_may_is_refused():
     lock = split_lock.new_lock([row("benign/a", "test")], PARAMS, None, "first assignment", 200)
     split_lock.check_size(lock, 180, 0.1)
     split_lock.check_size(lock, 500, 0.1)
-    with pytest.raises(InvalidDataError, match=r"21 of 200 images are gone .* more than 10%"):
+    with pytest.raises(InvalidDataError, match=r"21 of 200 images are missing .* more than 10%"):
         split_lock.check_size(lock, 179, 0.1)
 
 

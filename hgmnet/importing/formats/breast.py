@@ -1,8 +1,8 @@
 """BrEaST: `case001.png` with `case001_tumor.png`, and a clinical table (.xlsx, or saved as .csv).
 
 A. Pawłowska et al., "Curated benchmark dataset for ultrasound based breast lesion analysis",
-Scientific Data 11, 2024. Masks of other findings (`case001_other1.png`) are no part of the lesion
-that the class is about and stay behind; their names are kept.
+Scientific Data 11, 2024. Masks of other findings (`case001_other1.png`) are not part of the lesion
+that the class describes, and are not imported; their names are kept.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,23 +16,23 @@ from hgmnet.importing.source_files import Files
 from hgmnet.importing.spreadsheet import Sheet
 
 COLUMNS = ("CaseID", "Image_filename")
-"""What the table is known by."""
+"""The columns that identify the table."""
 
 _USED = (*COLUMNS, "Mask_tumor_filename", "Pixel_size", "Classification")
 _CENTIMETRES_BELOW = 0.025
-"""Pixels of breast ultrasound have sides of 0.03 to 0.3 mm: where the median is below this, the
-column stands in centimetres."""
+"""Pixels of breast ultrasound have sides of 0.03 to 0.3 mm: if the median is below this, the
+column is in centimetres."""
 
 
 def plan(sheet: Sheet, files: Files) -> list[PlannedImage]:
-    """An image a row; a case is a patient, and normals have no mask.
+    """Plan one image per row; a case is a patient, and normals have no mask.
 
     Args:
         sheet: the clinical table.
         files: the images, beside the table or anywhere below it.
 
     Raises:
-        InvalidDataError: a column or an image is absent, or a pixel's size is no number.
+        InvalidDataError: a column or an image is missing, or a pixel's size is not a number.
     """
     sheet.hold(_USED)
     locate = _locator(sheet.path.parent, files)
@@ -51,7 +51,7 @@ def _picture(
 ) -> PlannedImage:
     image = row["Image_filename"]
     if not image:
-        msg = f"{where}: no Image_filename; name the image, or take out the row"
+        msg = f"{where}: no Image_filename; name the image, or remove the row"
         raise InvalidDataError(msg)
     masks = (name.strip() for name in row["Mask_tumor_filename"].split("&"))
     return PlannedImage(
@@ -89,7 +89,7 @@ def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPa
                     below.setdefault(path.name, []).append(path)
         found = below.get(name, [])
         if len(found) > 1:
-            msg = f"{found[0]} and {found[1]} have one name; which is meant? Remove one"
+            msg = f"{found[0]} and {found[1]} have the same name; remove one"
             raise InvalidDataError(msg)
         return found[0] if found else beside
 

@@ -9,14 +9,14 @@ from hgmnet.importing.spreadsheet import Sheet
 
 TABLE = "bus_data.csv"
 COLUMNS = ("ID", "Case", "Pathology")
-"""What the table is known by; its other columns are kept as they are."""
+"""The columns that identify the table; its other columns are kept unchanged."""
 
 
 def plan(sheet: Sheet) -> list[PlannedImage]:
-    """An image a row; `Case` is the patient.
+    """Plan one image per row; `Case` is the patient.
 
     Raises:
-        InvalidDataError: a column is absent.
+        InvalidDataError: a column is missing.
     """
     sheet.hold(COLUMNS)
     folder = sheet.path.parent

@@ -1,7 +1,7 @@
-"""BUSI and its like: the class is a folder's name, masks go by theirs.
+"""BUSI and similar layouts: the class is a folder's name, masks are found by their names.
 
 `<class>/<stem>.png` with `<stem>_mask*.png` beside it, or `<class>/images/<stem>.png` with
-`<class>/mask/<stem>.png` or `<stem>_mask*.png`; whatever lies above doesn't matter.
+`<class>/mask/<stem>.png` or `<stem>_mask*.png`; folders above don't matter.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ def plan(files: Iterable[PurePosixPath]) -> list[PlannedImage]:
     """Find images in class folders, and the masks of each.
 
     Raises:
-        InvalidDataError: there is no image, one lies outside any class folder, or a mask has none.
+        InvalidDataError: there is no image, one is in no class folder, or a mask has no image.
     """
     masks: dict[PurePosixPath, list[PurePosixPath]] = {}
     images = []
@@ -38,7 +38,7 @@ def plan(files: Iterable[PurePosixPath]) -> list[PlannedImage]:
     orphans = masks.keys() - {_key(path) for path in images}
     if orphans:
         lost = sorted(str(path) for key in orphans for path in masks[key])
-        msg = f"{named(lost)} without an image of that name; bring it, or remove the mask"
+        msg = f"{named(lost)} without an image of that name; add it, or remove the mask"
         raise InvalidDataError(msg)
     return [_picture(path, masks.get(_key(path), [])) for path in images]
 

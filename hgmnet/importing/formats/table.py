@@ -1,4 +1,4 @@
-"""Any CSV or .xlsx of images: columns image and label, and what else is known."""
+"""Any CSV or .xlsx of images: columns image and label, and others."""
 
 from pathlib import PurePosixPath
 
@@ -8,24 +8,24 @@ from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.spreadsheet import Sheet
 
 COLUMNS = ("image", "label")
-"""What the table is known by."""
+"""The columns that identify the table."""
 
 SPACINGS = ("pixel_mm", "spacing")
-"""What the column of a pixel's side in mm may be called, the first first."""
+"""Names of the column of a pixel's side in mm, in order of precedence."""
 
 _SEPARATOR = ";"
 
 
 def plan(sheet: Sheet) -> list[PlannedImage]:
-    """An image a row.
+    """Plan one image per row.
 
-    `image`: a path below the table's folder; it is called after its whole path, so that
+    `image`: a path below the table's folder. The image is named after its whole path:
     `anna/1.dcm` and `berta/1.dcm` become `anna_1` and `berta_1`. `mask`: none, one, or several
-    separated by `;`. `patient`, `pixel_mm` or `spacing` (mm) may be there; other columns are kept.
+    separated by `;`. `patient`, `pixel_mm` or `spacing` (mm) are optional; other columns are kept.
 
     Raises:
-        InvalidDataError: a column is absent, a path leads out of the folder, a label is empty, an
-            image is there twice, or a spacing is no number; the message names the row.
+        InvalidDataError: a column is missing, a path leads out of the folder, a label is empty, an
+            image is duplicated, or a spacing is not a number; the message names the row.
     """
     sheet.hold(COLUMNS)
     spacing = next((name for name in SPACINGS if name in sheet.columns), "")
@@ -36,10 +36,10 @@ def plan(sheet: Sheet) -> list[PlannedImage]:
         where = sheet.where(number)
         image = _path(sheet, row["image"], where)
         if not row["label"]:
-            msg = f"{where}: {row['image']} has no label; give one, or take out the row"
+            msg = f"{where}: {row['image']} has no label; give one, or remove the row"
             raise InvalidDataError(msg)
         if rows.setdefault(image, number) != number:
-            msg = f"{where}: {row['image']} stands in row {rows[image]} too; take one out"
+            msg = f"{where}: {row['image']} is in row {rows[image]} too; remove one"
             raise InvalidDataError(msg)
         masks = filter(None, (name.strip() for name in row.get("mask", "").split(_SEPARATOR)))
         pictures.append(

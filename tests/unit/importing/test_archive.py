@@ -50,7 +50,7 @@ def test_a_name_twice_in_a_zip_is_refused(raw, tmp_path):
 def test_a_bomb_by_ratio_is_refused(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(source_files, "_FREE_BYTES", 2**20)
     source = zipped(tmp_path / "s.zip", {"benign/a.png": bytes(2**24)})
-    refused(source, "that is no set of images", raw)
+    refused(source, "too much for a set of images", raw)
 
 
 def test_a_bomb_by_size_is_refused(raw, tmp_path, monkeypatch):
@@ -73,7 +73,7 @@ def test_a_size_that_is_a_lie_is_found_out(raw, tmp_path):
     data, size = source.read_bytes(), (0x12345).to_bytes(4, "little")
     assert data.count(size) == 2
     source.write_bytes(data.replace(size, (100).to_bytes(4, "little")))
-    refused(source, "is no whole zip archive", raw)
+    refused(source, "is not a complete zip archive", raw)
 
 
 def test_too_many_entries_are_refused(raw, tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_too_many_entries_are_refused(raw, tmp_path, monkeypatch):
 def test_a_truncated_zip_is_refused(raw, tmp_path, keep):
     whole = zipped(tmp_path / "s.zip", FILES).read_bytes()
     (tmp_path / "s.zip").write_bytes(whole[:keep])
-    refused(tmp_path / "s.zip", r"s\.zip is no whole zip archive", raw)
+    refused(tmp_path / "s.zip", r"s\.zip is not a complete zip archive", raw)
 
 
 def test_a_damaged_zip_is_refused_or_read_whole(raw, tmp_path):
@@ -106,4 +106,4 @@ def test_a_damaged_zip_is_refused_or_read_whole(raw, tmp_path):
 
 
 def test_a_source_that_is_not_there(raw, tmp_path):
-    refused(tmp_path / "gone", r"gone is not there; expected a folder", raw)
+    refused(tmp_path / "gone", r"gone is missing; expected a folder", raw)

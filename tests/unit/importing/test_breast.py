@@ -66,7 +66,7 @@ def test_a_bad_cell_is_named(changes, error):
 
 def test_two_files_of_one_name_are_not_guessed_between(tmp_path):
     files = made() | {"copy/case001.png": b"x"}
-    with pytest.raises(InvalidDataError, match="have one name"):
+    with pytest.raises(InvalidDataError, match="have the same name"):
         planned(files, tmp_path)
 
 

@@ -50,7 +50,7 @@ def test_the_source_itself_may_be_a_link(raw, tmp_path):
 def test_a_pipe_is_refused_and_not_waited_for(raw, tmp_path):
     source = folder(tmp_path / "s", {"benign/a.png": encoded()})
     os.mkfifo(source / "benign/b.png")
-    refused(source, r"benign/b\.png is no plain file", raw)
+    refused(source, r"benign/b\.png is not a regular file", raw)
 
 
 def test_a_folder_gives_only_what_is_below_it(tmp_path):

@@ -63,19 +63,19 @@ def test_what_was_there_is_replaced(raw, tmp_path):
 @pytest.mark.parametrize(
     ("files", "error"),
     [
-        ({"readme.txt": b"x"}, "holds no image that belongs to bus_data.csv"),
+        ({"readme.txt": b"x"}, "contains no image that belongs to bus_data.csv"),
         ({"a.png": encoded()}, r"a\.png is in no class folder; expected <class>"),
         ({"images/a.png": encoded(), "mask/a.png": encoded()}, "in no class folder"),
         ({"fibro adenoma/a.png": encoded()}, "class 'fibro adenoma': expected letters"),
         ({"1/benign/a.png": encoded(), "2/benign/a.png": encoded()}, "would both be benign/a.png"),
         ({"benign/a.png": encoded(), "benign/a.bmp": encoded(0, "BMP")}, "would both be"),
-        ({"benign/a.png": encoded(), "benign/A.png": encoded()}, "upper and lower case are one"),
+        ({"benign/a.png": encoded(), "benign/A.png": encoded()}, "case is ignored"),
         ({"benign/é.png": encoded(), "benign/e\u0301.png": encoded()}, "would both be"),
         ({"benign/a.png": encoded(), "benign/b_mask.png": encoded()}, "b_mask.png is without an"),
         ({"benign/a.png": encoded(), "benign/b.jpg": b"x"}, r"benign/b\.jpg can't be decoded"),
         ({"benign/a.png": encoded()[:-20]}, r"benign/a\.png can't be decoded"),
         ({"benign/a\n.png": encoded()}, r"'benign/a\\n\.png': its name has characters"),
-        ({"benign/a|b.png": encoded()}, r"its name can't hold \|"),
+        ({"benign/a|b.png": encoded()}, r"its name can't contain \|"),
         ({f"benign/{'ä' * 110}.png": encoded()}, "is over 200 bytes long"),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_missing_file_of_a_table_is_named_and_nothing_comes(raw, tmp_path):
     files = bus_bra("", 8)
     for number in range(1, 7):
         del files[f"Images/bus_000{number}-l.png"], files[f"Masks/mask_000{number}-r.png"]
-    with pytest.raises(InvalidDataError, match=r"bus_0001-l\.png, .* and 2 more are not there"):
+    with pytest.raises(InvalidDataError, match=r"bus_0001-l\.png, .* and 2 more are missing"):
         importer.lay_out(folder(tmp_path / "s", files), raw)
     assert not raw.parent.exists()
 
@@ -180,7 +180,7 @@ def test_a_missing_file_of_a_table_is_named_and_nothing_comes(raw, tmp_path):
 def test_a_column_of_a_name_that_is_taken_is_refused(raw, tmp_path):
     files = bus_bra("", 1)
     files["bus_data.csv"] = files["bus_data.csv"].replace(b"Device", b"patient")
-    with pytest.raises(InvalidDataError, match="another column patient than the format knows"):
+    with pytest.raises(InvalidDataError, match="a column patient in addition to the format's own"):
         importer.lay_out(folder(tmp_path / "s", files), raw)
 
 

@@ -32,7 +32,7 @@ def test_xlsx_gives_what_is_seen():
         (b"a,a\n1,2\n", CSV, "has the column a twice"),
         (b"a\n1,2\n", CSV, "row 2: more cells than columns"),
         (b"caf\xe9\n", CSV, "is not UTF-8; save it as CSV UTF-8"),
-        (b'a\n"' + b"x" * 200_000, CSV, "is no CSV: field larger"),
+        (b'a\n"' + b"x" * 200_000, CSV, "is not valid CSV: field larger"),
         (b"a\n" + b"1\n" * 100_001, CSV, "has more than 100,000 rows"),
         (b"no zip", XLSX, r"can't be read as \.xlsx: File is not a zip"),
     ],

@@ -48,7 +48,7 @@ def test_pixel_mm_goes_before_spacing_and_each_may_be_empty():
         ("a.png,benign,,0", "spacing is '0'"),
         ("a.png,benign,,nan", "spacing is 'nan'"),
         ("a.png,benign,,inf", "spacing is 'inf'"),
-        ("a.png,benign,,\na.png,normal,,", "row 3: a.png stands in row 2 too"),
+        ("a.png,benign,,\na.png,normal,,", "row 3: a.png is in row 2 too"),
     ],
 )
 def test_what_is_wrong_with_a_row_is_said(row, error):
