@@ -246,7 +246,6 @@ def render(comparison: AlignedComparison, names: tuple[str, str], data: str) -> 
             names=names,
             data=data,
             words=text,
-            signed=signed,
             said=said,
             style=_STYLE.read_text(encoding="utf-8"),
         )
@@ -274,11 +273,6 @@ def short(comparison: AlignedComparison, names: tuple[str, str]) -> str:
     )
 
 
-def signed(value: float | None) -> str:
-    """A difference with its sign and three decimals."""
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
-
-
 def said(row: ComparedRow, names: tuple[str, str]) -> str:
     """Which of the two is better, or that they are not told apart."""
     return {"first": names[0], "second": names[1], "neither": "not told apart"}[row.better]
@@ -289,7 +283,7 @@ def _cells(row: ComparedRow, names: tuple[str, str]) -> tuple[str, ...]:
         text.title(row.metric),
         text.number(row.first.value),
         text.number(row.second.value),
-        signed(row.paired.difference),
-        f"{signed(row.paired.low)} to {signed(row.paired.high)}",
+        text.signed(row.paired.difference),
+        f"{text.signed(row.paired.low)} to {text.signed(row.paired.high)}",
         said(row, names),
     )

@@ -118,24 +118,25 @@ def likeness(provenance: Provenance) -> str | None:
     """Copies, scenes and groups in a sentence; None where no file tells of them."""
     if provenance.copies is None or provenance.scenes is None:
         return None
-    found = f"Likeness: {_count(provenance.copies, 'pair')} of copies and "
-    found += f"{_count(provenance.scenes, 'pair')} of frames of one scene were found"
+    found = f"Likeness: {counted(provenance.copies, 'pair')} of copies and "
+    found += f"{counted(provenance.scenes, 'pair')} of frames of one scene were found"
     if provenance.groups is None:
         return f"{found}."
     return (
-        f"{found}; {_count(provenance.grouped or 0, 'image')} in "
-        f"{_count(provenance.groups, 'group')} of more than one, each on one side of the split."
+        f"{found}; {counted(provenance.grouped or 0, 'image')} in "
+        f"{counted(provenance.groups, 'group')} of more than one, each on one side of the split."
     )
 
 
 def excluded(provenance: Provenance) -> tuple[str, ...]:
     """How many images the split leaves out, by reason, the most frequent first."""
     by_count = sorted(provenance.excluded.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(f"{_count(count, 'image')}: {reason}" for reason, count in by_count)
+    return tuple(f"{counted(count, 'image')}: {reason}" for reason, count in by_count)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+def counted(number: int, noun: str) -> str:
+    """How many: `1 seed`, `3 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:

@@ -272,6 +272,11 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def signed(value: float | None) -> str:
+    """A difference with its sign and three decimals."""
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
 def interval(figure: Figure) -> str:
     """The ends of the 95 % interval."""
     if figure.low is None or figure.high is None:

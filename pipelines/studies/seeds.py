@@ -29,7 +29,8 @@ from pipelines.report import text as wording
 from pipelines.stages.calibrate import calibrate_model, operating_point, predict_val
 from pipelines.stages.evaluate import looks, refuse_seen
 from pipelines.stages.train import Recipe, epoch_line, fit_into
-from pipelines.studies.cost_estimate import Pace
+from pipelines.studies.cost_estimate import Progress
+from pipelines.studies.output import markdown_table, records
 from pipelines.studies.runner import prepared
 
 METRICS = ("lesion_dice", "accuracy")
@@ -93,9 +94,7 @@ def lines(found: Sequence[SeedCell], spec: Spec, first: int) -> list[str]:
         "",
         f"{facts['Encoder']}; weights at the start: {begun}. {_LEGEND}",
         "",
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * len(head)}",
-        *(f"| {' | '.join(row)} |" for row in _rows(found, learnt, first)),
+        markdown_table(head, _rows(found, learnt, first)),
         "",
         _UNCHANGED.format(seed=first),
     ]
@@ -182,28 +181,29 @@ def _train(workspace: Workspace, params: Params, home: Path, n: int) -> dict[str
     _take_over(workspace, folders, marks)
     todo = [name for name, folder in folders.items() if not (folder / SPEC).exists()]
     print(f"{n} seeds on {params.data.name}: {n - len(todo)} finished, {len(todo)} to train")
-    pace = Pace(len(todo), params.train.epochs)
+    progress = Progress([1.0] * len(todo))
     for name, folder in folders.items():
         if name not in todo:
             print(f"{name}: finished before, not trained again")
         else:
-            _train_one(workspace, recipes[name], folder, name, pace)
+            progress.start(todo.index(name))
+            _train_one(workspace, recipes[name], folder, name, progress)
         calibrate_model(folder, workspace, params.calibrate)
     return folders
 
 
-def _train_one(workspace: Workspace, recipe: Recipe, folder: Path, name: str, pace: Pace) -> None:
-    checkpoints = folder / "checkpoints"
+def _train_one(
+    workspace: Workspace, recipe: Recipe, folder: Path, name: str, progress: Progress
+) -> None:
+    checkpoints, epochs = folder / "checkpoints", recipe.train.epochs
 
     def tell(figures: EpochFigures) -> None:
-        print(f"{name}, {epoch_line(figures, recipe.train.epochs)}")
-        _say(pace.after_epoch(figures.epoch))
+        left = progress.after_epoch(figures.epoch, epochs)
+        print(f"{name}, {epoch_line(figures, epochs)}; {left}")
 
-    pace.start()
     fit_into(folder, workspace, recipe, mark=folder.name, checkpoints=checkpoints, on_epoch=tell)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    print(f"{name}: trained")
-    _say(pace.after_seed())
+    print(f"{name}: trained in {progress.after_cell()}")
 
 
 def _recipes(params: Params, n: int) -> dict[str, Recipe]:
@@ -270,19 +270,10 @@ def _ensemble(
 def _write(
     workspace: Workspace, tables: Mapping[str, pd.DataFrame], classes: Sequence[str]
 ) -> None:
-    def rows() -> Iterator[dict[str, object]]:
-        for name, table in tables.items():
-            for row in table.to_dict("records"):
-                yield {"member": name, **{str(key): value for key, value in row.items()}}
-
+    rows = pd.concat([table.assign(member=name) for name, table in tables.items()])
     path = _reports(workspace) / "per_image.csv"
-    write_table(path, ["member", *columns(classes)], rows())
+    write_table(path, ["member", *columns(classes)], records(rows))
 
 
 def _reports(workspace: Workspace) -> Path:
     return workspace.reports / "studies" / "seeds"
-
-
-def _say(line: str | None) -> None:
-    if line is not None:
-        print(line)

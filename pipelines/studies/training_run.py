@@ -24,7 +24,7 @@ from hgmnet.models.device import best_device
 from hgmnet.models.serialization import load_model, save_model, save_operating
 from hgmnet.models.spec import OPERATING, WEIGHTS, Spec, load_operating
 from hgmnet.splitting import contamination
-from hgmnet.splitting.cross_validation import JUDGED, with_splits
+from hgmnet.splitting.cross_validation import JUDGED, Sides, with_splits
 from hgmnet.training.fit import fit, quiet_lightning
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.io import read_json, write_json, write_table
@@ -85,7 +85,8 @@ def compute(bench: StudyContext, cell: StudyRun, on_epoch: OnEpoch, *, keep: boo
         if trained:
             _fit(bench, cell, store, folder, on_epoch)
         rows = [{**_key(cell), **row} for row in _judge(bench, cell, store, folder)]
-        write_json(target.with_suffix(".json"), _made(cell, time.monotonic() - began, trained))
+        about = made_now(cell.sides, time.monotonic() - began, trained=trained)
+        write_json(target.with_suffix(".json"), about)
         write_table(target, [*KEY, *columns(cell.params.data.classes)], rows)
         if not keep:
             (folder / OPERATING).unlink()
@@ -164,14 +165,15 @@ def _refuse_seen(cell: StudyRun, store: PreparedDataset, spec: Spec) -> None:
         )
 
 
-def _made(cell: StudyRun, seconds: float, trained: bool) -> Made:
+def made_now(sides: Sides, seconds: float, *, trained: bool) -> Made:
+    """A cell of these sides that this process has computed in `seconds`."""
     cuda = torch.cuda.is_available()
     return Made(
         seconds=round(seconds, 1),
         trained=trained,
-        train_images=cell.count("train"),
-        val_images=cell.count("val"),
-        judged_images=cell.count(JUDGED),
+        train_images=sides.count("train"),
+        val_images=sides.count("val"),
+        judged_images=sides.count(JUDGED),
         device=torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
         threads=torch.get_num_threads(),
         torch=version("torch"),
