@@ -44,20 +44,11 @@ class Promotion(Frozen):
         return self
 
 
-Timed = Literal[
-    "default",
-    "pull",
-    "ingest",
-    "validate",
-    "split",
-    "prepare",
-    "train",
-    "calibrate",
-    "evaluate",
-    "gate",
-    "report",
-    "publish",
+Stage = Literal[
+    "ingest", "validate", "split", "prepare", "train", "calibrate", "evaluate", "gate", "report"
 ]
+"""What a flow asks of DVC after the data, in this order; `register` follows without it."""
+Timed = Literal["default", "pull", Stage, "publish"]
 """What has a time of its own in `flow.timeout_minutes`."""
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 

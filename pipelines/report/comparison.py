@@ -16,7 +16,7 @@ from hgmnet.metrics.bootstrap import Figure, Paired
 from hgmnet.metrics.catalogue import higher_is_better
 from hgmnet.splitting.split_lock import test_sha
 from pipelines.report import text
-from pipelines.system.html import templates
+from pipelines.system.html import fill
 
 FILE = "per_image.csv"
 _WITHIN = (FILE, f"evaluation/{FILE}", f"reports/evaluation/{FILE}")
@@ -238,17 +238,15 @@ _STYLE = Path(__file__).parent / "templates" / "report.css"
 
 def render(comparison: AlignedComparison, names: tuple[str, str], data: str) -> str:
     """The page; the same arguments give the same text."""
-    return (
-        templates(_STYLE.parent)
-        .get_template("compare.html.j2")
-        .render(
-            comparison=comparison,
-            names=names,
-            data=data,
-            words=text,
-            said=said,
-            style=_STYLE.read_text(encoding="utf-8"),
-        )
+    return fill(
+        __file__,
+        "compare.html.j2",
+        comparison=comparison,
+        names=names,
+        data=data,
+        words=text,
+        said=said,
+        style=_STYLE.read_text(encoding="utf-8"),
     )
 
 

@@ -7,11 +7,10 @@ The Checklist for Artificial Intelligence in Medical Imaging: Mongan, Moy, Kahn,
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipelines.report import html, inputs, tables, text
 from pipelines.report.inputs import ReportInputs
-from pipelines.system.html import templates
+from pipelines.system.html import fill
 
 NOT_AVAILABLE = "not available"
 
@@ -168,22 +167,11 @@ def _by_side(evidence: ReportInputs) -> str:
 
 def render_model_card(evidence: ReportInputs) -> str:
     """The card, wholly from the evidence; the same evidence gives the same text."""
-    return (
-        templates(Path(__file__).parent / "templates")
-        .get_template("model_card.md.j2")
-        .render(
-            evidence=evidence,
-            data=evidence.evaluation.data,
-            split=evidence.split,
-            verdict=text.verdict(evidence),
-            words=text,
-            counts=html.class_counts(evidence),
-            network=tables.summary(evidence.spec),
-            lineage=html.lineage(evidence),
-            sides=html.SIDES,
-            likeness=inputs.likeness(evidence.provenance),
-            excluded=inputs.excluded(evidence.provenance),
-            shortcut=text.shortcut(evidence.figures),
-            claim=items(evidence),
-        )
+    return fill(
+        __file__,
+        "model_card.md.j2",
+        **html.shared(evidence),
+        network=tables.summary(evidence.spec),
+        shortcut=text.shortcut(evidence.figures),
+        claim=items(evidence),
     )

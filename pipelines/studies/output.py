@@ -15,7 +15,7 @@ from pipelines.report.inputs import counted
 from pipelines.studies.aggregate import ALL, FoldLine, Line, fold_lines, lines
 from pipelines.studies.definition import SHORT, Study, StudyContext
 from pipelines.studies.training_run import KEY, Made
-from pipelines.system.html import templates
+from pipelines.system.html import fill
 
 LEGEND = "In brackets the 95 % interval by a bootstrap that draws groups of images."
 SPREAD = " ± is the standard deviation over folds."
@@ -129,22 +129,20 @@ def render(
         data: the data set's name.
     """
     plots = _plots(study, found, folds)
-    page = (
-        templates(Path(__file__).parent / "templates")
-        .get_template("study.html.j2")
-        .render(
-            study=study,
-            setting=setting,
-            data=data,
-            head=head(study, found),
-            body=body(study, found),
-            legend=legend(study),
-            every=[line for line in found if line.value is not None],
-            words=wording,
-            gain=gain,
-            plots=plots.values(),
-            style=STYLE.read_text(encoding="utf-8"),
-        )
+    page = fill(
+        __file__,
+        "study.html.j2",
+        study=study,
+        setting=setting,
+        data=data,
+        head=head(study, found),
+        body=body(study, found),
+        legend=legend(study),
+        every=[line for line in found if line.value is not None],
+        words=wording,
+        gain=gain,
+        plots=plots.values(),
+        style=STYLE.read_text(encoding="utf-8"),
     )
     return page, {name: standalone(plot.svg) for name, plot in plots.items()}
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.system.html import templates
+from pipelines.system.html import fill
 
 NAMED = 10
 """So many rows are named on the index; the page behind it has more."""
@@ -18,9 +18,6 @@ _FOREIGN = re.compile(
     r'|<(?:link|img)\b[^>]*"https?:[^>]*>',
     re.DOTALL,
 )
-
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -43,27 +40,22 @@ def finish(docs: Path, title: str, rows: int, verdicts: Sequence[RuleResult]) ->
         rows: of how many rows.
         verdicts: one a rule, in the order of the rules.
     """
-    style = f"<style>{_text('data_docs.css')}</style></head>"
+    css = (Path(__file__).parent / "templates" / "data_docs.css").read_text(encoding="utf-8")
+    style = f"<style>{css}</style></head>"
     for page in docs.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
         page.write_text(_FOREIGN.sub("", html).replace("</head>", style), encoding="utf-8")
-    index = (
-        templates(_TEMPLATES)
-        .get_template("index.html.j2")
-        .render(
-            title=title,
-            rows=rows,
-            named=NAMED,
-            verdicts=sorted(verdicts, key=_rank),
-            results=sorted(_links(docs, "validations")),
-            suites=sorted(_links(docs, "expectations")),
-        )
+    index = fill(
+        __file__,
+        "index.html.j2",
+        title=title,
+        rows=rows,
+        named=NAMED,
+        verdicts=sorted(verdicts, key=_rank),
+        results=sorted(_links(docs, "validations")),
+        suites=sorted(_links(docs, "expectations")),
     )
     (docs / "index.html").write_text(index, encoding="utf-8")
-
-
-def _text(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _rank(verdict: RuleResult) -> tuple[bool, bool]:
