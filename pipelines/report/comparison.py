@@ -255,16 +255,13 @@ def short(comparison: AlignedComparison, names: tuple[str, str]) -> str:
     first, second = names
     head = ("figure", first, second, "difference", "95 % interval", "better")
     shown = [row for row in comparison.rows if row.metric in SHORT]
-    lines = [head, *(_cells(row, names) for row in shown)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    aligned = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
     count = len(comparison.disagreements)
     decisions = sum("decision" in one.why for one in comparison.disagreements)
     return "\n".join(
         [
             f"{comparison.images} {comparison.split} images, {comparison.groups} groups",
             "",
-            *(line.rstrip() for line in aligned),
+            *text.aligned([head, *(_cells(row, names) for row in shown)]),
             "",
             f"they disagree on {count} images, in the decision on {decisions}",
         ]

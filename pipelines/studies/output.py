@@ -53,10 +53,10 @@ def body(study: Study, found: Sequence[Line]) -> list[list[str]]:
 
 def value(line: Line | None) -> str:
     """A figure with spread and interval; a dash where there is none."""
-    if line is None or line.value is None or line.low is None or line.high is None:
+    if line is None:
         return "–"
-    spread = "" if line.sd_folds is None or line.part != ALL else f" ± {line.sd_folds:.3f}"
-    return f"{line.value:.3f}{spread} ({line.low:.3f} to {line.high:.3f})"
+    sd = line.sd_folds if line.part == ALL else None
+    return wording.spread(line.value, line.low, line.high, sd)
 
 
 def gain(line: Line | None) -> str:

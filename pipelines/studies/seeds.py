@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from hgmnet.config.base import Frozen
 from hgmnet.config.evaluation import Evaluate
 from hgmnet.config.params import Params
-from hgmnet.data.prepared import PreparedDataset
+from hgmnet.data.prepared import PreparedDataset, open_prepared
 from hgmnet.errors import ConfigError
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns
@@ -132,15 +132,9 @@ def _rows(found: Sequence[SeedCell], learnt: Sequence[str], first: int) -> Itera
     by_key = {(cell.split, cell.member, cell.metric): cell for cell in found}
     for split, member in dict.fromkeys((cell.split, cell.member) for cell in found):
         told = {MEAN: "mean of the seeds", f"seed {first}": f"seed {first}, pre-declared first"}
-        shown = [_shown(by_key[split, member, metric]) for metric in learnt]
+        cells = (by_key[split, member, metric] for metric in learnt)
+        shown = [wording.spread(c.value, c.low, c.high, c.sd) for c in cells]
         yield [split, told.get(member, member), *shown]
-
-
-def _shown(cell: SeedCell) -> str:
-    if cell.value is None or cell.low is None or cell.high is None:
-        return "–"
-    sd = "" if cell.sd is None else f" ± {cell.sd:.3f}"
-    return f"{cell.value:.3f}{sd} ({cell.low:.3f} to {cell.high:.3f})"
 
 
 def run(root: Path, params: Params, n: int) -> None:
@@ -201,7 +195,15 @@ def _train_one(
         left = progress.after_epoch(figures.epoch, epochs)
         print(f"{name}, {epoch_line(figures, epochs)}; {left}")
 
-    fit_into(folder, workspace, recipe, mark=folder.name, checkpoints=checkpoints, on_epoch=tell)
+    fit_into(
+        folder,
+        open_prepared(workspace.prepared),
+        recipe,
+        root=workspace.root,
+        mark=folder.name,
+        checkpoints=checkpoints,
+        on_epoch=tell,
+    )
     shutil.rmtree(checkpoints, ignore_errors=True)
     print(f"{name}: trained in {progress.after_cell()}")
 

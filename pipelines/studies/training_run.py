@@ -3,7 +3,7 @@
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,20 +21,17 @@ from hgmnet.inference.maps import infer_with
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
 from hgmnet.models.device import best_device
-from hgmnet.models.serialization import load_model, save_model, save_operating
+from hgmnet.models.serialization import load_model, save_operating
 from hgmnet.models.spec import OPERATING, WEIGHTS, Spec, load_operating
 from hgmnet.splitting import contamination
 from hgmnet.splitting.cross_validation import JUDGED, Sides, with_splits
-from hgmnet.training.fit import fit, quiet_lightning
-from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.io import read_json, write_json, write_table
 from pipelines.stages.calibrate import operating_point, predict_val
+from pipelines.stages.train import OnEpoch, fit_into
 from pipelines.studies.definition import StudyContext, StudyRun
 
 KEY = ("variant", "fold", "seed")
 _TEXT = ("image", "pixel_sha256", "label", "group", "split", "predicted", "decision", "decided")
-
-OnEpoch = Callable[[EpochFigures], None]
 
 
 class Made(Frozen):
@@ -114,20 +111,15 @@ def read_rows(path: Path) -> pd.DataFrame:
 def _fit(
     bench: StudyContext, cell: StudyRun, store: PreparedDataset, folder: Path, on_epoch: OnEpoch
 ) -> None:
-    quiet_lightning()
-    recipe = cell.recipe
-    trained = fit(
+    trained = fit_into(
+        folder,
         store,
-        data=recipe.data,
-        prepare=recipe.prepare,
-        model=recipe.model,
-        train=recipe.train,
+        cell.recipe,
         root=bench.workspace.root,
-        fingerprint=folder.name,
+        mark=folder.name,
         checkpoints=folder / "checkpoints",
         on_epoch=on_epoch,
     )
-    save_model(folder, trained.network, trained.spec)
     aim, network, spec = cell.params.calibrate, trained.network.to(best_device()), trained.spec
     raw = predict_val(
         lambda square: forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales),
