@@ -5,12 +5,7 @@ There are no defaults here on purpose: DVC sees a change only in what stands in 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from hgmnet.config.base import FILE, WORD, Frozen, Natural, Sha256
 

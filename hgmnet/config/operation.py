@@ -5,10 +5,7 @@ There are no defaults here on purpose: DVC sees a change only in what stands in 
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from hgmnet.config.base import Frozen, Name, Positive, Seed
 

@@ -5,9 +5,7 @@ There are no defaults here on purpose: DVC sees a change only in what stands in 
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from hgmnet.config.base import Frozen, Natural, Positive, Seed
 from hgmnet.config.model import InitFrom

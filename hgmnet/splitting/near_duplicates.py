@@ -37,20 +37,16 @@ class Search:
     tried: Tried
 
 
-def find_near_duplicates(images: Mapping[str, Features]) -> tuple[Pair, ...]:
+def search(images: Mapping[str, Features], before: Tried) -> Search:
     """Pair near copies and frames of one scene, mirrored ones included.
 
     Args:
         images: the features by image.
+        before: what an earlier search has tried, and is not tried again.
 
     Returns:
         Pairs sorted by first and second; the same whatever the order of `images`.
     """
-    return search(images, {}).pairs
-
-
-def search(images: Mapping[str, Features], before: Tried) -> Search:
-    """As `find_near_duplicates`, but trying only what an earlier search has not tried `before`."""
     names = sorted(images)
     if not names:
         return Search((), {})

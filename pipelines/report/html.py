@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hgmnet.metrics.bootstrap import Figure
 from pipelines.report import figures, inputs, tables, text
 from pipelines.report.charts import strip
 from pipelines.report.gallery import DrawnShelf
@@ -94,7 +93,7 @@ def headline(evidence: ReportInputs, metric: str) -> Headline:
         value=text.number(figure.value),
         interval=text.interval(figure),
         counted=text.counted(figure),
-        strip=_strip(figure, bounds),
+        strip=strip(figure, bounds),
         baselines=tuple((said, text.number(other.value)) for said, other in others),
         paper="" if paper is None else f"{paper:.4f}",
     )
@@ -155,11 +154,3 @@ def _operating(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
         ("Minimum lesion area", f"{100 * operating.min_area:.3g} % of the image"),
     )
     return (classes if model.classifies else ()) + (masks if model.segments else ())
-
-
-def _strip(figure: Figure, bounds: Sequence[tuple[float, float]]) -> str:
-    if figure.value is None:
-        return ""
-    low = figure.value if figure.low is None else figure.low
-    high = figure.value if figure.high is None else figure.high
-    return strip(figure.value, low, high, bounds)

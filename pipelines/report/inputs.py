@@ -1,6 +1,5 @@
 """What a report is made of: the files that the earlier stages wrote, and the model's origin."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +23,11 @@ from pipelines.artifacts.evaluation import (
 )
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows, read_table
+from pipelines.artifacts.lineage import UNKNOWN, hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.training import TrainRun
 from pipelines.artifacts.validation import ValidationReport
 
-UNKNOWN = "unknown"
-"""The commit, where git could not say."""
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -66,7 +64,7 @@ def read_provenance(space: Workspace) -> Provenance:
     lock = read_if_there(space.split_json, Lock)
     sizes = [count for count in Counter(row.group for row in rows).values() if count > 1]
     return Provenance(
-        data_sha256=_sha256(space.manifest),
+        data_sha256=hash_file(space.manifest) if space.manifest.exists() else None,
         copies=None if pairs is None else sum(pair.kind == "copy" for pair in pairs),
         scenes=None if pairs is None else sum(pair.kind == "scene" for pair in pairs),
         groups=len(sizes) if rows else None,
@@ -144,10 +142,6 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 _COUNTS = ("tp", "fp", "fn", "coarse_tp", "coarse_fp", "coarse_fn")
