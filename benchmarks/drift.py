@@ -93,7 +93,7 @@ def grouped(names: Sequence[str]) -> list[str]:
     records = manifest.build(BUSI)
     unique = {r.pixel_sha256: r.image for r in reversed(records)}.values()
     described = pool_map(lambda name: features.describe(read(name)), unique)
-    alike = near_duplicates.find_near_duplicates(dict(zip(unique, described, strict=True)))
+    alike = near_duplicates.search(dict(zip(unique, described, strict=True)), {}).pairs
     pairs = [*duplicates.find_copies(records), *duplicates.copy_to_identical_images(alike, records)]
     groups = duplicates.group(names, pairs)
     return [groups[name] for name in names]

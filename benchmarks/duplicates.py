@@ -81,7 +81,7 @@ def recall(name: str, originals: Sequence[Grey]) -> None:
     for change, alter in CHANGES.items():
         copies = described([alter(original) for original in originals])
         planted = {f"p{index:04}": copy for index, copy in enumerate(copies)}
-        pairs = near_duplicates.find_near_duplicates(known | planted)
+        pairs = near_duplicates.search(known | planted, {}).pairs
         groups = duplicates.group(known | planted, pairs)
         found = sum(groups[f"o{i:04}"] == groups[f"p{i:04}"] for i in range(len(originals)))
         own = [pair for pair in pairs if pair.first[1:] == pair.second[1:]]
@@ -93,7 +93,7 @@ def recall(name: str, originals: Sequence[Grey]) -> None:
 def unlike(originals: Sequence[Grey]) -> list[Grey]:
     """Those of which no earlier one is a copy or a frame of the same scene: BUSI holds some."""
     known = {f"{index:04}": one for index, one in enumerate(described(originals))}
-    alike = {pair.second for pair in near_duplicates.find_near_duplicates(known)}
+    alike = {pair.second for pair in near_duplicates.search(known, {}).pairs}
     return [one for index, one in enumerate(originals) if f"{index:04}" not in alike]
 
 
@@ -106,7 +106,7 @@ def curve(phantoms: Sequence[Grey], sizes: Sequence[int]) -> None:
         start = time.perf_counter()
         known = {f"{i:05}": one for i, one in enumerate(described(phantoms[:size]))}
         middle = time.perf_counter()
-        pairs = near_duplicates.find_near_duplicates(known)
+        pairs = near_duplicates.search(known, {}).pairs
         end = time.perf_counter()
         print(f"| {size} | {middle - start:.1f} | {end - middle:.1f} | {len(pairs)} |", flush=True)
 
@@ -133,9 +133,7 @@ def real() -> None:
         found = pool.map(lambda image: features.describe(read(BUSI / image)), unique)
         known = dict(zip(unique, found, strict=True))
     middle = time.perf_counter()
-    alike = duplicates.copy_to_identical_images(
-        near_duplicates.find_near_duplicates(known), records
-    )
+    alike = duplicates.copy_to_identical_images(near_duplicates.search(known, {}).pairs, records)
     pairs = [*duplicates.find_copies(records), *alike]
     end = time.perf_counter()
     kinds = Counter(pair.kind for pair in pairs)

@@ -33,7 +33,7 @@ from hgmnet.evaluation.per_image import columns, image_row
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
 from hgmnet.models.spec import Operating
-from hgmnet.splitting.cross_validation import assign_folds, hold_out
+from hgmnet.splitting.cross_validation import assign_folds, with_splits
 from hgmnet.training.fit import Trained, fit, quiet_lightning
 
 PLAIN = Operating(
@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> None:
     params = changed(load_params(args.profile), args.changes)
     store, truth = open_pack(args.pack)
     if args.what == "fold":
-        store = hold_out(store, assign_folds(store.entries, args.folds, params.split.seed), number)
+        folds = assign_folds(store.entries, args.folds, params.split.seed)
+        splits = ("test" if f < 0 else "val" if f == number else "train" for f in folds)
+        store = with_splits(store, tuple(splits))
     else:
         params = changed(params, [f"train.seed={number}"])
     splits = ("val", "test") if args.what == "test" else ("val",)

@@ -5,10 +5,7 @@ There are no defaults, on purpose: DVC sees changes only in params.yaml.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Count, Fraction, Frozen, Name, Natural, Seed
 

@@ -5,12 +5,7 @@ There are no defaults, on purpose: DVC sees changes only in params.yaml.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from hgmnet.config.base import FILE, WORD, Frozen, Natural, Sha256
 

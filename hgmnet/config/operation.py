@@ -5,10 +5,7 @@ There are no defaults, on purpose: DVC sees changes only in params.yaml.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from hgmnet.config.base import Frozen, Name, Positive, Seed
 
@@ -44,21 +41,12 @@ class Promotion(Frozen):
         return self
 
 
-Timed = Literal[
-    "default",
-    "pull",
-    "ingest",
-    "validate",
-    "split",
-    "prepare",
-    "train",
-    "calibrate",
-    "evaluate",
-    "gate",
-    "report",
-    "publish",
+Stage = Literal[
+    "ingest", "validate", "split", "prepare", "train", "calibrate", "evaluate", "gate", "report"
 ]
-"""The keys of `flow.timeout_minutes`."""
+"""What a flow asks of DVC after the data, in this order; `register` follows without it."""
+Timed = Literal["default", "pull", Stage, "publish"]
+"""What has a time of its own in `flow.timeout_minutes`."""
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 
 

@@ -6,9 +6,7 @@ There are no defaults, on purpose: DVC sees changes only in params.yaml.
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from hgmnet.config.base import Frozen, load_settings
 from hgmnet.config.data import Data, Phantom, Prepare, Split, Validate

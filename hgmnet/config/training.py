@@ -5,9 +5,7 @@ There are no defaults, on purpose: DVC sees changes only in params.yaml.
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from hgmnet.config.base import Frozen, Natural, Positive, Seed
 from hgmnet.config.model import InitFrom

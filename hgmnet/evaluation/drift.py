@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import log, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
+from scipy.stats import ks_2samp
 
 from hgmnet.config.base import Fraction, Frozen, Natural, Positive
 from hgmnet.config.model import Model
@@ -206,13 +206,6 @@ def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[S
     )
 
 
-def distance(one: Sequence[float], other: Sequence[float]) -> float:
-    """The two-sample Kolmogorov-Smirnov distance, 0 to 1; neither sample is empty."""
-    first, second = np.sort(np.asarray(one)), np.sort(np.asarray(other))
-    at = np.concatenate([first, second])
-    return float(np.abs(_shares(first, at) - _shares(second, at)).max())
-
-
 def _words(told: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
     """The words of each column, without empty ones."""
     found: dict[str, set[str]] = {}
@@ -228,7 +221,7 @@ def _shift(name: str, reference: Column, new: Sequence[float], columns: int) -> 
         reference_median=float(np.median(reference.values)),
         new_median=float(np.median(new)),
         images=len(new),
-        statistic=distance(reference.values, new),
+        statistic=float(ks_2samp(reference.values, new, method="asymp").statistic),
         bound=_bound(reference, len(new), columns),
     )
 
@@ -237,8 +230,3 @@ def _bound(reference: Column, new: int, columns: int) -> float:
     independent = new * reference.independent / reference.images
     c = sqrt(-log(FALSE_ALARMS / columns / 2) / 2)
     return max(MATTERS, c * sqrt(1 / reference.independent + 1 / independent))
-
-
-def _shares(ascending: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of a sample that lies at or below each value."""
-    return np.searchsorted(ascending, at, side="right") / len(ascending)

@@ -2,16 +2,16 @@
 
 import hashlib
 import re
-import urllib.error
-import urllib.request
+import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote, urlsplit
 
+import requests
 from tqdm import tqdm
+from urllib3.exceptions import HTTPError
 
 from hgmnet.errors import InvalidDataError
 
@@ -19,84 +19,6 @@ TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as gone."""
 
 _CHUNK = 2**18
-
-
-def transfer(opener: urllib.request.OpenerDirector, url: str, part: Path) -> None:
-    """Fetch what is not yet there.
-
-    The server is asked whether the file is still the one that was begun (If-Range); if it is not,
-    or can't send parts, the file is fetched from its beginning. A progress bar shows on a terminal.
-
-    Args:
-        opener: what asks.
-        url: which file; its scheme is the caller's care.
-        part: where it goes, and what of it came before.
-
-    Raises:
-        OSError, http.client.HTTPException: the server can't be reached, refuses, or breaks off.
-    """
-    here = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url)  # noqa: S310 - the caller has looked at it
-    if here:
-        request.add_header("Range", f"bytes={here}-")
-        tag = _tag(part).read_text() if _tag(part).exists() else ""
-        if tag:
-            request.add_header("If-Range", tag)
-    try:
-        response = opener.open(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing lies beyond what is here: it is whole, or not the same
-            raise
-        if error.headers.get("Content-Range", "").rpartition("/")[2] != str(here):
-            forget(part)
-            transfer(opener, url, part)
-        return
-    with response:
-        resumed = _resumed(response, here, part)
-        if not resumed:
-            forget(part)
-        etag = response.headers.get("ETag") or ""
-        strong = "" if etag.startswith("W/") else etag
-        _tag(part).write_text(strong or response.headers.get("Last-Modified") or "")
-        _save(response, part, here if resumed else 0)
-
-
-def forget(part: Path) -> None:
-    """Remove what has come of a file, and what is known of it."""
-    for path in (part, _tag(part)):
-        path.unlink(missing_ok=True)
-
-
-def _tag(part: Path) -> Path:
-    """Beside what has come so far: by what the server knows this state of the file."""
-    return part.with_name(f"{part.name}.tag")
-
-
-def _resumed(response: HTTPResponse, here: int, part: Path) -> bool:
-    if response.status != 206:
-        return False
-    if response.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
-        return True
-    forget(part)
-    msg = "the server sent another part than it was asked for"
-    raise OSError(msg)
-
-
-def _save(response: HTTPResponse, part: Path, here: int) -> None:
-    """Write what comes behind the first `here` bytes, with a progress bar on a terminal."""
-    length = response.headers.get("Content-Length")
-    total = here + int(length) if length else None
-    with (
-        part.open("ab" if here else "wb") as file,
-        tqdm(total=total, initial=here, unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        while chunk := response.read(_CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))
-        came = file.tell()
-    if total is not None and came < total:
-        msg = f"the line broke off after {came:,} of {total:,} bytes"
-        raise OSError(msg)
 
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
@@ -130,27 +52,7 @@ def brought(source: str, folder: Path, sha256: str = "") -> Iterator[Path]:
         place = _fetch(source, folder, sha256)
         yield place
         place.unlink()
-        forget(_part(place))
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server elsewhere, but never to where a URL could not have led by itself."""
-
-    def __init__(self, sha256: str) -> None:
-        self._sha256 = sha256
-
-    def redirect_request(  # noqa: PLR0917 - urllib's signature
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        """Check where it leads before it is followed."""
-        _hold_scheme(newurl, self._sha256)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        _forget(_part(place))
 
 
 def _local(url: str) -> Path:
@@ -162,37 +64,108 @@ def _local(url: str) -> Path:
 
 
 def _fetch(url: str, folder: Path, sha256: str) -> Path:
-    _hold_scheme(url, sha256)
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / _name(url)
+    part = _part(place)
     if place.exists():  # from an import that failed
         if sha256 and _sha256(place) == sha256.lower():
             return place
-        place.rename(_part(place))  # the server is asked whether it is still the same
+        place.rename(part)  # the server is asked whether it is still the same
     try:
-        opener = urllib.request.build_opener(_Redirects(sha256))
-        transfer(opener, url, _part(place))
-    except urllib.error.HTTPError as error:
-        msg = f"{url}: the server says {error.code} {error.reason}; see that the address is right"
+        with _session(sha256) as session:
+            _transfer(session, url, part)
+    except requests.exceptions.InvalidSchema:
+        msg = f"{url}: expected a path, file:// or https:// (http:// only with --sha256)"
         raise InvalidDataError(msg) from None
-    except (OSError, HTTPException) as error:
-        why = getattr(error, "reason", None) or error or type(error).__name__
-        msg = f"{url} can't be fetched: {why}; is there a network? If it was begun, {_AGAIN}"
+    except (OSError, HTTPError) as error:
+        msg = (
+            f"{url} can't be fetched: {_why(error)}; is there a network? If it was begun, {_AGAIN}"
+        )
         raise InvalidDataError(msg) from None
     try:
-        _hold_to(_part(place), sha256, url)
+        _hold_to(part, sha256, url)
     except InvalidDataError:
-        forget(_part(place))
+        _forget(part)
         raise
-    return _part(place).rename(place)
+    return part.rename(place)
 
 
-def _hold_scheme(url: str, sha256: str) -> None:
-    scheme = urlsplit(url).scheme.lower()
-    if scheme != "https" and not (scheme == "http" and sha256):
-        safe = " (http:// only with --sha256)" if scheme == "http" else ""
-        msg = f"{url}: expected a path, file:// or https://{safe}"
-        raise InvalidDataError(msg)
+def _session(sha256: str) -> requests.Session:
+    """Leads to https:// alone, and with a hash to http:// too, also by a redirect."""
+    session = requests.Session()
+    session.headers["Accept-Encoding"] = "identity"  # the bytes as they lie there
+    if not sha256:
+        del session.adapters["http://"]
+    return session
+
+
+def _transfer(session: requests.Session, url: str, part: Path) -> None:
+    """Fetch what is not yet there.
+
+    The server is asked whether the file is still the one that was begun (If-Range); if it is not,
+    or can't send parts, the file is fetched from its beginning. A progress bar shows on a terminal.
+    """
+    here = part.stat().st_size if part.exists() else 0
+    tag = _tag(part).read_text() if here and _tag(part).exists() else ""
+    headers = {"Range": f"bytes={here}-"} if here else {}
+    headers |= {"If-Range": tag} if tag else {}
+    known = ssl.get_default_verify_paths()  # this machine's authorities, or SSL_CERT_FILE's
+    verify = known.cafile or known.capath or True
+    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT, verify=verify) as response:
+        span = response.headers.get("Content-Range", "")
+        if here and response.status_code == 416:  # nothing lies beyond: it is whole, or another
+            if span.rpartition("/")[2] != str(here):
+                _forget(part)
+                _transfer(session, url, part)
+            return
+        if not response.ok:
+            answer = f"{response.status_code} {response.reason}"
+            msg = f"{url}: the server says {answer}; see that the address is right"
+            raise InvalidDataError(msg)
+        if response.status_code != 206:
+            here = 0
+        elif not span.startswith(f"bytes {here}-"):
+            _forget(part)
+            msg = "the server sent another part than was requested"
+            raise OSError(msg)
+        etag = response.headers.get("ETag", "")
+        strong = "" if etag.startswith("W/") else etag
+        _tag(part).write_text(strong or response.headers.get("Last-Modified", ""))
+        _save(response, part, here)
+
+
+def _save(response: requests.Response, part: Path, here: int) -> None:
+    """Write what comes behind the first `here` bytes, with a progress bar on a terminal."""
+    length = response.headers.get("Content-Length")
+    total = here + int(length) if length else None
+    response.raw.enforce_content_length = False  # else the last bytes before a break are lost
+    with (
+        part.open("ab" if here else "wb") as file,
+        tqdm.wrapattr(response.raw, "read", total=total, initial=here, disable=None) as body,
+    ):
+        shutil.copyfileobj(body, file, _CHUNK)
+        came = file.tell()
+    if total is not None and came < total:
+        msg = f"the line broke off after {came:,} of {total:,} bytes"
+        raise OSError(msg)
+
+
+def _why(error: BaseException) -> str:
+    """The first cause, without what libraries put around it."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return str(error) or type(error).__name__
+
+
+def _forget(part: Path) -> None:
+    """Remove what has come of a file, and what is known of it."""
+    for path in (part, _tag(part)):
+        path.unlink(missing_ok=True)
+
+
+def _tag(part: Path) -> Path:
+    """Beside what has come so far: by what the server knows this state of the file."""
+    return part.with_name(f"{part.name}.tag")
 
 
 def _name(url: str) -> str:

@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import stat
 import struct
 import zipfile
 import zlib
@@ -78,8 +79,6 @@ TABLES = (".csv", ".xlsx")
 """Suffixes of tables, in lower case."""
 
 _FREE_BYTES = 2**30
-_KIND = 0o170000
-_LINK = 0o120000
 
 _BROKEN = (
     zipfile.BadZipFile,
@@ -169,7 +168,7 @@ def _safe_path(info: zipfile.ZipInfo, archive: str) -> PurePosixPath:
     problem = ""
     if path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:
         problem = "leads out of the archive's folder"
-    elif info.external_attr >> 16 & _KIND == _LINK:
+    elif stat.S_ISLNK(info.external_attr >> 16):
         problem = "is a link"
     elif info.flag_bits & 1:
         problem = "is encrypted"

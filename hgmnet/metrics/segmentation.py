@@ -9,7 +9,7 @@ from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, distance_transform_edt, label
+from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects, label
 
 from hgmnet.data.prepared import Counts
 from hgmnet.data.resize import Mask
@@ -35,7 +35,7 @@ def surface_distances(predicted: Mask, truth: Mask) -> SurfaceDistances:
     """
     if not predicted.any():
         return SurfaceDistances(hypot(*truth.shape), 0.0)
-    window = _window(predicted | truth)
+    (window,) = find_objects((predicted | truth).astype(np.uint8))
     one, other = _outline(predicted[window]), _outline(truth[window])
     there, back = _distances(one, other), _distances(other, one)
     within = np.count_nonzero(there <= TOLERANCE) + np.count_nonzero(back <= TOLERANCE)
@@ -51,11 +51,6 @@ def _distances(of: Mask, to: Mask) -> NDArray[np.float64]:
 def _outline(mask: Mask) -> Mask:
     inside = binary_erosion(mask, _NEIGHBOURS, border_value=0)
     return np.asarray(mask & ~inside)
-
-
-def _window(mask: Mask) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 OVERLAP = 0.1

@@ -4,6 +4,7 @@ import base64
 import io
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from PIL import Image
@@ -22,6 +23,11 @@ def templates(folder: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def fill(beside: str, name: str, **values: Any) -> str:
+    """Fill in a template that lies in the folder `templates` beside a module (its `__file__`)."""
+    return templates(Path(beside).parent / "templates").get_template(name).render(**values)
 
 
 def fit(grey: Grey, side: int) -> tuple[int, int]:

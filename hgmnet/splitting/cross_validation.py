@@ -47,20 +47,6 @@ def assign_folds(
     return assigned
 
 
-def hold_out(store: PreparedDataset, assigned: NDArray[np.int64], fold: int) -> PreparedDataset:
-    """The store for one fold: its images are `val`, the other folds' `train`; test stays test."""
-
-    def side(row: int) -> str:
-        if assigned[row] < 0:
-            return "test"
-        return "val" if assigned[row] == fold else "train"
-
-    entries = tuple(
-        entry.model_copy(update={"split": side(row)}) for row, entry in enumerate(store.entries)
-    )
-    return PreparedDataset(store.images, store.masks, entries)
-
-
 JUDGED, OUT = "judged", "out"
 """Besides `train` and `val`: the judged fold, and images that are left out."""
 

@@ -38,18 +38,6 @@ class Search:
     tried: Tried
 
 
-def find_near_duplicates(images: Mapping[str, Features]) -> tuple[Pair, ...]:
-    """Pair near copies and frames of one scene, mirrored ones included.
-
-    Args:
-        images: the features by image.
-
-    Returns:
-        Pairs sorted by first and second; independent of the order of `images`.
-    """
-    return search(images, {}).pairs
-
-
 def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list[str]:
     """Group near copies and frames of one scene.
 
@@ -61,12 +49,20 @@ def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list
         The group of each image, named by the pixel hash of one of its members.
     """
     known = {sha: features.describe(grey) for sha, grey in zip(pixels, images, strict=True)}
-    named = group(known, find_near_duplicates(known))
+    named = group(known, search(known, {}).pairs)
     return [named[sha] for sha in pixels]
 
 
 def search(images: Mapping[str, Features], before: Tried) -> Search:
-    """As `find_near_duplicates`, but reuse the alignments that earlier searches tried `before`."""
+    """Pair near copies and frames of one scene, mirrored ones included.
+
+    Args:
+        images: the features by image.
+        before: the alignments that earlier searches tried; they are reused.
+
+    Returns:
+        Pairs sorted by first and second; the same whatever the order of `images`.
+    """
     names = sorted(images)
     if not names:
         return Search((), {})

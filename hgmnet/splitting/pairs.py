@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
+from scipy.cluster.hierarchy import DisjointSet
+
 from hgmnet.config.base import Frozen
 from hgmnet.data.image_record import ImageRecord
 
@@ -103,12 +105,12 @@ def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
     Returns:
         The group of each image, named after its first member in order of names.
     """
-    parent = {image: image for image in images}
+    sets = DisjointSet(images)
     for pair in pairs:
-        if pair.first in parent and pair.second in parent:
-            low, high = sorted((_root(parent, pair.first), _root(parent, pair.second)))
-            parent[high] = low
-    return {image: _root(parent, image) for image in parent}
+        if pair.first in sets and pair.second in sets:
+            sets.merge(pair.first, pair.second)
+    first = {image: min(members) for members in sets.subsets() for image in members}
+    return {image: first[image] for image in sets}
 
 
 def copy_labels(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> dict[str, set[str]]:
@@ -176,10 +178,3 @@ def _alike(
         for images in members.values()
         for first, second in combinations(images, 2)
     ]
-
-
-def _root(parent: dict[str, str], image: str) -> str:
-    while parent[image] != image:
-        parent[image] = parent[parent[image]]
-        image = parent[image]
-    return image

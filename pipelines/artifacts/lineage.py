@@ -45,7 +45,8 @@ def origin(root: Path) -> str:
 
 def hash_file(path: Path) -> str:
     """The sha256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _dirty(workspace: Workspace) -> bool:

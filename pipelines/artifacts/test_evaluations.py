@@ -62,11 +62,6 @@ def read_evaluations(path: Path) -> list[RecordedEvaluation]:
     return [_parse(path, number, line) for number, line in enumerate(lines, start=1)]
 
 
-def count_evaluations(path: Path, test_sha: str) -> int:
-    """How often this test split was evaluated."""
-    return sum(opening.test_sha == test_sha for opening in read_evaluations(path))
-
-
 def opening_number(openings: Iterable[RecordedEvaluation], test_sha: str, model: str) -> int | None:
     """Which evaluation on a test split first showed it to a model: 1 is the first of all.
 

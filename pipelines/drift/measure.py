@@ -107,8 +107,12 @@ def measure_images(paths: Iterable[Path]) -> list[ImageStatistics]:
     Raises:
         InvalidDataError: one can't be decoded.
     """
+
+    def look(path: Path) -> ImageStatistics:
+        return measure(images.decode_grey(path.read_bytes(), str(path)))
+
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda path: measure(_read(path)), paths))
+        return list(pool.map(look, paths))
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,3 @@ def _look(path: Path) -> _Look | None:
     except (InvalidDataError, OSError):
         return None
     return _Look(measure(decoded.grey), decoded.grey, images.pixel_sha256(decoded.rgb))
-
-
-def _read(path: Path) -> Grey:
-    return images.decode_grey(path.read_bytes(), str(path))

@@ -17,7 +17,7 @@ from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.studies.definition import Size
 
 if TYPE_CHECKING:
-    from pipelines.studies import training_run
+    from pipelines.stages.train import OnEpoch
     from pipelines.studies.definition import Study, StudyContext
 
 Kind = Literal["crossval", "leakage", "ablation", "curve"]
@@ -121,7 +121,7 @@ def fit(asked: StudyRequest, numbers: Sequence[int], name: str) -> None:  # noqa
         training_run.compute(bench, cell, _teller(cell.params.train.epochs), keep=True)
 
 
-def _teller(epochs: int) -> "training_run.OnEpoch":
+def _teller(epochs: int) -> "OnEpoch":
     from pipelines.stages.train import epoch_line
 
     log = get_run_logger().info

@@ -7,12 +7,13 @@ submitted: a submitted one hangs on SIGTERM.
 """
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
+from hgmnet.config.operation import Stage
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from pipelines.flows.prefect import artifacts, notifications
@@ -21,19 +22,7 @@ from pipelines.flows.promotion import promotion
 from pipelines.operations.run_overrides import alone, overridden
 from pipelines.system import dvc
 
-Stage = Literal[
-    "ingest",
-    "validate",
-    "split",
-    "prepare",
-    "train",
-    "calibrate",
-    "evaluate",
-    "gate",
-    "report",
-]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-"""What is asked of DVC after the data; `register` follows without it."""
 _RETRIED: Any = {
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(10),

@@ -70,11 +70,8 @@ def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
     most = plan.revalidate.openings_above
     due = openings > most
     side = "above" if due else "up to"
-    return ClauseResult(
-        clause="revalidate.openings_above",
-        status="due" if due else "held",
-        reason=f"the test split was evaluated {openings} times, {side} {most}",
-    )
+    says = f"the test split was evaluated {openings} times, {side} {most}"
+    return _due("openings_above", says, due=due)
 
 
 def drift_due(plan: ChangePlan, drift: DriftReport) -> Iterator[ClauseResult]:
@@ -87,14 +84,11 @@ def _drifted(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
     share = len(drift.drifted) / len(drift.columns) if drift.columns else 0.0
     most = plan.revalidate.drifted_share_above
     due = share > most
-    return ClauseResult(
-        clause="revalidate.drifted_share_above",
-        status="due" if due else "held",
-        reason=(
-            f"the {drift.source} differs from the training images in {len(drift.drifted)} of "
-            f"{len(drift.columns)} facts, {share:.0%} {'>' if due else '≤'} {most:.0%}"
-        ),
+    says = (
+        f"the {drift.source} differs from the training images in {len(drift.drifted)} of "
+        f"{len(drift.columns)} facts, {share:.0%} {'>' if due else '≤'} {most:.0%}"
     )
+    return _due("drifted_share_above", says, due=due)
 
 
 def _new_values(column: str, drift: DriftReport) -> ClauseResult:
@@ -113,11 +107,13 @@ def age_due(plan: ChangePlan, days: float) -> ClauseResult:
     """Whether the version was made so long ago that it must be validated again."""
     most, months = plan.revalidate.months, days / _DAYS_A_MONTH
     due = months > most
-    return ClauseResult(
-        clause="revalidate.months",
-        status="due" if due else "held",
-        reason=f"the version is {months:.1f} months old, {'above' if due else 'up to'} {most}",
-    )
+    says = f"the version is {months:.1f} months old, {'above' if due else 'up to'} {most}"
+    return _due("months", says, due=due)
+
+
+def _due(clause: str, says: str, *, due: bool) -> ClauseResult:
+    status: Literal["due", "held"] = "due" if due else "held"
+    return ClauseResult(clause=f"revalidate.{clause}", status=status, reason=says)
 
 
 def _allowed(plan: ChangePlan, design: Design) -> Iterator[ClauseResult]:

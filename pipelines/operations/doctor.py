@@ -4,6 +4,7 @@ import configparser
 import importlib.metadata
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from hgmnet.config.change_plan import load_plans
@@ -191,14 +193,12 @@ _INSTALL = "python3 install.py"
 def installation_findings(root: Path) -> Iterator[HealthCheck]:
     """Python, packages, the torch pair, device and disk."""
     if _installed("hgmnet") is None:
-        says = f"hgmnet is not installed: {_INSTALL}"
-        yield HealthCheck("mend", says)
+        yield HealthCheck("mend", f"hgmnet is not installed: {_INSTALL}")
         return
     yield python()
     yield from path_python()
     yield from packages(importlib.metadata.requires("hgmnet") or (), root / "requirements.lock")
-    torch, vision = _installed("torch"), _installed("torchvision")
-    if torch and vision:
+    if (torch := _installed("torch")) and (vision := _installed("torchvision")):
         yield torch_pair(torch, vision)
     yield device()
     yield disk(root)
@@ -206,9 +206,9 @@ def installation_findings(root: Path) -> Iterator[HealthCheck]:
 
 def python() -> HealthCheck:
     """The interpreter's version."""
-    wanted = SpecifierSet(importlib.metadata.metadata("hgmnet")["Requires-Python"])
-    here = ".".join(map(str, sys.version_info[:3]))
-    if here in wanted:
+    wanted = importlib.metadata.metadata("hgmnet")["Requires-Python"]
+    here = platform.python_version()
+    if SpecifierSet(wanted).contains(here, prereleases=True):
         return HealthCheck("ok", f"Python {here}")
     return HealthCheck("mend", f"Python {here}; expected {wanted}: make PYTHON=python3.12")
 
@@ -231,9 +231,9 @@ def packages(needed: Iterable[str], lock: Path) -> Iterator[HealthCheck]:
     if not lock.is_file():
         yield HealthCheck("mend", f"{lock} is missing: git checkout requirements.lock")
         return
-    wanted = [r for r in map(Requirement, needed) if _holds(r, extra="")]
+    wanted = [r for r in map(Requirement, needed) if _holds(r)]
     locked = _locked(lock)
-    wrong = [f for r in wanted if (f := _wrong(r, locked.get(_plain(r.name))))]
+    wrong = [f for r in wanted if (f := _wrong(r, locked.get(canonicalize_name(r.name))))]
     yield from wrong
     if not wrong:
         yield HealthCheck("ok", f"{len(wanted)} packages as requirements.lock says")
@@ -287,17 +287,12 @@ def _wrong(requirement: Requirement, locked: str | None) -> HealthCheck | None:
 def _locked(lock: Path) -> dict[str, str]:
     """Name to version, of the lines that hold for this Python and platform."""
     lines = re.findall(r"^[\w.-]+==[^\\\n]+", lock.read_text(encoding="utf-8"), re.MULTILINE)
-    pins = [Requirement(line.strip()) for line in lines]
-    return {_plain(pin.name): next(iter(pin.specifier)).version for pin in pins if _holds(pin)}
+    pins = [pin for pin in map(Requirement, lines) if _holds(pin)]
+    return {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
 
 
-def _holds(requirement: Requirement, extra: str = "") -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-
-
-def _plain(name: str) -> str:
-    """A package's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _holds(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
 def _gpus() -> str:

@@ -19,12 +19,7 @@ from hgmnet.metrics.bootstrap import Figure
 from hgmnet.splitting.split_lock import test_sha
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import (
-    count_evaluations,
-    opening_number,
-    read_evaluations,
-    record_evaluation,
-)
+from pipelines.artifacts.test_evaluations import opening_number, read_evaluations, record_evaluation
 
 
 @dataclass(frozen=True)
@@ -76,9 +71,10 @@ def score(
     known = figures(pd.DataFrame(rows), classes, draws, seed, model=model)
     folder = workspace.reports / "scores" / name
     write_table(folder / "per_image.csv", columns(classes), rows)
-    number = opening_number(read_evaluations(workspace.openings), sha, found.sha256)
+    recorded = read_evaluations(workspace.openings)
+    number = opening_number(recorded, sha, found.sha256)
     about = {"data": workspace.data, "test_sha": sha, "method": name, "evaluation": number}
     plain = {metric: figure.model_dump(mode="json") for metric, figure in known.items()}
     write_json(folder / "metrics.json", about | {"predictions": found.sha256, "test": plain})
-    evaluations = count_evaluations(workspace.openings, sha)
+    evaluations = sum(one.test_sha == sha for one in recorded)
     return Scored(known, folder / "per_image.csv", number, evaluations)

@@ -207,27 +207,11 @@ def all_entries(space: Workspace) -> list[PreparedImage]:
 
 
 def _entry(record: ImageRecord, group: str) -> PreparedImage:
-    return PreparedImage(
-        image=record.image,
-        masks="|".join(record.masks),
-        pixel_sha256=record.pixel_sha256,
-        label=record.label,
-        group=group,
-        split="test",
-        height=record.height,
-        width=record.width,
-    )
+    known = record.model_dump(include={"image", "pixel_sha256", "label", "height", "width"})
+    return PreparedImage(masks="|".join(record.masks), group=group, split="test", **known)
 
 
 def _entry_of(row: dict[Hashable, Any]) -> PreparedImage:
     """What a row of per_image.csv says of its image."""
-    return PreparedImage(
-        image=row["image"],
-        masks="",
-        pixel_sha256=row["pixel_sha256"],
-        label=row["label"],
-        group=row["group"],
-        split="test",
-        height=0,
-        width=0,
-    )
+    known = {name: row[name] for name in ("image", "pixel_sha256", "label", "group")}
+    return PreparedImage(masks="", split="test", height=0, width=0, **known)

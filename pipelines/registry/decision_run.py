@@ -1,13 +1,12 @@
 """What a decision is made of, and its MLflow run: model, figures, verdict, also a rejection."""
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Run
 
 from hgmnet.config.change_plan import ChangePlans, load_plans
 from hgmnet.config.params import Params, load_params
@@ -21,7 +20,7 @@ from pipelines.artifacts.lineage import Lineage, hash_file, read_lineage
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import RecordedEvaluation, opening_number, user
 from pipelines.gate.change_plan import openings_due
-from pipelines.registry.tracking_store import TrackingStore
+from pipelines.registry.tracking_store import TrackingStore, all_runs, log_metrics, log_params
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,6 @@ def _flatten(prefix: str, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 _RECORDED = "hgmnet.recorded"
-_PARAMS_A_BATCH = 100
 
 
 def record(store: TrackingStore, decision: Decision) -> str:
@@ -188,12 +186,13 @@ def record(store: TrackingStore, decision: Decision) -> str:
     A run that was cut short is deleted and rewritten. MLflow refuses to change a param, so one
     run can't serve two verdicts.
     """
-    for run in _find(store, decision):
+    for run in list(_find(store, decision)):
         if run.data.tags.get(_RECORDED) == "true":
             return str(run.info.run_id)
         store.client.delete_run(run.info.run_id)
     run_id = str(_start(store, decision).info.run_id)
-    _log_values(store, run_id, decision)
+    log_metrics(store, run_id, decision.metrics)
+    log_params(store, run_id, decision.flat_params)
     for file, folder in _files(decision.workspace):
         store.client.log_artifact(run_id, str(file), folder)
     store.client.set_tag(run_id, _RECORDED, "true")
@@ -201,11 +200,11 @@ def record(store: TrackingStore, decision: Decision) -> str:
     return run_id
 
 
-def _find(store: TrackingStore, decision: Decision) -> list[Run]:
+def _find(store: TrackingStore, decision: Decision) -> Iterator[Run]:
     names = ("hgmnet.model", "hgmnet.gate_sha256", "hgmnet.metrics_sha256")
     wanted = {name: decision.tags[name] for name in names}
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
-    return list(store.client.search_runs([store.experiment_id], query))
+    return all_runs(store, query)
 
 
 def _start(store: TrackingStore, decision: Decision) -> Run:
@@ -217,15 +216,6 @@ def _start(store: TrackingStore, decision: Decision) -> Run:
     }
     name = f"{decision.gate.status} {decision.model[:8]}"
     return store.client.create_run(store.experiment_id, tags=tags, run_name=name)
-
-
-def _log_values(store: TrackingStore, run_id: str, decision: Decision) -> None:
-    now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in decision.metrics.items()]
-    params = [Param(name, value) for name, value in decision.flat_params.items()]
-    store.client.log_batch(run_id, metrics=metrics)
-    for start in range(0, len(params), _PARAMS_A_BATCH):
-        store.client.log_batch(run_id, params=params[start : start + _PARAMS_A_BATCH])
 
 
 def _files(workspace: Workspace) -> Iterator[tuple[Path, str | None]]:

@@ -11,7 +11,12 @@ from mlflow.exceptions import MlflowException
 from hgmnet.errors import ConfigError
 from hgmnet.models.spec import SPEC, Spec, load_spec
 from pipelines.registry.aliases import registry_state
-from pipelines.registry.tracking_store import STORE_ERRORS, TrackingStore, fluent_calls_to
+from pipelines.registry.tracking_store import (
+    STORE_ERRORS,
+    TrackingStore,
+    first_line,
+    fluent_calls_to,
+)
 
 _CARD = "reports/model_card.md"
 
@@ -101,8 +106,8 @@ def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tupl
     try:
         path = store.client.download_artifacts(str(run_id), _PATH, str(folder))
     except (MlflowException, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        msg = f"version {version.version} of {name}: run {run_id} has no {_PATH} ({reason})"
+        why = first_line(error)
+        msg = f"version {version.version} of {name}: run {run_id} has no {_PATH} ({why})"
         raise ConfigError(msg) from None
     return str(version.version), Path(path)
 

@@ -14,7 +14,7 @@ from mlflow.entities import Run, RunStatus
 from pydantic import ValidationError
 
 from hgmnet.config.base import Frozen
-from pipelines.registry.tracking_store import TrackingStore
+from pipelines.registry.tracking_store import TrackingStore, all_runs
 
 KIND = "promotion"
 FIRST = ""
@@ -22,7 +22,6 @@ FIRST = ""
 _TEXT, _HASH, _NUMBER, _NAME = (
     f"hgmnet.history.{part}" for part in ("text", "hash", "number", "name")
 )
-_PAGE = 1000
 
 
 class DecisionRecord(Frozen):
@@ -78,7 +77,8 @@ class Link:
 
 def read_history(store: TrackingStore, name: str) -> tuple[Link, ...]:
     """Every decision about a registered model, in their order."""
-    links = [_link(run) for run in _runs(store, name)]
+    query = f"tags.`hgmnet.kind` = '{KIND}' and tags.`{_NAME}` = '{name}'"
+    links = map(_link, all_runs(store, query))
     return tuple(sorted(links, key=lambda link: link.number))
 
 
@@ -138,20 +138,6 @@ def _fault(link: Link, number: int, previous: str) -> str | None:
     if link.entry.previous != previous:
         return "it does not name the hash of the one before; that one was changed or exchanged"
     return None
-
-
-def _runs(store: TrackingStore, name: str) -> list[Run]:
-    query = f"tags.`hgmnet.kind` = '{KIND}' and tags.`{_NAME}` = '{name}'"
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = store.client.search_runs(
-            [store.experiment_id], query, max_results=_PAGE, page_token=token
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
 
 
 def _link(run: Run) -> Link:

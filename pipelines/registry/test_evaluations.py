@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from mlflow.entities import Run, ViewType
 
 from pipelines.artifacts.test_evaluations import RecordedEvaluation
-from pipelines.registry.tracking_store import TrackingStore
+from pipelines.registry.tracking_store import TrackingStore, all_runs
 
 _ID = "hgmnet.opening_id"
-_A_PAGE = 1000
 
 
 def forward(
@@ -25,7 +24,8 @@ def forward(
         store: opened at the experiment of openings, see `name_of`.
         openings: this checkout's.
     """
-    known = {run.data.tags[_ID]: run for run in _runs(store)}
+    runs = all_runs(store, view=ViewType.ALL)
+    known = {run.data.tags[_ID]: run for run in runs if _ID in run.data.tags}
     here = dict(_identified(openings))
     for identity, opening in here.items():
         if identity not in known:
@@ -46,18 +46,6 @@ def _identified(openings: Sequence[RecordedEvaluation]) -> Iterator[tuple[str, R
         line = opening.model_dump_json()
         seen[line] += 1
         yield hashlib.sha256(f"{line}\n{seen[line]}".encode()).hexdigest(), opening
-
-
-def _runs(store: TrackingStore) -> Iterator[Run]:
-    token = None
-    while True:
-        page = store.client.search_runs(
-            [store.experiment_id], run_view_type=ViewType.ALL, max_results=_A_PAGE, page_token=token
-        )
-        yield from (run for run in page if _ID in run.data.tags)
-        token = page.token
-        if not token:
-            return
 
 
 def _append(store: TrackingStore, identity: str, opening: RecordedEvaluation) -> None:

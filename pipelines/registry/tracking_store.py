@@ -2,9 +2,10 @@
 
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TypeVar
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, LifecycleStage
+from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +29,9 @@ SQLITE = "sqlite:///"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _CREATION_S = 60.0
 """For a local database; a new one takes seconds on an idle machine."""
+_PATIENCE_S = 5.0
+_PARAMS_A_BATCH = 100
+_RUNS_A_PAGE = 1000
 
 
 class TrackingStoreUnavailableError(ConfigError):
@@ -41,6 +45,92 @@ class TrackingStore:
     client: MlflowClient
     uri: str
     experiment_id: str
+
+
+class ForgivingStore:
+    """A tracking store that nothing may suffer from.
+
+    The first failure, or an answer that takes too long, costs one line on stderr; then nothing more
+    is sent. No method raises.
+    """
+
+    def __init__(self, root: Path, data: str, complaint: str) -> None:
+        """Open the store.
+
+        Args:
+            root: the repository.
+            data: the data set's name.
+            complaint: what the line on stderr says before the reason.
+        """
+        self._complaint = complaint
+        self._store: TrackingStore | None = None
+        try:
+            self._store = open_tracking_store(root, data, _PATIENCE_S)
+        except Exception as error:
+            self._give_up(error)
+
+    def call(self, action: Callable[[TrackingStore], object], seconds: float = _PATIENCE_S) -> None:
+        """Do something with the store within so many seconds, unless it has failed before."""
+        store = self._store
+        if store is None:
+            return
+        try:
+            with http_limits(timeout_s=_PATIENCE_S, retries=0):
+                call_with_timeout(seconds, lambda: action(store))
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._store = None
+        why = redact_credentials(first_line(error))
+        print(f"hgmnet: {self._complaint}: {why}", file=sys.stderr)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without what MLflow appends to it."""
+    return str(error).strip().split("\n")[0]
+
+
+def reopened(store: TrackingStore, run_id: str) -> bool:
+    """Whether a run is in this store; it is open again then."""
+    try:
+        store.client.update_run(run_id, status="RUNNING")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # begun in another store
+            return False
+        raise
+    return True
+
+
+def log_params(store: TrackingStore, run_id: str, params: Mapping[str, object]) -> None:
+    """Log params, in as many requests as MLflow needs."""
+    values = [Param(name, str(value)) for name, value in params.items()]
+    for start in range(0, len(values), _PARAMS_A_BATCH):
+        store.client.log_batch(run_id, params=values[start : start + _PARAMS_A_BATCH])
+
+
+def log_metrics(
+    store: TrackingStore, run_id: str, metrics: Mapping[str, float], step: int = 0
+) -> None:
+    """Log metrics of one step, in one request."""
+    now = int(time.time() * 1000)
+    values = [Metric(name, value, now, step) for name, value in metrics.items()]
+    store.client.log_batch(run_id, metrics=values)
+
+
+def all_runs(
+    store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_ONLY
+) -> Iterator[Run]:
+    """The runs of the experiment that a query finds, page by page."""
+    token = None
+    while True:
+        page = store.client.search_runs(
+            [store.experiment_id], query, view, max_results=_RUNS_A_PAGE, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def tracking_uri(root: Path) -> str:
@@ -91,7 +181,7 @@ def connect_with_retries(root: Path, data: str) -> TrackingStore:
         try:
             return open_tracking_store(root, data, seconds=10)
         except (TimeoutError, MlflowException, SQLAlchemyError, ImportError) as error:
-            reason = str(error).strip().split("\n")[0]
+            reason = first_line(error)
         if tracking_uri(root).startswith(SQLITE):
             break
         time.sleep(pause)
@@ -108,7 +198,7 @@ def store_errors_as_messages(root: Path) -> Iterator[None]:
     try:
         yield
     except (TimeoutError, MlflowException, RequestException, SQLAlchemyError) as error:
-        raise _down(root, str(error).strip().split("\n")[0]) from error
+        raise _down(root, first_line(error)) from error
 
 
 def _down(root: Path, reason: str) -> TrackingStoreUnavailableError:

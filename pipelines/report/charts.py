@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from hgmnet.metrics.bootstrap import Figure
+
 WIDTH, HEIGHT = 360, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 30, 42
 
@@ -104,15 +106,17 @@ class Chart:
             at = start + 6.4 * len(label) + 14
 
 
-def strip(value: float, low: float, high: float, bounds: Points) -> str:
+def strip(figure: Figure, bounds: Points = ()) -> str:
     """A figure from 0 to 1 on one line: a dot, its interval as a bar, and ticks for comparison.
 
     Args:
-        value: the figure.
-        low: lower end of its interval.
-        high: upper end of its interval.
+        figure: what could not be computed has no strip.
         bounds: where ticks stand, and 1 for a gate's bound or 0 for another figure.
     """
+    if figure.value is None:
+        return ""
+    low = figure.value if figure.low is None else figure.low
+    high = figure.value if figure.high is None else figure.high
     ticks = "".join(
         f'<path class="{"bound" if gate else "other"}" d="M{_along(at)} {0 if gate else 4}V'
         f'{16 if gate else 12}"/>'
@@ -122,7 +126,7 @@ def strip(value: float, low: float, high: float, bounds: Points) -> str:
         '<svg class="strip" viewBox="0 0 200 16" aria-hidden="true">'
         '<path class="base" d="M4 8H196"/>'
         f'<path class="range" d="M{_along(low)} 8H{_along(high)}"/>{ticks}'
-        f'<circle class="at" cx="{_along(value)}" cy="8" r="4"/></svg>'
+        f'<circle class="at" cx="{_along(figure.value)}" cy="8" r="4"/></svg>'
     )
 
 

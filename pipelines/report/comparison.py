@@ -14,7 +14,7 @@ from hgmnet.evaluation.figures import compare, figures
 from hgmnet.evaluation.per_image import columns
 from hgmnet.metrics.bootstrap import Figure, Paired
 from hgmnet.metrics.catalogue import higher_is_better
-from hgmnet.pages.html import templates
+from hgmnet.pages.html import fill
 from hgmnet.splitting.split_lock import test_sha
 from pipelines.report import text
 
@@ -238,18 +238,15 @@ _STYLE = Path(__file__).parent / "templates" / "report.css"
 
 def render(comparison: AlignedComparison, names: tuple[str, str], data: str) -> str:
     """The page; the same arguments give the same text."""
-    return (
-        templates(_STYLE.parent)
-        .get_template("compare.html.j2")
-        .render(
-            comparison=comparison,
-            names=names,
-            data=data,
-            words=text,
-            signed=signed,
-            said=said,
-            style=_STYLE.read_text(encoding="utf-8"),
-        )
+    return fill(
+        __file__,
+        "compare.html.j2",
+        comparison=comparison,
+        names=names,
+        data=data,
+        words=text,
+        said=said,
+        style=_STYLE.read_text(encoding="utf-8"),
     )
 
 
@@ -258,25 +255,17 @@ def short(comparison: AlignedComparison, names: tuple[str, str]) -> str:
     first, second = names
     head = ("figure", first, second, "difference", "95 % interval", "better")
     shown = [row for row in comparison.rows if row.metric in SHORT]
-    lines = [head, *(_cells(row, names) for row in shown)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    aligned = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
     count = len(comparison.disagreements)
     decisions = sum("decision" in one.why for one in comparison.disagreements)
     return "\n".join(
         [
             f"{comparison.images} {comparison.split} images, {comparison.groups} groups",
             "",
-            *(line.rstrip() for line in aligned),
+            *text.aligned([head, *(_cells(row, names) for row in shown)]),
             "",
             f"they disagree on {count} images, in the decision on {decisions}",
         ]
     )
-
-
-def signed(value: float | None) -> str:
-    """A difference with its sign and three decimals."""
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
 def said(row: ComparedRow, names: tuple[str, str]) -> str:
@@ -289,7 +278,7 @@ def _cells(row: ComparedRow, names: tuple[str, str]) -> tuple[str, ...]:
         text.title(row.metric),
         text.number(row.first.value),
         text.number(row.second.value),
-        signed(row.paired.difference),
-        f"{signed(row.paired.low)} to {signed(row.paired.high)}",
+        text.signed(row.paired.difference),
+        f"{text.signed(row.paired.low)} to {text.signed(row.paired.high)}",
         said(row, names),
     )

@@ -1,6 +1,6 @@
 """What a person reads at the end of a run: the figures against their gate, and where all lies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hgmnet.config.evaluation import Where
@@ -44,12 +44,12 @@ def figures_table(
             if metric in figures and metric not in checked
         ),
     ]
-    return "\n".join([f"{evaluation.data}, {split} split: {gate.status}", "", *_align(rows)])
+    return "\n".join([f"{evaluation.data}, {split} split: {gate.status}", "", *text.aligned(rows)])
 
 
 def details(pairs: Sequence[tuple[str, str]]) -> str:
     """Names and values, aligned."""
-    return "\n".join(_align(pairs))
+    return "\n".join(text.aligned(pairs))
 
 
 def opened(number: int | None, openings: int) -> str:
@@ -97,9 +97,3 @@ def _failure(check: CheckResult) -> str:
     end = " (conservative end)" if check.on == "conservative" else ""
     sign = "<" if check.value < check.bound else ">"
     return f"{name}{end} {text.held(check)} {sign} {text.limit(check)}"
-
-
-def _align(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()

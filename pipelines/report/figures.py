@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from sklearn.metrics import roc_curve
+
 from hgmnet.config.base import MALIGNANT
 from pipelines.artifacts.evaluation import Certainty, MaskCurve, MaskPoint
 from pipelines.report.charts import Axis, Chart, decades, linear, unit
@@ -76,15 +78,10 @@ def roc_corners(cases: Sequence[EvaluatedImage]) -> list[tuple[float, float]]:
 
     There must be a malignant image and another.
     """
-    scores = [(case.probs[MALIGNANT], case.label == MALIGNANT) for case in cases]
-    positives = sum(positive for _, positive in scores)
-    negatives = len(scores) - positives
-    corners = [(0.0, 0.0)]
-    for threshold in sorted({score for score, _ in scores}, reverse=True):
-        hits = sum(positive for score, positive in scores if score >= threshold)
-        alarms = sum(not positive for score, positive in scores if score >= threshold)
-        corners.append((alarms / negatives, hits / positives))
-    return corners
+    truth = [case.label == MALIGNANT for case in cases]
+    scores = [case.probs[MALIGNANT] for case in cases]
+    alarms, hits, _ = roc_curve(truth, scores, drop_intermediate=False)
+    return list(zip(alarms.tolist(), hits.tolist(), strict=True))
 
 
 def _curves(title: str, label: str, columns: Mapping[str, str], curves: Curves) -> str:

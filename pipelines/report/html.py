@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models import description
-from hgmnet.pages.html import templates
+from hgmnet.pages.html import fill
 from hgmnet.pages.overlays import gradient
 from pipelines.report import figures, inputs, text
 from pipelines.report.charts import strip
@@ -39,39 +38,44 @@ def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
     classes, model = evidence.spec.classes, evidence.spec.model
     layers = {layer.key: layer for shelf in shelves for layer in shelf.layers}
     lesions = figures.lesion_plots(evidence.shown, coarse=model.coarse) if model.segments else ()
-    return (
-        templates(Path(__file__).parent / "templates")
-        .get_template("report.html.j2")
-        .render(
-            evidence=evidence,
-            data=evidence.evaluation.data,
-            split=evidence.split,
-            verdict=text.verdict(evidence),
-            words=text,
-            headlines=headlines,
-            has_paper=any(row.paper for row in headlines),
-            training=figures.training_plots(evidence.curves),
-            model=model,
-            class_plots=figures.class_plots(evidence.shown) if model.classifies else (),
-            lesion_plots=lesions,
-            classes=classes,
-            confusion=figures.confusion(evidence.shown, classes),
-            shelves=shelves,
-            layers=tuple(layers.values()),
-            pictures=any(tile.svg for shelf in shelves for tile in shelf.tiles),
-            palette=gradient(),
-            evidence_plots=figures.evidence_plots(evidence.shown),
-            coverage=figures.coverage_plots(evidence.certainty),
-            mask_plots=figures.mask_plots(evidence.mask_curve),
-            breakdown=breakdown(evidence.subgroups),
-            few=FEW,
-            counts=class_counts(evidence),
-            sides=SIDES,
-            excluded=inputs.excluded(evidence.provenance),
-            likeness=inputs.likeness(evidence.provenance),
-            lineage=lineage(evidence),
-        )
+    return fill(
+        __file__,
+        "report.html.j2",
+        **shared(evidence),
+        headlines=headlines,
+        has_paper=any(row.paper for row in headlines),
+        training=figures.training_plots(evidence.curves),
+        model=model,
+        class_plots=figures.class_plots(evidence.shown) if model.classifies else (),
+        lesion_plots=lesions,
+        classes=classes,
+        confusion=figures.confusion(evidence.shown, classes),
+        shelves=shelves,
+        layers=tuple(layers.values()),
+        pictures=any(tile.svg for shelf in shelves for tile in shelf.tiles),
+        palette=gradient(),
+        evidence_plots=figures.evidence_plots(evidence.shown),
+        coverage=figures.coverage_plots(evidence.certainty),
+        mask_plots=figures.mask_plots(evidence.mask_curve),
+        breakdown=breakdown(evidence.subgroups),
+        few=FEW,
     )
+
+
+def shared(evidence: ReportInputs) -> dict[str, Any]:
+    """What the templates of page and model card both show, by name."""
+    return {
+        "evidence": evidence,
+        "data": evidence.evaluation.data,
+        "split": evidence.split,
+        "verdict": text.verdict(evidence),
+        "words": text,
+        "counts": class_counts(evidence),
+        "sides": SIDES,
+        "excluded": inputs.excluded(evidence.provenance),
+        "likeness": inputs.likeness(evidence.provenance),
+        "lineage": lineage(evidence),
+    }
 
 
 def headline(evidence: ReportInputs, metric: str) -> Headline:
@@ -90,7 +94,7 @@ def headline(evidence: ReportInputs, metric: str) -> Headline:
         value=text.number(figure.value),
         interval=text.interval(figure),
         counted=text.counted(figure),
-        strip=_strip(figure, bounds),
+        strip=strip(figure, bounds),
         baselines=tuple((said, text.number(other.value)) for said, other in others),
         paper="" if paper is None else f"{paper:.4f}",
     )
@@ -151,11 +155,3 @@ def _operating(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
         ("Minimum lesion area", f"{100 * operating.min_area:.3g} % of the image"),
     )
     return (classes if model.classifies else ()) + (masks if model.segments else ())
-
-
-def _strip(figure: Figure, bounds: Sequence[tuple[float, float]]) -> str:
-    if figure.value is None:
-        return ""
-    low = figure.value if figure.low is None else figure.low
-    high = figure.value if figure.high is None else figure.high
-    return strip(figure.value, low, high, bounds)

@@ -1,6 +1,5 @@
 """What a report is made of: the files that the earlier stages wrote, and the model's origin."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,12 +23,11 @@ from pipelines.artifacts.evaluation import (
 )
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows, read_table
+from pipelines.artifacts.lineage import UNKNOWN, hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.training import TrainRun
 from pipelines.artifacts.validation import ValidationReport
 
-UNKNOWN = "unknown"
-"""The commit, where git could not say."""
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -66,7 +64,7 @@ def read_provenance(space: Workspace) -> Provenance:
     lock = read_if_there(space.split_json, Lock)
     sizes = [count for count in Counter(row.group for row in rows).values() if count > 1]
     return Provenance(
-        data_sha256=_sha256(space.manifest),
+        data_sha256=hash_file(space.manifest) if space.manifest.exists() else None,
         copies=None if pairs is None else sum(pair.kind == "copy" for pair in pairs),
         scenes=None if pairs is None else sum(pair.kind == "scene" for pair in pairs),
         groups=len(sizes) if rows else None,
@@ -118,24 +116,25 @@ def likeness(provenance: Provenance) -> str | None:
     """Copies, scenes and groups in a sentence; None where no file tells of them."""
     if provenance.copies is None or provenance.scenes is None:
         return None
-    found = f"Likeness: {_count(provenance.copies, 'pair')} of copies and "
-    found += f"{_count(provenance.scenes, 'pair')} of frames of one scene were found"
+    found = f"Likeness: {counted(provenance.copies, 'pair')} of copies and "
+    found += f"{counted(provenance.scenes, 'pair')} of frames of one scene were found"
     if provenance.groups is None:
         return f"{found}."
     return (
-        f"{found}; {_count(provenance.grouped or 0, 'image')} in "
-        f"{_count(provenance.groups, 'group')} of more than one, each on one side of the split."
+        f"{found}; {counted(provenance.grouped or 0, 'image')} in "
+        f"{counted(provenance.groups, 'group')} of more than one, each on one side of the split."
     )
 
 
 def excluded(provenance: Provenance) -> tuple[str, ...]:
     """How many images the split leaves out, by reason, the most frequent first."""
     by_count = sorted(provenance.excluded.items(), key=lambda item: (-item[1], item[0]))
-    return tuple(f"{_count(count, 'image')}: {reason}" for reason, count in by_count)
+    return tuple(f"{counted(count, 'image')}: {reason}" for reason, count in by_count)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+def counted(number: int, noun: str) -> str:
+    """How many: `1 seed`, `3 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:
@@ -143,10 +142,6 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 _COUNTS = ("tp", "fp", "fn", "coarse_tp", "coarse_fp", "coarse_fn")

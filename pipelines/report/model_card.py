@@ -7,10 +7,9 @@ The Checklist for Artificial Intelligence in Medical Imaging: Mongan, Moy, Kahn,
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from hgmnet.models import description
-from hgmnet.pages.html import templates
+from hgmnet.pages.html import fill
 from pipelines.report import html, inputs, text
 from pipelines.report.inputs import ReportInputs
 
@@ -170,22 +169,11 @@ def _by_side(evidence: ReportInputs) -> str:
 
 def render_model_card(evidence: ReportInputs) -> str:
     """The card, wholly from the evidence; the same evidence gives the same text."""
-    return (
-        templates(Path(__file__).parent / "templates")
-        .get_template("model_card.md.j2")
-        .render(
-            evidence=evidence,
-            data=evidence.evaluation.data,
-            split=evidence.split,
-            verdict=text.verdict(evidence),
-            words=text,
-            counts=html.class_counts(evidence),
-            network=description.summary(evidence.spec),
-            lineage=html.lineage(evidence),
-            sides=html.SIDES,
-            likeness=inputs.likeness(evidence.provenance),
-            excluded=inputs.excluded(evidence.provenance),
-            shortcut=text.shortcut(evidence.figures),
-            claim=items(evidence),
-        )
+    return fill(
+        __file__,
+        "model_card.md.j2",
+        **html.shared(evidence),
+        network=description.summary(evidence.spec),
+        shortcut=text.shortcut(evidence.figures),
+        claim=items(evidence),
     )

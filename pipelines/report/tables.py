@@ -76,12 +76,10 @@ def _told(figure: Figure) -> bool:
 def _cell(figure: Figure | None) -> SubgroupCell | None:
     if figure is None or figure.value is None:
         return None
-    low = figure.value if figure.low is None else figure.low
-    high = figure.value if figure.high is None else figure.high
     return SubgroupCell(
         value=text.number(figure.value),
         interval=text.interval(figure),
         counted=text.counted(figure),
-        strip=strip(figure.value, low, high, ()),
+        strip=strip(figure),
         few=figure.n < FEW,
     )

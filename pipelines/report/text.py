@@ -1,6 +1,6 @@
 """How figures, checks and the verdict are put into words, the same in page and model card."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hgmnet.config.evaluation import Where
@@ -272,11 +272,30 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = ([cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(row).rstrip() for row in cells]
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign and three decimals."""
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
 def interval(figure: Figure) -> str:
     """The ends of the 95 % interval."""
     if figure.low is None or figure.high is None:
         return "–"
     return f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def spread(value: float | None, low: float | None, high: float | None, sd: float | None) -> str:
+    """A figure with its standard deviation and interval; a dash where there is none."""
+    if value is None or low is None or high is None:
+        return "–"
+    return f"{value:.3f}{'' if sd is None else f' ± {sd:.3f}'} ({low:.3f} to {high:.3f})"
 
 
 def counted(figure: Figure) -> str:

@@ -14,7 +14,6 @@ from hgmnet.data.image_statistics import measure
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage, open_prepared
-from hgmnet.data.resize import Grey
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import saliency
 from hgmnet.evaluation.baselines import baselines
@@ -30,11 +29,7 @@ from hgmnet.splitting.split_lock import test_sha
 from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroups
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import (
-    opening_number,
-    read_evaluations,
-    record_evaluation,
-)
+from pipelines.artifacts.test_evaluations import opening_number, read_evaluations, record_evaluation
 from pipelines.drift.measure import drift_of
 from pipelines.stages.evaluation_tables import certainty, consistency, find_subgroups
 
@@ -61,7 +56,10 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
     shares = saliency.shares(predictor.network, predictor.spec, store, judged)
-    rows = [{**look.row, **_cells(shares[str(look.row["image"])])} for look in found]
+    rows = []
+    for look in found:
+        share = shares[str(look.row["image"])]
+        rows.append({**look.row, **(share.row if share else {})})
     write_table(workspace.per_image, [*columns(data.classes), *saliency.COLUMNS], rows)
     leading = {str(k.row["image"]): k.facts for k in found if k.row["split"] == splits[-1]}
     source = f"{splits[-1]} split of {data.name}"
@@ -130,7 +128,7 @@ def looks(raw: Path, finder: Predictor, entries: Sequence[PreparedImage]) -> Ite
     model = finder.spec.model
     for start in range(0, len(entries), _BATCH):
         batch = entries[start : start + _BATCH]
-        images = [_image(raw, entry) for entry in batch]
+        images = [read_grey(raw, entry.image) for entry in batch]
         for entry, image, finding in zip(batch, images, finder.predict(images), strict=True):
             facts = measure(image).model_dump() | predicted_columns(finding, model)
             yield Look(image_row(entry, finding, read_truth(raw, entry), model), facts)
@@ -143,11 +141,3 @@ def _opening(
     if opened:
         number = opening_number(read_evaluations(workspace.openings), sha, predictor.identity)
     return EvaluationNumber(test_sha=sha, number=number)
-
-
-def _cells(share: saliency.Share | None) -> dict[str, str | int | float]:
-    return {} if share is None else dict(share.row)
-
-
-def _image(raw: Path, entry: PreparedImage) -> Grey:
-    return read_grey(raw, entry.image)

@@ -65,12 +65,8 @@ def _find_likeness(space: Workspace, records: list[ImageRecord]) -> tuple[Pair, 
     """Search the readable images, of those with the same pixels the first."""
     firsts = {r.pixel_sha256: r.image for r in reversed(records) if r.pixel_sha256}
     cache = LikenessCache(space.state / "likeness" / space.data)
-    read = {pixels: partial(_read, space.raw, image) for pixels, image in firsts.items()}
+    read = {pixels: partial(images.read_grey, space.raw, image) for pixels, image in firsts.items()}
     described = {firsts[pixels]: found for pixels, found in cache.describe(read).items()}
     search = near_duplicates.search(described, cache.tried())
     cache.keep(search.tried)
     return search.pairs
-
-
-def _read(raw: Path, image: str) -> images.Grey:
-    return images.read_grey(raw, image)

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from hgmnet.config.data import Data, Prepare
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.images import read_grey
-from hgmnet.data.masks import read_mask
+from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage, write_store
-from hgmnet.data.resize import Grey, Mask, fit_mask, resize_to_input
+from hgmnet.data.resize import fit_mask, resize_to_input
 from hgmnet.models.image_size import check_size
 from hgmnet.splitting.split_lock import ActiveImage, SplitRow, active_images
 from pipelines.artifacts.io import read_rows
@@ -27,28 +25,18 @@ def run(root: Path, data: Data, prepare: Prepare) -> None:
     workspace = Workspace(root, data.name)
     rows = read_rows(workspace.split_csv, SplitRow)
     images = active_images(rows, read_rows(workspace.manifest, ImageRecord))
-    squares = (_square(workspace.raw, image.record, prepare) for image in images)
-    write_store(workspace.prepared, tuple(map(_entry, images)), prepare.side, squares)
-
-
-def _square(raw: Path, record: ImageRecord, prepare: Prepare) -> tuple[Grey, Mask]:
-    image = read_grey(raw, record.image)
-    if not record.masks:
-        empty = np.zeros(image.shape, dtype=np.bool_)
-        return resize_to_input(image, prepare), fit_mask(empty, prepare)
-    mask = read_mask([raw / name for name in record.masks])
-    return resize_to_input(image, prepare), fit_mask(mask, prepare)
+    entries = tuple(map(_entry, images))
+    squares = (
+        (
+            resize_to_input(read_grey(workspace.raw, entry.image), prepare),
+            fit_mask(read_truth(workspace.raw, entry), prepare),
+        )
+        for entry in entries
+    )
+    write_store(workspace.prepared, entries, prepare.side, squares)
 
 
 def _entry(image: ActiveImage) -> PreparedImage:
-    record = image.record
-    return PreparedImage(
-        image=record.image,
-        masks="|".join(record.masks),
-        pixel_sha256=record.pixel_sha256,
-        label=record.label,
-        group=image.row.group,
-        split=image.row.status,
-        height=record.height,
-        width=record.width,
-    )
+    known = image.record.model_dump(include={"image", "pixel_sha256", "label", "height", "width"})
+    masks = "|".join(image.record.masks)
+    return PreparedImage(masks=masks, group=image.row.group, split=image.row.status, **known)

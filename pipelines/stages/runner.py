@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 from hgmnet.config.base import Frozen, flat_settings
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
 from pipelines.artifacts.lineage import hash_file
-from pipelines.stages.fingerprint import fingerprint
+from pipelines.stages.fingerprint import fingerprint, stage_deps
 
 _CODE = ("hgmnet/", "pipelines/")
 
@@ -84,9 +82,7 @@ def begin(root: Path, stage: str, sections: Iterable[str]) -> StageInputs:
         ConfigError: params.yaml is not what it must be.
     """
     params = load_params(root / "params.yaml")
-    described = YAML(typ="safe", pure=True).load((root / "dvc.yaml").read_text(encoding="utf-8"))
-    deps = ((described or {}).get("stages", {}).get(stage) or {}).get("deps", [])
-    files = (root / dep for dep in deps if dep.startswith(_CODE))
+    files = (root / dep for dep in stage_deps(root, stage) if dep.startswith(_CODE))
     code = {file.relative_to(root).as_posix(): hash_file(file) for file in files if file.is_file()}
     taken = {name: params.section(name) for name in sections}
     return StageInputs(root, stage, params.data.name, taken, code)

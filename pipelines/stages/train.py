@@ -15,7 +15,7 @@ from hgmnet.config.base import Frozen, flat_settings
 from hgmnet.config.data import Data, Prepare
 from hgmnet.config.model import File, Model
 from hgmnet.config.training import Train
-from hgmnet.data.prepared import open_prepared
+from hgmnet.data.prepared import PreparedDataset, open_prepared
 from hgmnet.errors import ConfigError
 from hgmnet.models.serialization import save_model
 from hgmnet.training.distributed import following, is_first, plan
@@ -84,8 +84,9 @@ def run(
     def trained(on_epoch: OnEpoch) -> Trained:
         return fit_into(
             workspace.model,
-            workspace,
+            open_prepared(workspace.prepared),
             recipe,
+            root=root,
             mark=mark,
             checkpoints=workspace.checkpoints / mark,
             on_epoch=on_epoch,
@@ -117,19 +118,21 @@ def finish(root: Path, data: Data, prepare: Prepare, model: Model, train: Train)
 
 def fit_into(
     folder: Path,
-    workspace: Workspace,
+    store: PreparedDataset,
     recipe: Recipe,
     *,
+    root: Path,
     mark: str,
     checkpoints: Path,
     on_epoch: OnEpoch,
 ) -> Trained:
-    """Train on the prepared images, and write weights.safetensors and model.json into a folder.
+    """Train on prepared images, and write weights.safetensors and model.json into a folder.
 
     Args:
         folder: the model's.
-        workspace: whose images.
+        store: the images.
         recipe: the settings.
+        root: the repository.
         mark: the recipe's fingerprint.
         checkpoints: a folder for this fingerprint alone; whoever calls removes it.
         on_epoch: called with each new epoch's figures.
@@ -139,12 +142,12 @@ def fit_into(
     """
     quiet_lightning()
     trained = fit(
-        open_prepared(workspace.prepared),
+        store,
         data=recipe.data,
         prepare=recipe.prepare,
         model=recipe.model,
         train=recipe.train,
-        root=workspace.root,
+        root=root,
         fingerprint=mark,
         checkpoints=checkpoints,
         on_epoch=on_epoch,

@@ -8,7 +8,7 @@ from pathlib import Path
 from hgmnet.config.data import Data, Validate
 from hgmnet.data.atomic import write_text
 from hgmnet.data.image_record import ImageRecord
-from hgmnet.data.images import Grey, read_grey
+from hgmnet.data.images import read_grey
 from hgmnet.errors import InvalidDataError
 from hgmnet.splitting.pairs import Conflict, Pair, find_conflicts
 from pipelines.artifacts.io import read_rows, write_json
@@ -42,7 +42,7 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     report = _report(data, records, outcomes, conflicts)
     write_json(workspace.validation, report)
     labels = {record.image: record.label for record in records}
-    read = partial(_read, workspace.raw)
+    read = partial(read_grey, workspace.raw)
     write_text(workspace.likeness, render_likeness(data.name, labels, pairs, conflicts, read))
     for line in _lines(outcomes, "warning"):
         print(f"warning: {line}")
@@ -54,10 +54,6 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     if not report.passed:
         raise InvalidDataError("\n".join(_lines(outcomes, "critical")))
     print(f"{report.images} images, {report.expectations} expectations, nothing critical broken")
-
-
-def _read(raw: Path, image: str) -> Grey:
-    return read_grey(raw, image)
 
 
 def _report(

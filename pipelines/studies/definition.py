@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from ruamel.yaml import YAML
 
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
@@ -17,6 +16,7 @@ from hgmnet.inference.maps import Map
 from hgmnet.splitting.cross_validation import Sides, assign_folds, nested_fold, pool
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
+from pipelines.stages.fingerprint import stage_deps
 from pipelines.stages.train import Recipe
 
 _OWN = (
@@ -103,8 +103,7 @@ class StudyContext:
 
 
 def _judged_by(root: Path, workspace: Workspace) -> list[str]:
-    described = YAML(typ="safe", pure=True).load((root / "dvc.yaml").read_text(encoding="utf-8"))
-    names = {dep for stage in _JUDGES for dep in described["stages"][stage]["deps"]}
+    names = {dep for stage in _JUDGES for dep in stage_deps(root, stage)}
     deps = {name for name in names if not name.startswith(("models/", "data/"))} | {*_OWN}
     code = (root / dep for dep in deps)
     files = [*code, *workspace.raw.rglob("*")]

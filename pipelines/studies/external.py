@@ -4,13 +4,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from hgmnet.calibration.on_val import operating_point, predict_val
 from hgmnet.config.data import Data
@@ -32,10 +29,11 @@ from pipelines.drift.measure import drift_of
 from pipelines.promotion.comparison import all_entries
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report import text
+from pipelines.report.inputs import counted
 from pipelines.stages.evaluate import Look, looks
 from pipelines.stages.evaluation_tables import facts_of
 from pipelines.studies.aggregate import ALL, Line
-from pipelines.studies.cost_estimate import counted, span
+from pipelines.studies.cost_estimate import span
 from pipelines.studies.definition import (
     SMOKE_IMAGES,
     Size,
@@ -45,7 +43,7 @@ from pipelines.studies.definition import (
     StudyRun,
 )
 from pipelines.studies.output import publish
-from pipelines.studies.training_run import Made
+from pipelines.studies.training_run import made_now
 
 
 @dataclass(frozen=True)
@@ -235,7 +233,7 @@ class _Case:
         empty = np.zeros((len(self.found.entries), 1, 1), np.uint8)
         bench = StudyContext(self.space, PreparedDataset(empty, empty, self.found.entries))
         folder = self.space.reports / "studies" / study.folder
-        made = [_made(sides, seconds) for _ in study.cells]
+        made = [made_now(tuple(sides), seconds, trained=False)] * len(study.cells)
         told = _setting(self.asked, rows, list(sides).count("val"))
         lines = publish(study, rows, made, bench, folder, told=told)
         write_json(folder / "drift.json", self.drift)
@@ -323,21 +321,6 @@ def _setting(asked: ExternalRequest, rows: pd.DataFrame, part: int) -> str:
     identity = asked.predictor.identity[:12]
     return f"{asked.data}: {images} images in {groups} groups; model {identity}." + aside * (
         part > 0
-    )
-
-
-def _made(sides: Sequence[str], seconds: float) -> Made:
-    cuda = torch.cuda.is_available()
-    return Made(
-        seconds=round(seconds, 1),
-        trained=False,
-        train_images=0,
-        val_images=list(sides).count("val"),
-        judged_images=list(sides).count("judged"),
-        device=torch.cuda.get_device_name() if cuda else "CPU",
-        threads=torch.get_num_threads(),
-        torch=version("torch"),
-        date=datetime.now(UTC).date().isoformat(),
     )
 
 

@@ -1,6 +1,6 @@
 """What a study leaves in reports/studies/<name>: rows, tables (Markdown, LaTeX) and a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,13 +8,13 @@ import pandas as pd
 from hgmnet.config.model import File, Model
 from hgmnet.data.atomic import write_table, write_text
 from hgmnet.evaluation.per_image import columns
-from hgmnet.pages.html import templates
+from hgmnet.pages.html import fill
 from pipelines.artifacts.io import write_rows
 from pipelines.report import text as wording
 from pipelines.report.charts import Axis, Chart, ForestRow, forest_plot, linear, standalone, unit
 from pipelines.report.figures import Plot
+from pipelines.report.inputs import counted
 from pipelines.studies.aggregate import ALL, FoldLine, Line, fold_lines, lines
-from pipelines.studies.cost_estimate import counted
 from pipelines.studies.definition import SHORT, Study, StudyContext
 from pipelines.studies.training_run import KEY, Made
 
@@ -54,23 +54,18 @@ def body(study: Study, found: Sequence[Line]) -> list[list[str]]:
 
 def value(line: Line | None) -> str:
     """A figure with spread and interval; a dash where there is none."""
-    if line is None or line.value is None or line.low is None or line.high is None:
+    if line is None:
         return "–"
-    spread = "" if line.sd_folds is None or line.part != ALL else f" ± {line.sd_folds:.3f}"
-    return f"{line.value:.3f}{spread} ({line.low:.3f} to {line.high:.3f})"
+    sd = line.sd_folds if line.part == ALL else None
+    return wording.spread(line.value, line.low, line.high, sd)
 
 
 def gain(line: Line | None) -> str:
     """A difference with its interval; a dash where there is none, and for the reference itself."""
     if line is None or line.difference is None:
         return "–"
-    low, high = signed(line.difference_low), signed(line.difference_high)
-    return f"{signed(line.difference)} ({low} to {high})"
-
-
-def signed(number: float | None) -> str:
-    """With its sign and three decimals."""
-    return "–" if number is None else f"{number:+.3f}".replace("-", "−")
+    low, high = wording.signed(line.difference_low), wording.signed(line.difference_high)
+    return f"{wording.signed(line.difference)} ({low} to {high})"
 
 
 def legend(study: Study) -> str:
@@ -83,60 +78,39 @@ def legend(study: Study) -> str:
 
 def markdown(study: Study, found: Sequence[Line], setting: str) -> str:
     """The table in Markdown, with what it is of and what may not be concluded."""
-    columns = head(study, found)
-    table = [columns, ["---"] * len(columns), *body(study, found)]
     parts = [
         f"# {study.title}",
         f"{study.question} {setting}",
-        "\n".join(f"| {' | '.join(row)} |" for row in table),
+        markdown_table(head(study, found), body(study, found)),
         " ".join((legend(study), *study.facts)),
         "\n".join(f"- {note}" for note in study.notes),
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of text in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def latex(study: Study, found: Sequence[Line], setting: str) -> str:
     """The table in LaTeX; it needs the package booktabs."""
     columns = head(study, found)
     text = sum(name in {"Images", "Variant"} for name in columns)
-    rows = [columns, *body(study, found)]
-    first, *rest = (" & ".join(map(_tex, row)) + r" \\" for row in rows)
-    return "\n".join(
-        [
-            r"\begin{table}",
-            rf"\caption{{{_tex(f'{study.title}. {setting} {legend(study)}')}}}",
-            rf"\begin{{tabular}}{{{'l' * text}{'r' * (len(columns) - text)}}}",
-            r"\toprule",
-            first,
-            r"\midrule",
-            *rest,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
+    rows = [[cell.translate(_TEX) for cell in row] for row in body(study, found)]
+    table = pd.DataFrame(rows, columns=[name.translate(_TEX) for name in columns])
+    return table.style.hide(axis="index").to_latex(
+        caption=f"{study.title}. {setting} {legend(study)}".translate(_TEX),
+        column_format="l" * text + "r" * (len(columns) - text),
+        hrules=True,
     )
 
 
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "%": r"\%",
-    "&": r"\&",
-    "_": r"\_",
-    "#": r"\#",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "–": "--",
-    "×": r"$\times$",
-    "’": "'",
-}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(letter, letter) for letter in text)
+_TEX = str.maketrans(
+    {letter: f"\\{letter}" for letter in "%&_#${}"}
+    | {"\\": r"\textbackslash{}", "−": "$-$", "±": r"$\pm$", "–": "--", "×": r"$\times$", "’": "'"}
+)
 
 
 STYLE = Path(__file__).parents[1] / "report" / "templates" / "report.css"
@@ -156,22 +130,20 @@ def render(
         data: the data set's name.
     """
     plots = _plots(study, found, folds)
-    page = (
-        templates(Path(__file__).parent / "templates")
-        .get_template("study.html.j2")
-        .render(
-            study=study,
-            setting=setting,
-            data=data,
-            head=head(study, found),
-            body=body(study, found),
-            legend=legend(study),
-            every=[line for line in found if line.value is not None],
-            words=wording,
-            gain=gain,
-            plots=plots.values(),
-            style=STYLE.read_text(encoding="utf-8"),
-        )
+    page = fill(
+        __file__,
+        "study.html.j2",
+        study=study,
+        setting=setting,
+        data=data,
+        head=head(study, found),
+        body=body(study, found),
+        legend=legend(study),
+        every=[line for line in found if line.value is not None],
+        words=wording,
+        gain=gain,
+        plots=plots.values(),
+        style=STYLE.read_text(encoding="utf-8"),
     )
     return page, {name: standalone(plot.svg) for name, plot in plots.items()}
 
@@ -194,10 +166,8 @@ def _rows(study: Study, found: Sequence[Line], metric: str) -> list[ForestRow]:
         low, high = line.difference_low, line.difference_high
         if line.metric != metric or line.difference is None or low is None or high is None:
             continue
-        label = study.variants[line.variant]
-        label = label if line.part == ALL or not study.parts else line.part
-        said = gain(line)
-        rows.append(ForestRow(label, line.difference, low, high, said))
+        label = study.variants[line.variant] if line.part == ALL else line.part
+        rows.append(ForestRow(label, line.difference, low, high, gain(line)))
     return rows
 
 
@@ -276,10 +246,14 @@ def publish(
     found, folds = lines(study, rows, params.evaluate), fold_lines(study, rows)
     told = told or setting(study, bench)
     names = [*KEY, *columns(params.data.classes)]
-    write_table(folder / "per_image.csv", names, _records(rows))
+    write_table(folder / "per_image.csv", names, records(rows))
     write_rows(folder / "table.csv", Line, found)
     write_rows(folder / "folds.csv", FoldLine, folds)
-    write_rows(folder / "cells.csv", CellLine, _cells(study, made))
+    cells = (
+        CellLine(variant=c.variant, fold=c.fold + 1, seed=c.seed, **one.model_dump())
+        for c, one in zip(study.cells, made, strict=True)
+    )
+    write_rows(folder / "cells.csv", CellLine, cells)
     write_text(folder / "table.md", markdown(study, found, told))
     write_text(folder / "table.tex", latex(study, found, told))
     page, plots = render(study, found, folds, told, bench.workspace.data)
@@ -312,13 +286,7 @@ def _start(model: Model) -> str:
     return "random weights" if model.encoder_weights == "none" else "ImageNet weights"
 
 
-def _records(rows: pd.DataFrame) -> list[dict[str, object]]:
+def records(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows as `write_table` takes them; a missing value is an empty cell."""
     clean = rows.astype(object).where(rows.notna(), "")
     return [{str(key): value for key, value in row.items()} for row in clean.to_dict("records")]
-
-
-def _cells(study: Study, made: Sequence[Made]) -> list[CellLine]:
-    return [
-        CellLine(variant=c.variant, fold=c.fold + 1, seed=c.seed, **one.model_dump())
-        for c, one in zip(study.cells, made, strict=True)
-    ]

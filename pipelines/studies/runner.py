@@ -19,10 +19,11 @@ from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import record_evaluation
 from pipelines.registry.study_runs import StudyRuns
+from pipelines.report.inputs import counted
 from pipelines.stages.train import epoch_line, refuse_own
 from pipelines.studies import training_run
 from pipelines.studies.aggregate import ALL, fold_lines
-from pipelines.studies.cost_estimate import Forecast, Progress, counted, forecast, span
+from pipelines.studies.cost_estimate import Forecast, Progress, forecast, span
 from pipelines.studies.definition import Size, Study, StudyContext, StudyRun
 from pipelines.studies.output import publish
 

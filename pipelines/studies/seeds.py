@@ -13,7 +13,7 @@ from hgmnet.config.base import Frozen
 from hgmnet.config.evaluation import Evaluate
 from hgmnet.config.params import Params
 from hgmnet.data.atomic import atomic, write_table, write_text
-from hgmnet.data.prepared import PreparedDataset
+from hgmnet.data.prepared import PreparedDataset, open_prepared
 from hgmnet.errors import ConfigError
 from hgmnet.evaluation.figures import figures
 from hgmnet.evaluation.per_image import columns
@@ -31,7 +31,8 @@ from pipelines.report import text as wording
 from pipelines.stages.calibrate import calibrate_model
 from pipelines.stages.evaluate import looks, refuse_seen
 from pipelines.stages.train import Recipe, epoch_line, fit_into
-from pipelines.studies.cost_estimate import Pace
+from pipelines.studies.cost_estimate import Progress
+from pipelines.studies.output import markdown_table, records
 from pipelines.studies.runner import prepared
 
 METRICS = ("lesion_dice", "accuracy")
@@ -95,9 +96,7 @@ def lines(found: Sequence[SeedCell], spec: Spec, first: int) -> list[str]:
         "",
         f"{facts['Encoder']}; weights at the start: {begun}. {_LEGEND}",
         "",
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * len(head)}",
-        *(f"| {' | '.join(row)} |" for row in _rows(found, learnt, first)),
+        markdown_table(head, _rows(found, learnt, first)),
         "",
         _UNCHANGED.format(seed=first),
     ]
@@ -135,15 +134,9 @@ def _rows(found: Sequence[SeedCell], learnt: Sequence[str], first: int) -> Itera
     by_key = {(cell.split, cell.member, cell.metric): cell for cell in found}
     for split, member in dict.fromkeys((cell.split, cell.member) for cell in found):
         told = {MEAN: "mean of the seeds", f"seed {first}": f"seed {first}, pre-declared first"}
-        shown = [_shown(by_key[split, member, metric]) for metric in learnt]
+        cells = (by_key[split, member, metric] for metric in learnt)
+        shown = [wording.spread(c.value, c.low, c.high, c.sd) for c in cells]
         yield [split, told.get(member, member), *shown]
-
-
-def _shown(cell: SeedCell) -> str:
-    if cell.value is None or cell.low is None or cell.high is None:
-        return "–"
-    sd = "" if cell.sd is None else f" ± {cell.sd:.3f}"
-    return f"{cell.value:.3f}{sd} ({cell.low:.3f} to {cell.high:.3f})"
 
 
 def run(root: Path, params: Params, n: int) -> None:
@@ -184,28 +177,37 @@ def _train(workspace: Workspace, params: Params, home: Path, n: int) -> dict[str
     _take_over(workspace, folders, marks)
     todo = [name for name, folder in folders.items() if not (folder / SPEC).exists()]
     print(f"{n} seeds on {params.data.name}: {n - len(todo)} finished, {len(todo)} to train")
-    pace = Pace(len(todo), params.train.epochs)
+    progress = Progress([1.0] * len(todo))
     for name, folder in folders.items():
         if name not in todo:
             print(f"{name}: finished before, not trained again")
         else:
-            _train_one(workspace, recipes[name], folder, name, pace)
+            progress.start(todo.index(name))
+            _train_one(workspace, recipes[name], folder, name, progress)
         calibrate_model(folder, workspace, params.calibrate)
     return folders
 
 
-def _train_one(workspace: Workspace, recipe: Recipe, folder: Path, name: str, pace: Pace) -> None:
-    checkpoints = folder / "checkpoints"
+def _train_one(
+    workspace: Workspace, recipe: Recipe, folder: Path, name: str, progress: Progress
+) -> None:
+    checkpoints, epochs = folder / "checkpoints", recipe.train.epochs
 
     def tell(figures: EpochFigures) -> None:
-        print(f"{name}, {epoch_line(figures, recipe.train.epochs)}")
-        _say(pace.after_epoch(figures.epoch))
+        left = progress.after_epoch(figures.epoch, epochs)
+        print(f"{name}, {epoch_line(figures, epochs)}; {left}")
 
-    pace.start()
-    fit_into(folder, workspace, recipe, mark=folder.name, checkpoints=checkpoints, on_epoch=tell)
+    fit_into(
+        folder,
+        open_prepared(workspace.prepared),
+        recipe,
+        root=workspace.root,
+        mark=folder.name,
+        checkpoints=checkpoints,
+        on_epoch=tell,
+    )
     shutil.rmtree(checkpoints, ignore_errors=True)
-    print(f"{name}: trained")
-    _say(pace.after_seed())
+    print(f"{name}: trained in {progress.after_cell()}")
 
 
 def _recipes(params: Params, n: int) -> dict[str, Recipe]:
@@ -272,19 +274,10 @@ def _ensemble(
 def _write(
     workspace: Workspace, tables: Mapping[str, pd.DataFrame], classes: Sequence[str]
 ) -> None:
-    def rows() -> Iterator[dict[str, object]]:
-        for name, table in tables.items():
-            for row in table.to_dict("records"):
-                yield {"member": name, **{str(key): value for key, value in row.items()}}
-
+    rows = pd.concat([table.assign(member=name) for name, table in tables.items()])
     path = _reports(workspace) / "per_image.csv"
-    write_table(path, ["member", *columns(classes)], rows())
+    write_table(path, ["member", *columns(classes)], records(rows))
 
 
 def _reports(workspace: Workspace) -> Path:
     return workspace.reports / "studies" / "seeds"
-
-
-def _say(line: str | None) -> None:
-    if line is not None:
-        print(line)

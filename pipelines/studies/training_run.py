@@ -3,7 +3,7 @@
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,19 +23,16 @@ from hgmnet.inference.maps import infer_with
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
 from hgmnet.models.device import best_device
-from hgmnet.models.serialization import load_model, save_model, save_operating
+from hgmnet.models.serialization import load_model, save_operating
 from hgmnet.models.spec import OPERATING, WEIGHTS, Spec, load_operating
 from hgmnet.splitting import contamination
-from hgmnet.splitting.cross_validation import JUDGED, with_splits
-from hgmnet.training.fit import fit, quiet_lightning
-from hgmnet.training.lightning_module import EpochFigures
+from hgmnet.splitting.cross_validation import JUDGED, Sides, with_splits
 from pipelines.artifacts.io import read_json, write_json
+from pipelines.stages.train import OnEpoch, fit_into
 from pipelines.studies.definition import StudyContext, StudyRun
 
 KEY = ("variant", "fold", "seed")
 _TEXT = ("image", "pixel_sha256", "label", "group", "split", "predicted", "decision", "decided")
-
-OnEpoch = Callable[[EpochFigures], None]
 
 
 class Made(Frozen):
@@ -86,7 +83,8 @@ def compute(bench: StudyContext, cell: StudyRun, on_epoch: OnEpoch, *, keep: boo
         if trained:
             _fit(bench, cell, store, folder, on_epoch)
         rows = [{**_key(cell), **row} for row in _judge(bench, cell, store, folder)]
-        write_json(target.with_suffix(".json"), _made(cell, time.monotonic() - began, trained))
+        about = made_now(cell.sides, time.monotonic() - began, trained=trained)
+        write_json(target.with_suffix(".json"), about)
         write_table(target, [*KEY, *columns(cell.params.data.classes)], rows)
         if not keep:
             (folder / OPERATING).unlink()
@@ -114,20 +112,15 @@ def read_rows(path: Path) -> pd.DataFrame:
 def _fit(
     bench: StudyContext, cell: StudyRun, store: PreparedDataset, folder: Path, on_epoch: OnEpoch
 ) -> None:
-    quiet_lightning()
-    recipe = cell.recipe
-    trained = fit(
+    trained = fit_into(
+        folder,
         store,
-        data=recipe.data,
-        prepare=recipe.prepare,
-        model=recipe.model,
-        train=recipe.train,
+        cell.recipe,
         root=bench.workspace.root,
-        fingerprint=folder.name,
+        mark=folder.name,
         checkpoints=folder / "checkpoints",
         on_epoch=on_epoch,
     )
-    save_model(folder, trained.network, trained.spec)
     aim, network, spec = cell.params.calibrate, trained.network.to(best_device()), trained.spec
     raw = predict_val(
         lambda square: forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales),
@@ -165,14 +158,15 @@ def _refuse_seen(cell: StudyRun, store: PreparedDataset, spec: Spec) -> None:
         )
 
 
-def _made(cell: StudyRun, seconds: float, trained: bool) -> Made:
+def made_now(sides: Sides, seconds: float, *, trained: bool) -> Made:
+    """A cell of these sides that this process has computed in `seconds`."""
     cuda = torch.cuda.is_available()
     return Made(
         seconds=round(seconds, 1),
         trained=trained,
-        train_images=cell.count("train"),
-        val_images=cell.count("val"),
-        judged_images=cell.count(JUDGED),
+        train_images=sides.count("train"),
+        val_images=sides.count("val"),
+        judged_images=sides.count(JUDGED),
         device=torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})",
         threads=torch.get_num_threads(),
         torch=version("torch"),

@@ -1,5 +1,6 @@
-"""Rules, and Great Expectations holding a table against them."""
+"""A table checked by rules with Great Expectations, and its pages made readable offline."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from great_expectations.data_context.types.base import (
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.row_conditions import PassThroughCondition
 
-from pipelines.validation.data_docs import RuleResult, finish
+from hgmnet.pages.html import fill
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def check(
     context.build_data_docs()
     by_rule = {result.expectation_config.meta["rule"]: result for result in results.results}
     outcomes = tuple(_outcome(rule, key, by_rule[number]) for number, rule in enumerate(rules))
-    finish(docs, name, len(table), [_verdict(outcome) for outcome in outcomes])
+    _finish(docs, name, len(table), outcomes)
     return outcomes
 
 
@@ -162,19 +163,58 @@ def _outcome(rule: Rule, key: str, result: Any) -> SuiteOutcome:
     )
 
 
-def _verdict(outcome: SuiteOutcome) -> RuleResult:
-    return RuleResult(
-        meaning=outcome.rule.meaning,
-        severity=outcome.rule.severity,
-        held=outcome.held,
-        broken_by=tuple(outcome.broken_by),
-        observed=outcome.observed,
-    )
-
-
 def _refuse_crash(rule: Rule, info: Mapping[str, Any]) -> None:
     """Great Expectations says a crash as one flat record or as one for each metric that failed."""
     for crash in [info] if "raised_exception" in info else info.values():
         if crash["raised_exception"]:
             msg = f"the expectation `{rule.meaning}` crashed: {crash['exception_message']}"
             raise RuntimeError(msg)
+
+
+NAMED = 10
+"""So many rows are named on the index; the page behind it has more."""
+
+_FOREIGN = re.compile(
+    r"<script\b.*?</script>"  # none of them works without those from the web
+    r'|<(?:link|img)\b[^>]*"https?:[^>]*>',
+    re.DOTALL,
+)
+
+
+def _finish(docs: Path, title: str, rows: int, outcomes: Sequence[SuiteOutcome]) -> None:
+    """Take out of every page what comes from the web, and write an index that tells the outcome.
+
+    As Great Expectations makes them, pages fetch a dozen scripts and styles from the web, and their
+    index is empty without.
+
+    Args:
+        docs: the folder of the pages.
+        title: what was judged.
+        rows: of how many rows.
+        outcomes: one per rule, in the order of the rules.
+    """
+    css = (Path(__file__).parent / "templates" / "data_docs.css").read_text(encoding="utf-8")
+    style = f"<style>{css}</style></head>"
+    for page in docs.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        page.write_text(_FOREIGN.sub("", html).replace("</head>", style), encoding="utf-8")
+    index = fill(
+        __file__,
+        "index.html.j2",
+        title=title,
+        rows=rows,
+        named=NAMED,
+        outcomes=sorted(outcomes, key=_rank),
+        results=sorted(_links(docs, "validations")),
+        suites=sorted(_links(docs, "expectations")),
+    )
+    (docs / "index.html").write_text(index, encoding="utf-8")
+
+
+def _rank(outcome: SuiteOutcome) -> tuple[bool, bool]:
+    """What blocks first, then what is shown, then what holds."""
+    return outcome.held, outcome.rule.severity != "critical"
+
+
+def _links(docs: Path, folder: str) -> list[str]:
+    return [page.relative_to(docs).as_posix() for page in (docs / folder).rglob("*.html")]

@@ -32,6 +32,7 @@ SPECK = 10
 BORDER = 0.5
 """Share of an image's border above which what is painted is no lesion but what lies around it."""
 
+_warning = partial(Rule, severity="warning", tells=True)
 _LOOK = "look at them, and exclude them in curation.csv if they mislead"
 
 
@@ -77,30 +78,24 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
         tells=True,
     )
     for name in sorted(set(classes) - {NORMAL}):
-        yield Rule(
+        yield _warning(
             f"lesions of class {name} cover {validate.min_lesion:g} to {validate.max_lesion:g} "
             "of the image",
             between("mask_share", validate.min_lesion, validate.max_lesion),
-            severity="warning",
             rows=within & (Column("label") == name),
             remedy=_LOOK,
-            tells=True,
         )
-    yield Rule(
+    yield _warning(
         f"a mask has at most {validate.max_lesion_parts} parts",
         between("mask_parts", high=validate.max_lesion_parts),
-        severity="warning",
         rows=within,
         remedy=_LOOK,
-        tells=True,
     )
-    yield Rule(
+    yield _warning(
         f"no mask has a stray part of fewer than {SPECK} px",
         between("mask_smallest", low=SPECK),
-        severity="warning",
         rows=within,
         remedy="paint the stray pixels black; they count as lesion",
-        tells=True,
     )
 
 
@@ -112,13 +107,11 @@ def quality_rules(known: Any) -> Iterator[Rule]:
         between("intensity_std", low=1e-6),
         rows=known,
     )
-    yield Rule(
+    yield _warning(
         "no image is next to blank",
         between("intensity_std", low=NEAR_BLANK),
-        severity="warning",
         rows=known & (Column("intensity_std") > 0),
         remedy="look at them, and exclude them in curation.csv if they show nothing",
-        tells=True,
     )
     for column, bound, meaning in (
         ("dark_share", DARK, f"no image is black on more than {DARK:g} of its pixels"),
@@ -126,13 +119,11 @@ def quality_rules(known: Any) -> Iterator[Rule]:
         ("colour_share", COLOUR, "no image has colour (Doppler, elastography, tinted greys)"),
         ("marks", 0, "no image has burned-in marks (text, calipers, pictograms)"),
     ):
-        yield Rule(
+        yield _warning(
             meaning,
             between(column, high=bound),
-            severity="warning",
             rows=visible,
             remedy=_LOOK,
-            tells=True,
         )
 
 
@@ -225,13 +216,11 @@ def _file_rules(known: Any, validate: Validate) -> Iterator[Rule]:
         rows=known,
         tells=True,
     )
-    yield Rule(
+    yield _warning(
         "every image is grey or RGB",
         one_of("mode", _MODES),
-        severity="warning",
         rows=known & Column("bit_depth").is_in([8, 16]),
         remedy="they are converted; look whether greys were lost, and export them again as PNG",
-        tells=True,
     )
     yield Rule(
         f"the shorter side is at least {validate.min_side} px",
@@ -249,25 +238,21 @@ def _file_rules(known: Any, validate: Validate) -> Iterator[Rule]:
 
 
 def _identity_rules(classes: Sequence[str], known: Any) -> Iterator[Rule]:
-    yield Rule(
+    yield _warning(
         "copies of an image carry one label",
         one_of("copy_labels", classes),
-        severity="warning",
         rows=known,
         remedy="split.conflicts in params.yaml says where they go",
-        tells=True,
     )
     for column, meaning in (
         ("twin", "no two images have the same pixels"),
         ("copy", "no image is a changed copy of another"),
     ):
-        yield Rule(
+        yield _warning(
             meaning,
             one_of(column, [""]),
-            severity="warning",
             rows=known,
             remedy="they stay on one side of the split",
-            tells=True,
         )
 
 

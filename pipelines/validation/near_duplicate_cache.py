@@ -1,8 +1,7 @@
-"""What an earlier search for likeness found out, by content: only what is new costs time."""
+"""What an earlier search for likeness found, by content: only new images cost time."""
 
 import hashlib
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
@@ -10,31 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
+import joblib
 
 from hgmnet.data.images import Grey
 from hgmnet.splitting import alignment, features
-from hgmnet.splitting.alignment import Alignment
 from hgmnet.splitting.features import Features
 from hgmnet.splitting.near_duplicates import Tried
 
-_TRIED = "tried.npz"
-_DAMAGED = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+_TRIED = "tried"
 
 
 class LikenessCache:
     """Features by an image's pixels, and which of them were laid on which others.
 
-    What was made by other code, or by another OpenCV, is not found again, and goes.
+    The results of other code, or of another OpenCV, are not found again, and are removed.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Keep things in this folder, made if absent; it may be removed at any time."""
+        """Keep results in this folder, made if absent; it may be removed at any time."""
         self._all = folder
         self.folder = folder / _version()
 
     def describe(self, images: Mapping[str, Callable[[], Grey]]) -> dict[str, Features]:
-        """The features of each image, several at once; those of other images go.
+        """Compute the features of each image, several at once; those of other images are removed.
 
         Args:
             images: how to read an image's grey pixels (H, W) uint8, by the hash of its pixels.
@@ -46,60 +43,38 @@ class LikenessCache:
 
     def tried(self) -> Tried:
         """What the last search tried; nothing where there was none, or its file is damaged."""
-        try:
-            with (self.folder / _TRIED).open("rb") as whole, np.load(whole) as file:
-                rows = zip(*(file[name] for name in _COLUMNS), strict=True)
-                return {
-                    (str(one), str(other), bool(mirror)): Alignment(matrix, int(points), float(on))
-                    if points
-                    else None
-                    for one, other, mirror, matrix, points, on in rows
-                }
-        except _DAMAGED:
-            return {}
+        return self._load(_TRIED) or {}
 
     def keep(self, tried: Tried) -> None:
         """Remember what a search tried."""
-        nothing = Alignment(np.zeros((2, 3)), 0, 0.0)
-        found = [one or nothing for one in tried.values()]
-        columns: tuple[list[Any], ...] = (
-            [one for one, _, _ in tried],
-            [other for _, other, _ in tried],
-            [mirror for _, _, mirror in tried],
-            [one.matrix for one in found],
-            [one.points for one in found],
-            [one.agreement for one in found],
-        )
-        self._save(_TRIED, dict(zip(_COLUMNS, columns, strict=True)))
+        self._save(_TRIED, tried)
 
     def _features(self, pixels: str, read: Callable[[], Grey]) -> Features:
-        try:
-            with (self.folder / f"{pixels}.npz").open("rb") as whole, np.load(whole) as file:
-                parts = {name: file[name] for name in _FIELDS}
-            scale, key = float(parts.pop("scale")), str(parts.pop("key"))
-            return Features(scale=scale, key=key, **parts)
-        except _DAMAGED:
+        found: Features | None = self._load(pixels)
+        if found is None:
             found = features.describe(read())
-            self._save(f"{pixels}.npz", {name: getattr(found, name) for name in _FIELDS})
-            return found
+            self._save(pixels, found)
+        return found
 
     def _make_room(self, images: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in {*self._all.iterdir()} - {self.folder}:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.iterdir():
-            if path.stem not in images and path.name != _TRIED:
+            if path.name not in {*images, _TRIED}:
                 path.unlink(missing_ok=True)
 
-    def _save(self, name: str, parts: Mapping[str, Any]) -> None:
+    def _load(self, name: str) -> Any:
+        """Read one result; None where it is absent or damaged, which any exception may show."""
+        try:
+            return joblib.load(self.folder / name)
+        except Exception:
+            return None
+
+    def _save(self, name: str, value: Any) -> None:
         part = self.folder / f"{name}.part"
-        with part.open("wb") as file:
-            np.savez(file, **parts)
+        joblib.dump(value, part)
         part.replace(self.folder / name)
-
-
-_FIELDS = tuple(Features.__dataclass_fields__)
-_COLUMNS = ("first", "second", "mirrored", "matrix", "points", "agreement")
 
 
 def _version() -> str:

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from hgmnet.data.images import Grey
-from hgmnet.pages.html import data_uri, fit, templates
+from hgmnet.pages.html import data_uri, fill, fit
 from hgmnet.splitting.pairs import Conflict, Pair
 
 SHOWN = 60
@@ -62,10 +61,9 @@ def render_likeness(
         grey = read(image)
         return PairImage(image, labels[image], data_uri(grey, fit(grey, _SIDE), _QUALITY))
 
-    template = templates(Path(__file__).parent / "templates").get_template(
-        "near_duplicates.html.j2"
-    )
-    return template.render(
+    return fill(
+        __file__,
+        "near_duplicates.html.j2",
         data=data,
         conflicts=[[_couple(pair, show) for pair in conflict.pairs] for conflict in conflicts],
         copies=_shelf((pair for pair in found if pair.kind == "copy"), show),

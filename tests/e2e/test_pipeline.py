@@ -21,7 +21,7 @@ from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgrou
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import count_evaluations
+from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.cli.main import main
 from tests.change_plans import write_plans
 
@@ -123,7 +123,8 @@ def test_the_first_run_ends_with_a_registered_model_and_a_table(made):
         assert said.lower() in output.lower()
     assert versions(workspace) == ({"1"}, {"challenger": "1"})
     evaluation = read_json(workspace.metrics, Evaluation)
-    assert count_evaluations(workspace.openings, evaluation.test_sha) == 1
+    (evaluated,) = read_evaluations(workspace.openings)
+    assert evaluated.test_sha == evaluation.test_sha
     assert evaluation.test["lesion_dice"].n > 0
     number = read_json(workspace.opening, EvaluationNumber)
     assert (number.number, number.test_sha) == (1, evaluation.test_sha)

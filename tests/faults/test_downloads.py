@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import http.client
 import io
 import os
 import shutil
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from hgmnet.errors import HgmnetError
 from hgmnet.importing import download
@@ -66,6 +66,9 @@ class Socket:
     def __init__(self, head: str) -> None:
         self._line = Line(f"HTTP/1.1 200 OK\r\nConnection: close\r\n{head}\r\n".encode())
 
+    def settimeout(self, *_: object) -> None:
+        pass
+
     def makefile(self, *_: object) -> Line:
         return self._line
 
@@ -97,10 +100,10 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def sends(monkeypatch: pytest.MonkeyPatch, head: str) -> None:
     """Every server answers so."""
 
-    def connect(self: http.client.HTTPConnection) -> None:
+    def connect(self: urllib3.connection.HTTPConnection) -> None:
         self.sock = Socket(head)
 
-    monkeypatch.setattr(http.client.HTTPConnection, "connect", connect)
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "connect", connect)
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -100,11 +100,6 @@ def test_the_address_of_a_server_that_is_gone_is_printed(
     assert "127.0.0.1" in capsys.readouterr().err
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the line that says that MLflow does not answer holds the password of its address",
-)
 @pytest.mark.parametrize("who", SAID_BY)
 def test_no_password_is_printed(
     who: str,

@@ -2,10 +2,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from small_store import entry, small_store
+from small_store import entry
 
 from hgmnet.errors import ConfigError
-from hgmnet.splitting.cross_validation import assign_folds, hold_out
+from hgmnet.splitting.cross_validation import assign_folds
 
 
 def made(count: int = 90) -> list:
@@ -54,13 +54,3 @@ def test_too_few_images_of_a_class_are_named():
     entries = [e for e in made() if e.label != "normal"] + [entry("normal/1.png", label="normal")]
     with pytest.raises(ConfigError, match=r"3 folds need .* there are 1 images of normal"):
         assign_folds(entries, 3, seed=0)
-
-
-def test_the_held_out_fold_is_val_and_the_others_are_train(tmp_path):
-    store = small_store(tmp_path, 36)
-    assigned = assign_folds(store.entries, 3, seed=0)
-    held = hold_out(store, assigned, 2)
-    assert np.array_equal(held.rows("val"), np.flatnonzero(assigned == 2))
-    assert np.array_equal(held.rows("train"), np.flatnonzero((assigned == 0) | (assigned == 1)))
-    assert np.array_equal(held.rows("test"), store.rows("test"))
-    assert held.images is store.images

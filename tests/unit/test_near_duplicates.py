@@ -139,11 +139,9 @@ def test_the_copies_planted_in_the_quickstart_are_found(known, alone):
 
 def test_the_transform_is_told_in_words(originals):
     original = originals["malignant (1)"]
-    pairs = near_duplicates.find_near_duplicates(
-        describe({"a": original, "b": scaled(1.4)(original)})
-    )
+    pairs = near_duplicates.search(describe({"a": original, "b": scaled(1.4)(original)}), {}).pairs
     assert [pair.transform for pair in pairs] == ["scale 1.40, rotation 0°, shift 0,0 px"]
-    pairs = near_duplicates.find_near_duplicates(describe({"a": original, "b": shifted(original)}))
+    pairs = near_duplicates.search(describe({"a": original, "b": shifted(original)}), {}).pairs
     rows, columns = original.shape[0] // 10, original.shape[1] // 10
     words = f"scale 1.00, rotation 0°, shift {-columns},{rows} px"
     assert [pair.transform for pair in pairs] == [words]
@@ -155,7 +153,7 @@ def test_shared_text_makes_no_pair(originals):
         image = Image.fromarray(scaled(3)(originals[name]))
         ImageDraw.Draw(image).text((60, 300), "LEFT BREAST UPPER OUTER", 255, font_size=40)
         titled[name] = np.asarray(image)
-    assert near_duplicates.find_near_duplicates(describe(titled)) == ()
+    assert near_duplicates.search(describe(titled), {}).pairs == ()
 
 
 @pytest.fixture(scope="module")
@@ -168,13 +166,13 @@ def grown(originals, known):
 def test_the_order_of_images_does_not_matter(grown):
     images, found = grown
     assert found.pairs
-    assert near_duplicates.find_near_duplicates(dict(reversed(images.items()))) == found.pairs
+    assert near_duplicates.search(dict(reversed(images.items())), {}).pairs == found.pairs
 
 
 def test_images_that_show_nothing_are_like_nothing():
     blank = {"a": np.zeros((40, 50), np.uint8), "b": np.full((1, 1), 9, np.uint8)}
-    assert near_duplicates.find_near_duplicates(describe(blank)) == ()
-    assert near_duplicates.find_near_duplicates({}) == ()
+    assert near_duplicates.search(describe(blank), {}).pairs == ()
+    assert near_duplicates.search({}, {}).pairs == ()
 
 
 @pytest.mark.slow
@@ -182,7 +180,7 @@ def test_a_known_scene_of_busi_is_one_group_and_shared_text_is_not(busi):
     names = [f"malignant/malignant ({n}).png" for n in range(4, 9)]
     strangers = ["benign/benign (3).png", "normal/normal (121).png", "benign/benign (318).png"]
     known = describe({n: images.decode_grey((busi / n).read_bytes(), n) for n in names + strangers})
-    pairs = near_duplicates.find_near_duplicates(known)
+    pairs = near_duplicates.search(known, {}).pairs
     groups = duplicates.group(known, pairs)
     assert {groups[name] for name in names} == {names[0]}
     assert [groups[name] for name in strangers] == strangers

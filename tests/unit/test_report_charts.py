@@ -4,6 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from hgmnet.metrics.bootstrap import Figure
 from pipelines.report.charts import (
     BOTTOM,
     HEIGHT,
@@ -56,7 +57,8 @@ def test_text_is_escaped_and_the_markup_is_xml():
 
 
 def test_strip_draws_dot_interval_and_ticks_on_one_scale():
-    root = ET.fromstring(strip(0.5, 0.25, 1.2, [(0.75, 1), (0.0, 0)]))  # noqa: S314
+    figure = Figure(value=0.5, low=0.25, high=1.2, n=9, groups=9)
+    root = ET.fromstring(strip(figure, [(0.75, 1), (0.0, 0)]))  # noqa: S314
     assert [e.get("cx") for e in root.iter("circle")] == ["100.0"]
     paths = {e.get("class"): e.get("d") for e in root.iter("path")}
     assert paths["range"] == "M52.0 8H196.0"

@@ -8,7 +8,6 @@ import pytest
 from hgmnet.errors import InvalidDataError
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import (
-    count_evaluations,
     opening_number,
     read_evaluations,
     record_evaluation,
@@ -16,16 +15,7 @@ from pipelines.artifacts.test_evaluations import (
 
 
 def test_without_a_record_nothing_was_opened(tmp_path: Path):
-    assert count_evaluations(tmp_path / "openings.jsonl", "a") == 0
-
-
-def test_counts_only_this_test_split(tmp_path: Path):
-    workspace = Workspace(tmp_path, "phantom")
-    for test_sha in ("a", "b", "a"):
-        record_evaluation(workspace, "model", test_sha, "hgmnet evaluate")
-    assert count_evaluations(workspace.openings, "a") == 2
-    assert count_evaluations(workspace.openings, "b") == 1
-    assert count_evaluations(workspace.openings, "c") == 0
+    assert read_evaluations(tmp_path / "openings.jsonl") == []
 
 
 def test_the_number_is_that_of_the_first_look_at_a_model(tmp_path: Path):
@@ -61,4 +51,4 @@ def test_a_damaged_line_is_named(tmp_path: Path):
     with workspace.openings.open("a") as file:
         file.write("{\n")
     with pytest.raises(InvalidDataError, match="line 2"):
-        count_evaluations(workspace.openings, "a")
+        read_evaluations(workspace.openings)
