@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
+from pipelines.artifacts.paths import Workspace
 from pipelines.registry.tracking_store import (
     TrackingStore,
     call_with_timeout,
@@ -55,7 +56,7 @@ class LiveCurves:
         except Exception as error:
             _warn(error)
             return
-        memo = root / ".hgmnet" / "checkpoints" / fingerprint / "mlflow_run"
+        memo = Workspace(root, data).checkpoints / fingerprint / "mlflow_run"
         self._call(lambda store: self._enter(store, memo, fingerprint, params))
 
     def log(self, epoch: int, figures: Mapping[str, float]) -> None:

@@ -1,0 +1,147 @@
+"""A training with settings of its own: a DVC experiment, made in a copy of the checkout.
+
+The copy is a clone that shares git's objects and DVC's cache, and holds what is not committed too.
+So nothing in the checkout changes, however the run ends; the experiment comes into it last, whole.
+What belongs to the checkout stays there: `pipelines.artifacts.paths.checkout`.
+"""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from hgmnet.config.base import problems
+from hgmnet.config.model import File
+from hgmnet.config.params import Params, load_params
+from hgmnet.errors import ConfigError, HgmnetError
+from pipelines.artifacts.io import write_text
+from pipelines.artifacts.paths import Workspace
+from pipelines.operations.run_overrides import experiment_folder, settings_file
+from pipelines.system import dvc
+from pipelines.system.git import git
+
+_UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
+
+
+def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
+    """An experiment's params.yaml, comments and order kept, and what it says.
+
+    Args:
+        root: the repository.
+        profile: one of profiles/ instead of params.yaml; None for params.yaml.
+        changes: other values by dotted key, as `train.epochs`.
+
+    Raises:
+        ConfigError: there is no such profile or key, the settings are not legal, or this is no git
+            repository with a commit.
+    """
+    base, yaml, text = settings_file(root, profile), YAML(), io.StringIO()
+    tree = yaml.load(base.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = tree
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise ConfigError(f"{key} is not a setting of {base.name}; as train.epochs=3")
+        place[last] = value
+    yaml.dump(tree, text)
+    try:
+        params = Params.model_validate(YAML(typ="safe", pure=True).load(text.getvalue()))
+    except ValidationError as error:
+        raise ConfigError(
+            f"with these changes {base.name}: " + "; ".join(problems(error))
+        ) from None
+    _require_commit(root)
+    return text.getvalue(), params
+
+
+@contextmanager
+def copied(root: Path, text: str) -> Iterator[Path]:
+    """Have a copy of the checkout as it lies there, with other settings; removed at the end.
+
+    DVC's outputs of these settings are in it as far as the cache has them.
+
+    Args:
+        root: the repository; hold its `alone`.
+        text: the copy's params.yaml.
+
+    Raises:
+        HgmnetError: git or DVC failed.
+    """
+    clone = experiment_folder(root)
+    try:
+        yield _copy(root, clone, text)
+    finally:
+        shutil.rmtree(clone, ignore_errors=True)
+
+
+def record(root: Path, copy: Path, on_line: Callable[[str], None]) -> str:
+    """Have DVC record what the stages made in the copy, and bring the experiment into the checkout.
+
+    Returns:
+        The experiment's name.
+
+    Raises:
+        HgmnetError: git or DVC failed.
+    """
+    dvc.run_experiment(copy, "report", on_line)
+    ref = git(copy, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*")
+    git(root, "fetch", "-q", str(experiment_folder(root)), f"{ref}:{ref}")
+    return ref.rpartition("/")[2]
+
+
+def _require_commit(root: Path) -> None:
+    try:
+        git(root, "rev-parse", "--verify", "HEAD")
+        without = dvc.setting(root, "core", "no_scm") is not None
+    except HgmnetError:
+        without = True
+    if without:
+        raise ConfigError(
+            "other settings for one run make a DVC experiment, which needs a git repository with a "
+            "commit, known to DVC (dvc init without --no-scm); or change params.yaml itself"
+        )
+
+
+def _copy(root: Path, clone: Path, text: str) -> Path:
+    """The repository in the clone; its folder is not the clone's own where git's is above it."""
+    top = Path(git(root, "rev-parse", "--show-toplevel"))
+    changed = git(root, "stash", "create") or "HEAD"  # a commit of changes, which stay as they are
+    who = [f"user.{key}={_config(root, f'user.{key}')}" for key in ("name", "email")]
+    words = ["-q", "--shared", "--no-checkout", "-c", who[0], "-c", who[1]]
+    git(root, "clone", *words, str(top), str(clone))
+    git(clone, "read-tree", "-u", "--reset", changed)
+    copy = clone / root.resolve().relative_to(top)
+    write_text(copy / "params.yaml", text)
+    params = load_params(copy / "params.yaml")
+    space = Workspace(root, params.data.name)
+    for path in (
+        *(root / name for name in git(root, *_UNTRACKED).split("\0") if name),
+        *(space.groups, space.split_csv, space.split_json, root / ".dvc" / "config.local"),
+    ):
+        _have(copy / path.relative_to(root), path)
+    dvc.fill_copy(root, copy, "report")
+    for file in (params.model.encoder_weights, params.train.init_from):
+        if isinstance(file, File):
+            _have(copy / file.path, root / file.path)
+    return copy
+
+
+def _config(root: Path, name: str) -> str:
+    return git(root, "config", "--default", "hgmnet@localhost", "--get", name)
+
+
+def _have(target: Path, source: Path) -> None:
+    """Copy what git does not have, unless it is there; of a folder only a link."""
+    if source.exists() and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            target.symlink_to(source)
+        else:
+            shutil.copy2(source, target, follow_symlinks=False)
