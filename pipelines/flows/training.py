@@ -78,11 +78,7 @@ def training(
         with alone(root, "a training flow"), with_profile(root, None if overrides else profile):
             if overrides:
                 return propagate(_experiment(root, profile, overrides, force_stage))
-            state = _data(root, load_params(root / "params.yaml").data.name)
-            if _went_well(state):
-                state = _stages(root, STAGES, force_stage)
-            if _went_well(state):
-                state = register(root, return_state=True)
+            state = _model(root, force_stage)
             if publish and _went_well(state):
                 state = publish_(root, return_state=True)
             if promote and _went_well(state):
@@ -98,17 +94,26 @@ def _went_well(state: AnyState) -> bool:
     return state.is_completed() and state.name == "Completed"
 
 
+def _model(root: Path, forced: Stage | None) -> AnyState:
+    """Every stage, then the registry."""
+    state = _data(root, load_params(root / "params.yaml").data.name)
+    if _went_well(state):
+        state = _stages(root, STAGES, forced)
+    return register(root, return_state=True) if _went_well(state) else state
+
+
 def _experiment(
     root: Path, profile: str | None, overrides: dict[str, Any], forced: Stage | None
 ) -> AnyState:
     """Every stage with other settings, in a copy; then recorded by DVC and in MLflow."""
+    get_run_logger().info("An experiment: it will not be registered, published or promoted")
     text, params = experiments.settings(root, profile, overrides)
     source = dvc.source_target(root, params.data.name)
     if source.endswith(".dvc"):
         state = _data(root, params.data.name)
         if not _went_well(state):
             return state
-    with experiments.copied(root, text) as copy:
+    with experiments.copied(root, text, params) as copy:
         state = _stages(copy, (source, *STAGES), forced)
         if _went_well(state):
             name = experiments.record(root, copy, get_run_logger().info)

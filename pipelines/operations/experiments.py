@@ -17,15 +17,13 @@ from ruamel.yaml import YAML
 
 from hgmnet.config.base import problems
 from hgmnet.config.model import File
-from hgmnet.config.params import Params, load_params
+from hgmnet.config.params import Params
 from hgmnet.errors import ConfigError, HgmnetError
 from pipelines.artifacts.io import write_text
 from pipelines.artifacts.paths import Workspace
 from pipelines.operations.run_overrides import experiment_folder, settings_file
 from pipelines.system import dvc
 from pipelines.system.git import git
-
-_UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 
 
 def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
@@ -57,12 +55,22 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
         raise ConfigError(
             f"with these changes {base.name}: " + "; ".join(problems(error))
         ) from None
-    _require_commit(root)
+    try:
+        git(root, "rev-parse", "--verify", "HEAD")
+    except HgmnetError:
+        known = False
+    else:
+        known = dvc.setting(root, "core", "no_scm") is None
+    if not known:
+        raise ConfigError(
+            "other settings for one run make a DVC experiment, which needs a git repository with a "
+            "commit, known to DVC (dvc init without --no-scm); or change params.yaml itself"
+        )
     return text.getvalue(), params
 
 
 @contextmanager
-def copied(root: Path, text: str) -> Iterator[Path]:
+def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
     """Have a copy of the checkout as it lies there, with other settings; removed at the end.
 
     DVC's outputs of these settings are in it as far as the cache has them.
@@ -70,13 +78,29 @@ def copied(root: Path, text: str) -> Iterator[Path]:
     Args:
         root: the repository; hold its `alone`.
         text: the copy's params.yaml.
+        params: what it says.
 
     Raises:
         HgmnetError: git or DVC failed.
     """
     clone = experiment_folder(root)
+    top = Path(git(root, "rev-parse", "--show-toplevel"))
+    copy = clone / root.resolve().relative_to(top)
     try:
-        yield _copy(root, clone, text)
+        _clone(top, clone)
+        write_text(copy / "params.yaml", text)
+        space = Workspace(root, params.data.name)
+        untracked = git(root, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
+        for path in (
+            *(root / name for name in untracked if name),
+            *(space.groups, space.split_csv, space.split_json, root / ".dvc" / "config.local"),
+        ):
+            _have(copy / path.relative_to(root), path)
+        dvc.fill_copy(root, copy, "report")
+        for file in (params.model.encoder_weights, params.train.init_from):
+            if isinstance(file, File):
+                _have(copy / file.path, root / file.path)
+        yield copy
     finally:
         shutil.rmtree(clone, ignore_errors=True)
 
@@ -96,49 +120,19 @@ def record(root: Path, copy: Path, on_line: Callable[[str], None]) -> str:
     return ref.rpartition("/")[2]
 
 
-def _require_commit(root: Path) -> None:
-    try:
-        git(root, "rev-parse", "--verify", "HEAD")
-        without = dvc.setting(root, "core", "no_scm") is not None
-    except HgmnetError:
-        without = True
-    if without:
-        raise ConfigError(
-            "other settings for one run make a DVC experiment, which needs a git repository with a "
-            "commit, known to DVC (dvc init without --no-scm); or change params.yaml itself"
-        )
-
-
-def _copy(root: Path, clone: Path, text: str) -> Path:
-    """The repository in the clone; its folder is not the clone's own where git's is above it."""
-    top = Path(git(root, "rev-parse", "--show-toplevel"))
-    changed = git(root, "stash", "create") or "HEAD"  # a commit of changes, which stay as they are
-    who = [f"user.{key}={_config(root, f'user.{key}')}" for key in ("name", "email")]
-    words = ["-q", "--shared", "--no-checkout", "-c", who[0], "-c", who[1]]
-    git(root, "clone", *words, str(top), str(clone))
-    git(clone, "read-tree", "-u", "--reset", changed)
-    copy = clone / root.resolve().relative_to(top)
-    write_text(copy / "params.yaml", text)
-    params = load_params(copy / "params.yaml")
-    space = Workspace(root, params.data.name)
-    for path in (
-        *(root / name for name in git(root, *_UNTRACKED).split("\0") if name),
-        *(space.groups, space.split_csv, space.split_json, root / ".dvc" / "config.local"),
-    ):
-        _have(copy / path.relative_to(root), path)
-    dvc.fill_copy(root, copy, "report")
-    for file in (params.model.encoder_weights, params.train.init_from):
-        if isinstance(file, File):
-            _have(copy / file.path, root / file.path)
-    return copy
-
-
-def _config(root: Path, name: str) -> str:
-    return git(root, "config", "--default", "hgmnet@localhost", "--get", name)
+def _clone(root: Path, clone: Path) -> None:
+    """Clone the last commit, with the changes to git's files that are not committed."""
+    words = ["-q", "--shared", "--no-checkout"]
+    for key in ("name", "email"):
+        who = git(root, "config", "--default", "hgmnet@localhost", "--get", f"user.{key}")
+        words += ["-c", f"user.{key}={who}"]
+    git(root, "clone", *words, str(root), str(clone))
+    changed = git(root, "stash", "create")  # a commit that nothing names, and nothing else
+    git(clone, "read-tree", "-u", "--reset", changed or "HEAD")
 
 
 def _have(target: Path, source: Path) -> None:
-    """Copy what git does not have, unless it is there; of a folder only a link."""
+    """Copy a file, or link a folder, unless it is there."""
     if source.exists() and not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -61,14 +61,12 @@ def with_profile(root: Path, profile: str | None) -> Iterator[None]:
     if profile is None:
         yield
         return
-    load_params(settings_file(root, profile))
-    params = root / "params.yaml"
-    before, during = (
-        path.read_text(encoding="utf-8") for path in (params, settings_file(root, profile))
-    )
-    _write(root / _STATE / _JOURNAL, json.dumps({"before": before, "during": during}))
+    file, params = settings_file(root, profile), root / "params.yaml"
+    load_params(file)
+    noted = {"before": params.read_text(encoding="utf-8"), "during": file.read_text("utf-8")}
+    _write(root / _STATE / _JOURNAL, json.dumps(noted))
     try:
-        _write(params, during)
+        _write(params, noted["during"])
         yield
     finally:
         _put_back(root)
