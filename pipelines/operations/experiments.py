@@ -1,6 +1,6 @@
 """A training with settings of its own: a DVC experiment, made in a copy of the checkout.
 
-The copy is a clone that shares git's objects and DVC's cache, and holds what is not committed too.
+The copy is a clone on the same DVC cache; uncommitted changes of code and data are in it too.
 So nothing in the checkout changes, however the run ends; the experiment comes into it last, whole.
 What belongs to the checkout stays there: `pipelines.artifacts.paths.checkout`.
 """
@@ -89,17 +89,16 @@ def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
     try:
         _clone(top, clone)
         write_text(copy / "params.yaml", text)
-        space = Workspace(root, params.data.name)
-        untracked = git(root, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
-        for path in (
-            *(root / name for name in untracked if name),
-            *(space.groups, space.split_csv, space.split_json, root / ".dvc" / "config.local"),
-        ):
-            _have(copy / path.relative_to(root), path)
+        for path in _uncommitted(Workspace(root, params.data.name)):
+            target = copy / path.relative_to(root)
+            if path.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, target)
         dvc.fill_copy(root, copy, "report")
         for file in (params.model.encoder_weights, params.train.init_from):
-            if isinstance(file, File):
-                _have(copy / file.path, root / file.path)
+            if isinstance(file, File) and not (target := copy / file.path).exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(root / file.path)
         yield copy
     finally:
         shutil.rmtree(clone, ignore_errors=True)
@@ -131,11 +130,10 @@ def _clone(root: Path, clone: Path) -> None:
     git(clone, "read-tree", "-u", "--reset", changed or "HEAD")
 
 
-def _have(target: Path, source: Path) -> None:
-    """Copy a file, or link a folder, unless it is there."""
-    if source.exists() and not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            target.symlink_to(source)
-        else:
-            shutil.copy2(source, target, follow_symlinks=False)
+def _uncommitted(space: Workspace) -> Iterator[Path]:
+    """The files that stages are made of, or read, and that git does not have."""
+    places = ("dvc.lock", "dvc.yaml", "pccp.yaml", "hgmnet", "pipelines", f"data/{space.data}")
+    listed = git(space.root, "ls-files", "-z", "--others", "--exclude-standard", "--", *places)
+    yield from (space.root / name for name in listed.split("\0") if name)
+    yield from (space.groups, space.split_csv, space.split_json)
+    yield space.root / ".dvc" / "config.local"
