@@ -94,7 +94,10 @@ def record_and_register(
 def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
     """Do what the verdict asks for; what became of the model, in words."""
     if decision.experiment:
-        return f"not registered: experiment {decision.experiment}"
+        name = decision.experiment
+        return (
+            f"experiment {name}, not registered; to keep it: dvc exp apply {name}, then dvc repro"
+        )
     if decision.gate.status == "passed":
         number = versions.register(store, name, decision, run_id)
         return f"{name} version {number}, {versions.CHALLENGER}"
@@ -106,17 +109,15 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
 
 def _text(store: TrackingStore, decision: Decision, run_id: str, model: str) -> str:
     report = decision.workspace.html.relative_to(decision.workspace.root)
-    kept = f"dvc exp apply {decision.experiment}, then dvc repro"
     at = redact_credentials(store.uri)
     ui = f"mlflow ui --backend-store-uri {quote(at)} --port 5000"
     if store.uri.startswith("http"):
         ui = f"{at}/#/experiments/{store.experiment_id}/runs/{run_id}"
     lines = [
         ("model", model),
-        *([("to keep it", kept)] if decision.experiment else []),
         ("test split", console.opened(decision.opening, decision.opened)),
         *(("validate again", f"{due.clause}: {due.reason}") for due in decision.due),
-        ("report", str(report)),
+        ("report", f"{report}, in the MLflow run" if decision.experiment else str(report)),
         ("MLflow run", run_id),
         ("MLflow UI", ui),
     ]
