@@ -96,7 +96,7 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
     if decision.experiment:
         name = decision.experiment
         return (
-            f"experiment {name}, not registered; to keep it: dvc exp apply {name}, then dvc repro"
+            f"experiment {name}, not registered; to keep it, dvc exp apply {name}, then dvc repro"
         )
     if decision.gate.status == "passed":
         number = versions.register(store, name, decision, run_id)
