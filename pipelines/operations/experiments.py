@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from hgmnet.config.base import problems
 from hgmnet.config.model import File
 from hgmnet.config.params import Params
-from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.errors import ConfigError
 from pipelines.artifacts.io import write_text
 from pipelines.artifacts.paths import Workspace
 from pipelines.operations.run_overrides import experiment_folder, settings_file
@@ -55,13 +55,8 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
         raise ConfigError(
             f"with these changes {base.name}: " + "; ".join(problems(error))
         ) from None
-    try:
-        git(root, "rev-parse", "--verify", "HEAD")
-    except HgmnetError:
-        known = False
-    else:
-        known = dvc.setting(root, "core", "no_scm") is None
-    if not known:
+    commit = git(root, "rev-parse", "-q", "--verify", "HEAD", allowed=(0, 1, 128))
+    if not commit or dvc.setting(root, "core", "no_scm"):
         raise ConfigError(
             "other settings for one run make a DVC experiment, which needs a git repository with a "
             "commit, known to DVC (dvc init without --no-scm); or change params.yaml itself"
