@@ -3,6 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+EXPERIMENTS = (".dvc", "tmp", "exps")
+"""Where the copies of a checkout lie in which DVC runs experiments."""
+
+
+def checkout(root: Path) -> Path:
+    """The checkout that an experiment's copy was made from; any other repository itself.
+
+    MLflow runs, test evaluations and checkpoints of an experiment belong to that checkout.
+    """
+    places = (folder for folder in root.parents if folder.parts[-3:] == EXPERIMENTS)
+    return next((folder.parents[2] for folder in places), root)
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -179,7 +191,7 @@ class Workspace:
     @property
     def state(self) -> Path:
         """What belongs to this checkout alone: checkpoints, openings, locks. Not in DVC or git."""
-        return self.root / ".hgmnet"
+        return checkout(self.root) / ".hgmnet"
 
     @property
     def checkpoints(self) -> Path:

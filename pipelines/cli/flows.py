@@ -17,7 +17,7 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
         action="extend",
         dest="overrides",
         metavar="KEY=VALUE",
-        help="other settings for this run alone: --set train.epochs=3",
+        help="an experiment with other settings, not registered: --set train.epochs=3",
     )
     training.add_argument(
         "--force-stage", metavar="STAGE", help="run it even if nothing has changed"

@@ -6,6 +6,7 @@ order, and the data itself comes first (`-s` doesn't look behind a stage). Tasks
 submitted: a submitted one hangs on SIGTERM.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,8 @@ from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.flows.promotion import promotion
-from pipelines.operations.run_overrides import alone, overridden
+from pipelines.operations import experiments
+from pipelines.operations.run_overrides import alone, with_profile
 from pipelines.system import dvc
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -47,7 +49,8 @@ def training(
     Args:
         root: the repository root.
         profile: take the settings of profiles/<profile>.yaml, for this run alone.
-        overrides: other values for this run alone, by dotted key: {"train.epochs": 3}.
+        overrides: other values for this run alone, by dotted key: {"train.epochs": 3}. The run is a
+            DVC experiment then: recorded, and neither registered, published nor promoted.
         force_stage: run this stage, and what depends on what it makes again, even if nothing has
             changed.
         publish: then push images and weights to DVC's remote, commit dvc.lock and split on a branch
@@ -61,8 +64,10 @@ def training(
         model ends in `Rejected`, which is of the type Completed; so does one that does not serve.
     """
     try:
-        with alone(root, "a training flow"), overridden(root, profile, overrides or {}):
-            state = _stages(root, force_stage)
+        with alone(root, "a training flow"), with_profile(root, None if overrides else profile):
+            if overrides:
+                return propagate(_experiment(root, profile, overrides, force_stage))
+            state = _model(root, force_stage)
             if publish and _went_well(state):
                 state = publish_(root, return_state=True)
             if promote and _went_well(state):
@@ -78,17 +83,50 @@ def _went_well(state: AnyState) -> bool:
     return state.is_completed() and state.name == "Completed"
 
 
-def _stages(root: Path, forced: Stage | None) -> AnyState:
-    source = dvc.source_target(root, load_params(root / "params.yaml").data.name)
+def _model(root: Path, forced: Stage | None) -> AnyState:
+    """Every stage, then the registry."""
+    state = _data(root, load_params(root / "params.yaml").data.name)
+    if _went_well(state):
+        state = _stages(root, STAGES, forced)
+    return register(root, return_state=True) if _went_well(state) else state
+
+
+def _experiment(
+    root: Path, profile: str | None, overrides: dict[str, Any], forced: Stage | None
+) -> AnyState:
+    """Every stage with other settings, in a copy; then recorded by DVC and in MLflow."""
+    get_run_logger().info("An experiment: it will not be registered, published or promoted")
+    text, params = experiments.settings(root, profile, overrides)
+    source = dvc.source_target(root, params.data.name)
+    if source.endswith(".dvc"):
+        state = _data(root, params.data.name)
+        if not _went_well(state):
+            return state
+    with experiments.copied(root, text, params) as copy:
+        state = _stages(copy, (source, *STAGES), forced)
+        if _went_well(state):
+            name = experiments.record(root, copy, get_run_logger().info)
+            state = register(copy, name, return_state=True)
+    return state
+
+
+def _data(root: Path, name: str) -> AnyState:
+    """Have the images as they are now in DVC's record."""
+    source = dvc.source_target(root, name)
     if dvc.has_remote(root) and source.endswith(".dvc"):
         pulled = pull(root, source, return_state=True)
         if not pulled.is_completed():
             return pulled
-    for target in (source, *STAGES):
+    return stage(root, source, return_state=True)
+
+
+def _stages(root: Path, targets: Sequence[str], forced: Stage | None) -> AnyState:
+    """Run them until one does not end well; the last one's state."""
+    for target in targets:
         state = stage(root, target, force=target == forced, return_state=True)
         if not state.is_completed():
-            return state
-    return register(root, return_state=True)
+            break
+    return state
 
 
 @task(cache_policy=NO_CACHE, **_RETRIED)
@@ -121,8 +159,8 @@ def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
     cache_policy=NO_CACHE,
     **_RETRIED,
 )
-def register(root: Path) -> AnyState | None:
-    """Record the run in MLflow, and register the model if its gate passed.
+def register(root: Path, experiment: str = "") -> AnyState | None:
+    """Record the run in MLflow, and register the model if its gate passed; no experiment's.
 
     A server that does not answer is asked again later; nothing is trained for that.
     """
@@ -131,7 +169,7 @@ def register(root: Path) -> AnyState | None:
 
     try:
         params = load_params(root / "params.yaml")
-        done = record_and_register(root, params.data, params.registry)
+        done = record_and_register(root, params.data, params.registry, experiment)
     except TrackingStoreUnavailableError:
         raise
     except HgmnetError as error:

@@ -1,4 +1,4 @@
-"""What a person asks for beside the pipeline: import, servers, overrides, publish, clean, doctor.
+"""What a person asks for beside the pipeline: import, servers, experiments, publish, clean, doctor.
 
 Functions return values; cli and flows show them.
 """

@@ -4,21 +4,19 @@ The checkout stays as it is: the commit is made beside it, on a branch of its ow
 what an earlier attempt has done, so a failure half-way is mended by the same command.
 """
 
-import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hgmnet.config.params import load_params
-from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.errors import ConfigError
 from hgmnet.models.spec import identity
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.tracking_store import connect_with_retries, http_limits
 from pipelines.registry.versions import number_of
 from pipelines.system import dvc
-from pipelines.system.urls import redact_credentials
+from pipelines.system.git import git
 
 _NOBODY = {
     f"GIT_{who}_{what}": said
@@ -67,15 +65,15 @@ def publish(
     branch, tag = f"published/{name}", f"{name}-v{version}"
     commit = _commit(root, files, branch, f"{name} version {version}")
     _tag(root, tag, commit)
-    remote = "origin" if "origin" in _git(root, "remote").split() else ""
+    remote = "origin" if "origin" in git(root, "remote").split() else ""
     if remote:
-        _git(root, "push", "-q", remote, f"refs/heads/{branch}", f"refs/tags/{tag}")
+        git(root, "push", "-q", remote, f"refs/heads/{branch}", f"refs/tags/{tag}")
     return Publication(version, branch, tag, commit, remote)
 
 
 def tags(root: Path) -> set[str]:
     """The names of the repository's tags; none where git knows of no repository."""
-    return set(_git(root, "tag", "--list", allowed=(0, 128)).split())
+    return set(git(root, "tag", "--list", allowed=(0, 128)).split())
 
 
 def _files(space: Workspace) -> list[str]:
@@ -91,7 +89,7 @@ def _refuse_unfit(root: Path, files: list[str]) -> None:
     if not dvc.has_remote(root):
         raise ConfigError("DVC has no default remote to publish to: dvc remote add -d NAME URL")
     excluded = [f":(exclude){file}" for file in files]
-    changed = _git(root, "status", "--porcelain", "--", ".", *excluded)
+    changed = git(root, "status", "--porcelain", "--", ".", *excluded)
     if changed:
         first = changed.splitlines()[0].strip()
         raise ConfigError(f"the code has changes that no commit holds ({first}); commit them first")
@@ -99,51 +97,30 @@ def _refuse_unfit(root: Path, files: list[str]) -> None:
 
 def _commit(root: Path, files: list[str], branch: str, message: str) -> str:
     """The commit with these files over HEAD; the branch's own where it holds just that already."""
-    head = _git(root, "rev-parse", "HEAD")
-    tip = _git(root, "rev-parse", "-q", "--verify", f"refs/heads/{branch}", allowed=(0, 1))
+    head = git(root, "rev-parse", "HEAD")
+    tip = git(root, "rev-parse", "-q", "--verify", f"refs/heads/{branch}", allowed=(0, 1))
     with TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        _git(root, "read-tree", head, env=index)
-        _git(root, "add", "-f", "--", *files, env=index)
-        tree = _git(root, "write-tree", env=index)
-    if tip and _git(root, "rev-parse", f"{tip}^{{tree}}") == tree:
+        git(root, "read-tree", head, env=index)
+        git(root, "add", "-f", "--", *files, env=index)
+        tree = git(root, "write-tree", env=index)
+    if tip and git(root, "rev-parse", f"{tip}^{{tree}}") == tree:
         return tip
     parents = [word for one in dict.fromkeys([tip, head]) if one for word in ("-p", one)]
-    commit = _git(root, "commit-tree", tree, *parents, "-m", message, env=_who(root))
-    _git(root, "update-ref", f"refs/heads/{branch}", commit, tip or "0" * len(commit))
+    commit = git(root, "commit-tree", tree, *parents, "-m", message, env=_who(root))
+    git(root, "update-ref", f"refs/heads/{branch}", commit, tip or "0" * len(commit))
     return commit
 
 
 def _tag(root: Path, tag: str, commit: str) -> None:
-    there = _git(root, "rev-parse", "-q", "--verify", f"refs/tags/{tag}", allowed=(0, 1))
+    there = git(root, "rev-parse", "-q", "--verify", f"refs/tags/{tag}", allowed=(0, 1))
     if not there:
-        _git(root, "tag", tag, commit)
+        git(root, "tag", tag, commit)
     elif there != commit:
-        held, wanted = (_git(root, "rev-parse", f"{one}^{{tree}}") for one in (there, commit))
+        held, wanted = (git(root, "rev-parse", f"{one}^{{tree}}") for one in (there, commit))
         if held != wanted:
             raise ConfigError(f"the tag {tag} stands at another commit ({there[:7]}) already")
 
 
 def _who(root: Path) -> Mapping[str, str]:
-    return {} if _git(root, "config", "user.email", allowed=(0, 1)) else _NOBODY
-
-
-def _git(
-    root: Path, *words: str, env: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (0,)
-) -> str:
-    """What git prints.
-
-    Raises:
-        HgmnetError: it is not installed, or ends with another status than those allowed.
-    """
-    own = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})}
-    try:
-        done = subprocess.run(
-            ["git", "-C", root, *words], capture_output=True, text=True, check=False, env=own
-        )
-    except FileNotFoundError:
-        raise HgmnetError("git is not installed") from None
-    if done.returncode not in allowed:
-        said = redact_credentials(" ".join(done.stderr.split()))
-        raise HgmnetError(f"`git {words[0]}` failed: {said}")
-    return done.stdout.strip()
+    return {} if git(root, "config", "user.email", allowed=(0, 1)) else _NOBODY

@@ -1,21 +1,22 @@
-"""One run at a time in a checkout, with settings of its own where it asks for them.
+"""One run at a time in a checkout, with a profile in place of params.yaml where it asks for one.
 
-DVC reads params.yaml, so a run with other settings writes them there, notes in a journal what stood
-there before, and puts it back. The lock that it holds goes with its process, however that ends:
-whoever then finds the journal without a holder puts params.yaml back first.
+DVC reads params.yaml, so the profile is written there, after a journal of what stood there before.
+The run's lock goes with its process, however that ends: whoever then finds the journal, or the copy
+that an experiment ran in, puts params.yaml back and removes the copy.
 """
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hgmnet.data.atomic import atomic
 from hgmnet.errors import ConfigError
+from pipelines.artifacts.paths import EXPERIMENTS
 
 _STATE, _LOCK, _HOLDER, _JOURNAL = ".hgmnet", "run.lock", "run.json", "params.journal.json"
 
@@ -37,7 +38,7 @@ def alone(root: Path, what: str) -> Iterator[None]:
     state.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(state / _LOCK, timeout=0):
-            restore(root, held=True)
+            _clear(root)
             since = datetime.now(UTC).isoformat(timespec="seconds")
             holder = {"what": what, "pid": os.getpid(), "since": since}
             (state / _HOLDER).write_text(json.dumps(holder), encoding="utf-8")
@@ -48,103 +49,82 @@ def alone(root: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def overridden(root: Path, profile: str | None, changes: Mapping[str, Any]) -> Iterator[None]:
-    """Have other settings in params.yaml, within `alone`.
-
-    Args:
-        root: the repository.
-        profile: one of profiles/ in place of params.yaml; None for params.yaml as it is.
-        changes: values by dotted key, as `train.epochs`.
+def with_profile(root: Path, profile: str | None) -> Iterator[None]:
+    """Have a profile's settings in params.yaml, within `alone`; None: leave them as they are.
 
     Raises:
-        ConfigError: there is no such profile or key, or the settings are not legal; params.yaml is
+        ConfigError: there is no such profile, or its settings are not legal; params.yaml is
             untouched then.
     """
-    if profile is None and not changes:
+    from hgmnet.config.params import load_params
+
+    if profile is None:
         yield
         return
-    params, journal = root / "params.yaml", root / _STATE / _JOURNAL
-    before, during = params.read_text(encoding="utf-8"), _text(root, profile, changes)
-    noted = {"pid": os.getpid(), "before": before, "during": during}
-    _write(journal, json.dumps(noted))
+    file, params = settings_file(root, profile), root / "params.yaml"
+    load_params(file)
+    noted = {"before": params.read_text(encoding="utf-8"), "during": file.read_text("utf-8")}
+    _write(root / _STATE / _JOURNAL, json.dumps(noted))
     try:
-        _write(params, during)
+        _write(params, noted["during"])
         yield
     finally:
-        restore(root, held=True)
+        _put_back(root)
 
 
-def restore(root: Path, *, held: bool = False) -> None:
-    """Put params.yaml back where a run that had its own has ended without doing so.
+def settings_file(root: Path, profile: str | None) -> Path:
+    """params.yaml, or the profile of that name.
 
-    What somebody wrote there meanwhile is left, and what stood before is kept beside it.
-
-    Args:
-        root: the repository.
-        held: whether this process is the one run.
+    Raises:
+        ConfigError: there is no such profile.
     """
-    journal = root / _STATE / _JOURNAL
-    if not journal.exists():
-        return
-    if not held:
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(root / _STATE / _LOCK, timeout=0):
-                restore(root, held=True)
-        except Timeout:
-            pass  # its run lives
-        return
-    noted = json.loads(journal.read_text(encoding="utf-8"))
-    params = root / "params.yaml"
-    if params.exists() and params.read_text(encoding="utf-8") not in {
-        noted["during"],
-        noted["before"],
-    }:
-        kept = root / _STATE / "params.before.yaml"
-        _write(kept, noted["before"])
-        print(f"params.yaml was edited during a run, and stays; before it: {kept}", file=sys.stderr)
-    else:
-        _write(params, noted["before"])
-        if noted["pid"] != os.getpid():
-            msg = f"params.yaml: put back as it was before a run that died (process {noted['pid']})"
-            print(msg, file=sys.stderr)
-    journal.unlink()
-
-
-def _text(root: Path, profile: str | None, changes: Mapping[str, Any]) -> str:
-    """The settings as YAML, comments and order kept."""
-    import io
-
-    from pydantic import ValidationError
-    from ruamel.yaml import YAML
-
-    from hgmnet.config.base import problems
-    from hgmnet.config.params import Params
-
-    base = root / "params.yaml" if profile is None else root / "profiles" / f"{profile}.yaml"
-    if not base.is_file():
+    if profile is None:
+        return root / "params.yaml"
+    file = root / "profiles" / f"{profile}.yaml"
+    if not file.is_file():
         there = ", ".join(sorted(p.stem for p in (root / "profiles").glob("*.yaml")))
         raise ConfigError(f"no profile `{profile}`; there are: {there or 'none'}")
-    yaml = YAML()
-    tree = yaml.load(base.read_text(encoding="utf-8"))
-    for key, value in changes.items():
-        *sections, last = key.split(".")
-        place = tree
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
-            raise ConfigError(f"{key} is not a setting of {base.name}; as train.epochs=3")
-        place[last] = value
-    text = io.StringIO()
-    yaml.dump(tree, text)
-    try:
-        Params.model_validate(YAML(typ="safe", pure=True).load(text.getvalue()))
-    except ValidationError as error:
-        raise ConfigError(
-            f"with these changes {base.name}: " + "; ".join(problems(error))
-        ) from None
-    return text.getvalue()
+    return file
+
+
+def experiment_folder(root: Path) -> Path:
+    """Where the copy lies that a flow runs an experiment in."""
+    return root.joinpath(*EXPERIMENTS, "hgmnet")
+
+
+def restore(root: Path) -> None:
+    """Put params.yaml back, and remove an experiment's copy, where their run has died."""
+    from filelock import FileLock, Timeout
+
+    if (root / _STATE / _JOURNAL).exists() or experiment_folder(root).exists():
+        try:
+            with FileLock(root / _STATE / _LOCK, timeout=0):
+                _clear(root)
+        except Timeout:
+            pass  # its run lives
+
+
+def _clear(root: Path) -> None:
+    """What `restore` does, for the holder of the lock."""
+    shutil.rmtree(experiment_folder(root), ignore_errors=True)
+    if (root / _STATE / _JOURNAL).exists() and _put_back(root):
+        print("params.yaml: put back as it was before a run that died", file=sys.stderr)
+
+
+def _put_back(root: Path) -> bool:
+    """Put params.yaml back as the journal has it, unless somebody has edited it meanwhile.
+
+    The edit stays then, and what stood there before is kept beside the journal.
+    """
+    params, journal = root / "params.yaml", root / _STATE / _JOURNAL
+    noted = json.loads(journal.read_text(encoding="utf-8"))
+    edited = params.exists() and params.read_text(encoding="utf-8") not in noted.values()
+    kept = root / _STATE / "params.before.yaml"
+    _write(kept if edited else params, noted["before"])
+    if edited:
+        print(f"params.yaml was edited during a run, and stays; before it: {kept}", file=sys.stderr)
+    journal.unlink()
+    return not edited
 
 
 def _said(holder: Path) -> str:

@@ -28,7 +28,7 @@ class Decision:
     """A model and the gate's verdict on it; `model` is the hash of the model folder.
 
     `plans`: pccp.yaml as the gate read it. `openings`: of any test split, in any checkout, oldest
-    first.
+    first. `experiment`: the name of the DVC experiment that made the model; empty for none.
     """
 
     workspace: Workspace
@@ -43,6 +43,7 @@ class Decision:
     metrics_sha256: str
     lineage: Lineage
     openings: tuple[RecordedEvaluation, ...]
+    experiment: str
 
     @property
     def opened(self) -> int:
@@ -104,12 +105,15 @@ class Decision:
         return dict(_flatten("", self.params.model_dump(mode="json", by_alias=True)))
 
 
-def read_decision(workspace: Workspace, openings: Sequence[RecordedEvaluation]) -> Decision:
+def read_decision(
+    workspace: Workspace, openings: Sequence[RecordedEvaluation], experiment: str = ""
+) -> Decision:
     """Read what the stages left on disk.
 
     Args:
         workspace: where it lies.
         openings: all that are known.
+        experiment: the name of the DVC experiment that this is; empty for none.
 
     Raises:
         ConfigError: it belongs to another data set, registered model or change plan than those that
@@ -140,6 +144,7 @@ def read_decision(workspace: Workspace, openings: Sequence[RecordedEvaluation]) 
         metrics_sha256=hash_file(workspace.metrics),
         lineage=read_lineage(workspace),
         openings=tuple(openings),
+        experiment=experiment,
     )
 
 
@@ -202,7 +207,7 @@ def record(store: TrackingStore, decision: Decision) -> str:
 
 def _find(store: TrackingStore, decision: Decision) -> Iterator[Run]:
     names = ("hgmnet.model", "hgmnet.gate_sha256", "hgmnet.metrics_sha256")
-    wanted = {name: decision.tags[name] for name in names}
+    wanted = {name: decision.tags[name] for name in names} | _kind(decision)
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
     return all_runs(store, query)
 
@@ -210,12 +215,21 @@ def _find(store: TrackingStore, decision: Decision) -> Iterator[Run]:
 def _start(store: TrackingStore, decision: Decision) -> Run:
     tags = {
         **decision.tags,
-        "hgmnet.kind": "decision",
+        **_kind(decision),
         "mlflow.user": user(),
         "mlflow.source.git.commit": decision.lineage.git_commit,
     }
     name = f"{decision.gate.status} {decision.model[:8]}"
+    if decision.experiment:
+        name = f"experiment {decision.experiment}, {decision.gate.status}"
     return store.client.create_run(store.experiment_id, tags=tags, run_name=name)
+
+
+def _kind(decision: Decision) -> dict[str, str]:
+    """The tags that tell an experiment's run from the others."""
+    if decision.experiment:
+        return {"hgmnet.kind": "experiment", "hgmnet.experiment": decision.experiment}
+    return {"hgmnet.kind": "decision"}
 
 
 def _files(workspace: Workspace) -> Iterator[tuple[Path, str | None]]:

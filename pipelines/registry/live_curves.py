@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.artifacts.paths import Workspace
 from pipelines.registry.tracking_store import (
     ForgivingStore,
     TrackingStore,
@@ -41,7 +42,7 @@ class LiveCurves:
         """
         self._run_id = ""
         self._store = ForgivingStore(root, data, "no live curves in MLflow, training goes on")
-        memo = root / ".hgmnet" / "checkpoints" / fingerprint / "mlflow_run"
+        memo = Workspace(root, data).checkpoints / fingerprint / "mlflow_run"
         self._store.call(lambda store: self._enter(store, memo, fingerprint, params))
 
     def log(self, epoch: int, figures: Mapping[str, float]) -> None:

@@ -20,6 +20,7 @@ from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hgmnet.errors import ConfigError
+from pipelines.artifacts.paths import checkout
 from pipelines.system.urls import redact_credentials
 
 T = TypeVar("T")
@@ -136,12 +137,14 @@ def all_runs(
 def tracking_uri(root: Path) -> str:
     """`MLFLOW_TRACKING_URI`, or <root>/mlflow.db; absolute, so that it can be handed to children.
 
+    For the copy that an experiment runs in, that of its checkout.
+
     Raises:
         ConfigError: it names plain files, which MLflow no longer reads.
     """
     uri = os.environ.get(_VARIABLE) or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE):
-        return SQLITE + str((root / uri.removeprefix(SQLITE)).resolve())
+        return SQLITE + str((checkout(root) / uri.removeprefix(SQLITE)).resolve())
     if "://" not in uri or uri.startswith("file:"):
         msg = f"MLFLOW_TRACKING_URI={redact_credentials(uri)}: expected http://host:port or sqlite:////<path>/mlflow.db"
         raise ConfigError(msg)
@@ -168,7 +171,7 @@ def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
     _quieten()
     allowed = _CREATION_S if uri.startswith(SQLITE) else seconds
     with http_limits(timeout_s=seconds, retries=0):
-        return call_with_timeout(allowed, lambda: _open(root, uri, f"hgmnet-{data}"))
+        return call_with_timeout(allowed, lambda: _open(checkout(root), uri, f"hgmnet-{data}"))
 
 
 def connect_with_retries(root: Path, data: str) -> TrackingStore:

@@ -1,8 +1,10 @@
 """Stage register: record the decision in MLflow; register the model if it passed its gate.
 
-It always runs and may run twice: the same model and verdict give the same run and version.
+It always runs and may run twice: the same model and verdict give the same run and version. A DVC
+experiment is recorded only, whatever its gate says.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -40,24 +42,37 @@ def run(root: Path, data: Data, registry: Registry) -> None:
 
     Raises:
         ConfigError: as `record_and_register`.
-        RejectedError: the gate failed; the run is recorded all the same.
+        RejectedError: the gate failed; the run is recorded all the same. Not in `dvc exp run`,
+            which saves no experiment whose stage fails.
         RuntimeError: as `record_and_register`.
     """
-    done = record_and_register(root, data, registry)
+    experiment = os.environ.get("DVC_EXP_NAME", "")
+    done = record_and_register(root, data, registry, experiment)
     print(f"\n{done.text}\n")
-    if done.rejection:
+    if done.rejection and experiment:
+        print(done.rejection)
+    elif done.rejection:
         raise RejectedError(done.rejection)
 
 
-def record_and_register(root: Path, data: Data, registry: Registry) -> Registration:
+def record_and_register(
+    root: Path, data: Data, registry: Registry, experiment: str = ""
+) -> Registration:
     """Record the decision; register the model and set `challenger` if its gate passed.
+
+    Args:
+        root: the repository.
+        data: params.yaml's section.
+        registry: the section.
+        experiment: the name of the DVC experiment that made the model, which is not registered
+            then; empty for none.
 
     Raises:
         ConfigError: MLflow can't be reached, or `registry.name` belongs to another data set.
         RuntimeError: the registered version doesn't answer as the model does.
     """
     workspace = Workspace(root, data.name)
-    decision = read_decision(workspace, read_evaluations(workspace.openings))
+    decision = read_decision(workspace, read_evaluations(workspace.openings), experiment)
     with FileLock(workspace.state / "register.lock"):
         store = connect_with_retries(root, data.name)
         with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
@@ -66,7 +81,8 @@ def record_and_register(root: Path, data: Data, registry: Registry) -> Registrat
                 decision.openings,
             )
             decision = replace(decision, openings=tuple(appended))
-            versions.check_owner(store, registry.name, data.name)
+            if not experiment:
+                versions.check_owner(store, registry.name, data.name)
             run_id = record(store, decision)
             model = _act(store, registry.name, decision, run_id)
     report = decision.workspace.html.relative_to(root)
@@ -77,6 +93,11 @@ def record_and_register(root: Path, data: Data, registry: Registry) -> Registrat
 
 def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
     """Do what the verdict asks for; what became of the model, in words."""
+    if decision.experiment:
+        name = decision.experiment
+        return (
+            f"experiment {name}, not registered; to keep it, dvc exp apply {name}, then dvc repro"
+        )
     if decision.gate.status == "passed":
         number = versions.register(store, name, decision, run_id)
         return f"{name} version {number}, {versions.CHALLENGER}"
@@ -96,7 +117,7 @@ def _text(store: TrackingStore, decision: Decision, run_id: str, model: str) -> 
         ("model", model),
         ("test split", console.opened(decision.opening, decision.opened)),
         *(("validate again", f"{due.clause}: {due.reason}") for due in decision.due),
-        ("report", str(report)),
+        ("report", f"{report}, in the MLflow run" if decision.experiment else str(report)),
         ("MLflow run", run_id),
         ("MLflow UI", ui),
     ]

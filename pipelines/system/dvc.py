@@ -75,11 +75,38 @@ def push(root: Path, on_line: Callable[[str], None], *, limit_s: float | None = 
     _call(root, ["push"], on_line, limit_s)
 
 
+def fill_copy(root: Path, copy: Path, target: str) -> None:
+    """Have a copy of a repository use its cache, and take from it what is there up to a stage.
+
+    Raises:
+        HgmnetError: it failed; the message shows the last lines.
+    """
+    lines: list[str] = []
+    _call(root, ["cache", "dir"], lines.append, None)
+    _call(copy, ["cache", "dir", "--local", lines[-1]], lines.append, None)
+    found = ["--quiet", "--with-deps", "--allow-missing", "--force"]
+    _call(copy, ["checkout", *found, target], lines.append, None)
+
+
+def run_experiment(root: Path, target: str, on_line: Callable[[str], None]) -> None:
+    """Run `dvc exp run <target>`, which records an experiment and runs what is not up to date.
+
+    Raises:
+        HgmnetError: it failed; the message shows the last lines.
+    """
+    _call(root, ["exp", "run", "--quiet", target], on_line, None)
+
+
 def has_remote(root: Path) -> bool:
     """Whether DVC's settings name a default remote."""
-    settings = configparser.ConfigParser()
+    return setting(root, "core", "remote") is not None
+
+
+def setting(root: Path, section: str, name: str) -> str | None:
+    """One of DVC's settings of this repository; None where it is not set."""
+    settings = configparser.RawConfigParser()
     settings.read([root / ".dvc" / name for name in ("config", "config.local")], encoding="utf-8")
-    return settings.has_option("core", "remote")
+    return settings.get(section, name, fallback=None)
 
 
 def _call(

@@ -174,6 +174,22 @@ def test_a_new_model_that_fails_is_only_recorded(workspace: Workspace):
     assert (numbers(workspace), challenger(workspace)) == (["1"], "1")
 
 
+@pytest.mark.parametrize("status", ["passed", "failed"])
+def test_in_an_experiment_a_model_is_only_recorded(workspace: Workspace, monkeypatch, status: str):
+    """Neither registered nor an error: `dvc exp run` saves nothing where a stage fails."""
+    make_model(workspace, seed=5)
+    judge(workspace, status)
+    monkeypatch.setenv("DVC_EXP_NAME", f"one-{status}")
+    before = (numbers(workspace), challenger(workspace))
+    run(workspace)
+    run(workspace)
+    assert (numbers(workspace), challenger(workspace)) == before
+    (found,) = (
+        r for r in runs(workspace) if r.info.run_name == f"experiment one-{status}, {status}"
+    )
+    assert found.data.tags["hgmnet.kind"] == "experiment"
+
+
 def test_a_model_that_was_not_judged_is_only_recorded(
     workspace: Workspace, capsys: pytest.CaptureFixture
 ):

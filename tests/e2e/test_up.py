@@ -91,6 +91,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     root = workspace.root
     for name in ("pipelines", "hgmnet"):
         (root / name).symlink_to(REPOSITORY / name)
+    (root / "profiles").mkdir()
+    (root / "profiles" / "other.yaml").write_text((root / "params.yaml").read_text() + "# other\n")
     shutil.copy(REPOSITORY / "prefect.yaml", root)
     ports = free_port(), free_port()
     words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
@@ -194,9 +196,9 @@ def test_a_second_run_waits_and_a_cancelled_one_leaves_nothing(up: Up) -> None:
     dvc.write_text(before.replace("echo ingest >> ran", "echo asleep >> ran; sleep 600"))
     (root / "ran").unlink()
     try:
-        first = up.start("training/nightly", overrides={"train.epochs": 3})
+        first = up.start("training/nightly", profile="other")
         wait_until(lambda: (root / "ran").exists() and "asleep" in (root / "ran").read_text())
-        assert "epochs: 3\n" in (root / "params.yaml").read_text()
+        assert (root / "params.yaml").read_text().endswith("# other\n")
         second = up.start("training/nightly")
         wait_until(lambda: up.state(second)[1] == "AwaitingConcurrencySlot")
         assert sleeping(root)
@@ -250,7 +252,7 @@ def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
     dvc.write_text(before.replace("echo ingest >> ran", "echo asleep >> ran; sleep 600"))
     (root / "ran").unlink(missing_ok=True)
     try:
-        run = up.start("training/nightly", overrides={"train.epochs": 3})
+        run = up.start("training/nightly", profile="other")
         wait_until(lambda: (root / "ran").exists() and "asleep" in (root / "ran").read_text())
         lines = {pid: cmdline(pid) for pid in working_below(root)}
         (worker,) = [

@@ -240,11 +240,6 @@ def test_an_evaluation_of_the_test_split_is_counted(evaluating: Workspace) -> No
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="an evaluation in `dvc exp run --temp` or --queue opens the test split uncounted",
-)
 def test_an_evaluation_in_an_experiment_of_its_own_is_counted(evaluating: Workspace) -> None:
     before = len(read_evaluations(evaluating.openings))
     words = ("exp", "run", "--temp", "-q", "-n", "other", "-S", "evaluate.draws=101")

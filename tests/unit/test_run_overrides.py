@@ -1,4 +1,4 @@
-"""Settings for one run: put in, put back, whatever happens; and one run at a time."""
+"""A profile for one run: put in, put back, whatever happens; and one run at a time."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
-from pipelines.operations.run_overrides import alone, overridden, restore
+from pipelines.operations.run_overrides import alone, experiment_folder, restore, with_profile
 
 PROFILES = Path(__file__).resolve().parents[2] / "profiles"
 
@@ -28,50 +28,26 @@ def now(root: Path) -> str:
     return (root / "params.yaml").read_text()
 
 
-def test_the_settings_are_there_for_the_run_alone(root: Path) -> None:
+def test_a_profile_is_there_for_the_run_alone(root: Path) -> None:
     before = now(root)
-    changes = {"train.epochs": 3, "train.learning_rate": 1e-4, "prepare.fit": "stretch"}
-    with alone(root, "a test"), overridden(root, None, changes):
-        params = load_params(root / "params.yaml")
-        assert (params.train.epochs, params.train.learning_rate) == (3, 1e-4)
-        assert params.prepare.fit == "stretch"
+    with alone(root, "a test"), with_profile(root, "busi-cpu"):
+        assert load_params(root / "params.yaml").registry.name == "hgmnet-busi"
     assert now(root) == before
     assert not (root / ".hgmnet" / "params.journal.json").exists()
 
 
-def test_a_profile_takes_the_place_of_params(root: Path) -> None:
-    before = now(root)
-    with alone(root, "a test"), overridden(root, "busi-cpu", {"data.name": "clinic"}):
-        params = load_params(root / "params.yaml")
-        assert (params.data.name, params.registry.name) == ("clinic", "hgmnet-busi")
-    assert now(root) == before
-
-
 def test_an_error_within_puts_them_back_too(root: Path) -> None:
     before = now(root)
-    with pytest.raises(ZeroDivisionError), alone(root, "x"), overridden(root, "busi-cpu", {}):
+    with pytest.raises(ZeroDivisionError), alone(root, "x"), with_profile(root, "busi-cpu"):
         _ = 1 / 0
     assert now(root) == before
 
 
-@pytest.mark.parametrize(
-    ("profile", "changes", "told"),
-    [
-        ("huge", {}, "no profile `huge`; there are: busi-cpu, quickstart"),
-        (None, {"train.epoch": 3}, "train.epoch is not a setting of params.yaml"),
-        (None, {"trains.epochs": 3}, "trains.epochs is not a setting"),
-        (None, {"train.epochs.x": 3}, "train.epochs.x is not a setting"),
-        (None, {"train.epochs": -3}, "train.epochs"),
-        (None, {"train": 3}, "train"),
-    ],
-)
-def test_what_is_no_setting_is_told_and_nothing_touched(root, profile, changes, told) -> None:
+@pytest.mark.parametrize(("profile", "told"), [("huge", "no profile `huge`"), ("bad", "epochs")])
+def test_what_is_no_profile_is_refused_and_nothing_touched(root: Path, profile, told) -> None:
     before = now(root)
-    with (
-        alone(root, "x"),
-        pytest.raises(ConfigError, match=told),
-        overridden(root, profile, changes),
-    ):
+    (root / "profiles" / "bad.yaml").write_text(before.replace("epochs: ", "epochs: -"))
+    with alone(root, "x"), pytest.raises(ConfigError, match=told), with_profile(root, profile):
         pass
     assert now(root) == before
     assert not (root / ".hgmnet" / "params.journal.json").exists()
@@ -80,8 +56,9 @@ def test_what_is_no_setting_is_told_and_nothing_touched(root, profile, changes, 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pipelines.operations.run_overrides import alone, overridden
-with alone(Path.cwd(), "a long run"), overridden(Path.cwd(), None, {"train.epochs": 3}):
+from pipelines.operations.run_overrides import alone, experiment_folder, with_profile
+with alone(Path.cwd(), "a long run"), with_profile(Path.cwd(), "busi-cpu"):
+    experiment_folder(Path.cwd()).mkdir(parents=True)
     print("there", flush=True)
     time.sleep(600)
 """
@@ -89,7 +66,7 @@ with alone(Path.cwd(), "a long run"), overridden(Path.cwd(), None, {"train.epoch
 
 @pytest.fixture
 def holder(root: Path):
-    """Another process in the midst of a run with settings of its own."""
+    """Another process in the midst of a run with a profile; a copy for an experiment is there."""
     command = [sys.executable, "-c", HOLD]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "there\n"
@@ -97,14 +74,14 @@ def holder(root: Path):
         process.kill()
 
 
-def test_a_second_run_is_told_who_holds_the_checkout(root: Path, holder) -> None:
+def test_a_second_run_reports_who_holds_the_checkout(root: Path, holder) -> None:
     during = now(root)
     told = rf"a long run \(process {holder.pid}, since 20.*\) is under way"
     with pytest.raises(ConfigError, match=told), alone(root, "me"):
         pass
     restore(root)  # as any command does first
-    assert now(root) == during
-    assert "epochs: 3\n" in during
+    assert now(root) == during == (root / "profiles" / "busi-cpu.yaml").read_text()
+    assert experiment_folder(root).exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -116,13 +93,14 @@ def test_after_a_killed_run_the_next_command_puts_them_back(root, holder, capsys
     assert now(root) != before
     restore(root)
     assert now(root) == before
-    assert f"before a run that died (process {holder.pid})" in capsys.readouterr().err
+    assert not experiment_folder(root).exists()
+    assert "put back as it was before a run that died" in capsys.readouterr().err
     with alone(root, "the next"):
         assert now(root) == before
 
 
 def test_what_somebody_wrote_meanwhile_stays(root: Path, holder, capsys) -> None:
-    mine = now(root).replace("epochs: 3\n", "epochs: 5\n")
+    mine = now(root) + "# mine\n"
     (root / "params.yaml").write_text(mine)
     holder.kill()
     holder.wait()

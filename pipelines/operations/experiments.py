@@ -1,0 +1,134 @@
+"""A training with settings of its own: a DVC experiment, made in a copy of the checkout.
+
+The copy is a clone on the same DVC cache; uncommitted changes of code and data are in it too.
+So nothing in the checkout changes, however the run ends; the experiment comes into it last, whole.
+What belongs to the checkout stays there: `pipelines.artifacts.paths.checkout`.
+"""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from hgmnet.config.base import problems
+from hgmnet.config.model import File
+from hgmnet.config.params import Params
+from hgmnet.data.atomic import write_text
+from hgmnet.errors import ConfigError
+from pipelines.artifacts.paths import Workspace
+from pipelines.operations.run_overrides import experiment_folder, settings_file
+from pipelines.system import dvc
+from pipelines.system.git import git
+
+
+def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
+    """An experiment's params.yaml, comments and order kept, and what it says.
+
+    Args:
+        root: the repository.
+        profile: one of profiles/ instead of params.yaml; None for params.yaml.
+        changes: other values by dotted key, as `train.epochs`.
+
+    Raises:
+        ConfigError: there is no such profile or key, the settings are not legal, or this is no git
+            repository with a commit.
+    """
+    base, yaml, text = settings_file(root, profile), YAML(), io.StringIO()
+    tree = yaml.load(base.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = tree
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise ConfigError(f"{key} is not a setting of {base.name}; as train.epochs=3")
+        place[last] = value
+    yaml.dump(tree, text)
+    try:
+        params = Params.model_validate(YAML(typ="safe", pure=True).load(text.getvalue()))
+    except ValidationError as error:
+        raise ConfigError(
+            f"with these changes {base.name}: " + "; ".join(problems(error))
+        ) from None
+    commit = git(root, "rev-parse", "-q", "--verify", "HEAD", allowed=(0, 1, 128))
+    if not commit or dvc.setting(root, "core", "no_scm"):
+        raise ConfigError(
+            "other settings for one run make a DVC experiment, which needs a git repository with a "
+            "commit, known to DVC (dvc init without --no-scm); or change params.yaml itself"
+        )
+    return text.getvalue(), params
+
+
+@contextmanager
+def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
+    """Have a copy of the checkout as it lies there, with other settings; removed at the end.
+
+    DVC's outputs of these settings are in it as far as the cache has them.
+
+    Args:
+        root: the repository; hold its `alone`.
+        text: the copy's params.yaml.
+        params: what it says.
+
+    Raises:
+        HgmnetError: git or DVC failed.
+    """
+    clone = experiment_folder(root)
+    top = Path(git(root, "rev-parse", "--show-toplevel"))
+    copy = clone / root.resolve().relative_to(top)
+    try:
+        _clone(top, clone)
+        write_text(copy / "params.yaml", text)
+        for path in _uncommitted(Workspace(root, params.data.name)):
+            target = copy / path.relative_to(root)
+            if path.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, target)
+        dvc.fill_copy(root, copy, "report")
+        for file in (params.model.encoder_weights, params.train.init_from):
+            if isinstance(file, File) and not (target := copy / file.path).exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(root / file.path)
+        yield copy
+    finally:
+        shutil.rmtree(clone, ignore_errors=True)
+
+
+def record(root: Path, copy: Path, on_line: Callable[[str], None]) -> str:
+    """Have DVC record what the stages made in the copy, and bring the experiment into the checkout.
+
+    Returns:
+        The experiment's name.
+
+    Raises:
+        HgmnetError: git or DVC failed.
+    """
+    dvc.run_experiment(copy, "report", on_line)
+    ref = git(copy, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*")
+    git(root, "fetch", "-q", str(experiment_folder(root)), f"{ref}:{ref}")
+    return ref.rpartition("/")[2]
+
+
+def _clone(root: Path, clone: Path) -> None:
+    """Clone the last commit, with the changes to git's files that are not committed."""
+    words = ["-q", "--shared", "--no-checkout"]
+    for key in ("name", "email"):
+        who = git(root, "config", "--default", "hgmnet@localhost", "--get", f"user.{key}")
+        words += ["-c", f"user.{key}={who}"]
+    git(root, "clone", *words, str(root), str(clone))
+    changed = git(root, "stash", "create")  # a commit that nothing names, and nothing else
+    git(clone, "read-tree", "-u", "--reset", changed or "HEAD")
+
+
+def _uncommitted(space: Workspace) -> Iterator[Path]:
+    """The files that stages are made of, or read, and that git does not have."""
+    places = ("dvc.lock", "dvc.yaml", "pccp.yaml", "hgmnet", "pipelines", f"data/{space.data}")
+    listed = git(space.root, "ls-files", "-z", "--others", "--exclude-standard", "--", *places)
+    yield from (space.root / name for name in listed.split("\0") if name)
+    yield from (space.groups, space.split_csv, space.split_json)
+    yield space.root / ".dvc" / "config.local"

@@ -1,0 +1,30 @@
+"""Runs git and returns what it prints."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from hgmnet.errors import HgmnetError
+from pipelines.system.urls import redact_credentials
+
+
+def git(
+    root: Path, *words: str, env: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (0,)
+) -> str:
+    """What git prints.
+
+    Raises:
+        HgmnetError: it is not installed, or ends with another status than those allowed.
+    """
+    own = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})}
+    try:
+        done = subprocess.run(
+            ["git", "-C", root, *words], capture_output=True, text=True, check=False, env=own
+        )
+    except FileNotFoundError:
+        raise HgmnetError("git is not installed") from None
+    if done.returncode not in allowed:
+        said = redact_credentials(" ".join(done.stderr.split()))
+        raise HgmnetError(f"`git {words[0]}` failed: {said}")
+    return done.stdout.strip()
