@@ -1,6 +1,7 @@
 """What `import hgmnet` offers: a model folder, predictions of anything that is an image, a fit."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 import hgmnet
 from hgmnet.config.data import Phantom
 from hgmnet.data.images import decode_grey
 from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.estimator import fit as estimator
 from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.phantom.generate import plan, render
@@ -128,6 +131,40 @@ def own():
     pictures = [render(case, settings) for case in cases]
     masks = [one.mask if one.mask.any() else None for one in pictures]
     return [one.image for one in pictures], masks, [case.label for case in cases]
+
+
+def test_the_pages_code_runs_as_it_is_written(own, workspace, tmp_path, monkeypatch):
+    """docs/library.md, with small images and a small network."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "library.md"
+    predict, fit = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    images, masks, labels = own
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").symlink_to(workspace.model.parent)
+    Image.fromarray(images[0]).save("scan.png")
+    exec(predict, {})  # noqa: S102
+    assert Path("overlay.png").exists()
+    recipe = yaml_with(SMALL)
+    monkeypatch.setattr("hgmnet.estimator.fit.RECIPE", recipe(tmp_path / "recipe.yaml"))
+    patients = [str(i) for i in range(18)]
+    given = {"images": images, "masks": masks, "labels": labels, "patients": patients}
+    exec(fit.replace("60", "1"), given)  # noqa: S102
+    assert given["predictor"].predict([images[0]])[0].mask.shape == images[0].shape
+
+
+def yaml_with(settings):
+    """Writes recipe.yaml with other settings."""
+
+    def write(path):
+        yaml = YAML(typ="safe", pure=True)
+        tree = yaml.load(estimator.RECIPE.read_text())
+        for key, value in settings.items():
+            section, name = key.split(".")
+            tree[section][name] = list(value) if isinstance(value, tuple) else value
+        with path.open("w") as file:
+            yaml.dump(tree, file)
+        return path
+
+    return write
 
 
 def test_a_fit_on_ones_own_arrays_gives_a_model_folder(own, tmp_path):
