@@ -3,7 +3,7 @@
 Two things are measured of an image. The entropy of its class probabilities tells of wrong classes;
 how far the masks of its views differ (test-time augmentation: Wang et al., Neurocomputing 338,
 2019) tells of wrong masks. Either is put as the share of the val images that have less of it, and
-the larger of the two is the uncertainty: docs/operating.md shows that it orders images better than
+the larger of the two is the uncertainty: docs/thresholds.md shows that it orders images better than
 either does.
 """
 
