@@ -79,13 +79,7 @@ def predict(
     from hgmnet.prediction import backends
 
     predictor, backend = backends.load(exports, path, args.backend, len(files), check_images)
-    threshold = predictor.operating.malignant_threshold
-    model = {
-        "model": name,
-        "model_sha256": predictor.identity,
-        "backend": backend,
-        "malignant_threshold": "" if threshold is None else f"{threshold:.6f}",
-    }
+    model = {"model": name, "model_sha256": predictor.identity, "backend": backend}
     summary = predict_files(files, predictor, model, args.out)
     images = "1 image" if summary.predicted == 1 else f"{summary.predicted} images"
     print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")

@@ -126,7 +126,7 @@ def _find_masks(images: Sequence[str], folder: Path) -> dict[str, Path]:
         file = next((place for place in places if place.is_file()), None)
         if file:
             found[image] = file
-    _refuse_missing(images, found, f"{folder} has no mask", f"{_MASK_NAMES[0]} as in {folder}/")
+    _refuse_missing(images, found, f"{folder} has no mask", f"{folder}/<class>/<stem>_mask.png")
     return found
 
 

@@ -6,6 +6,7 @@ Its environment holds the wheel, and of the other packages those that hgmnet's b
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,8 +42,12 @@ sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    words = ("-q", "--wheel", "--no-build-isolation", "--offline", "--out-dir", folder, REPOSITORY)
+    folder, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source")
+    left_out = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "hgmnet", source / "hgmnet", ignore=left_out)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    words = ("-q", "--wheel", "--no-build-isolation", "--offline", "--out-dir", folder, source)
     uv = Path(sysconfig.get_path("scripts")) / "uv"
     environment = os.environ | {"VIRTUAL_ENV": sys.prefix}
     subprocess.run([uv, "build", *words], check=True, env=environment, timeout=120)
