@@ -194,7 +194,7 @@ def test_a_second_run_waits_and_a_cancelled_one_leaves_nothing(up: Up) -> None:
     dvc = root / "dvc.yaml"
     before, params = dvc.read_text(), (root / "params.yaml").read_text()
     dvc.write_text(before.replace("echo ingest >> ran", "echo asleep >> ran; sleep 600"))
-    (root / "ran").unlink()
+    (root / "ran").unlink(missing_ok=True)
     try:
         first = up.start("training/nightly", profile="other")
         wait_until(lambda: (root / "ran").exists() and "asleep" in (root / "ran").read_text())
