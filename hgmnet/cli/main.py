@@ -132,8 +132,8 @@ def build_parser(commands: Commands, loaded: Sequence[str]) -> argparse.Argument
         epilog=_STATUSES,
     )
     parser.commands = commands
-    parser.add_argument("--version", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--print-completion", choices=SHELLS, help=argparse.SUPPRESS)
+    for name, known in (("--version", None), ("--print-completion", SHELLS)):  # `run` handles these
+        parser.add_argument(name, choices=known, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     choices = parser.add_subparsers(
         prog="hgmnet", metavar="command", required=True, parser_class=argparse.ArgumentParser
     )

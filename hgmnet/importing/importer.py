@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import dicom, images, metadata
 from hgmnet.data.metadata import ImageMetadata
+from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
 from hgmnet.importing.detect import Format, ImportPlan
 from hgmnet.importing.planned_image import PlannedImage, check
@@ -34,7 +35,12 @@ class LaidOut(Frozen):
     left_out: tuple[str, ...]
 
 
-def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
+def lay_out(
+    source: Path,
+    raw: Path,
+    form: Format = "auto",
+    accept: Callable[[Path], None] = lambda _: None,
+) -> LaidOut:
     """Import a source's images.
 
     Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
@@ -45,6 +51,7 @@ def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
         source: a folder, a .zip or a table.
         raw: where to put them; an existing folder is replaced once everything is read.
         form: the source's format.
+        accept: called with the new folder before it takes its place; if it raises, nothing changes.
 
     Raises:
         InvalidDataError: the source is absent, broken, hostile, empty or not of the format, or two
@@ -52,13 +59,17 @@ def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
         ConfigError: it contains DICOM, and pydicom is not installed.
     """
     part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
+    restore(raw)
     try:
         with source_files.opened(source) as (files, given):
             plan = detect.plan(files, given, source, form)
+            if not plan.pictures:
+                raise InvalidDataError(f"{source} names no image; nothing is imported")
             check(plan.pictures, files, source)
             entries = [_bring(picture, files, part) for picture in plan.pictures]
             left_out = () if given else _left_out(plan, files)
         metadata.write(part, entries)
+        accept(part)
         _swap(part, raw)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -95,12 +106,22 @@ def _left_out(plan: ImportPlan, files: Files) -> tuple[str, ...]:
 
 
 def _swap(part: Path, raw: Path) -> None:
-    """Put `part` in the place of `raw`, then remove the old one."""
+    """Put `part` in the place of `raw`, then remove the old one; any error puts it back."""
     old = part.with_suffix(".old")
     if raw.exists():
         raw.rename(old)
-    part.rename(raw)
+    try:
+        part.rename(raw)
+    finally:
+        restore(raw)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def restore(raw: Path) -> None:
+    """Put the images back that an import which was killed while it swapped has moved aside."""
+    aside = sorted(raw.parent.glob(f".{raw.name}.*.old")) if raw.parent.exists() else []
+    if aside and not raw.exists():
+        aside[-1].rename(raw)
 
 
 def _told(plan: ImportPlan, entries: Sequence[ImageMetadata], left_out: tuple[str, ...]) -> LaidOut:

@@ -1,10 +1,12 @@
 """Predict image files: a mask, an overlay and one row for each; a bad file's row says why."""
 
+import csv
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +57,19 @@ def predict_files(
 ) -> Summary:
     """Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
+    Pictures of an earlier run, which its predictions.csv names, are replaced; no other file is.
+
     Args:
         files: images, DICOM among them.
         predictor: the model.
         model: what to say of it in each row, by column.
         out: made where absent.
+
+    Raises:
+        ConfigError: a picture would take the place of a file that is no earlier prediction.
     """
     names = _names(files)
+    _refuse_foreign(out, names)
     out.mkdir(parents=True, exist_ok=True)
     rows = [_one(file, name, predictor, out) for file, name in _with_progress(files, names)]
     columns = _columns(predictor, model)
@@ -78,28 +86,46 @@ def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, An
     try:
         decoded = decode_file(file.read_bytes(), file.name)
         prediction = predictor.predict([decoded.grey])[0]
-        (out / f"{name}_mask.png").write_bytes(encode_mask(prediction.mask))
-        overlay(decoded.grey, prediction.mask).save(out / f"{name}_overlay.png")
+        mask, drawn = _pictures(name)
+        (out / mask).write_bytes(encode_mask(prediction.mask))
+        overlay(decoded.grey, prediction.mask).save(out / drawn)
         row = prediction_row(prediction, predictor.operating, decoded.pixel_mm)
     except (HgmnetError, OSError) as error:
         return {"file": str(file), "error": str(error)}
     seconds = round(time.perf_counter() - start, 3)
-    return {"file": str(file), **row, "seconds": seconds, "error": ""}
+    pictures = {"mask": mask, "overlay": drawn}
+    return {"file": str(file), **row, **pictures, "seconds": seconds, "error": ""}
 
 
 def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
     output = (column.name for column in prediction_columns(predictor.spec.classes))
-    return ["file", *output, "seconds", *model, "error"]
+    return ["file", *output, "mask", "overlay", "seconds", *model, "error"]
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """What the files made from each are called: its stem, with a number where two share it."""
-    taken: dict[str, int] = {}
-    names = []
+    """The name of the pictures of each: its stem, with a number where that is taken."""
+    names: dict[str, None] = {}
     for file in files:
-        count = taken[file.stem] = taken.get(file.stem, 0) + 1
-        names.append(file.stem if count == 1 else f"{file.stem}~{count}")
-    return names
+        numbered = (f"{file.stem}~{number}" for number in count(2))
+        names[next(name for name in chain([file.stem], numbered) if name not in names)] = None
+    return list(names)
+
+
+def _pictures(name: str) -> tuple[str, str]:
+    """The files of the mask and of the overlay."""
+    return f"{name}_mask.png", f"{name}_overlay.png"
+
+
+def _refuse_foreign(out: Path, names: Iterable[str]) -> None:
+    """Make sure that what lies where pictures go was written by an earlier run."""
+    ours: set[str] = set()
+    if (out / "predictions.csv").is_file():
+        with (out / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            ours = {row.get(key, "") for row in csv.DictReader(file) for key in ("mask", "overlay")}
+    for picture in chain.from_iterable(map(_pictures, names)):
+        if picture not in ours and (out / picture).exists():
+            msg = f"{out / picture} is no earlier prediction and is not overwritten"
+            raise ConfigError(f"{msg}; choose another folder: --out DIR")
 
 
 def _with_progress(files: Sequence[Path], names: Sequence[str]) -> Iterator[tuple[Path, str]]:

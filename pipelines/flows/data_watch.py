@@ -71,7 +71,7 @@ def bring(root: Path, data: str, source: Path) -> AnyState | None:
     from pipelines.operations.import_dataset import import_dataset
 
     try:
-        summary = import_dataset(root, data, str(source), replace=True)
+        summary = import_dataset(root, data, str(source), replace=True, unattended=True)
     except HgmnetError as error:
         return state_of(error)
     get_run_logger().info("%s", summary.text())

@@ -7,8 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from hgmnet.config.params import load_params
+from hgmnet.data import manifest
 from hgmnet.data.atomic import write_text
-from hgmnet.data.metadata import HEADER
+from hgmnet.data.folder_layout import scan
+from hgmnet.data.metadata import HEADER, parse
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import download, importer
 from hgmnet.importing.detect import Format
@@ -45,6 +48,7 @@ def import_dataset(
     source_format: Format = "auto",
     sha256: str = "",
     replace: bool = False,
+    unattended: bool = False,
 ) -> ImportSummary:
     """Lay the images of a source out as data/<name>/raw, and give them to DVC.
 
@@ -55,6 +59,7 @@ def import_dataset(
         source_format: what the source is; `auto` finds out.
         sha256: 64 lower-case hexadecimal digits that a file must hash to; empty: not checked.
         replace: take the place of images that are there.
+        unattended: only if the new images pass `check_replacement`.
 
     Raises:
         ConfigError: the name can't be one, or DVC did not take the images.
@@ -62,12 +67,49 @@ def import_dataset(
     """
     space = Workspace(root, _checked(root, name))
     _refuse_existing(space.raw, replace=replace)
+
+    def accept(folder: Path) -> None:
+        if unattended and space.raw.exists():
+            check_replacement(space, folder)
+
     with download.brought(source, space.state / "downloads", sha256) as path:
-        found = importer.lay_out(path, space.raw, source_format)
+        found = importer.lay_out(path, space.raw, source_format, accept)
     if not space.curation.exists():
         write_text(space.curation, HEADER)
     _dvc_add(root, f"data/{space.data}/raw")
     return ImportSummary(space.data, found)
+
+
+def check_replacement(space: Workspace, folder: Path) -> None:
+    """Make sure that images may take the place of a data set's own while no person looks on.
+
+    No more than the share `split.max_lost` may be gone, and the rest must pass validation.
+
+    Args:
+        space: of the data set of params.yaml.
+        folder: the new images, laid out as raw/.
+
+    Raises:
+        InvalidDataError: they may not; the present ones stay.
+    """
+    from pipelines.validation.image_rules import critical_breaches
+
+    params = load_params(space.root / "params.yaml")
+    before, after = len(scan(space.raw)), len(scan(folder))
+    stay = f"data/{space.data} stays as it is"
+    if before - after > params.split.max_lost * before:
+        raise InvalidDataError(
+            f"{stay}: it has {before} images, the source {after}, so more than "
+            f"{params.split.max_lost:.0%} would be gone. If that is intended, type "
+            f"`hgmnet import {space.data} ... --replace`, or raise split.max_lost"
+        )
+    records = manifest.build(folder)
+    text = space.curation.read_text("utf-8") if space.curation.exists() else HEADER
+    notes = parse(text, "curation.csv", [record.image for record in records])
+    excluded = {note.image: note.reason for note in notes if note.exclude}
+    known = [r.model_copy(update={"excluded": excluded.get(r.image, "")}) for r in records]
+    if broken := critical_breaches(known, params.data, params.validate_):
+        raise InvalidDataError("\n".join([*broken, f"the source fails validation; {stay}"]))
 
 
 def _checked(root: Path, name: str) -> str:

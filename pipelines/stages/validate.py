@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from hgmnet.config.data import Data, Validate
@@ -14,12 +13,9 @@ from hgmnet.splitting.pairs import Conflict, Pair, find_conflicts
 from pipelines.artifacts.io import read_rows, write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.validation import FailedExpectation, LabelConflict, ValidationReport
-from pipelines.validation.expectations import SuiteOutcome, check
+from pipelines.validation.expectations import SuiteOutcome, broken_lines, check
 from pipelines.validation.image_rules import COLOUR, image_rules, image_table
 from pipelines.validation.near_duplicate_page import render_likeness
-
-NAMED = 10
-"""So many files are named in a message; the report names all."""
 
 
 def run(root: Path, data: Data, validate: Validate) -> None:
@@ -44,7 +40,7 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     labels = {record.image: record.label for record in records}
     read = partial(read_grey, workspace.raw)
     write_text(workspace.likeness, render_likeness(data.name, labels, pairs, conflicts, read))
-    for line in _lines(outcomes, "warning"):
+    for line in broken_lines(outcomes, "warning"):
         print(f"warning: {line}")
     for line in _shares(report):
         print(line)
@@ -52,7 +48,7 @@ def run(root: Path, data: Data, validate: Validate) -> None:
         told = f"label conflicts: {len(conflicts)}, pairs of images that are alike: {len(pairs)}"
         print(f"{told}; see {workspace.likeness.relative_to(root)}")
     if not report.passed:
-        raise InvalidDataError("\n".join(_lines(outcomes, "critical")))
+        raise InvalidDataError("\n".join(broken_lines(outcomes, "critical")))
     print(f"{report.images} images, {report.expectations} expectations, nothing critical broken")
 
 
@@ -111,27 +107,3 @@ def _shares(report: ValidationReport) -> Iterator[str]:
         if any(shares.values()):
             told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
             yield f"{what}: {told}"
-
-
-def _lines(outcomes: Sequence[SuiteOutcome], severity: str) -> Iterator[str]:
-    for outcome in outcomes:
-        if not outcome.held and outcome.rule.severity == severity:
-            yield f"{outcome.rule.meaning}: {_found(outcome)}; {outcome.rule.remedy}"
-
-
-def _found(outcome: SuiteOutcome) -> str:
-    """The offending files, ten at most, each with its value where that tells more."""
-    broken = outcome.broken_by
-    if not broken:
-        return f"found {outcome.observed}"
-    named = [
-        f"{name} ({_short(name, value)})" if outcome.rule.tells else name
-        for name, value in islice(broken.items(), NAMED)
-    ]
-    rest = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-    return f"not so for {', '.join(named)}{rest}"
-
-
-def _short(name: str, value: str) -> str:
-    """On one line, and without the file's name, which stands before it."""
-    return " ".join(value.removeprefix(name).split())

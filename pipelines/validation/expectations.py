@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,35 @@ class SuiteOutcome:
     held: bool
     broken_by: Mapping[str, str]
     observed: str
+
+
+NAMED = 10
+"""So many files are named in a message; the report names all."""
+
+
+def broken_lines(outcomes: Sequence[SuiteOutcome], severity: str) -> Iterator[str]:
+    """One line per broken expectation of this severity: what must hold, the files, the remedy."""
+    for outcome in outcomes:
+        if not outcome.held and outcome.rule.severity == severity:
+            yield f"{outcome.rule.meaning}: {_found(outcome)}; {outcome.rule.remedy}"
+
+
+def _found(outcome: SuiteOutcome) -> str:
+    """The offending files, ten at most, each with its value where that tells more."""
+    broken = outcome.broken_by
+    if not broken:
+        return f"found {outcome.observed}"
+    named = [
+        f"{name} ({_short(name, value)})" if outcome.rule.tells else name
+        for name, value in islice(broken.items(), NAMED)
+    ]
+    rest = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+    return f"not so for {', '.join(named)}{rest}"
+
+
+def _short(name: str, value: str) -> str:
+    """On one line, and without the file's name, which stands before it."""
+    return " ".join(value.removeprefix(name).split())
 
 
 def check(

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import great_expectations.expectations as gxe
@@ -14,7 +16,7 @@ from hgmnet.config.data import Data, Validate
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
-from pipelines.validation.expectations import Rule, between, one_of
+from pipelines.validation.expectations import Rule, between, broken_lines, check, one_of
 
 NEAR_BLANK = 5.0
 """Standard deviation of grey (0-255) below which an image shows next to nothing."""
@@ -275,3 +277,11 @@ def _class_rules(classes: Sequence[str], known: Any, validate: Validate) -> Iter
         rows=known,
         remedy="add images of the rare class, or read its figures with care",
     )
+
+
+def critical_breaches(records: Sequence[ImageRecord], data: Data, validate: Validate) -> list[str]:
+    """One line per critical expectation that images do not meet, near-duplicates left aside."""
+    with TemporaryDirectory() as docs:
+        rules = image_rules(data, validate)
+        outcomes = check("images", image_table(records, ()), "image", rules, Path(docs) / "pages")
+    return list(broken_lines(outcomes, "critical"))

@@ -211,17 +211,40 @@ def test_predictions_in_a_folder_of_their_own_leave_true_masks(
     assert (labelled / TRUTH).read_bytes() == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="predict with --out in a labelled folder overwrites the true masks with the model's",
-)
 def test_predictions_beside_the_images_leave_true_masks(
     workspace: Workspace, labelled: Path
 ) -> None:
     before = (labelled / TRUTH).read_bytes()
     predicted(workspace, labelled, labelled)
     assert (labelled / TRUTH).read_bytes() == before
+
+
+def test_inputs_of_one_name_have_masks_of_their_own(workspace: Workspace, tmp_path: Path) -> None:
+    """`a~2` is what the second `a` would be called, were it not an image's own name."""
+    inbox = tmp_path / "inbox"
+    for name in ("a.png", "b/a.png", "c/a~2.png"):
+        folder((inbox / name).parent, {Path(name).name: scan(len(name))})
+    out, ended = predicted(workspace, inbox, tmp_path / "out")
+    assert ended.status == 0
+    with (out / "predictions.csv").open() as file:
+        masks = [row["mask"] for row in csv.DictReader(file)]
+    assert len(set(masks)) == 3
+    assert all((out / mask).is_file() for mask in masks)
+
+
+def test_predictions_of_an_earlier_run_are_replaced(workspace: Workspace, tmp_path: Path) -> None:
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1)})
+    for _ in range(2):
+        _, ended = predicted(workspace, inbox, tmp_path / "out")
+        assert ended.status == 0
+
+
+def test_an_overlay_of_someone_elses_is_left(workspace: Workspace, tmp_path: Path) -> None:
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1)})
+    out = folder(tmp_path / "out", {"a_overlay.png": b"theirs"})
+    _, ended = predicted(workspace, inbox, out)
+    assert ended.status == 2
+    assert (out / "a_overlay.png").read_bytes() == b"theirs"
 
 
 def imported_and_split(top: Path, patient: Callable[[int], str]) -> tuple[str, Counter[str]]:
