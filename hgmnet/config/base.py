@@ -67,13 +67,11 @@ def load_settings(path: Path, kind: type[T], absent: str) -> T:
         raise ConfigError(f"{path} is not UTF-8 text: {error.reason}") from None
     except YAMLError as error:
         where = " ".join(str(error).split())
-        msg = f"{path} is not YAML: {where}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path} is not YAML: {where}") from None
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        msg = f"{path}: " + "; ".join(problems(error))
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: " + "; ".join(problems(error))) from None
 
 
 def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | bool]:

@@ -31,8 +31,7 @@ class Span(Frozen):
     @model_validator(mode="after")
     def _upwards(self) -> Self:
         if self.min > self.max:
-            msg = f"min {self.min:g} is above max {self.max:g}"
-            raise ValueError(msg)
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
         return self
 
 

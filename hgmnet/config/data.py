@@ -19,8 +19,7 @@ class Data(Frozen):
     @model_validator(mode="after")
     def _known(self) -> Self:
         if MALIGNANT not in self.classes or len(set(self.classes)) != len(self.classes):
-            msg = f"classes: expected different names with `{MALIGNANT}` among them"
-            raise ValueError(msg)
+            raise ValueError(f"classes: expected different names with `{MALIGNANT}` among them")
         if UNCLASSIFIED in self.classes:
             msg = f"classes: `{UNCLASSIFIED}` means that a model has no class; choose another name"
             raise ValueError(msg)

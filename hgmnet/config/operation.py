@@ -36,8 +36,7 @@ class Promotion(Frozen):
     @model_validator(mode="after")
     def _among(self) -> Self:
         if self.primary not in self.margins:
-            msg = f"primary: {self.primary} is not among margins; give it one"
-            raise ValueError(msg)
+            raise ValueError(f"primary: {self.primary} is not among margins; give it one")
         return self
 
 

@@ -85,11 +85,10 @@ def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
     if isinstance(image, np.ndarray):
         grey = image.ndim == 2
         if image.dtype != np.uint8 or image.size == 0 or not (grey or image.shape[2:] == (3,)):
-            msg = (
+            raise InvalidDataError(
                 f"{name}: expected pixels (H, W) or (H, W, 3) uint8, got {image.shape} "
                 f"{image.dtype}; scale them to 0-255 and convert: image.astype(np.uint8)"
             )
-            raise InvalidDataError(msg)
         return DecodedFile(np.repeat(image[..., None], 3, axis=2) if grey else image, 0.0)
     path = Path(image)
     try:
@@ -148,14 +147,12 @@ def _hold(header: Any, name: str) -> None:
         msg = f"{name} has {frames} frames, expected a single image; export one frame"
         raise InvalidDataError(msg)
     if "PixelData" not in header:
-        msg = f"{name} is DICOM without an image; remove it"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{name} is DICOM without an image; remove it")
     if header.Rows * header.Columns > images.MAX_PIXELS:
-        msg = (
+        raise InvalidDataError(
             f"{name} has {header.Columns} × {header.Rows} pixels; "
             f"at most {images.MAX_PIXELS:,} are read; make it smaller"
         )
-        raise InvalidDataError(msg)
 
 
 def _pixels(header: Any) -> NDArray[np.uint8]:

@@ -48,8 +48,7 @@ def scan(raw: Path) -> list[Sample]:
         if is_image(path) and (raw / path).is_file()
     )
     if not files:
-        msg = f"{raw} contains no image; expected {LAYOUT}"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{raw} contains no image; expected {LAYOUT}")
     return _samples(files)
 
 

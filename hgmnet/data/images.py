@@ -139,14 +139,12 @@ def _open(data: bytes, name: str, *, load: bool = True) -> Image.Image:
 
 def _hold_to_size(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
-        msg = f"{image.width} × {image.height} pixels"
-        raise Image.DecompressionBombError(msg)
+        raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels")
 
 
 def _hold_to_its_end(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG" and b"IEND" not in data:
-        msg = "the file is truncated"
-        raise OSError(msg)
+        raise OSError("the file is truncated")
 
 
 def _short(why: str) -> str:

@@ -30,8 +30,7 @@ def read_mask(paths: Sequence[Path]) -> Mask:
     for path, mask in zip(paths[1:], others, strict=True):
         if mask.shape != first.shape:
             sizes = f"{_size(mask)}, {paths[0].name} {_size(first)}"
-            msg = f"{path} is {sizes}; the masks of an image must have its size"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{path} is {sizes}; the masks of an image must have its size")
     return np.asarray(np.logical_or.reduce([first, *others]))
 
 

@@ -43,8 +43,7 @@ def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -
         ValueError: the rows are of other images.
     """
     if champion["pixel_sha256"].tolist() != challenger["pixel_sha256"].tolist():
-        msg = "expected rows of the same images in the same order"
-        raise ValueError(msg)
+        raise ValueError("expected rows of the same images in the same order")
     groups = challenger["group"].astype(str).to_numpy()
     found: dict[str, Paired] = {}
     margins: Mapping[str, float] = {str(name): bound for name, bound in rule.margins.items()}

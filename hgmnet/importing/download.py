@@ -78,10 +78,9 @@ def _fetch(url: str, folder: Path, sha256: str) -> Path:
         msg = f"{url}: expected a path, file:// or https:// (http:// only with --sha256)"
         raise InvalidDataError(msg) from None
     except (OSError, HTTPError) as error:
-        msg = (
+        raise InvalidDataError(
             f"{url} can't be fetched: {_why(error)}; is there a network? If it was begun, {_AGAIN}"
-        )
-        raise InvalidDataError(msg) from None
+        ) from None
     try:
         _hold_to(part, sha256, url)
     except InvalidDataError:
@@ -126,8 +125,7 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
             here = 0
         elif not span.startswith(f"bytes {here}-"):
             _forget(part)
-            msg = "the server sent another part than was requested"
-            raise OSError(msg)
+            raise OSError("the server sent another part than was requested")
         etag = response.headers.get("ETag", "")
         strong = "" if etag.startswith("W/") else etag
         _tag(part).write_text(strong or response.headers.get("Last-Modified", ""))
@@ -146,8 +144,7 @@ def _save(response: requests.Response, part: Path, here: int) -> None:
         shutil.copyfileobj(body, file, _CHUNK)
         came = file.tell()
     if total is not None and came < total:
-        msg = f"the line broke off after {came:,} of {total:,} bytes"
-        raise OSError(msg)
+        raise OSError(f"the line broke off after {came:,} of {total:,} bytes")
 
 
 def _why(error: BaseException) -> str:

@@ -61,15 +61,13 @@ def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
     for picture in pictures:
         problem = _problem(picture)
         if problem:
-            msg = f"{source}: {str(picture.source)!r}: {problem}"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{source}: {str(picture.source)!r}: {problem}")
         key = str(picture.target).casefold()
         if key in taken:
-            msg = (
+            raise InvalidDataError(
                 f"{source}: {taken[key]} and {picture.source} would both be {picture.target} "
                 "(case is ignored); rename or remove one"
             )
-            raise InvalidDataError(msg)
         taken[key] = picture.source
 
 

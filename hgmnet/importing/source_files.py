@@ -59,8 +59,7 @@ class Folder(Mapping[PurePosixPath, Read]):
         elif real.exists() and not real.is_file():
             problem = "is not a regular file; remove it"
         if problem:
-            msg = f"{path} {problem}"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{path} {problem}")
         try:
             if real.stat().st_size > MAX_FILE_BYTES:
                 msg = f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB, too large for an image"
@@ -155,8 +154,7 @@ def safe_entries(
     for info in infos:
         path = _safe_path(info, name)
         if path in entries:
-            msg = f"{name} has two entries {info.filename!r}; pack it again"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{name} has two entries {info.filename!r}; pack it again")
         if not info.is_dir():
             entries[path] = info
     return entries

@@ -59,14 +59,12 @@ def read(data: bytes, path: PurePosixPath) -> Sheet:
     """
     cells = _xlsx_rows(data, path) if path.suffix.lower() == ".xlsx" else _csv_rows(data, path)
     if len(cells) > MAX_ROWS + 1:
-        msg = f"{path} has more than {MAX_ROWS:,} rows; split it up"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{path} has more than {MAX_ROWS:,} rows; split it up")
     header = cells[0] if cells else []
     columns = tuple(filter(None, header))
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
-        msg = f"{path} has the column {twice} twice; rename one"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{path} has the column {twice} twice; rename one")
     rows = {}
     for number, row in enumerate(cells[1:], start=2):
         if any(row[len(header) :]):
@@ -98,8 +96,7 @@ def number(text: str, what: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        msg = f"{what} is {text!r}, expected a number above 0, or nothing"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{what} is {text!r}, expected a number above 0, or nothing")
     return value
 
 
@@ -108,11 +105,9 @@ def _csv_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
         lines = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
         return [[cell.strip() for cell in row] for row in islice(lines, MAX_ROWS + 2)]
     except UnicodeDecodeError:
-        msg = f"{path} is not UTF-8; save it as CSV UTF-8"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is not UTF-8; save it as CSV UTF-8") from None
     except csv.Error as error:
-        msg = f"{path} is not valid CSV: {error}; save it as CSV UTF-8"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is not valid CSV: {error}; save it as CSV UTF-8") from None
 
 
 def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:

@@ -163,8 +163,7 @@ def paired(
     bootstrap = GroupBootstrap(groups, draws, seed)
     one, other = whole(before, bootstrap.rows), whole(after, bootstrap.rows)
     if not isfinite(other - one):
-        msg = f"expected a statistic of both models, got {one} and {other}"
-        raise ValueError(msg)
+        raise ValueError(f"expected a statistic of both models, got {one} and {other}")
     drawn = bootstrap.drawn(lambda weights: after(weights) - before(weights))
     low, high = map(float, np.nanpercentile(drawn, percentiles(bootstrap.groups, 0.025)))
     lower, upper = map(float, np.nanpercentile(drawn, percentiles(bootstrap.groups, 0.05)))

@@ -51,11 +51,10 @@ def build_encoder(model: Model) -> nn.Module:
             ) from None
         if weights is not None and "nknown model" not in str(error) and not _wrong_name(error):
             raise _no_weights(model, error) from None
-        msg = (
+        raise ConfigError(
             f"model.encoder: there is no `{model.encoder}` with 5 scales in "
             "segmentation-models-pytorch; try resnet18, resnet101, efficientnet-b0 or mobilenet_v2"
-        )
-        raise ConfigError(msg) from None
+        ) from None
     except OSError as error:  # what the hub raises without a network
         raise _no_weights(model, error) from None
     return encoder

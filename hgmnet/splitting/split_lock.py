@@ -67,8 +67,7 @@ def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> l
     for record in records:
         row = known.get((record.pixel_sha256, record.name, record.label))
         if row is None:
-            msg = f"{record.image} is not in split.csv; add it: dvc repro split"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{record.image} is not in split.csv; add it: dvc repro split")
         if row.status != "excluded":
             joined.append(ActiveImage(record=record, row=row))
     return joined
@@ -123,11 +122,10 @@ def check_size(lock: Lock, images: int, max_lost: float) -> None:
     """
     before = lock.entries[-1].images
     if before - images > max_lost * before:
-        msg = (
+        raise InvalidDataError(
             f"{before - images} of {before} images are missing since the last time, more than "
             f"{max_lost:.0%}; restore them, or raise split.max_lost if that is intended"
         )
-        raise InvalidDataError(msg)
 
 
 def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
@@ -139,17 +137,15 @@ def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
     """
     if (lock.seed, lock.fractions) != (params.seed, params.fractions):
         was, now = _settings(lock.seed, lock.fractions), _settings(params.seed, params.fractions)
-        msg = (
+        raise ConfigError(
             f"split: the images were assigned with {was}, params.yaml has {now}; undo that, or "
             'split again: hgmnet resplit --reason "..."'
         )
-        raise ConfigError(msg)
     if not lock.entries or rows_sha256(rows) != lock.entries[-1].rows_sha256:
-        msg = (
+        raise InvalidDataError(
             "split.csv is not the one that split.json locked; restore both from git, or split "
             'again: hgmnet resplit --reason "..."'
         )
-        raise InvalidDataError(msg)
 
 
 def _settings(seed: int, fractions: Fractions) -> str:

@@ -51,8 +51,7 @@ def _picture(
 ) -> PlannedImage:
     image = row["Image_filename"]
     if not image:
-        msg = f"{where}: no Image_filename; name the image, or remove the row"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{where}: no Image_filename; name the image, or remove the row")
     masks = (name.strip() for name in row["Mask_tumor_filename"].split("&"))
     return PlannedImage(
         source=locate(image),
@@ -89,8 +88,7 @@ def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPa
                     below.setdefault(path.name, []).append(path)
         found = below.get(name, [])
         if len(found) > 1:
-            msg = f"{found[0]} and {found[1]} have the same name; remove one"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{found[0]} and {found[1]} have the same name; remove one")
         return found[0] if found else beside
 
     return locate

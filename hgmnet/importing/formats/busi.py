@@ -29,8 +29,7 @@ def plan(files: Iterable[PurePosixPath]) -> list[PlannedImage]:
         else:
             images.append(path)
     if not images:
-        msg = f"no image found; expected {folder_layout.LAYOUT}"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"no image found; expected {folder_layout.LAYOUT}")
     strays = sorted(str(path) for path in images if not _key(path).parent.name)
     if strays:
         msg = f"{named(strays)} in no class folder; expected {folder_layout.LAYOUT}"
