@@ -146,12 +146,7 @@ def calibrate(
 
 def _curve(val: Val, taken: NDArray[np.bool_], price: float) -> Curve:
     return mask_curve(
-        val.raw.mask_prob,
-        val.truth,
-        shares=val.shares,
-        taken=taken,
-        groups=val.groups,
-        price=price,
+        val.raw.mask_prob, val.truth, shares=val.shares, taken=taken, groups=val.groups, price=price
     )
 
 

@@ -32,10 +32,7 @@ class OutsidePredictions:
 
 
 def find_outside_predictions(
-    images: Sequence[str],
-    classes: Sequence[str],
-    masks: Path | None,
-    probabilities: Path | None,
+    images: Sequence[str], classes: Sequence[str], masks: Path | None, probabilities: Path | None
 ) -> OutsidePredictions:
     """Find the predictions of these images.
 

@@ -168,12 +168,7 @@ def _alike(
         members.setdefault(keys[image], []).append(image)
     return [
         Pair(
-            first=first,
-            second=second,
-            kind=kind,
-            score=0,
-            agreement=agreement,
-            transform=transform,
+            first=first, second=second, kind=kind, score=0, agreement=agreement, transform=transform
         )
         for images in members.values()
         for first, second in combinations(images, 2)

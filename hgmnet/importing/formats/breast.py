@@ -44,10 +44,7 @@ def plan(sheet: Sheet, files: Files) -> list[PlannedImage]:
 
 
 def _picture(
-    row: Mapping[str, str],
-    locate: Callable[[str], PurePosixPath],
-    pixel_mm: float,
-    where: str,
+    row: Mapping[str, str], locate: Callable[[str], PurePosixPath], pixel_mm: float, where: str
 ) -> PlannedImage:
     image = row["Image_filename"]
     if not image:
