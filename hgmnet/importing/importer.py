@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +10,7 @@ from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import dicom, images, metadata
 from hgmnet.data.metadata import ImageMetadata
 from hgmnet.importing import detect, source_files
-from hgmnet.importing.detect import Format, ImportPlan
+from hgmnet.importing.detect import Format
 from hgmnet.importing.planned_image import PlannedImage, check
 from hgmnet.importing.source_files import Files
 
@@ -35,16 +34,12 @@ class LaidOut(Frozen):
 
 
 def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
-    """Import a source's images.
+    """Import a source's images: a folder, a .zip or a table.
 
     Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
     copied byte for byte, other formats re-encoded without loss. What the source knows besides
-    pixels goes to images.csv (`hgmnet.data.metadata`).
-
-    Args:
-        source: a folder, a .zip or a table.
-        raw: where to put them; an existing folder is replaced once everything is read.
-        form: the source's format.
+    pixels goes to images.csv (`hgmnet.data.metadata`). An existing folder `raw` is replaced once
+    everything is read.
 
     Raises:
         InvalidDataError: the source is absent, broken, hostile, empty or not of the format, or two
@@ -57,14 +52,29 @@ def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
             plan = detect.plan(files, given, source, form)
             check(plan.pictures, files, source)
             entries = [_bring(picture, files, part) for picture in plan.pictures]
-            left_out = () if given else _left_out(plan, files)
+            used = {path for one in plan.pictures for path in (one.source, *one.masks)}
+            rest = () if given else (path for path in files if path not in used | {plan.table})
+            left_out = tuple(sorted(map(str, rest)))
         metadata.write(part, entries)
-        _swap(part, raw)
+        old = part.with_suffix(".old")
+        if raw.exists():
+            raw.rename(old)
+        part.rename(raw)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):  # removes a data set's folder that was empty before, too
             raw.parent.rmdir()
-    return _told(plan, entries, left_out)
+    per_class = Counter(picture.label for picture in plan.pictures)
+    return LaidOut(
+        format=plan.format,
+        per_class=dict(sorted(per_class.items())),
+        masks=sum(len(picture.masks) for picture in plan.pictures),
+        unmasked=sum(not p.masks and p.label != NORMAL for p in plan.pictures),
+        patients=len({entry.patient for entry in entries if entry.patient}),
+        spaced=sum(entry.pixel_mm > 0 for entry in entries),
+        left_out=left_out,
+    )
 
 
 def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
@@ -87,30 +97,3 @@ def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
 def _write(target: Path, data: bytes, source: PurePosixPath) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(images.encode_png(data, str(source)))
-
-
-def _left_out(plan: ImportPlan, files: Files) -> tuple[str, ...]:
-    used = {path for picture in plan.pictures for path in (picture.source, *picture.masks)}
-    return tuple(sorted(str(path) for path in files if path not in used and path != plan.table))
-
-
-def _swap(part: Path, raw: Path) -> None:
-    """Put `part` in the place of `raw`, then remove the old one."""
-    old = part.with_suffix(".old")
-    if raw.exists():
-        raw.rename(old)
-    part.rename(raw)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _told(plan: ImportPlan, entries: Sequence[ImageMetadata], left_out: tuple[str, ...]) -> LaidOut:
-    per_class = Counter(picture.label for picture in plan.pictures)
-    return LaidOut(
-        format=plan.format,
-        per_class=dict(sorted(per_class.items())),
-        masks=sum(len(picture.masks) for picture in plan.pictures),
-        unmasked=sum(not p.masks and p.label != NORMAL for p in plan.pictures),
-        patients=len({entry.patient for entry in entries if entry.patient}),
-        spaced=sum(entry.pixel_mm > 0 for entry in entries),
-        left_out=left_out,
-    )
