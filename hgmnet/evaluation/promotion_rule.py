@@ -32,12 +32,7 @@ class Comparison:
 
 
 def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -> Comparison:
-    """Compare two models by their rows of per_image.csv.
-
-    Args:
-        champion: one row per image.
-        challenger: rows of the same images in the same order.
-        rule: margins, primary figure, draws and seed.
+    """Compare two models by their rows of per_image.csv, of the same images in the same order.
 
     Raises:
         ValueError: the rows are of other images.
@@ -60,12 +55,7 @@ def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: 
     """The verdict on differences; undecided if a figure could not be compared.
 
     Better: every lower bound is above minus its margin, and the primary's above 0. Not worse: every
-    lower bound is above minus its margin. Worse: an upper bound is below 0.
-
-    Args:
-        figures: by name.
-        margins: what may be lost, by name, > 0.
-        primary: the figure that must be better.
+    lower bound is above minus its margin, > 0. Worse: an upper bound is below 0.
     """
     kept = all(name in figures and figures[name].lower > -margins[name] for name in margins)
     if kept and figures[primary].lower > 0:
