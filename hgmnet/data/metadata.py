@@ -46,14 +46,9 @@ def write(raw: Path, entries: Sequence[ImageMetadata]) -> None:
 
 
 def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
-    """Read images.csv.
+    """Read images.csv, which may be absent: an entry for each image that it names, by image.
 
-    Args:
-        raw: its folder; the file may be absent.
-        images: the paths below raw/ that may be named.
-
-    Returns:
-        Entries by image, only for the images that the file names.
+    `images`: the paths below raw/ that may be named.
 
     Raises:
         InvalidDataError: other columns, an unknown image, one named twice, or a spacing that is no
@@ -142,12 +137,9 @@ class Note(Frozen):
 
 
 def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
-    """Read the text of a curation.csv.
+    """Read the text of a curation.csv: columns image, group, exclude (true or false), reason.
 
-    Args:
-        text: CSV with the columns image, group, exclude (true or false), reason.
-        name: what to call the file in an error.
-        images: the paths below raw/ that may be named.
+    `name`: what to call the file in an error. `images`: the paths below raw/ that may be named.
 
     Raises:
         InvalidDataError: other columns, an unknown image, one named twice, an `exclude` that is

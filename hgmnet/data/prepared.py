@@ -67,11 +67,7 @@ def write_store(
 ) -> None:
     """Write a prepared data set row by row, so that at most one image is in memory.
 
-    Args:
-        folder: made if absent.
-        entries: N of them.
-        size: S, px.
-        squares: image and mask (S, S) of each entry, in order.
+    `squares`: image and mask, (`size`, `size`) each, of every entry, in order.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shape = (len(entries), size, size)
