@@ -75,7 +75,8 @@ def count_marks(grey: Grey) -> int:
     thin = (cv2.subtract(grey, around) >= _STEP) & (grey >= _BRIGHT)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8), connectivity=8)
     worth = _letter_sized(stats.tolist(), grey.shape[1])
-    return sum(_is_drawn(grey[box], np.asarray(parts)[box], number) for number, box in worth)
+    numbers = np.asarray(parts, np.int32)
+    return sum(_is_drawn(grey[box], numbers[box], number) for number, box in worth)
 
 
 def _letter_sized(stats: list[list[int]], width: int) -> Iterator[tuple[int, Part]]:

@@ -54,10 +54,7 @@ class ActiveImage(Frozen):
 
 
 def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> list[ActiveImage]:
-    """Join rows with the present images; removed and excluded ones are left out.
-
-    Returns:
-        In the order of the records.
+    """Join rows with the present images, in their order, without removed and excluded ones.
 
     Raises:
         InvalidDataError: an image has no row.
@@ -74,10 +71,9 @@ def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> l
 
 
 def test_sha(images: Iterable[tuple[str, str]]) -> str:
-    """Hash the live test images: figures with the same hash are comparable.
+    """Hash the pixel hashes and labels of the present test images.
 
-    Args:
-        images: pixel hash and label of each present test image.
+    Figures with the same hash are comparable.
     """
     return _sha(sorted(f"{pixels} {label}" for pixels, label in images))
 

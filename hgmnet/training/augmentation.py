@@ -37,7 +37,8 @@ class Draw:
 
     def part(self, share: slice) -> "Draw":
         """What was drawn for some images of the batch, by position."""
-        return replace(self, share=share, **{k: t[share] for k, t in self._tensors().items()})
+        parts: dict[str, Any] = {name: part[share] for name, part in self._tensors().items()}
+        return replace(self, share=share, **parts)
 
     def to(self, device: torch.device) -> "Draw":
         """The same on a device: one copy, which the device does not wait for."""
@@ -49,9 +50,10 @@ class Draw:
         packed = packed.to(device, non_blocking=True)
         moved = torch.split(packed, [part.numel() for part in parts.values()])
         pairs = zip(parts.items(), moved, strict=True)
-        return replace(self, **{name: new.view_as(old) for (name, old), new in pairs})
+        there: dict[str, Any] = {name: new.view_as(old) for (name, old), new in pairs}
+        return replace(self, **there)
 
-    def _tensors(self) -> dict[str, Any]:
+    def _tensors(self) -> dict[str, Tensor]:
         names = ("theta", "elastic", "gamma", "contrast", "noise")
         return {name: getattr(self, name) for name in names}
 
