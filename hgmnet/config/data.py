@@ -1,7 +1,4 @@
-"""Settings of the data: data, phantom, validate, split, prepare.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of the data: data, phantom, validate, split, prepare."""
 
 from typing import Annotated, Literal, Self
 
@@ -63,9 +60,9 @@ class Fractions(Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if abs(self.train + self.val + self.test - 1) > 1e-9:
-            msg = f"train, val and test add up to {self.train + self.val + self.test:g}, not 1"
-            raise ValueError(msg)
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, val and test add up to {total:g}, not 1")
         return self
 
 

@@ -1,7 +1,4 @@
-"""Settings of the network and of its initial weights.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of the network and of its initial weights."""
 
 from typing import Annotated, Any, Literal, Self
 

@@ -1,7 +1,4 @@
-"""Settings of the operation: registry, promotion, flows.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of the operation: registry, promotion, flows."""
 
 from typing import Annotated, Literal, Self
 
