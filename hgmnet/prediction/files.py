@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -55,16 +55,16 @@ def predict_files(
 ) -> Summary:
     """Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
-    Args:
-        files: images, DICOM among them.
-        predictor: the model.
-        model: what to say of it in each row, by column.
-        out: made where absent.
+    `files`: images, DICOM among them. `model`: the columns about it in each row.
     """
-    names = _names(files)
+    from tqdm import tqdm
+
     out.mkdir(parents=True, exist_ok=True)
-    rows = [_one(file, name, predictor, out) for file, name in _with_progress(files, names)]
-    columns = _columns(predictor, model)
+    pairs = zip(files, _names(files), strict=True)
+    progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
+    rows = [_one(file, name, predictor, out) for file, name in progress]
+    output = (column.name for column in prediction_columns(predictor.spec.classes))
+    columns = ["file", *output, "seconds", *model, "error"]
     rows = [{**dict.fromkeys(columns, ""), **row, **model} for row in rows]
     write_table(out / "predictions.csv", columns, rows)
     known = ({k: v for k, v in row.items() if v not in ("", None)} for row in rows)
@@ -87,11 +87,6 @@ def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, An
     return {"file": str(file), **row, "seconds": seconds, "error": ""}
 
 
-def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
-    output = (column.name for column in prediction_columns(predictor.spec.classes))
-    return ["file", *output, "seconds", *model, "error"]
-
-
 def _names(files: Sequence[Path]) -> list[str]:
     """What the files made from each are called: its stem, with a number where two share it."""
     taken: dict[str, int] = {}
@@ -100,10 +95,3 @@ def _names(files: Sequence[Path]) -> list[str]:
         count = taken[file.stem] = taken.get(file.stem, 0) + 1
         names.append(file.stem if count == 1 else f"{file.stem}~{count}")
     return names
-
-
-def _with_progress(files: Sequence[Path], names: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    from tqdm import tqdm
-
-    pairs = zip(files, names, strict=True)
-    yield from tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
