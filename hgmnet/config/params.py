@@ -32,11 +32,7 @@ class Params(Frozen):
     flow: Flow
 
     def section(self, name: str) -> Frozen:
-        """The section `name` of params.yaml.
-
-        Raises:
-            KeyError: there is no such section.
-        """
+        """The section `name` of params.yaml; KeyError if there is no such section."""
         for field, info in type(self).model_fields.items():
             if name == (info.alias or field):
                 section: Frozen = getattr(self, field)

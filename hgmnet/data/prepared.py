@@ -113,11 +113,7 @@ def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def assert_disjoint(entries: Iterable[PreparedImage]) -> None:
-    """Check that no group and no pixels are in two splits.
-
-    Raises:
-        InvalidDataError: one does.
-    """
+    """Check that no group and no pixels are in two splits; InvalidDataError if one does."""
     seen: dict[str, PreparedImage] = {}
     for entry in entries:
         for key in (f"group {entry.group}", f"pixels {entry.pixel_sha256}"):

@@ -144,12 +144,7 @@ def infer_with(
     )
     if given == "own":
         return own
-    if given == "truth":
-        maps = truth.astype(np.float32)
-    else:
-        order = np.random.default_rng(0).permutation(len(square))
-        maps = np.empty_like(own.coarse_mask_prob)
-        maps[order] = own.coarse_mask_prob[np.roll(order, -1)]
+    maps = truth.astype(np.float32) if given == "truth" else _shuffled(own.coarse_mask_prob)
     told = [_told(network, spec, square[part], maps[part], mirror) for part in parts]
     masks, logits, views = (np.concatenate(kind) for kind in zip(*told, strict=True))
     return RawPrediction(masks, own.coarse_mask_prob, logits, views)
@@ -159,6 +154,13 @@ def joined(parts: list[RawPrediction]) -> RawPrediction:
     """Batches as one."""
     names = ("mask_prob", "coarse_mask_prob", "class_logits", "views")
     return RawPrediction(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+def _shuffled(maps: Prob) -> Prob:
+    order = np.random.default_rng(0).permutation(len(maps))
+    changed = np.empty_like(maps)
+    changed[order] = maps[np.roll(order, -1)]
+    return changed
 
 
 def _told(

@@ -231,9 +231,5 @@ def known(classes: Sequence[str]) -> list[str]:
 
 
 def higher_is_better(name: str) -> bool:
-    """The direction of a metric.
-
-    Raises:
-        KeyError: there is no such metric.
-    """
+    """The direction of a metric; KeyError if there is no such metric."""
     return metric(name).higher_is_better
