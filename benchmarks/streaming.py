@@ -18,7 +18,7 @@ from numpy.lib.format import open_memmap
 from hgmnet.config.params import load_params
 from hgmnet.data.prepared import PreparedDataset
 from hgmnet.models.hgmnet import HGMNet
-from hgmnet.training.batches import StreamingSource, build_feed
+from hgmnet.training.batches import Batches, StreamingSource, build_feed
 from hgmnet.training.fit import build_trainer, quiet_lightning
 from hgmnet.training.lightning_module import HGMNetModule
 from pipelines.studies.cost_estimate import untrained_spec
@@ -50,7 +50,7 @@ def main() -> None:
         train(feed, words)
         row(f"{words.steps} training steps", start)
         start = time.perf_counter()
-        read = sum(len(batch.labels) for batch in feed.batches(torch.split(feed.train, 16)))
+        read = sum(len(batch.labels) for batch in Batches(feed, torch.split(feed.train, 16)))
         row(f"reading {read} images", start)
 
 

@@ -140,12 +140,8 @@ class _Tried:
     def point(self, least: float, taken: Bools) -> Point:
         lesion = self.truth > 0
         dice, false = self.dice(least, taken)[lesion], self.kept(least, taken)[~lesion]
-        return Point(
-            self.threshold,
-            least,
-            float(dice.mean()) if len(dice) else None,
-            float(false.mean()) if len(false) else None,
-        )
+        means = (float(values.mean()) if len(values) else None for values in (dice, false))
+        return Point(self.threshold, least, *means)
 
 
 def _counts(

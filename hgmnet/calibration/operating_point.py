@@ -30,13 +30,7 @@ def refer_bound(
     The threshold is midway between two val images, so that at most `share` of them are above. It is
     worth it if uncertainty orders the images by their errors: if the risk area is below the mean
     error in 95 of 100 bootstrap draws of groups. All images are used for that, because the few that
-    would be referred are too few.
-
-    Args:
-        uncertain: of the N val images, in [0, 1].
-        errors: of their predictions, in [0, 1].
-        groups: of the images.
-        share: of the images, at most, that are referred to a person.
+    would be referred are too few. Uncertainty and errors are (N,) in [0, 1].
     """
     count = int(share * len(uncertain) + 1e-9)
     if not 0 < count < len(uncertain):
@@ -60,12 +54,8 @@ def aurc(uncertain: Floats, errors: Floats) -> float:
     """
     order = np.argsort(uncertain, kind="stable")
     _, start, size = np.unique(uncertain[order], return_index=True, return_counts=True)
-    alike = np.add.reduceat(errors[order], start) / size
-    smooth = np.repeat(alike, size)
+    smooth = np.repeat(np.add.reduceat(errors[order], start) / size, size)
     return float((np.cumsum(smooth) / np.arange(1, len(smooth) + 1)).mean())
-
-
-_TEMPERATURES = (0.2, 5.0)
 
 
 @dataclass(frozen=True)
@@ -105,14 +95,7 @@ def calibrate(
     beside that decision, referral. A segmentation model predicts the same class for every image:
     its temperature stays 1, and there is no malignant threshold. A classification model has no
     minimum area (0). The rule that no mask means normal is off if it makes no sense for the model
-    or the classes.
-
-    Args:
-        val: the images to choose on.
-        classes: their names.
-        aim: the aims.
-        model: the network's tasks.
-        temperature: of the class logits; None: the likeliest one is fitted.
+    or the classes. `temperature`: of the class logits; None: the likeliest one is fitted.
 
     Raises:
         InvalidDataError: val has no malignant image, and the model predicts classes.
@@ -124,7 +107,12 @@ def calibrate(
         temperature = temperature or fit_temperature(val.raw.class_logits, val.labels)
         probs = softmax(val.raw.class_logits / temperature)
         malignant = classes.index(MALIGNANT)
-        positives = _some(probs[val.labels == malignant, malignant])
+        positives = probs[val.labels == malignant, malignant]
+        if not len(positives):
+            raise InvalidDataError(
+                "val has no malignant image, so no threshold can be chosen; add images, or split "
+                "again"
+            )
         threshold = threshold_for(positives, aim.malignant_sensitivity)
         decided = np.array([classify(one, classes, threshold) for one in probs])
     taken = (decided == NORMAL) & aim.normal_means_no_mask
@@ -146,12 +134,7 @@ def calibrate(
 
 def _curve(val: Val, taken: NDArray[np.bool_], price: float) -> Curve:
     return mask_curve(
-        val.raw.mask_prob,
-        val.truth,
-        shares=val.shares,
-        taken=taken,
-        groups=val.groups,
-        price=price,
+        val.raw.mask_prob, val.truth, shares=val.shares, taken=taken, groups=val.groups, price=price
     )
 
 
@@ -187,20 +170,10 @@ def _uncertainty(
     return known.model_copy(update={"refer_above": bound})
 
 
-def _some(positives: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not len(positives):
-        raise InvalidDataError(
-            "val has no malignant image, so no threshold can be chosen; add images, or split again"
-        )
-    return positives
-
-
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Fit the temperature in [0.2, 5] that makes the labels likeliest (Guo et al., ICML 2017, 4.2).
+    """Fit the temperature in [0.2, 5] that makes labels (N,) likeliest, from logits (N, C).
 
-    Args:
-        logits: (N, C).
-        labels: (N,).
+    Guo et al., ICML 2017, 4.2.
     """
 
     def nll(log_temperature: float) -> float:
@@ -208,7 +181,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         chosen = probs[np.arange(len(labels)), labels]
         return float(-np.log(np.clip(chosen, 1e-12, None)).mean())
 
-    found = minimize_scalar(nll, bounds=tuple(np.log(_TEMPERATURES)), method="bounded")
+    found = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
     return float(np.exp(found.x))
 
 

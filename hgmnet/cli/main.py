@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SHELLS = ("bash", "zsh", "tcsh")
-_STATUSES = "exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 data"
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,11 @@ def run(
     before: Callable[..., None] = lambda: None,
     version: Callable[[], str] | None = None,
 ) -> int:
-    """Parse the command line and run the command that it names.
+    """Parse the command line, without the program's name, and run its command: the exit status.
 
-    Args:
-        commands: all that there are.
-        words: the command line, without the program's name.
-        given: passed to `before`, and to `run_<name>` before the parsed arguments.
-        before: called once the command line is known to be right.
-        version: what `--version` prints; None: the package's version.
-
-    Returns:
-        The exit status.
+    `given`: passed to `before`, which is called once the command line is known to be right, and to
+    `run_<name>` before the parsed arguments. `version`: what `--version` prints; None: the
+    package's.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a line is read when it is written, in a pipe too
         sys.stdout.reconfigure(line_buffering=True)
@@ -121,15 +114,13 @@ def report_errors(work: Callable[[], None]) -> int:
 def build_parser(commands: Commands, loaded: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of the command line.
 
-    Args:
-        commands: all that there are.
-        loaded: those whose modules are imported, for their options; the others are only listed.
+    Only the modules of `loaded` are imported, for their options; other commands are only listed.
     """
     parser = _GroupedParser(
         prog="hgmnet",
         usage="hgmnet [--help] [--version] [--print-completion SHELL] command ...",
         description="From breast-ultrasound images to a gated, registered HGM-Net.",
-        epilog=_STATUSES,
+        epilog="exit status: 0 done or not judged, 1 a bug, 2 configuration, 3 rejected, 4 data",
     )
     parser.commands = commands
     for name, known in (("--version", None), ("--print-completion", SHELLS)):  # `run` handles these

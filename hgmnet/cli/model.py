@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from hgmnet.serving.model_slot import ModelSlot
 
 NOTICE = "Research use only; not a medical device."
-_SERVE_GRACE_S = 30
-_DEMO_GRACE_S = 5
 _DEMO_HOST = "127.0.0.1"
 
 
@@ -58,13 +56,10 @@ def predict(
     exports: Path,
     check_images: "CheckImages | None" = None,
 ) -> None:
-    """Predict the files that `args` names.
+    """Predict the files that `args`, of `add_predict_options`, name.
 
-    Args:
-        args: of `add_predict_options`.
-        find_model: gives the model's path and what to call it.
-        exports: the folder that keeps exports for ONNX Runtime.
-        check_images: as of `hgmnet.prediction.backends.load`.
+    `find_model` gives the model's path and what to call it. `exports`, `check_images`: as of
+    `hgmnet.prediction.backends.load`.
 
     Raises:
         ConfigError: no such images or model.
@@ -168,7 +163,7 @@ def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> Non
         address = f"http://{args.host}:{taken.getsockname()[1]}"
         print(f"{known['model']}{version} at {address}; its documentation at {address}/docs")
         print(f"{NOTICE} Ctrl-C ends it.")
-        run(build_app(slot), taken, slot, _SERVE_GRACE_S)
+        run(build_app(slot), taken, slot, grace_s=30)
 
 
 def configure_demo(parser: argparse.ArgumentParser) -> None:
@@ -199,9 +194,7 @@ def demo(
 ) -> None:
     """Show the page at `args.port` until Ctrl-C.
 
-    Args:
-        args: of `add_demo_options`.
-        find_slot: gives the model, where its card is, and a remark to print first.
+    `find_slot` gives the model, where its card is, and a remark to print first.
     """
     from hgmnet.serving.demo.app import build_demo
     from hgmnet.serving.demo.view import describe_model
@@ -215,7 +208,7 @@ def demo(
         print(f"{NOTICE} Images stay on this machine.")
         if not args.no_browser:
             _open(address)
-        run(build_demo(slot, find_card), taken, slot, _DEMO_GRACE_S)
+        run(build_demo(slot, find_card), taken, slot, grace_s=5)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,6 @@ NAME = r"^[a-z0-9][a-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -37,27 +36,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-WORD, FILE = "<word>", "<file>"
-_A_FILE = "{path: ..., sha256: ...}"
-
+WORD, FILE, SUBGROUP = "<word>", "<file>", "<subgroup>"  # tags of a setting's forms
 
 SMALL = 30
 """A subgroup of fewer images is small: its figures are marked, and no bound may rest on it."""
 
 
-SUBGROUP = "<subgroup>"
-
-
 def load_settings(path: Path, kind: type[T], absent: str) -> T:
     """Read a file of settings as YAML 1.2.
 
-    Args:
-        path: the file.
-        kind: its type.
-        absent: what to do if there is no such file, for the error.
-
     Raises:
-        ConfigError: as `load_params`.
+        ConfigError: as `load_params`; if there is no such file, it says `absent`, what to do.
     """
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -66,14 +55,11 @@ def load_settings(path: Path, kind: type[T], absent: str) -> T:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: {error.reason}") from None
     except YAMLError as error:
-        where = " ".join(str(error).split())
-        msg = f"{path} is not YAML: {where}"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        msg = f"{path}: " + "; ".join(problems(error))
-        raise ConfigError(msg) from None
+        raise ConfigError(f"{path}: " + "; ".join(problems(error))) from None
 
 
 def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | bool]:
@@ -120,6 +106,7 @@ def _said(problem: Any) -> str:
         return str(problem["ctx"]["error"])
     got = f"got {problem['input']!r}"
     if problem["loc"][-1:] == (WORD,):
-        other = "{column: ..., value: ...}" if "where" in problem["loc"] else _A_FILE
-        return f"expected {problem['ctx']['expected']} or {other}, {got}"
+        keys = ("column", "value") if "where" in problem["loc"] else ("path", "sha256")
+        other = ", ".join(f"{key}: ..." for key in keys)
+        return f"expected {problem['ctx']['expected']} or {{{other}}}, {got}"
     return f"{problem['msg']}, {got}"

@@ -31,8 +31,7 @@ class Span(Frozen):
     @model_validator(mode="after")
     def _upwards(self) -> Self:
         if self.min > self.max:
-            msg = f"min {self.min:g} is above max {self.max:g}"
-            raise ValueError(msg)
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
         return self
 
 
@@ -117,9 +116,5 @@ class ChangePlans(Frozen):
 
 
 def load_plans(path: Path) -> ChangePlans:
-    """Read pccp.yaml.
-
-    Raises:
-        ConfigError: it is missing or invalid; the message names every key.
-    """
+    """Read pccp.yaml; ConfigError if it is missing or invalid; the message names every key."""
     return load_settings(path, ChangePlans, "git checkout pccp.yaml, or write one: docs/gate.md")

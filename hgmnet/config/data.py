@@ -1,7 +1,4 @@
-"""Settings of the data: data, phantom, validate, split, prepare.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of the data: data, phantom, validate, split, prepare."""
 
 from typing import Annotated, Literal, Self
 
@@ -19,8 +16,7 @@ class Data(Frozen):
     @model_validator(mode="after")
     def _known(self) -> Self:
         if MALIGNANT not in self.classes or len(set(self.classes)) != len(self.classes):
-            msg = f"classes: expected different names with `{MALIGNANT}` among them"
-            raise ValueError(msg)
+            raise ValueError(f"classes: expected different names with `{MALIGNANT}` among them")
         if UNCLASSIFIED in self.classes:
             msg = f"classes: `{UNCLASSIFIED}` means that a model has no class; choose another name"
             raise ValueError(msg)
@@ -64,9 +60,9 @@ class Fractions(Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if abs(self.train + self.val + self.test - 1) > 1e-9:
-            msg = f"train, val and test add up to {self.train + self.val + self.test:g}, not 1"
-            raise ValueError(msg)
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, val and test add up to {total:g}, not 1")
         return self
 
 

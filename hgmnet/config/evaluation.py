@@ -1,7 +1,4 @@
-"""Settings of what follows training: calibrate, evaluate, gate, report.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of what follows training: calibrate, evaluate, gate, report."""
 
 from typing import Annotated, Any, Literal, Self
 

@@ -1,7 +1,4 @@
-"""Settings of the network and of its initial weights.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of the network and of its initial weights."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -73,11 +70,10 @@ class Model(Frozen):
     def _possible(self) -> Self:
         masks = self.coarse or self.gate != "none" or self.deep_supervision
         if self.tasks == "classification" and masks:
-            msg = (
+            raise ValueError(
                 "tasks: classification has no masks; set coarse: false, gate: none and "
                 "deep_supervision: false"
             )
-            raise ValueError(msg)
         if not self.coarse and self.gate not in {"none", "self"}:
             msg = f"gate: {self.gate} needs a coarse map; set coarse: true, or gate: none or self"
             raise ValueError(msg)

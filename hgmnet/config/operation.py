@@ -1,7 +1,4 @@
-"""Settings of the operation: registry, promotion, flows.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of the operation: registry, promotion, flows."""
 
 from typing import Annotated, Literal, Self
 
@@ -36,8 +33,7 @@ class Promotion(Frozen):
     @model_validator(mode="after")
     def _among(self) -> Self:
         if self.primary not in self.margins:
-            msg = f"primary: {self.primary} is not among margins; give it one"
-            raise ValueError(msg)
+            raise ValueError(f"primary: {self.primary} is not among margins; give it one")
         return self
 
 

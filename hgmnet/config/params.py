@@ -1,7 +1,4 @@
-"""params.yaml as a whole: no defaults, no unknown keys, all problems at once.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""params.yaml as a whole: no defaults, no unknown keys, all problems at once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,11 +32,7 @@ class Params(Frozen):
     flow: Flow
 
     def section(self, name: str) -> Frozen:
-        """The section `name` of params.yaml.
-
-        Raises:
-            KeyError: there is no such section.
-        """
+        """The section `name` of params.yaml; KeyError if there is no such section."""
         for field, info in type(self).model_fields.items():
             if name == (info.alias or field):
                 section: Frozen = getattr(self, field)
@@ -54,6 +47,5 @@ def load_params(path: Path) -> Params:
         ConfigError: the file is missing, is not YAML, or has unknown, missing or ill-typed keys;
             the message names all of them.
     """
-    return load_settings(
-        path, Params, "copy a ready-made one: cp profiles/quickstart.yaml params.yaml"
-    )
+    ready_made = "copy a ready-made one: cp profiles/quickstart.yaml params.yaml"
+    return load_settings(path, Params, ready_made)

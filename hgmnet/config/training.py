@@ -1,7 +1,4 @@
-"""Settings of training: loss, augmentation, optimiser, epochs.
-
-There are no defaults, on purpose: DVC sees changes only in params.yaml.
-"""
+"""Settings of training: loss, augmentation, optimiser, epochs."""
 
 from typing import Annotated, Literal
 

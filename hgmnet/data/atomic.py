@@ -12,9 +12,7 @@ from typing import Any
 def atomic(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to; it takes its place when the block ends without an error.
 
-    Args:
-        path: its folder is made where absent.
-        sync: wait until the disk has it.
+    The folder is made where absent. `sync`: wait until the disk has the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -50,11 +50,7 @@ class DecodedFile:
 
 
 def decode_file(data: bytes, name: str) -> DecodedFile:
-    """Decode PNG, JPEG, BMP, TIFF or DICOM, recognised by its bytes.
-
-    Args:
-        data: the file.
-        name: what to call it in an error.
+    """Decode PNG, JPEG, BMP, TIFF or DICOM, recognised by its bytes; errors call it `name`.
 
     Raises:
         InvalidDataError: it is none of them, damaged or too large.
@@ -73,10 +69,6 @@ ImageInput = str | PathLike[str] | bytes | NDArray[np.uint8]
 def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
     """Decode an image, whichever way it is given; otherwise as `decode_file`.
 
-    Args:
-        image: a path, the bytes of a file, or pixels (H, W) or (H, W, 3) uint8.
-        name: what to call it in an error, unless it is a path.
-
     Raises:
         InvalidDataError: also where a path can't be read, or an array has another shape or dtype.
     """
@@ -85,11 +77,10 @@ def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
     if isinstance(image, np.ndarray):
         grey = image.ndim == 2
         if image.dtype != np.uint8 or image.size == 0 or not (grey or image.shape[2:] == (3,)):
-            msg = (
+            raise InvalidDataError(
                 f"{name}: expected pixels (H, W) or (H, W, 3) uint8, got {image.shape} "
                 f"{image.dtype}; scale them to 0-255 and convert: image.astype(np.uint8)"
             )
-            raise InvalidDataError(msg)
         return DecodedFile(np.repeat(image[..., None], 3, axis=2) if grey else image, 0.0)
     path = Path(image)
     try:
@@ -113,10 +104,6 @@ def is_dicom(data: bytes) -> bool:
 def decode(data: bytes, name: str) -> Scan:
     """Decode a DICOM file.
 
-    Args:
-        data: the file.
-        name: what to call it in an error.
-
     Raises:
         InvalidDataError: it has no pixels, several frames, more than `images.MAX_PIXELS`, or can't
             be decoded.
@@ -132,8 +119,10 @@ def decode(data: bytes, name: str) -> Scan:
             warnings.simplefilter("ignore")  # of values that break the standard's small print
             header = pydicom.dcmread(io.BytesIO(data))
             _hold(header, name)
-            pixels = _pixels(header)
-            return Scan(_png(pixels), _patient(header), _pixel_mm(header))
+            png = io.BytesIO()
+            Image.fromarray(_pixels(header)).save(png, "PNG")
+            patient = str(header.get("PatientID") or "").strip()
+            return Scan(png.getvalue(), patient, _pixel_mm(header))
     except InvalidDataError:
         raise
     except Exception as error:  # on broken files pydicom raises any error
@@ -148,14 +137,12 @@ def _hold(header: Any, name: str) -> None:
         msg = f"{name} has {frames} frames, expected a single image; export one frame"
         raise InvalidDataError(msg)
     if "PixelData" not in header:
-        msg = f"{name} is DICOM without an image; remove it"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{name} is DICOM without an image; remove it")
     if header.Rows * header.Columns > images.MAX_PIXELS:
-        msg = (
+        raise InvalidDataError(
             f"{name} has {header.Columns} × {header.Rows} pixels; "
             f"at most {images.MAX_PIXELS:,} are read; make it smaller"
         )
-        raise InvalidDataError(msg)
 
 
 def _pixels(header: Any) -> NDArray[np.uint8]:
@@ -172,16 +159,6 @@ def _pixels(header: Any) -> NDArray[np.uint8]:
     scaled = np.clip(np.rint(wide * (255 / (2**bits - 1))), 0, 255)
     grey: NDArray[np.uint8] = scaled.astype(np.uint8)
     return 255 - grey if kind == "MONOCHROME1" else grey
-
-
-def _png(pixels: NDArray[np.uint8]) -> bytes:
-    png = io.BytesIO()
-    Image.fromarray(pixels).save(png, "PNG")
-    return png.getvalue()
-
-
-def _patient(header: Any) -> str:
-    return str(header.get("PatientID") or "").strip()
 
 
 def _pixel_mm(header: Any) -> float:

@@ -16,8 +16,6 @@ LAYOUT = "<class>/<name>.png beside <class>/<name>_mask.png, <name>_mask_1.png, 
 """The expected layout, in words for an error."""
 
 SUFFIXES = (*images.SUFFIXES, ".dcm", ".dicom")
-"""Suffixes of image files, in lower case."""
-
 _MASK = re.compile(r"(?P<stem>.+)_mask(?:_\d+)?")
 
 
@@ -42,14 +40,10 @@ def scan(raw: Path) -> list[Sample]:
     if not raw.is_dir():
         msg = f"{raw} is missing; bring the images in: hgmnet import <name> <folder-or-zip>"
         raise InvalidDataError(msg)
-    files = sorted(
-        path
-        for path in (PurePosixPath(p.relative_to(raw).as_posix()) for p in raw.rglob("*"))
-        if is_image(path) and (raw / path).is_file()
-    )
+    paths = (PurePosixPath(path.relative_to(raw).as_posix()) for path in raw.rglob("*"))
+    files = sorted(path for path in paths if is_image(path) and (raw / path).is_file())
     if not files:
-        msg = f"{raw} contains no image; expected {LAYOUT}"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{raw} contains no image; expected {LAYOUT}")
     return _samples(files)
 
 

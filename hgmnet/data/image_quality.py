@@ -1,7 +1,6 @@
 """Measures of an image's quality: darkness, saturation, colour, mask parts, burned-in marks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -66,43 +65,31 @@ _CORNER = (48, 32)  # px: where makers put a sign for the probe's orientation
 Part = tuple[slice, slice]
 
 
-@dataclass(frozen=True)
-class _Ink:
-    """An image and its thin and bright parts: `parts`: (H, W) part numbers, 0 for none."""
-
-    grey: Grey
-    parts: NDArray[np.int32]
-
-
 def count_marks(grey: Grey) -> int:
-    """Count letters, digits, caliper crosses and the like.
+    """Count letters, digits, caliper crosses and the like in (H, W) uint8.
 
     A maker's sign in an upper corner is not counted: nearly every image has one. Text on tissue
     of its own brightness, and text cut off by the image's edge, may be missed.
-
-    Args:
-        grey: (H, W) uint8.
     """
     around = cv2.morphologyEx(grey, cv2.MORPH_OPEN, _STROKE)
     thin = (cv2.subtract(grey, around) >= _STEP) & (grey >= _BRIGHT)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(thin.astype(np.uint8), connectivity=8)
-    ink = _Ink(grey, np.asarray(parts, np.int32))
-    worth = _letter_sized(np.asarray(stats, np.int32), grey.shape[1])
-    return sum(_is_drawn(ink, number, box) for number, box in worth)
+    worth = _letter_sized(stats.tolist(), grey.shape[1])
+    numbers = np.asarray(parts, np.int32)
+    return sum(_is_drawn(grey[box], numbers[box], number) for number, box in worth)
 
 
-def _letter_sized(stats: NDArray[np.int32], width: int) -> Iterator[tuple[int, Part]]:
+def _letter_sized(stats: list[list[int]], width: int) -> Iterator[tuple[int, Part]]:
     """The parts of a letter's size with a margin of one pixel, away from the upper corners."""
-    for number, (x, y, w, h, area) in enumerate(stats.tolist()):
+    for number, (x, y, w, h, area) in enumerate(stats):
         fits = _HEIGHTS[0] <= h <= _HEIGHTS[1] and _WIDTHS[0] <= w <= _WIDTHS[1]
         beside = x + w <= _CORNER[0] or x >= width - _CORNER[0]
         if number and fits and area >= _AREA and not (beside and y + h <= _CORNER[1]):
             yield number, np.s_[max(0, y - 1) : y + h + 1, max(0, x - 1) : x + w + 1]
 
 
-def _is_drawn(ink: _Ink, number: int, box: Part) -> bool:
+def _is_drawn(grey: Grey, parts: NDArray[np.int32], number: int) -> bool:
     """Whether a part is evenly bright and directly surrounded by darker pixels."""
-    grey, parts = ink.grey[box], ink.parts[box]
     part = parts == number
     rim = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (parts == 0)
     step = float(np.median(grey[part]) - np.median(grey[rim]))

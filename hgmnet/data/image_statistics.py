@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 from hgmnet.config.base import Frozen
 from hgmnet.data.images import Grey
 
-DARK = 16
-"""Grey (0-255) below which a pixel is shadow or margin."""
-
+DARK = 16  # grey (0-255) below which a pixel is shadow or margin
 _BLOCK = 8  # px; side of the squares in which speckle is measured
 
 Light = NDArray[np.float32]
@@ -34,16 +32,10 @@ class ImageStatistics(Frozen):
 
 
 def measure(grey: Grey) -> ImageStatistics:
-    """Measure an image.
+    """Measure an image, (H, W) uint8 of any size.
 
     Multiplying every grey by a factor leaves sharpness as it is, and speckle while no square
-    becomes dark.
-
-    Args:
-        grey: (H, W) uint8 of any size.
-
-    Returns:
-        Values rounded to 6 significant digits, so that machines agree on them.
+    becomes dark. Values are rounded to 6 significant digits, so that machines agree on them.
     """
     height, width = grey.shape
     light = grey.astype(np.float32)

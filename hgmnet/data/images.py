@@ -40,11 +40,8 @@ class Decoded:
 def decode(data: bytes, name: str) -> Decoded:
     """Decode an image: PNG, JPEG, BMP or TIFF of any colour mode.
 
-    Greys of 16 bits are scaled to 0-255; transparent pixels are laid on black.
-
-    Args:
-        data: the encoded file.
-        name: what to call it in an error.
+    Greys of 16 bits are scaled to 0-255; transparent pixels are laid on black. `name`: what to call
+    the file in an error.
 
     Raises:
         InvalidDataError: it is not such an image, is truncated, or has more than `MAX_PIXELS`.
@@ -122,37 +119,31 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
 def _open(data: bytes, name: str, *, load: bool = True) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        _hold_to_size(image)
+        _check_size(image)
         if load:
             image.load()
-        _hold_to_its_end(image, data)
+        _check_end(image, data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         size = str(error).partition(",")[0]
         msg = f"{name}: {size}; at most {MAX_PIXELS:,} pixels are read; make it smaller"
         raise InvalidDataError(msg) from None
     except Exception as error:  # on broken bytes PIL's decoders raise any error
-        why = _short(" ".join(str(error).split()))
+        why = " ".join(str(error).split())[:120] or "broken data"
+        if why.startswith("cannot identify"):  # followed by the address of a buffer
+            why = "no such image"
         msg = f"{name} can't be decoded as PNG, JPEG, BMP or TIFF: {why}; replace or remove it"
         raise InvalidDataError(msg) from None
     return image
 
 
-def _hold_to_size(image: Image.Image) -> None:
+def _check_size(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
-        msg = f"{image.width} × {image.height} pixels"
-        raise Image.DecompressionBombError(msg)
+        raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels")
 
 
-def _hold_to_its_end(image: Image.Image, data: bytes) -> None:
+def _check_end(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG" and b"IEND" not in data:
-        msg = "the file is truncated"
-        raise OSError(msg)
-
-
-def _short(why: str) -> str:
-    if why.startswith("cannot identify"):  # followed by the address of a buffer
-        return "no such image"
-    return why[:120] or "broken data"
+        raise OSError("the file is truncated")
 
 
 def _to_rgb(image: Image.Image, name: str) -> Rgb:

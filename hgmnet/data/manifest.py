@@ -12,18 +12,14 @@ import numpy as np
 from hgmnet.data import folder_layout, image_quality, images, metadata
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.metadata import ImageMetadata
-from hgmnet.data.resize import Mask
 from hgmnet.errors import InvalidDataError
 
 
 def build(raw: Path) -> list[ImageRecord]:
-    """Read every image and mask below raw/, several at once.
+    """Read every image and mask below raw/, several at once; records are sorted by image.
 
     A file that can't be read becomes a record with an `error`, never an exception. Each image is a
     group of its own and none is excluded; `hgmnet.splitting.pairs` and curation change that later.
-
-    Returns:
-        Records sorted by image.
 
     Raises:
         InvalidDataError: the folder is missing or has no image, or its images.csv is invalid.
@@ -100,16 +96,15 @@ def _mask_facts(raw: Path, sample: folder_layout.Sample, image: dict[str, Any]) 
         return _NO_LESION | {"masks_match": True, "masks_binary": True}
     masks = [images.decode_mask((raw / path).read_bytes(), path) for path in sample.masks]
     alike = len({mask.shape for mask in masks}) == 1
-    return {
+    facts = {
         "masks_match": alike and masks[0].shape == (image["height"], image["width"]),
         "masks_binary": all(((m == 0) | (m == 255)).all() for m in masks),
-        **(_lesion_facts(np.logical_or.reduce([m > 127 for m in masks])) if alike else _NO_LESION),
     }
-
-
-def _lesion_facts(lesion: Mask) -> dict[str, Any]:
+    if not alike:
+        return _NO_LESION | facts
+    lesion = np.logical_or.reduce([mask > 127 for mask in masks])
     areas = image_quality.part_areas(lesion)
-    return {
+    return facts | {
         "mask_pixels": sum(areas),
         "mask_parts": len(areas),
         "mask_smallest": min(areas, default=0),

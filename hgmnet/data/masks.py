@@ -15,13 +15,7 @@ from hgmnet.errors import InvalidDataError
 
 
 def read_mask(paths: Sequence[Path]) -> Mask:
-    """Unite an image's masks.
-
-    Args:
-        paths: at least one mask, all of one size, of any mode.
-
-    Returns:
-        (H, W) bool: true where any of them is brighter than 127.
+    """Unite an image's masks, at least one: (H, W) bool, true where one is brighter than 127.
 
     Raises:
         InvalidDataError: a mask is absent, does not decode, or their sizes differ.
@@ -29,9 +23,9 @@ def read_mask(paths: Sequence[Path]) -> Mask:
     first, *others = (_read(path) for path in paths)
     for path, mask in zip(paths[1:], others, strict=True):
         if mask.shape != first.shape:
-            sizes = f"{_size(mask)}, {paths[0].name} {_size(first)}"
-            msg = f"{path} is {sizes}; the masks of an image must have its size"
-            raise InvalidDataError(msg)
+            size, other = (f"{one.shape[1]} × {one.shape[0]}" for one in (mask, first))
+            sizes = f"{size}, {paths[0].name} {other}"
+            raise InvalidDataError(f"{path} is {sizes}; the masks of an image must have its size")
     return np.asarray(np.logical_or.reduce([first, *others]))
 
 
@@ -42,10 +36,6 @@ def _read(path: Path) -> Mask:
         msg = f"{path} is missing; restore it (`dvc checkout`) or make the manifest again"
         raise InvalidDataError(msg) from None
     return images.decode_mask(data, str(path)) > 127
-
-
-def _size(mask: Mask) -> str:
-    return f"{mask.shape[1]} × {mask.shape[0]}"
 
 
 def read_truth(raw: Path, entry: PreparedImage) -> Mask:

@@ -46,14 +46,9 @@ def write(raw: Path, entries: Sequence[ImageMetadata]) -> None:
 
 
 def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
-    """Read images.csv.
+    """Read images.csv, which may be absent: an entry for each image that it names, by image.
 
-    Args:
-        raw: its folder; the file may be absent.
-        images: the paths below raw/ that may be named.
-
-    Returns:
-        Entries by image, only for the images that the file names.
+    `images`: the paths below raw/ that may be named.
 
     Raises:
         InvalidDataError: other columns, an unknown image, one named twice, or a spacing that is no
@@ -64,8 +59,7 @@ def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
     except FileNotFoundError:
         return {}
     except UnicodeDecodeError:
-        msg = f"{raw / NAME} is not UTF-8; import the images again"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{raw / NAME} is not UTF-8; import the images again") from None
     return _parse(text, raw / NAME, set(images))
 
 
@@ -90,22 +84,19 @@ def _parse(text: str, path: Path, known: set[str]) -> dict[str, ImageMetadata]:
     lines = csv.reader(io.StringIO(text, newline=""))
     header = next(lines, [])
     if tuple(header[:3]) != COLUMNS or len(set(header)) < len(header) or "" in header:
-        msg = (
+        raise InvalidDataError(
             f"{path}: expected the columns {', '.join(COLUMNS)} and others, each once, "
             f"got {', '.join(header) or 'none'}; import the images again"
         )
-        raise InvalidDataError(msg)
     entries: dict[str, ImageMetadata] = {}
     for cells in filter(None, lines):
         where = f"{path}, line {lines.line_num}"
         if len(cells) != len(header):
-            msg = f"{where}: expected {len(header)} cells, got {len(cells)}"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{where}: expected {len(header)} cells, got {len(cells)}")
         image, patient, spacing, *further = cells
         if image not in known or image in entries:
             why = "is named twice" if image in entries else f"is no image below {path.parent.name}/"
-            msg = f"{where}: {image!r} {why}; expected <class>/<name>.png, once"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{where}: {image!r} {why}; expected <class>/<name>.png, once")
         entries[image] = ImageMetadata(
             image=image,
             patient=patient,
@@ -121,8 +112,7 @@ def _millimetres(text: str, where: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        msg = f"{where}: pixel_mm is {text!r}, expected millimetres, or nothing"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{where}: pixel_mm is {text!r}, expected millimetres, or nothing")
     return value
 
 
@@ -147,12 +137,9 @@ class Note(Frozen):
 
 
 def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
-    """Read the text of a curation.csv.
+    """Read the text of a curation.csv: columns image, group, exclude (true or false), reason.
 
-    Args:
-        text: CSV with the columns image, group, exclude (true or false), reason.
-        name: what to call the file in an error.
-        images: the paths below raw/ that may be named.
+    `name`: what to call the file in an error. `images`: the paths below raw/ that may be named.
 
     Raises:
         InvalidDataError: other columns, an unknown image, one named twice, an `exclude` that is
@@ -181,12 +168,10 @@ def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
 def _note(cells: list[str], where: str) -> Note:
     if len(cells) != len(CURATION_COLUMNS):
         wanted = f"{len(CURATION_COLUMNS)} cells ({','.join(CURATION_COLUMNS)})"
-        msg = f"{where}: expected {wanted}, got {len(cells)}"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{where}: expected {wanted}, got {len(cells)}")
     image, group, exclude, reason = cells
     if exclude.lower() not in _YES:
-        msg = f"{where}: exclude is {exclude!r}, expected true or false"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{where}: exclude is {exclude!r}, expected true or false")
     if _YES[exclude.lower()] and not reason:
         msg = f"{where}: {image} is excluded without a reason; give one in the last column"
         raise InvalidDataError(msg)

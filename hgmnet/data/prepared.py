@@ -67,11 +67,7 @@ def write_store(
 ) -> None:
     """Write a prepared data set row by row, so that at most one image is in memory.
 
-    Args:
-        folder: made if absent.
-        entries: N of them.
-        size: S, px.
-        squares: image and mask (S, S) of each entry, in order.
+    `squares`: image and mask, (`size`, `size`) each, of every entry, in order.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shape = (len(entries), size, size)
@@ -117,11 +113,7 @@ def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def assert_disjoint(entries: Iterable[PreparedImage]) -> None:
-    """Check that no group and no pixels are in two splits.
-
-    Raises:
-        InvalidDataError: one does.
-    """
+    """Check that no group and no pixels are in two splits; InvalidDataError if one does."""
     seen: dict[str, PreparedImage] = {}
     for entry in entries:
         for key in (f"group {entry.group}", f"pixels {entry.pixel_sha256}"):

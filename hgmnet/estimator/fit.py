@@ -96,7 +96,10 @@ def fit(
     decoded = [read_image(image, f"image {i}") for i, image in enumerate(images)]
     truth = [_mask(mask, one, i) for i, (mask, one) in enumerate(zip(masks, decoded, strict=True))]
     store = _prepared(decoded, truth, labels, groups, recipe=recipe, val=val)
-    mark = _fingerprint(store, recipe)
+    digest = hashlib.sha256(recipe.model_dump_json().encode())
+    digest.update(repr(store.entries).encode())
+    digest.update(store.images.tobytes() + store.masks.tobytes())
+    mark = digest.hexdigest()
     checkpoints = path / "checkpoints"
     training.quiet_lightning()
     trained = training.fit(
@@ -189,13 +192,6 @@ def _prepared(
     squares = [resize_to_input(one.grey, recipe.prepare) for one in decoded]
     masks = [fit_mask(mask, recipe.prepare) for mask in truth]
     return PreparedDataset(np.stack(squares), np.stack(masks).astype(np.uint8), chosen)
-
-
-def _fingerprint(store: PreparedDataset, recipe: FitSettings) -> str:
-    digest = hashlib.sha256(recipe.model_dump_json().encode())
-    digest.update(repr(store.entries).encode())
-    digest.update(store.images.tobytes() + store.masks.tobytes())
-    return digest.hexdigest()
 
 
 def _calibrate(

@@ -15,9 +15,6 @@ from hgmnet.data.prepared import PreparedDataset, class_indices
 from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
 from hgmnet.metrics.classification import Auroc
 
-_TREES = 200
-_LEAF = 10
-
 
 def baselines(
     store: PreparedDataset, split: str, classes: Sequence[str], draws: int, seed: int
@@ -36,8 +33,10 @@ def baselines(
 
     majority = np.bincount(labels[train]).argmax()
     add("majority", np.full(len(judged), majority))
-    for name, feature in (("area", _areas(store)), ("size", _sizes(store))):
-        forest = RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, random_state=seed)
+    areas = np.array([[float(mask.mean())] for mask in store.masks])
+    sizes = np.array([[float(entry.height), float(entry.width)] for entry in store.entries])
+    for name, feature in (("area", areas), ("size", sizes)):
+        forest = RandomForestClassifier(200, min_samples_leaf=10, random_state=seed)
         forest.fit(feature[train], labels[train])
         add(name, forest.predict(feature[judged]))
         column = list(forest.classes_).index(malignant)
@@ -45,11 +44,3 @@ def baselines(
         ranked = Auroc(truth == malignant, score)
         found[f"{name}_auroc_malignant"] = bootstrap.figure(ranked, proportion=False)
     return found
-
-
-def _areas(store: PreparedDataset) -> NDArray[np.float64]:
-    return np.array([[float(mask.mean())] for mask in store.masks])
-
-
-def _sizes(store: PreparedDataset) -> NDArray[np.float64]:
-    return np.array([[float(entry.height), float(entry.width)] for entry in store.entries])

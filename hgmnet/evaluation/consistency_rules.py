@@ -25,10 +25,7 @@ def served(
 ) -> pd.DataFrame:
     """Recompute `decision` and the counts `served_*` of each row with these rules.
 
-    Args:
-        table: rows of per_image.csv, of a model of masks and classes, with a class normal.
-        normal_means_no_mask: the first rule is on.
-        no_mask_means_normal: the second one is.
+    `table`: rows of per_image.csv, of a model of masks and classes, with a class normal.
     """
     kept = table["large"] & (table["tp"] + table["fp"] > 0)
     if normal_means_no_mask:

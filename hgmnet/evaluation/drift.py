@@ -26,12 +26,8 @@ from hgmnet.config.model import Model
 from hgmnet.data.image_statistics import ImageStatistics
 from hgmnet.inference.postprocess import Prediction
 
-FALSE_ALARMS = 0.01
-"""The highest rate of alarms, in any column, for images like the reference's."""
-
-MATTERS = 0.1
-"""A distance that matters: a normal distribution moved by a quarter of its standard deviation."""
-
+FALSE_ALARMS = 0.01  # the highest rate of alarms, in any column, for images like the reference's
+MATTERS = 0.1  # as of a normal distribution moved by a quarter of its standard deviation
 _KINDS = 50  # values of a column of words; a column with more identifies images, not kinds
 _KEPT = 100  # values per column; leaving out the others changes D by less than 1/100
 
@@ -106,16 +102,8 @@ def build_profile(
 ) -> Profile:
     """The profile of a model: of its train images, and of its predictions on val.
 
-    On the images that it was fitted on a model is too confident, hence val.
-
-    Args:
-        data: the data set.
-        statistics: one per train image.
-        statistics_groups: the group of each.
-        predictions: one per val image.
-        prediction_groups: the group of each.
-        model: what the network learns.
-        values: of the train images' columns of words (`kinds`).
+    On the images that it was fitted on a model is too confident, hence val. `values`: of the train
+    images' columns of words (`kinds`).
     """
 
     def columns(rows: Sequence[Mapping[str, float]], groups: Sequence[str]) -> dict[str, Column]:
@@ -147,12 +135,7 @@ def by_column(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 
 
 def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
-    """Make a column of the reference.
-
-    Args:
-        values: one per image, at least one.
-        groups: the group of each.
-    """
+    """Make a column of the reference from one value and one group per image, at least one."""
     ascending = np.sort(np.asarray(values, dtype=np.float64))
     if len(ascending) > _KEPT:
         steps = 2 * np.arange(_KEPT) + 1
@@ -166,22 +149,13 @@ def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
 
 
 def kinds(told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """The values of each column of words, sorted, without empty ones and columns of over 50.
-
-    Args:
-        told: the text by column of each image.
-    """
+    """The values of each column of words, sorted, without empty ones and columns of over 50."""
     found = _words(told).items()
     return {name: tuple(sorted(v)) for name, v in found if 0 < len(v) <= _KINDS}
 
 
 def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Values of new images that are not in the profile, by column that both have.
-
-    Args:
-        profile: the reference.
-        told: the text by column of each new image.
-    """
+    """Values of new images that are not in the profile, by column that both have."""
     found = _words(told)
     return {
         name: tuple(sorted(found[name].difference(known)))
@@ -191,11 +165,7 @@ def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tu
 
 
 def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[Shift, ...]:
-    """Compare new images with a profile.
-
-    Args:
-        profile: the reference.
-        columns: one value per image, by name; a column that either lacks is not judged.
+    """Compare new images, one value each by column, with a profile.
 
     Returns:
         One shift per column that both have, in the order of the profile.
@@ -216,17 +186,13 @@ def _words(told: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
 
 
 def _shift(name: str, reference: Column, new: Sequence[float], columns: int) -> Shift:
+    independent = len(new) * reference.independent / reference.images
+    c = sqrt(-log(FALSE_ALARMS / columns / 2) / 2)
     return Shift(
         column=name,
         reference_median=float(np.median(reference.values)),
         new_median=float(np.median(new)),
         images=len(new),
         statistic=float(ks_2samp(reference.values, new, method="asymp").statistic),
-        bound=_bound(reference, len(new), columns),
+        bound=max(MATTERS, c * sqrt(1 / reference.independent + 1 / independent)),
     )
-
-
-def _bound(reference: Column, new: int, columns: int) -> float:
-    independent = new * reference.independent / reference.images
-    c = sqrt(-log(FALSE_ALARMS / columns / 2) / 2)
-    return max(MATTERS, c * sqrt(1 / reference.independent + 1 / independent))

@@ -40,23 +40,15 @@ def figures(
     model: Model,
     only: Collection[str] = (),
 ) -> dict[str, Figure]:
-    """Every figure of the images in `table` (rows of per_image.csv), with its 95 % interval.
+    """Every figure of the images in `table`, rows of per_image.csv, with its 95 % interval.
 
-    Args:
-        table: of one split.
-        classes: their names.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
-        model: its tasks; other tasks have no figures.
-        only: names of figures; empty: all.
+    Tasks that the model does not learn have no figures. `only`: names of figures; empty: all.
     """
-    found: dict[str, Figure] = {}
-    for name, part, proportion, statistic in tasks(table, classes, model):
-        if only and name not in only:
-            continue
-        bootstrap = GroupBootstrap(part["group"].tolist(), draws, seed)
-        found[name] = bootstrap.figure(statistic, proportion=proportion)
-    return found
+    return {
+        name: GroupBootstrap(part["group"].tolist(), draws, seed).figure(of, proportion=proportion)
+        for name, part, proportion, of in tasks(table, classes, model)
+        if not only or name in only
+    }
 
 
 def compare(
@@ -70,16 +62,8 @@ def compare(
 ) -> dict[str, Paired]:
     """Every figure of two models on the same images, and its paired difference.
 
-    Figures whose images depend on the models (`pixel_precision`), and figures that can't be
-    computed for both, are left out.
-
-    Args:
-        before: rows of per_image.csv.
-        after: rows of the other model, the same images in the same order.
-        classes: their names.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
-        model: the tasks of both.
+    Both tables are rows of per_image.csv in the same order. Figures whose images depend on the
+    models (`pixel_precision`), and figures that can't be computed for both, are left out.
     """
     tables = (table.reset_index(drop=True) for table in (before, after))
     both = [tasks(table, classes, model) for table in tables]
@@ -132,10 +116,8 @@ def _pixels(lesion: pd.DataFrame) -> Iterator[Task]:
 def _lesions(table: pd.DataFrame, prefix: str) -> Iterator[Task]:
     if "lesions" not in table:
         return
-    true, found, false = (
-        table[name].to_numpy(float)
-        for name in ("lesions", f"{prefix}found", f"{prefix}false_lesions")
-    )
+    names = ["lesions", f"{prefix}found", f"{prefix}false_lesions"]
+    true, found, false = (table[name].to_numpy(float) for name in names)
     some = true > 0
     yield f"{prefix}lesion_sensitivity", table[some], True, Ratio(found[some], true[some])
     yield f"{prefix}false_lesions", table, False, Mean(false)

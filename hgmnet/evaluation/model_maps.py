@@ -23,11 +23,8 @@ class Layer:
 
 PROB = Layer("prob", "Probability", "the fine net’s lesion probability")
 COARSE = Layer("coarse", "Coarse probability", "the coarse net’s, which gates the fine net")
-EVIDENCE = Layer(
-    "evidence",
-    "Class evidence",
-    "how much the class answer moves with each pixel, of the image’s own largest",
-)
+_MOVES = "how much the class answer moves with each pixel, of the image’s own largest"
+EVIDENCE = Layer("evidence", "Class evidence", _MOVES)
 Layers = tuple[tuple[Layer, Prob], ...]
 
 
@@ -43,8 +40,7 @@ def layers(predictor: TorchPredictor, images: Sequence[Grey]) -> list[Layers]:
         gates = enumerate(seen.gates, start=1)
         found += [(gate(scale, values.shape[-1]), values) for scale, values in gates]
     if model.classifies:
-        moved = saliency.evidence(predictor.network, spec, square)
-        found.append((EVIDENCE, relative(moved)))
+        found.append((EVIDENCE, relative(saliency.evidence(predictor.network, spec, square))))
     return [
         tuple(
             (layer, cropped(values[i], image.shape[0], image.shape[1], spec))

@@ -32,20 +32,13 @@ class OutsidePredictions:
 
 
 def find_outside_predictions(
-    images: Sequence[str],
-    classes: Sequence[str],
-    masks: Path | None,
-    probabilities: Path | None,
+    images: Sequence[str], classes: Sequence[str], masks: Path | None, probabilities: Path | None
 ) -> OutsidePredictions:
-    """Find the predictions of these images.
+    """Find the predictions of these images, POSIX paths such as `benign/scan 1.png`.
 
-    Args:
-        images: POSIX paths such as `benign/scan 1.png`.
-        classes: their names.
-        masks: a folder that holds `<class>/<stem>_mask.png`, `<class>/<stem>.png`, or the same
-            without the class; None: no masks.
-        probabilities: a CSV with a column `image` or `file` and `prob_<class>` for each class;
-            None: no classes.
+    `masks`: a folder that holds `<class>/<stem>_mask.png`, `<class>/<stem>.png`, or the same
+    without the class. `probabilities`: a CSV with a column `image` or `file` and `prob_<class>` for
+    each class. None where there are no masks, or no classes.
 
     Raises:
         InvalidDataError: neither is given, or an image has no prediction.
@@ -74,18 +67,13 @@ def outside_rows(
 ) -> Iterator[dict[str, str | int | float]]:
     """Rows of per_image.csv: masks counted at native size, the class by the largest probability.
 
-    Args:
-        raw: the folder of the images and true masks.
-        entries: the images.
-        predictions: of them.
-        model: of `model_of`.
+    `raw`: the folder of the images and true masks. `model`: of `model_of`.
 
     Raises:
         InvalidDataError: a mask can't be read, or has another size than its image.
     """
     for entry in entries:
-        prediction = _prediction(entry, predictions)
-        yield image_row(entry, prediction, read_truth(raw, entry), model)
+        yield image_row(entry, _prediction(entry, predictions), read_truth(raw, entry), model)
 
 
 def _prediction(entry: PreparedImage, predictions: OutsidePredictions) -> Prediction:
@@ -150,10 +138,8 @@ def _read_probabilities(
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise InvalidDataError(f"{file}: {twice} has more than one row")
-    known = {
-        stem: dict(zip(classes, map(float, row), strict=True))
-        for stem, row in zip(stems, values, strict=True)
-    }
+    rows = (dict(zip(classes, map(float, row), strict=True)) for row in values)
+    known = dict(zip(stems, rows, strict=True))
     found = {i: known[PurePosixPath(i).stem] for i in images if PurePosixPath(i).stem in known}
     _refuse_missing(images, found, f"{file} has no row", f"a row with its name in `{key}`")
     return found

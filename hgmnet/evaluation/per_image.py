@@ -13,7 +13,6 @@ MASKS = ("", "coarse_", "served_")
 COUNTS = ("tp", "fp", "fn", "tn")
 OUTLINES = ("hd95", "nsd")
 LESIONS = ("lesions", "found", "false_lesions", "served_found", "served_false_lesions")
-UNSURE = ("class_entropy", "mask_disagreement", "uncertainty", "refer")
 
 
 def image_row(
@@ -44,9 +43,10 @@ def columns(classes: Sequence[str]) -> list[str]:
     """The columns of per_image.csv, in order; a cell is empty if it has no value."""
     known = [name for name in PreparedImage.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
-    said = ["predicted", "decision", "decided", "large", *UNSURE]
+    said = ["predicted", "decision", "decided", "large"]
+    unsure = ["class_entropy", "mask_disagreement", "uncertainty", "refer"]
     probs = [f"prob_{name}" for name in classes]
-    return [*known, *counts, *OUTLINES, *LESIONS, *said, *probs]
+    return [*known, *counts, *OUTLINES, *LESIONS, *said, *unsure, *probs]
 
 
 def _mask_columns(finding: Prediction, truth: Mask, *, coarse: bool) -> dict[str, int | float]:

@@ -32,19 +32,13 @@ class Comparison:
 
 
 def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -> Comparison:
-    """Compare two models by their rows of per_image.csv.
-
-    Args:
-        champion: one row per image.
-        challenger: rows of the same images in the same order.
-        rule: margins, primary figure, draws and seed.
+    """Compare two models by their rows of per_image.csv, of the same images in the same order.
 
     Raises:
         ValueError: the rows are of other images.
     """
     if champion["pixel_sha256"].tolist() != challenger["pixel_sha256"].tolist():
-        msg = "expected rows of the same images in the same order"
-        raise ValueError(msg)
+        raise ValueError("expected rows of the same images in the same order")
     groups = challenger["group"].astype(str).to_numpy()
     found: dict[str, Paired] = {}
     margins: Mapping[str, float] = {str(name): bound for name, bound in rule.margins.items()}
@@ -61,12 +55,7 @@ def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: 
     """The verdict on differences; undecided if a figure could not be compared.
 
     Better: every lower bound is above minus its margin, and the primary's above 0. Not worse: every
-    lower bound is above minus its margin. Worse: an upper bound is below 0.
-
-    Args:
-        figures: by name.
-        margins: what may be lost, by name, > 0.
-        primary: the figure that must be better.
+    lower bound is above minus its margin, > 0. Worse: an upper bound is below 0.
     """
     kept = all(name in figures and figures[name].lower > -margins[name] for name in margins)
     if kept and figures[primary].lower > 0:

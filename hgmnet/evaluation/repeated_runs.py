@@ -22,9 +22,6 @@ from hgmnet.metrics.bootstrap import (
     whole,
 )
 
-Tables = Sequence[pd.DataFrame]
-"""One table of per_image.csv per repeat: the same images, order and index in each."""
-
 
 @dataclass(frozen=True, eq=False)
 class MeanOverRuns:
@@ -57,27 +54,25 @@ class RepeatedMetric:
 
 
 def repeated(
-    tables: Tables, classes: Sequence[str], model: Model, only: Collection[str] = ()
+    tables: Sequence[pd.DataFrame], classes: Sequence[str], model: Model, only: Collection[str] = ()
 ) -> dict[str, RepeatedMetric]:
     """Every figure with the same images in each repeat (`pixel_precision` may differ).
 
-    Args:
-        tables: one per repeat.
-        classes: their names.
-        model: its tasks.
-        only: names of figures; empty: all.
+    `tables`: per_image.csv of each repeat, of the same images, order and index. `only`: names of
+    figures; empty: all.
     """
     by_name: dict[str, list[Task]] = {}
     for table in tables:
         for task in tasks(table, classes, model):
             by_name.setdefault(task[0], []).append(task)
-    return {
-        name: RepeatedMetric(
-            found[0][1], found[0][2], MeanOverRuns(tuple(task[3] for task in found))
-        )
-        for name, found in by_name.items()
-        if (not only or name in only) and _alike(found, len(tables))
-    }
+    repeats: dict[str, RepeatedMetric] = {}
+    for name, found in by_name.items():
+        _, rows, proportion, _ = found[0]
+        alike = len(found) == len(tables) and all(rows.index.equals(one[1].index) for one in found)
+        if alike and (not only or name in only):
+            statistic = MeanOverRuns(tuple(task[3] for task in found))
+            repeats[name] = RepeatedMetric(rows, proportion, statistic)
+    return repeats
 
 
 def averaged(found: RepeatedMetric, draws: int, seed: int) -> Figure:
@@ -98,8 +93,3 @@ def difference(
     if names[0] != names[1] or not np.isfinite(values).all():
         return None
     return paired(before.groups, before.statistic, after.statistic, draws, seed)
-
-
-def _alike(found: Sequence[Task], repeats: int) -> bool:
-    index = found[0][1].index
-    return len(found) == repeats and all(task[1].index.equals(index) for task in found)

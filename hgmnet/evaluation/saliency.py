@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.data.resize import Grey, Mask, Prob, fit_mask
@@ -48,7 +47,7 @@ def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
 
     Args:
         network: in evaluation mode, on its device; it predicts a class.
-        spec: the model's specification.
+        spec: of the network.
         square: (B, S, S) uint8.
 
     Returns:
@@ -58,7 +57,10 @@ def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
     image = normalise(torch.from_numpy(square).to(device), spec).requires_grad_()
     network.to(memory_format=torch.channels_last)  # the layout of inference
     with torch.enable_grad(), _undetached(network):
-        log_odds = _log_odds(network(image).class_logits.float())
+        logits = network(image).class_logits.float()
+        said = logits.argmax(dim=1, keepdim=True)
+        others = logits.scatter(1, said, -torch.inf).logsumexp(dim=1)
+        log_odds = logits.gather(1, said).squeeze(1) - others
         (gradient,) = torch.autograd.grad(log_odds.sum(), image)
     moved: Prob = gradient.abs().squeeze(1).cpu().numpy()
     return moved
@@ -87,11 +89,7 @@ def shares(
 ) -> dict[str, Share | None]:
     """The share of each prepared image, by its name; one backward pass per batch of lesions.
 
-    Args:
-        network: in evaluation mode, on its device.
-        spec: the model's specification.
-        store: the prepared images.
-        entries: some of the store's.
+    `network`: in evaluation mode, on its device. `entries`: some of the store's.
     """
     if not spec.model.classifies:
         return dict.fromkeys((entry.image for entry in entries), None)
@@ -124,30 +122,17 @@ def _undetached(network: HGMNet) -> Iterator[None]:
         network.model = before
 
 
-def _log_odds(class_logits: Tensor) -> Tensor:
-    """Log-odds of the likeliest class against the others, (B,)."""
-    said = class_logits.argmax(dim=1, keepdim=True)
-    others = class_logits.scatter(1, said, -torch.inf)
-    return class_logits.gather(1, said).squeeze(1) - others.logsumexp(dim=1)
-
-
 def figures(table: pd.DataFrame, draws: int, seed: int) -> dict[str, Figure]:
     """The mean shares of the images in `table` that have them, with 95 % intervals.
 
     `evidence_above_chance`: the mean difference, paired by image; none above 0 is a warning.
-
-    Args:
-        table: rows of per_image.csv, of one split.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
     """
     if not set(COLUMNS) <= set(table.columns):
         return {}
-    told = table.dropna(subset=list(COLUMNS))
-    if told.empty:
+    rows = table.dropna(subset=list(COLUMNS))
+    if rows.empty:
         return {}
-    inside, chance = (told[name].to_numpy(dtype=float) for name in COLUMNS)
-    bootstrap = GroupBootstrap(told["group"].tolist(), draws, seed)
-    values = dict(zip(COLUMNS, (inside, chance), strict=True))
-    values["evidence_above_chance"] = inside - chance
+    bootstrap = GroupBootstrap(rows["group"].tolist(), draws, seed)
+    values = {name: rows[name].to_numpy(dtype=float) for name in COLUMNS}
+    values["evidence_above_chance"] = values["evidence_inside"] - values["evidence_chance"]
     return {name: bootstrap.figure(Mean(v), proportion=False) for name, v in values.items()}

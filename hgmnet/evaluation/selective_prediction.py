@@ -40,20 +40,11 @@ def most_confident(table: pd.DataFrame, share: float) -> pd.DataFrame:
 def coverage(
     table: pd.DataFrame, classes: Sequence[str], draws: int, seed: int, *, model: Model
 ) -> dict[float, dict[str, Figure]]:
-    """The figures of the most certain 100, 90, ... 50 % of the images, with their 95 % intervals.
-
-    Args:
-        table: rows of per_image.csv of one split.
-        classes: their names.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
-        model: its tasks.
-    """
+    """The figures of the most certain 100, 90, ... 50 % of the images, with 95 % intervals."""
+    shares = {share: most_confident(table, share) for share in SHARES}
     return {
-        share: figures(
-            most_confident(table, share), classes, draws, seed, model=model, only=FIGURES
-        )
-        for share in SHARES
+        share: figures(part, classes, draws, seed, model=model, only=FIGURES)
+        for share, part in shares.items()
     }
 
 

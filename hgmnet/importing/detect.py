@@ -45,15 +45,9 @@ _LOOKED_FOR: Mapping[Format, str] = {
 
 
 def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) -> ImportPlan:
-    """Find out what a source contains.
+    """Find out what a source contains; a table with known columns takes precedence over folders.
 
-    A table with known columns takes precedence over class folders.
-
-    Args:
-        files: of the source.
-        given: the table, if the source is one.
-        source: what to call it in an error.
-        form: the expected format, or `auto`.
+    `given`: the table, if the source is one. `source`: what to call it in an error.
 
     Raises:
         InvalidDataError: nothing or several tables were recognised, or the source is incomplete.
@@ -70,7 +64,7 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
         msg = f"{source} contains {names}; give the table itself: hgmnet import <name> <table>"
         raise InvalidDataError(msg)
     if found:
-        [(hit, sheet)] = found
+        hit, sheet = found[0]
         return ImportPlan(hit, sheet.path, tuple(_PLANS[hit](sheet, files)))
     if form == "auto" and any(folder_layout.is_image(path) for path in files):
         return ImportPlan("busi", None, tuple(busi.plan(files)))
@@ -104,8 +98,7 @@ def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:
             unread.append(str(error))
             continue
         form = _format_of(sheet)
-        folds = form == "bus-bra" and path.name != bus_bra.TABLE  # folds have its table's columns
-        if form and not folds:
+        if form and (form != "bus-bra" or path.name == bus_bra.TABLE):  # its folds look the same
             tables.append((form, sheet))
     return tables, unread
 

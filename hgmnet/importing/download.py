@@ -15,19 +15,14 @@ from urllib3.exceptions import HTTPError
 
 from hgmnet.errors import InvalidDataError
 
-TIMEOUT = 30.0
-"""Seconds without a byte after which a server counts as gone."""
-
+_WAIT_S = 30.0  # seconds without a byte after which a server counts as gone
 _CHUNK = 2**18
-
-
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_AGAIN = "type the same command again, and it goes on from there"
 
 
 @contextmanager
 def brought(source: str, folder: Path, sha256: str = "") -> Iterator[Path]:
-    """Bring a source onto this machine for as long as it is needed.
+    """Bring a source onto this machine for as long as it is needed; yields where it lies.
 
     A download stays where the block within fails, so that another try need not fetch it again.
 
@@ -35,9 +30,6 @@ def brought(source: str, folder: Path, sha256: str = "") -> Iterator[Path]:
         source: a path, or a file:// or https:// URL; http:// only with a `sha256`.
         folder: where downloads lie.
         sha256: what the file must hash to, in hex; empty for any.
-
-    Yields:
-        Where it lies.
 
     Raises:
         InvalidDataError: it can't be fetched, or its hash is another.
@@ -65,7 +57,8 @@ def _local(url: str) -> Path:
 
 def _fetch(url: str, folder: Path, sha256: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / _name(url)
+    last = re.sub(r"[^A-Za-z0-9._-]+", "_", unquote(urlsplit(url).path).rpartition("/")[2])[-100:]
+    place = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{last}"
     part = _part(place)
     if place.exists():  # from an import that failed
         if sha256 and _sha256(place) == sha256.lower():
@@ -78,10 +71,10 @@ def _fetch(url: str, folder: Path, sha256: str) -> Path:
         msg = f"{url}: expected a path, file:// or https:// (http:// only with --sha256)"
         raise InvalidDataError(msg) from None
     except (OSError, HTTPError) as error:
-        msg = (
-            f"{url} can't be fetched: {_why(error)}; is there a network? If it was begun, {_AGAIN}"
-        )
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(
+            f"{url} can't be fetched: {_why(error)}; is there a network? If it was begun, type the "
+            "same command again, and it goes on from there"
+        ) from None
     try:
         _hold_to(part, sha256, url)
     except InvalidDataError:
@@ -111,7 +104,7 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
     headers |= {"If-Range": tag} if tag else {}
     known = ssl.get_default_verify_paths()  # this machine's authorities, or SSL_CERT_FILE's
     verify = known.cafile or known.capath or True
-    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT, verify=verify) as response:
+    with session.get(url, headers=headers, stream=True, timeout=_WAIT_S, verify=verify) as response:
         span = response.headers.get("Content-Range", "")
         if here and response.status_code == 416:  # nothing lies beyond: it is whole, or another
             if span.rpartition("/")[2] != str(here):
@@ -120,14 +113,12 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
             return
         if not response.ok:
             answer = f"{response.status_code} {response.reason}"
-            msg = f"{url}: the server says {answer}; see that the address is right"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{url}: the server says {answer}; check the address")
         if response.status_code != 206:
             here = 0
         elif not span.startswith(f"bytes {here}-"):
             _forget(part)
-            msg = "the server sent another part than was requested"
-            raise OSError(msg)
+            raise OSError("the server sent another part than was requested")
         etag = response.headers.get("ETag", "")
         strong = "" if etag.startswith("W/") else etag
         _tag(part).write_text(strong or response.headers.get("Last-Modified", ""))
@@ -135,7 +126,7 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
 
 
 def _save(response: requests.Response, part: Path, here: int) -> None:
-    """Write what comes behind the first `here` bytes, with a progress bar on a terminal."""
+    """Write what comes behind the first `here` bytes."""
     length = response.headers.get("Content-Length")
     total = here + int(length) if length else None
     response.raw.enforce_content_length = False  # else the last bytes before a break are lost
@@ -146,8 +137,7 @@ def _save(response: requests.Response, part: Path, here: int) -> None:
         shutil.copyfileobj(body, file, _CHUNK)
         came = file.tell()
     if total is not None and came < total:
-        msg = f"the line broke off after {came:,} of {total:,} bytes"
-        raise OSError(msg)
+        raise OSError(f"the line broke off after {came:,} of {total:,} bytes")
 
 
 def _why(error: BaseException) -> str:
@@ -166,13 +156,6 @@ def _forget(part: Path) -> None:
 def _tag(part: Path) -> Path:
     """Beside what has come so far: by what the server knows this state of the file."""
     return part.with_name(f"{part.name}.tag")
-
-
-def _name(url: str) -> str:
-    """The file's own name behind what tells its address from others."""
-    last = unquote(urlsplit(url).path).rpartition("/")[2]
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", last)[-100:]
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{plain}"
 
 
 def _part(place: Path) -> Path:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from hgmnet.data import dicom, images, metadata
 from hgmnet.data.metadata import ImageMetadata
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
-from hgmnet.importing.detect import Format, ImportPlan
+from hgmnet.importing.detect import Format
 from hgmnet.importing.planned_image import PlannedImage, check
 from hgmnet.importing.source_files import Files
 
@@ -41,17 +41,12 @@ def lay_out(
     form: Format = "auto",
     accept: Callable[[Path], None] = lambda _: None,
 ) -> LaidOut:
-    """Import a source's images.
+    """Import a source's images: a folder, a .zip or a table.
 
     Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
     copied byte for byte, other formats re-encoded without loss. What the source knows besides
-    pixels goes to images.csv (`hgmnet.data.metadata`).
-
-    Args:
-        source: a folder, a .zip or a table.
-        raw: where to put them; an existing folder is replaced once everything is read.
-        form: the source's format.
-        accept: called with the new folder before it takes its place; if it raises, nothing changes.
+    pixels goes to images.csv (`hgmnet.data.metadata`). An existing folder `raw` is replaced once
+    everything is read, and `accept`, called with the new folder, has not raised.
 
     Raises:
         InvalidDataError: the source is absent, broken, hostile, empty or not of the format, or two
@@ -67,7 +62,9 @@ def lay_out(
                 raise InvalidDataError(f"{source} names no image; nothing is imported")
             check(plan.pictures, files, source)
             entries = [_bring(picture, files, part) for picture in plan.pictures]
-            left_out = () if given else _left_out(plan, files)
+            used = {path for one in plan.pictures for path in (one.source, *one.masks)}
+            rest = () if given else (path for path in files if path not in used | {plan.table})
+            left_out = tuple(sorted(map(str, rest)))
         metadata.write(part, entries)
         accept(part)
         _swap(part, raw)
@@ -75,7 +72,16 @@ def lay_out(
         shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):  # removes a data set's folder that was empty before, too
             raw.parent.rmdir()
-    return _told(plan, entries, left_out)
+    per_class = Counter(picture.label for picture in plan.pictures)
+    return LaidOut(
+        format=plan.format,
+        per_class=dict(sorted(per_class.items())),
+        masks=sum(len(picture.masks) for picture in plan.pictures),
+        unmasked=sum(not p.masks and p.label != NORMAL for p in plan.pictures),
+        patients=len({entry.patient for entry in entries if entry.patient}),
+        spaced=sum(entry.pixel_mm > 0 for entry in entries),
+        left_out=left_out,
+    )
 
 
 def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
@@ -100,11 +106,6 @@ def _write(target: Path, data: bytes, source: PurePosixPath) -> None:
     target.write_bytes(images.encode_png(data, str(source)))
 
 
-def _left_out(plan: ImportPlan, files: Files) -> tuple[str, ...]:
-    used = {path for picture in plan.pictures for path in (picture.source, *picture.masks)}
-    return tuple(sorted(str(path) for path in files if path not in used and path != plan.table))
-
-
 def _swap(part: Path, raw: Path) -> None:
     """Put `part` in the place of `raw`, then remove the old one; any error puts it back."""
     old = part.with_suffix(".old")
@@ -122,16 +123,3 @@ def restore(raw: Path) -> None:
     aside = sorted(raw.parent.glob(f".{raw.name}.*.old")) if raw.parent.exists() else []
     if aside and not raw.exists():
         aside[-1].rename(raw)
-
-
-def _told(plan: ImportPlan, entries: Sequence[ImageMetadata], left_out: tuple[str, ...]) -> LaidOut:
-    per_class = Counter(picture.label for picture in plan.pictures)
-    return LaidOut(
-        format=plan.format,
-        per_class=dict(sorted(per_class.items())),
-        masks=sum(len(picture.masks) for picture in plan.pictures),
-        unmasked=sum(not p.masks and p.label != NORMAL for p in plan.pictures),
-        patients=len({entry.patient for entry in entries if entry.patient}),
-        spaced=sum(entry.pixel_mm > 0 for entry in entries),
-        left_out=left_out,
-    )

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -12,8 +12,7 @@ from hgmnet.data import folder_layout, metadata
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing.source_files import Files
 
-MAX_NAME_BYTES = 200
-"""Longer image names are refused: file systems allow 255, and `_mask_1.png` is appended."""
+MAX_NAME_BYTES = 200  # file systems allow 255, and `_mask_1.png` is appended
 
 
 @dataclass(frozen=True)
@@ -61,35 +60,30 @@ def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
     for picture in pictures:
         problem = _problem(picture)
         if problem:
-            msg = f"{source}: {str(picture.source)!r}: {problem}"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{source}: {str(picture.source)!r}: {problem}")
         key = str(picture.target).casefold()
         if key in taken:
-            msg = (
+            raise InvalidDataError(
                 f"{source}: {taken[key]} and {picture.source} would both be {picture.target} "
                 "(case is ignored); rename or remove one"
             )
-            raise InvalidDataError(msg)
         taken[key] = picture.source
 
 
-def named(names: Iterable[str], limit: int = 10) -> str:
+def named(names: Sequence[str]) -> str:
     """List names for an error: at most ten, then a count, then `is` or `are`."""
-    listed = list(names)
-    rest = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return f"{', '.join(listed[:limit])}{rest} {'is' if len(listed) == 1 else 'are'}"
+    rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{', '.join(names[:10])}{rest} {'is' if len(names) == 1 else 'are'}"
 
 
 def _problem(picture: PlannedImage) -> str:
     name, stem = picture.target.name, picture.stem
+    unnamed = not re.fullmatch(NAME, picture.label)
     unseen = any(unicodedata.category(char).startswith("C") for char in name)
     reserved = "|" in name or "/" in stem or not folder_layout.is_image(picture.target)
     taken = ", ".join(column for column in metadata.COLUMNS if column in picture.further)
     problems = (
-        (
-            not re.fullmatch(NAME, picture.label),
-            f"class {picture.label!r}: expected letters, digits, - and _",
-        ),
+        (unnamed, f"class {picture.label!r}: expected letters, digits, - and _"),
         (folder_layout.mask_of(stem), "an image's name can't end in _mask, which marks its masks"),
         (unseen, "its name has characters that can't be shown"),
         (reserved, "its name can't contain | or /, or begin with a dot"),

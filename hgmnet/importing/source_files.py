@@ -59,8 +59,7 @@ class Folder(Mapping[PurePosixPath, Read]):
         elif real.exists() and not real.is_file():
             problem = "is not a regular file; remove it"
         if problem:
-            msg = f"{path} {problem}"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{path} {problem}")
         try:
             if real.stat().st_size > MAX_FILE_BYTES:
                 msg = f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB, too large for an image"
@@ -79,23 +78,12 @@ TABLES = (".csv", ".xlsx")
 """Suffixes of tables, in lower case."""
 
 _FREE_BYTES = 2**30
-
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
 
 
 @contextmanager
 def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
-    """Open a source for reading.
-
-    Args:
-        source: a folder, a .zip, or a table (.csv, .xlsx) with its images in or below its folder.
+    """Open a source: a folder, a .zip, or a table (.csv, .xlsx) of images below its folder.
 
     Yields:
         The files, and the table's path if the source was a table.
@@ -116,7 +104,7 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
                 packed = source.stat().st_size
                 entries = safe_entries(archive, str(source), packed, _FREE_BYTES).items()
                 yield {path: partial(_unpack, archive, info) for path, info in entries}, None
-        except _BROKEN as error:
+        except (*_DAMAGED, EOFError, NotImplementedError) as error:
             msg = f"{source} is not a complete zip archive ({error}); fetch it again"
             raise InvalidDataError(msg) from None
 
@@ -131,13 +119,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 def safe_entries(
     archive: zipfile.ZipFile, name: str, packed: int, free: int
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """List the files of an archive.
-
-    Args:
-        archive: open for reading.
-        name: what to call it in an error.
-        packed: its size in bytes.
-        free: bytes that it may unpack to, however small it is.
+    """List the files of an archive of `packed` bytes that may in any case unpack to `free` bytes.
 
     Raises:
         InvalidDataError: it has too many entries, unpacks to too much, or an entry leads out of it,
@@ -155,8 +137,7 @@ def safe_entries(
     for info in infos:
         path = _safe_path(info, name)
         if path in entries:
-            msg = f"{name} has two entries {info.filename!r}; pack it again"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{name} has two entries {info.filename!r}; pack it again")
         if not info.is_dir():
             entries[path] = info
     return entries

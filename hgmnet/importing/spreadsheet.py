@@ -4,7 +4,7 @@ import csv
 import io
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -14,7 +14,6 @@ from hgmnet.errors import InvalidDataError
 from hgmnet.importing import source_files
 
 MAX_ROWS = 100_000
-
 _XLSX_BYTES = 2**26
 
 
@@ -34,11 +33,7 @@ class Sheet:
         return f"{self.path}, row {row}"
 
     def hold(self, columns: Iterable[str]) -> None:
-        """Check that columns exist.
-
-        Raises:
-            InvalidDataError: one is missing.
-        """
+        """Raise InvalidDataError if a column is missing."""
         absent = [column for column in columns if column not in self.columns]
         if absent:
             found = ", ".join(self.columns)
@@ -49,9 +44,7 @@ class Sheet:
 def read(data: bytes, path: PurePosixPath) -> Sheet:
     """Read a table, without empty rows and columns without a name.
 
-    Args:
-        data: the file: UTF-8 CSV with commas, or .xlsx by the path's suffix.
-        path: what to call it.
+    `data`: UTF-8 CSV with commas, or .xlsx by the suffix of `path`.
 
     Raises:
         InvalidDataError: it can't be read, a column is duplicated, a row is longer than the
@@ -59,14 +52,12 @@ def read(data: bytes, path: PurePosixPath) -> Sheet:
     """
     cells = _xlsx_rows(data, path) if path.suffix.lower() == ".xlsx" else _csv_rows(data, path)
     if len(cells) > MAX_ROWS + 1:
-        msg = f"{path} has more than {MAX_ROWS:,} rows; split it up"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{path} has more than {MAX_ROWS:,} rows; split it up")
     header = cells[0] if cells else []
     columns = tuple(filter(None, header))
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
-        msg = f"{path} has the column {twice} twice; rename one"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{path} has the column {twice} twice; rename one")
     rows = {}
     for number, row in enumerate(cells[1:], start=2):
         if any(row[len(header) :]):
@@ -79,17 +70,10 @@ def read(data: bytes, path: PurePosixPath) -> Sheet:
 
 
 def number(text: str, what: str) -> float:
-    """Parse a length that may be absent.
-
-    Args:
-        text: a positive number, or nothing.
-        what: what to call it in an error.
-
-    Returns:
-        0 if there is none.
+    """Parse a length that may be absent: a number above 0, or 0 for no text.
 
     Raises:
-        InvalidDataError: it is something else.
+        InvalidDataError: it is something else; the message begins with `what`.
     """
     if not text:
         return 0.0
@@ -98,8 +82,7 @@ def number(text: str, what: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        msg = f"{what} is {text!r}, expected a number above 0, or nothing"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{what} is {text!r}, expected a number above 0, or nothing")
     return value
 
 
@@ -108,11 +91,9 @@ def _csv_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
         lines = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
         return [[cell.strip() for cell in row] for row in islice(lines, MAX_ROWS + 2)]
     except UnicodeDecodeError:
-        msg = f"{path} is not UTF-8; save it as CSV UTF-8"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is not UTF-8; save it as CSV UTF-8") from None
     except csv.Error as error:
-        msg = f"{path} is not valid CSV: {error}; save it as CSV UTF-8"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is not valid CSV: {error}; save it as CSV UTF-8") from None
 
 
 def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
@@ -127,7 +108,7 @@ def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
             sheet = book.worksheets[0]
             sheet.reset_dimensions()  # the file may state its own size wrongly
             rows = islice(sheet.iter_rows(values_only=True), MAX_ROWS + 2)
-            return [_texts(row) for row in rows]
+            return [[_text(value) for value in row] for row in rows]
     except InvalidDataError:
         raise
     except Exception as error:  # on broken files openpyxl raises any error
@@ -136,6 +117,6 @@ def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
         raise InvalidDataError(msg) from None
 
 
-def _texts(row: Sequence[Any]) -> list[str]:
-    whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in row)
-    return ["" if value is None else str(value).strip() for value in whole]
+def _text(value: Any) -> str:
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return "" if whole is None else str(whole).strip()

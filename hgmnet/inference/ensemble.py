@@ -33,15 +33,10 @@ class EnsemblePredictor(Predictor):
 
 
 def mean_prediction(members: Sequence[Predictor], squares: Grey) -> RawPrediction:
-    """What the members output for prepared images on average.
+    """What the members output on average for prepared images, (B, S, S) uint8.
 
-    Args:
-        members: each with the temperature that was chosen for it on val.
-        squares: (B, S, S) uint8.
-
-    Returns:
-        Mean mask probabilities, and as `class_logits` the logarithms of the mean class
-        probabilities: their softmax is that mean. `views` are those of all members.
+    Each has the temperature that was chosen for it on val. The logarithms of the mean class
+    probabilities are the `class_logits`: their softmax is that mean. `views`: of all members.
     """
     outputs = [(member.predict_raw(squares), member.operating.temperature) for member in members]
     probs = np.mean([softmax(raw.class_logits / t) for raw, t in outputs], axis=0)

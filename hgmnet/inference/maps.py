@@ -32,13 +32,10 @@ class Maps:
 
 
 def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
-    """Run the network over prepared images and keep what it goes by.
+    """Run the network over prepared images, (B, S, S) uint8, and keep what it goes by.
 
-    Args:
-        network: in evaluation mode, on its device.
-        spec: how it sees an image.
-        square: (B, S, S) uint8.
-        mirror: average each map with the mirrored image's, as inference does.
+    `network`: in evaluation mode, on its device. `mirror`: average each map with the mirrored
+    image's, as inference does.
     """
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec)
@@ -77,26 +74,15 @@ def _native(predictor: TorchPredictor, grey: Grey) -> ImageMaps:
     spec = predictor.spec
     square = resize_to_input(grey, spec.prepare)[None]
     found = maps(predictor.network, spec, square, mirror=predictor.operating.mirror)
-
-    height, width = grey.shape
-
-    def native(values: Prob) -> Prob:
-        return resize_to_original(_whole(values[0], spec), height, width, spec.prepare)
-
-    return ImageMaps(
-        native(found.mask_prob), native(found.coarse_mask_prob), tuple(map(native, found.gates))
+    mask, coarse, *gates = (
+        resize_to_original(_whole(values[0], spec), grey.shape[0], grey.shape[1], spec.prepare)
+        for values in (found.mask_prob, found.coarse_mask_prob, *found.gates)
     )
+    return ImageMaps(mask, coarse, tuple(gates))
 
 
 def spread(views: NDArray[np.float16]) -> Prob:
-    """How far the views of an image differ at each pixel: their largest value minus their least.
-
-    Args:
-        views: mask probabilities by view, (B, V, S, S), as in `RawPrediction`.
-
-    Returns:
-        (B, S, S) in [0, 1]; 0 where there is one view alone.
-    """
+    """How far the views (B, V, S, S) differ at each pixel: (B, S, S) in [0, 1], 0 for one view."""
     seen = views.astype(np.float32)
     return np.asarray(seen.max(axis=1) - seen.min(axis=1))
 
@@ -104,11 +90,7 @@ def spread(views: NDArray[np.float16]) -> Prob:
 def cropped(square: Prob, height: int, width: int, spec: Spec) -> Prob:
     """The part of a map that an image lies on, without what letterboxing puts around it.
 
-    Args:
-        square: (s, s), of the whole square; s divides the side.
-        height: of the image, px.
-        width: of the image, px.
-        spec: how the network saw it.
+    `square`: (s, s), of the whole square; s divides the side. Height and width are the image's, px.
     """
     rows, columns = content_size(height, width, spec.prepare)
     return resize_to_original(_whole(square, spec), rows, columns, spec.prepare)
@@ -127,7 +109,6 @@ def _forward(network: HGMNet, image: Tensor) -> list[Tensor]:
 
 Map = Literal["own", "shuffled", "truth"]
 """The coarse net's own map, that of another image, or the true mask."""
-
 _BATCH = 32
 
 
@@ -171,12 +152,8 @@ def infer_with(
 
 def joined(parts: list[RawPrediction]) -> RawPrediction:
     """Batches as one."""
-    return RawPrediction(
-        np.concatenate([part.mask_prob for part in parts]),
-        np.concatenate([part.coarse_mask_prob for part in parts]),
-        np.concatenate([part.class_logits for part in parts]),
-        np.concatenate([part.views for part in parts]),
-    )
+    names = ("mask_prob", "coarse_mask_prob", "class_logits", "views")
+    return RawPrediction(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 
 def _shuffled(maps: Prob) -> Prob:

@@ -39,13 +39,7 @@ class OnnxPredictor(Predictor):
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str = "cpu") -> "OnnxPredictor":
-        """Load a file.
-
-        It takes OMP_NUM_THREADS threads where that is set, else one per core.
-
-        Args:
-            path: the file.
-            device: `cpu` or `auto`; nothing else runs an exported file here.
+        """Load a file; it takes OMP_NUM_THREADS threads where that is set, else one per core.
 
         Raises:
             ConfigError: onnxruntime is not installed, this is no such file, or another device.
@@ -76,9 +70,7 @@ class OnnxPredictor(Predictor):
 def describe(model: Predictor, precision: str) -> dict[str, str]:
     """What the file's metadata say, text by name; `spec` without the images that it has seen.
 
-    Args:
-        model: whose file it is.
-        precision: `fp32` or `int8`.
+    `precision`: `fp32` or `int8`.
     """
     return {
         "format": FORMAT,

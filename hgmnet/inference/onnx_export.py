@@ -27,11 +27,7 @@ _BATCH = 16
 
 
 def export_onnx(predictor: TorchPredictor, file: Path) -> None:
-    """Write a model as ONNX in float32, for batches of any size.
-
-    Args:
-        predictor: on the CPU.
-        file: replaced where it is there.
+    """Write a model, on the CPU, as ONNX in float32, for batches of any size.
 
     Raises:
         ConfigError: onnx, onnxscript or onnxruntime is not installed.
@@ -64,13 +60,8 @@ def quantise(model: Predictor, file: Path, squares: Grey, into: Path) -> None:
 
     Convolutions and what lies between them run on 8 bits: weights signed, by channel, in 7 bits, so
     that sums do not overflow on processors without VNNI; activations unsigned, over the range that
-    they have on `squares`.
-
-    Args:
-        model: that the file was made from.
-        file: of `export_onnx`.
-        squares: prepared images to find the ranges on, (N, S, S) uint8; a hundred will do.
-        into: replaced where it is there.
+    they have on `squares`, prepared images (N, S, S) uint8; a hundred will do. `file` is what
+    `export_onnx` wrote of the model.
 
     Raises:
         ConfigError: onnx, onnxscript or onnxruntime is not installed.

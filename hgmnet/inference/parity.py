@@ -10,9 +10,6 @@ from hgmnet.data.resize import Mask
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.metrics.segmentation import count_pixels, dice
 
-PROB_TOLERANCE = 1e-4
-MASK_AGREEMENT = 0.999
-
 
 @dataclass(frozen=True)
 class Parity:
@@ -29,7 +26,7 @@ class Parity:
     @property
     def holds(self) -> bool:
         """Within 1e-4, and equal on 99.9 % of each image's pixels."""
-        return self.prob_gap <= PROB_TOLERANCE and self.mask_agreement >= MASK_AGREEMENT
+        return self.prob_gap <= 1e-4 and self.mask_agreement >= 0.999
 
     def __str__(self) -> str:
         """In words."""
@@ -68,13 +65,8 @@ class Loss:
 
     def __str__(self) -> str:
         """In words."""
-        parts = (
-            f"{name} {other:.4f} instead of {one:.4f}"
-            for name, one, other in zip(
-                ("lesion Dice", "accuracy"), self.before, self.after, strict=True
-            )
-            if not np.isnan(one)
-        )
+        pairs = zip(("lesion Dice", "accuracy"), self.before, self.after, strict=True)
+        parts = [f"{n} {b:.4f} instead of {a:.4f}" for n, a, b in pairs if not np.isnan(a)]
         return f"on {self.images} images, {self.lesions} with a lesion: {', '.join(parts)}"
 
 
@@ -96,14 +88,7 @@ def loss(
     truth: Sequence[Mask],
     labels: Sequence[str],
 ) -> Loss:
-    """Measure what the second way to run a model loses.
-
-    Args:
-        first: what is said of each image.
-        second: what the other way says of them.
-        truth: the lesion of each, in the size of its findings' masks.
-        labels: the class of each.
-    """
+    """Measure what the second way to run a model loses on images of these masks and classes."""
     lesions = sum(bool(mask.any()) for mask in truth)
     before, after = _figures(first, truth, labels), _figures(second, truth, labels)
     return Loss(len(truth), lesions, before, after)
@@ -113,11 +98,8 @@ def _figures(
     findings: Sequence[Prediction], truth: Sequence[Mask], labels: Sequence[str]
 ) -> tuple[float, float]:
     """Lesion Dice and accuracy; NaN where there is no lesion, or the model gives no class."""
-    counts = [
-        count_pixels(finding.raw_mask, mask)[:3]
-        for finding, mask in zip(findings, truth, strict=True)
-        if mask.any()
-    ]
+    pairs = zip(findings, truth, strict=True)
+    counts = [count_pixels(one.raw_mask, mask)[:3] for one, mask in pairs if mask.any()]
     told = [one.predicted in one.probs for one in findings]
     right = [one.predicted == label for one, label in zip(findings, labels, strict=True)]
     accuracy = float(np.mean(right)) if all(told) else float("nan")

@@ -63,28 +63,22 @@ class Prediction:
 def postprocess(
     raw: RawPrediction, i: int, shape: tuple[int, int], spec: Spec, operating: Operating
 ) -> Prediction:
-    """Turn what the network says of image i of a batch into a finding at native size.
-
-    Args:
-        raw: of the batch.
-        i: which image of it.
-        shape: the image's own height and width, px.
-        spec: how the network saw it.
-        operating: the operating point.
-    """
+    """Turn the network's output for image i of a batch into a finding at `shape`, the image's."""
     probs = softmax(raw.class_logits[i] / operating.temperature)
     predicted, decided = UNCLASSIFIED, UNCLASSIFIED
     if operating.malignant_threshold is not None:
         predicted = spec.classes[int(probs.argmax())]
         decided = classify(probs, spec.classes, operating.malignant_threshold)
-    raw_mask = (
-        resize_to_original(raw.mask_prob[i], *shape, spec.prepare) >= operating.mask_threshold
+    raw_mask, coarse_mask = (
+        resize_to_original(prob[i], *shape, spec.prepare) >= operating.mask_threshold
+        for prob in (raw.mask_prob, raw.coarse_mask_prob)
     )
-    coarse = resize_to_original(raw.coarse_mask_prob[i], *shape, spec.prepare)
     mask = final_mask(raw_mask, decided, operating)
-    entropy, disagreeing, unsure = (
-        float(x[0]) for x in uncertainty_scores(_one(raw, i), operating)
+    one = slice(i, i + 1)
+    only = RawPrediction(
+        raw.mask_prob[one], raw.coarse_mask_prob[one], raw.class_logits[one], raw.views[one]
     )
+    entropy, disagreeing, unsure = (float(x[0]) for x in uncertainty_scores(only, operating))
     bound = operating.uncertainty.refer_above
     return Prediction(
         probs=dict(zip(spec.classes, map(float, probs), strict=True)),
@@ -93,7 +87,7 @@ def postprocess(
         decision=final_class(decided, mask, spec.classes, operating),
         mask=mask,
         raw_mask=raw_mask,
-        coarse_mask=coarse >= operating.mask_threshold,
+        coarse_mask=coarse_mask,
         large=_large(raw_mask, operating),
         lesion_area=int(mask.sum()),
         box=_box(mask),
@@ -145,14 +139,6 @@ def final_class(decided: str, mask: Mask, classes: Sequence[str], operating: Ope
 
 def _large(raw_mask: Mask, operating: Operating) -> bool:
     return bool(raw_mask.mean() >= operating.min_area)
-
-
-def _one(raw: RawPrediction, i: int) -> RawPrediction:
-    """Image i alone."""
-    only = slice(i, i + 1)
-    return RawPrediction(
-        raw.mask_prob[only], raw.coarse_mask_prob[only], raw.class_logits[only], raw.views[only]
-    )
 
 
 def _box(mask: Mask) -> Box | None:

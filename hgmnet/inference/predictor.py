@@ -32,18 +32,13 @@ class Predictor(ABC):
     """
 
     def __init__(self, spec: Spec, operating: Operating, identity: str) -> None:
-        """Take what is known of the model."""
-        self.spec = spec
-        self.operating = operating
-        self.identity = identity
+        self.spec, self.operating, self.identity = spec, operating, identity
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str = "auto") -> "Predictor":
         """Load a model folder, which torch runs, or a file of `hgmnet export`, by ONNX Runtime.
 
-        Args:
-            path: the folder or file.
-            device: `cpu`, `cuda`, or `auto`: a GPU where there is one. A file runs on the CPU.
+        `device`: `cpu`, `cuda`, or `auto`: a GPU where there is one. A file runs on the CPU.
 
         Raises:
             ConfigError: there is none, it is damaged, or of another version.
@@ -79,15 +74,12 @@ class Predictor(ABC):
         if isinstance(images, str | bytes | PathLike):
             raise InvalidDataError("expected a list of images, got a single one: predict([image])")
         for start in range(0, len(images), batch_size):
-            batch = [
-                read_grey(image, f"image {start + i}")
-                for i, image in enumerate(images[start : start + batch_size])
-            ]
+            numbered = enumerate(images[start : start + batch_size], start)
+            batch = [read_grey(image, f"image {i}") for i, image in numbered]
             squares = np.stack([resize_to_input(image, self.spec.prepare) for image in batch])
             raw = self.predict_raw(squares)
             for i, image in enumerate(batch):
-                height, width = image.shape
-                yield postprocess(raw, i, (height, width), self.spec, self.operating)
+                yield postprocess(raw, i, image.shape, self.spec, self.operating)
 
 
 class TorchPredictor(Predictor):
@@ -100,11 +92,7 @@ class TorchPredictor(Predictor):
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str = "cpu") -> "TorchPredictor":
-        """Load a model folder.
-
-        Args:
-            path: the folder.
-            device: `cpu`, `cuda`, or `auto`: a GPU where there is one.
+        """Load a model folder; `device` is `cpu`, `cuda`, or `auto`: a GPU where there is one.
 
         Raises:
             ConfigError: a file of it is absent, damaged, or of another version.

@@ -46,10 +46,7 @@ def prediction_row(
 ) -> dict[str, Value]:
     """The values of `prediction_columns`; None where there is nothing to output.
 
-    Args:
-        prediction: of one image.
-        operating: the model's operating point.
-        pixel_mm: a pixel's side in mm; 0: unknown.
+    `pixel_mm`: a pixel's side in mm; 0: unknown.
     """
     area = prediction.lesion_area
     return {
@@ -70,11 +67,8 @@ def answer(
 ) -> list[dict[str, Value]]:
     """Predict each image, for a server; the columns are those of `columns`.
 
-    Args:
-        values: bytes of a PNG, JPEG, BMP, TIFF or DICOM file of any size, or the same as base64
-            text, each.
-        predictor: the model.
-        model: what each row says of it, by column.
+    `values`: bytes of a PNG, JPEG, BMP, TIFF or DICOM file of any size, or the same as base64 text,
+    each. `model`: the columns about it in each row.
 
     Returns:
         One row per image, in their order. A bad one has `error` and None elsewhere; the others'
@@ -92,14 +86,8 @@ def answer(
             continue
         prediction = next(predictions)
         row = prediction_row(prediction, predictor.operating, one.pixel_mm)
-        rows.append(
-            {
-                **row,
-                "mask_png": base64.b64encode(encode_mask(prediction.mask)).decode("ascii"),
-                **model,
-                "error": "",
-            }
-        )
+        mask = base64.b64encode(encode_mask(prediction.mask)).decode("ascii")
+        rows.append({**row, "mask_png": mask, **model, "error": ""})
     return rows
 
 

@@ -16,25 +16,18 @@ if TYPE_CHECKING:
 
 
 def zoom(image: Tensor, factor: float) -> Tensor:
-    """Magnify about the centre by `factor`, on a square of the same side.
+    """Magnify (B, C, S, S) about the centre by `factor` > 0, on a square of the same side.
 
     Below 1 the image shrinks, and what lies beyond its edge is its reflection.
-
-    Args:
-        image: (B, C, S, S).
-        factor: above 0.
     """
     grid = _grid(image, 1 / factor)
     return functional.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
 
 
 def unzoom(view: Tensor, factor: float, elsewhere: Tensor) -> Tensor:
-    """Bring what was said of a zoomed view back to the whole image.
+    """Bring the output for `zoom(image, factor)`, (B, C, S, S), back to the whole image.
 
-    Args:
-        view: (B, C, S, S), said of `zoom(image, factor)`.
-        factor: that of the zoom.
-        elsewhere: (B, C, S, S); stands where the view showed nothing of the image.
+    `elsewhere`, (B, C, S, S), stands where the view showed nothing of the image.
     """
     grid = _grid(view, factor)
     back = functional.grid_sample(view, grid, padding_mode="border", align_corners=False)
@@ -49,8 +42,7 @@ def _grid(image: Tensor, stretch: float) -> Tensor:
     return one.expand(image.shape[0], -1, -1, -1)  # by torch.export's leave: any number of images
 
 
-_TOGETHER = 16
-"""Squares that pass the network at once; the views of few images do, which is faster."""
+_TOGETHER = 16  # squares that pass the network at once, which is faster for few images
 
 
 def forward_tta(
@@ -65,25 +57,18 @@ def forward_tta(
         mirror: average probabilities and class logits with the mirrored image's.
         scales: magnifications of further views, which change nothing but `views`.
     """
-    import torch
-
     network.to(memory_format=torch.channels_last)  # nothing to do from the second time on
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec)
     few = len(square) * (1 + mirror) <= _TOGETHER
     with torch.inference_mode():
-        mask, coarse, logits, views = run_network(
-            network, image, mirror=mirror, scales=scales, few=few
-        )
-        seen = views.half()
-    return RawPrediction(
-        mask.cpu().numpy(), coarse.cpu().numpy(), logits.cpu().numpy(), seen.cpu().numpy()
-    )
+        *parts, views = run_network(network, image, mirror=mirror, scales=scales, few=few)
+        return RawPrediction(*(part.cpu().numpy() for part in (*parts, views.half())))
 
 
 def run_network(
-    network: "HGMNet", image: "Tensor", *, mirror: bool, scales: Sequence[float], few: bool
-) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
+    network: "HGMNet", image: Tensor, *, mirror: bool, scales: Sequence[float], few: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Outputs for images and their views, as the fields of `RawPrediction` (`views` float32).
 
     Args:
@@ -93,10 +78,6 @@ def run_network(
         scales: as of `forward_tta`.
         few: the mirrored images pass the network together with the images.
     """
-    import torch
-
-    # MOVED
-
     inputs = (image, image.flip(-1)) if mirror else (image,)
     passes = _at_once(network, inputs) if few else [_forward(network, one) for one in inputs]
     mask, coarse, logits = passes[0]
@@ -113,19 +94,15 @@ def run_network(
     return mask, coarse, logits, torch.stack(views, dim=1)
 
 
-def _at_once(
-    network: "HGMNet", inputs: "Sequence[Tensor]"
-) -> "list[tuple[Tensor, Tensor, Tensor]]":
-    """What the network says of each input of the same size, in one pass."""
-    import torch
-
+def _at_once(network: "HGMNet", inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The network's output for each input of the same size, in one pass."""
     count = len(inputs)
     told = _forward(network, torch.cat(list(inputs)))
     mask, coarse, logits = (part.reshape(count, -1, *part.shape[1:]).unbind() for part in told)
     return list(zip(mask, coarse, logits, strict=True))
 
 
-def _forward(network: "HGMNet", image: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
+def _forward(network: "HGMNet", image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     out = network(image)
     return (
         out.mask_logits.float().sigmoid().squeeze(1),

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from hgmnet.models.spec import Uncertainty
 
 Floats = NDArray[np.float64]
-_LEVELS = 21
-"""Of val's values: every 5 %."""
 
 
 def class_entropy(probs: Floats) -> Floats:
@@ -26,17 +24,17 @@ def class_entropy(probs: Floats) -> Floats:
     return np.asarray(np.clip(entropy / log(probs.shape[-1]), 0, 1))
 
 
-def disagreement(views: NDArray[np.float16], told: NDArray[np.float32], threshold: float) -> Floats:
-    """1 - the mean Dice of each view's mask with the mask that is told, by image, in [0, 1].
+def disagreement(views: NDArray[np.float16], prob: NDArray[np.float32], threshold: float) -> Floats:
+    """1 - the mean Dice of each view's mask with the mask predicted, (B,) in [0, 1].
 
     Where both are empty they agree.
 
     Args:
         views: mask probabilities by view, (B, V, S, S).
-        told: the mask probabilities that are told, (B, S, S).
+        prob: the mask probabilities predicted, (B, S, S).
         threshold: from which a pixel is lesion.
     """
-    mask = (told.astype(views.dtype) >= threshold)[:, None]
+    mask = (prob.astype(views.dtype) >= threshold)[:, None]
     seen = views >= threshold
     both = (mask & seen).sum(axis=(2, 3))
     sizes = mask.sum(axis=(2, 3)) + seen.sum(axis=(2, 3))
@@ -44,16 +42,14 @@ def disagreement(views: NDArray[np.float16], told: NDArray[np.float32], threshol
 
 
 def levels(values: Floats) -> tuple[float, ...]:
-    """What `rank` holds a value against: every twentieth of val's values, rising."""
-    return tuple(round(float(v), 6) for v in np.quantile(values, np.linspace(0, 1, _LEVELS)))
+    """What `rank` compares a value with: every twentieth of val's values, rising."""
+    return tuple(round(float(v), 6) for v in np.quantile(values, np.linspace(0, 1, 21)))
 
 
 def rank(values: Floats, among: Sequence[float]) -> Floats:
     """The share of the val images that have less, in [0, 1]; 0 where `among` is empty.
 
-    Args:
-        values: any shape.
-        among: of `levels`; between two of them the share rises evenly.
+    `among`: of `levels`; between two of them the share rises evenly.
     """
     if not among:
         return np.zeros_like(values, dtype=np.float64)

@@ -77,13 +77,15 @@ class GroupBootstrap:
         """Fix `draws` resamples of rows that belong to `groups` (one name per row)."""
         names, self._group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
         self.rows, self.groups = len(groups), len(names)
-        self.draws = draws
-        self.seed = seed
+        self.draws, self.seed = draws, seed
 
     def weights(self) -> Iterator[Values]:
         """How often each row was drawn, (some draws, N) at a time; the same at every call."""
         step = max(1, min(_BLOCK, _CELLS // max(self.rows, 1)))
-        for chosen in self._chosen():
+        generator = np.random.default_rng(self.seed)
+        for done in range(0, self.draws, _BLOCK):
+            count = min(_BLOCK, self.draws - done)
+            chosen = generator.integers(self.groups, size=(count, self.groups))
             for start in range(0, len(chosen), step):
                 block = chosen[start : start + step]
                 apart = block + self.groups * np.arange(len(block))[:, None]
@@ -108,17 +110,8 @@ class GroupBootstrap:
         if proportion:
             wilson_low, wilson_high = wilson(value, self.groups)
             low, high = min(low, wilson_low), max(high, wilson_high)
-        return Figure(
-            value=value, low=float(low), high=float(high), n=self.rows, groups=self.groups
-        )
-
-    def _chosen(self) -> Iterator[NDArray[np.int64]]:
-        """The groups of each resample, (some draws, groups) at a time."""
-        generator = np.random.default_rng(self.seed)
-        for done in range(0, self.draws, _BLOCK):
-            yield generator.integers(
-                self.groups, size=(min(_BLOCK, self.draws - done), self.groups)
-            )
+        ends = float(low), float(high)
+        return Figure(value=value, low=ends[0], high=ends[1], n=self.rows, groups=self.groups)
 
 
 @dataclass(frozen=True)
@@ -148,14 +141,8 @@ def paired(
     """Compare two models by a statistic of the same rows, resampled together.
 
     Interval and bounds are `percentiles` of the resampled differences. `sees` is (z.95 + z.80) of
-    their standard deviations: the normal theory's power of a one-sided test.
-
-    Args:
-        groups: of each row; drawn whole.
-        before: the statistic of one model.
-        after: that of the other model, over the same rows.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
+    their standard deviations: the normal theory's power of a one-sided test. `groups`: of each row;
+    drawn whole.
 
     Raises:
         ValueError: the statistic is NaN for either.
@@ -163,8 +150,7 @@ def paired(
     bootstrap = GroupBootstrap(groups, draws, seed)
     one, other = whole(before, bootstrap.rows), whole(after, bootstrap.rows)
     if not isfinite(other - one):
-        msg = f"expected a statistic of both models, got {one} and {other}"
-        raise ValueError(msg)
+        raise ValueError(f"expected a statistic of both models, got {one} and {other}")
     drawn = bootstrap.drawn(lambda weights: after(weights) - before(weights))
     low, high = map(float, np.nanpercentile(drawn, percentiles(bootstrap.groups, 0.025)))
     lower, upper = map(float, np.nanpercentile(drawn, percentiles(bootstrap.groups, 0.05)))

@@ -210,13 +210,9 @@ def metric(name: str) -> Metric:
         prefix = one.name.removesuffix(_CLASS)
         if name.startswith(prefix) and name != prefix:
             said = name.removeprefix(prefix)
-            return replace(
-                one,
-                name=name,
-                title=one.title.replace(_CLASS, said),
-                images=one.images.replace(_CLASS, said),
-                by_subgroup=said == "malignant",
-            )
+            title, images = (text.replace(_CLASS, said) for text in (one.title, one.images))
+            by_subgroup = said == "malignant"
+            return replace(one, name=name, title=title, images=images, by_subgroup=by_subgroup)
     return _BY_NAME[name]
 
 
@@ -235,9 +231,5 @@ def known(classes: Sequence[str]) -> list[str]:
 
 
 def higher_is_better(name: str) -> bool:
-    """The direction of a metric.
-
-    Raises:
-        KeyError: there is no such metric.
-    """
+    """The direction of a metric; KeyError if there is no such metric."""
     return metric(name).higher_is_better

@@ -59,7 +59,6 @@ class _Ranked:
     """Positives and negatives by falling score, for cumulative sums from the top."""
 
     def __init__(self, positive: Bools, score: Values) -> None:
-        """Take truth and score of each row, (N,)."""
         falling = np.argsort(-score, kind="stable")
         truth = positive[falling]
         self.positives, self.negatives = falling[truth], falling[~truth]

@@ -14,9 +14,10 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects, 
 from hgmnet.data.prepared import Counts
 from hgmnet.data.resize import Mask
 
-TOLERANCE = 2.0
-"""px: outlines this close to one another count as equal."""
-_NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
+TOLERANCE = 2.0  # px: outlines this close to one another count as equal
+OVERLAP = 0.1  # IoU from which on a lesion counts as found
+_SQUARE = np.ones((3, 3), dtype=np.int64)  # neighbours by edge and by corner
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,7 @@ def _distances(of: Mask, to: Mask) -> NDArray[np.float64]:
 
 
 def _outline(mask: Mask) -> Mask:
-    inside = binary_erosion(mask, _NEIGHBOURS, border_value=0)
-    return np.asarray(mask & ~inside)
-
-
-OVERLAP = 0.1
-"""IoU from which on a lesion counts as found."""
-_CONNECTED = np.ones((3, 3), dtype=np.int64)
+    return np.asarray(mask & ~binary_erosion(mask, _SQUARE, border_value=0))
 
 
 @dataclass(frozen=True)
@@ -69,11 +64,15 @@ class Found:
 
 def find_lesions(predicted: Mask, truth: Mask) -> Found:
     """Match the parts of two masks of one image (H, W)."""
-    parts, predictions = label(predicted, _CONNECTED)
-    lesions, count = label(truth, _CONNECTED)
+    parts, predictions = label(predicted, _SQUARE)
+    lesions, count = label(truth, _SQUARE)
     if not count or not predictions:
         return Found(count, 0, predictions)
-    matched = _matches(_overlaps(parts, lesions, predictions, count))
+    overlaps, matched = _overlaps(parts, lesions, predictions, count), 0
+    while overlaps.size and overlaps.max() >= OVERLAP:
+        part, lesion = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
+        overlaps = np.delete(np.delete(overlaps, part, axis=0), lesion, axis=1)
+        matched += 1
     return Found(count, matched, predictions - matched)
 
 
@@ -89,18 +88,6 @@ def _overlaps(
     both = pairs[1:, 1:]
     union = pairs[1:].sum(axis=1)[:, None] + pairs[:, 1:].sum(axis=0)[None, :] - both
     return np.asarray(both / union)
-
-
-def _matches(overlaps: NDArray[np.float64]) -> int:
-    matched = 0
-    while overlaps.size and overlaps.max() >= OVERLAP:
-        part, lesion = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
-        overlaps = np.delete(np.delete(overlaps, part, axis=0), lesion, axis=1)
-        matched += 1
-    return matched
-
-
-Floats = NDArray[np.float64]
 
 
 def count_pixels(predicted: Mask, truth: Mask) -> tuple[int, int, int, int]:

@@ -10,21 +10,14 @@ from torch import Tensor, nn
 from hgmnet.config.model import Model
 from hgmnet.models.image_size import DEPTH
 
-_DEEP = 3
-"""Blocks below full resolution that predict masks of their own: at 1/8, 1/4 and 1/2."""
+_DEEP = 3  # blocks below full resolution that predict masks of their own: at 1/8, 1/4 and 1/2
 
 
 class MaskDecoder(nn.Module):
     """From an encoder's features to mask logits, at full resolution and, if asked for, below."""
 
     def __init__(self, encoder_channels: Sequence[int], model: Model, *, deep: bool) -> None:
-        """Build.
-
-        Args:
-            encoder_channels: of the input and the five scales.
-            model: names the decoder's channels.
-            deep: add heads at 1/8, 1/4 and 1/2 of the resolution.
-        """
+        """Build for these channels of the input and the five scales; `deep`: with deeper heads."""
         super().__init__()
         channels = model.decoder_channels
         self.unet = UnetDecoder(encoder_channels, channels, n_blocks=DEPTH)
@@ -36,10 +29,7 @@ class MaskDecoder(nn.Module):
             initialize_head(head)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Decode.
-
-        Args:
-            features: the image (used for its size alone) and (B, C_l, H_l, W_l), finest first.
+        """Decode the image (used for its size alone) and (B, C_l, H_l, W_l), finest first.
 
         Returns:
             Mask logits (B, 1, H, W), and those of the deeper heads, coarsest first.

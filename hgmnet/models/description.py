@@ -18,12 +18,12 @@ _TASKS = {
     "segmentation": "lesion mask alone, no class",
     "classification": "class alone, no mask",
 }
-_HGM = {"tied", "free"}
 
 
 def shape(spec: Spec) -> tuple[tuple[str, str], ...]:
     """What the network is made of and started from, as terms and values."""
     model, side = spec.model, spec.prepare.side
+    channels = "grey" if model.input == "grey" else "the grey channel three times"
     return (
         ("Learns", _TASKS[model.tasks]),
         ("Coarse net", "yes" if model.coarse else "none: the fine net stands alone"),
@@ -32,7 +32,7 @@ def shape(spec: Spec) -> tuple[tuple[str, str], ...]:
         ("Encoder weights at the start", _weights(model)),
         ("Started from", "no other model" if spec.parent is None else f"model {spec.parent}"),
         ("Deep supervision", "yes" if model.deep_supervision else "no"),
-        ("Input", f"{side} × {side} px, {spec.prepare.fit}, {_eyes(model)}"),
+        ("Input", f"{side} × {side} px, {spec.prepare.fit}, {channels}"),
     )
 
 
@@ -50,7 +50,7 @@ def summary(spec: Spec) -> str:
     acts = (
         "gates the multi-scale encoder features of the second (fine) through the Hierarchical "
         "Gating Module"
-        if model.gate in _HGM
+        if model.gate in {"tied", "free"}
         else f"meets the second (fine) by the gate `{model.gate}`"
     )
     first = f"Two U-Nets in a row. The probability map of the first (coarse) {acts}."
@@ -68,7 +68,3 @@ def _weights(model: Model) -> str:
     if isinstance(weights, File):
         return f"the file {weights.path} (sha256 {weights.sha256})"
     return "random" if weights == "none" else "ImageNet’s, from their hub"
-
-
-def _eyes(model: Model) -> str:
-    return "grey" if model.input == "grey" else "the grey channel three times"

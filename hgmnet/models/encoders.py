@@ -49,13 +49,13 @@ def build_encoder(model: Model) -> nn.Module:
                 f"model.encoder_weights: there are no {weights} weights of `{model.encoder}`; "
                 "set it to none, or choose another encoder"
             ) from None
-        if weights is not None and "nknown model" not in str(error) and not _wrong_name(error):
+        wrong_name = any(part in str(error) for part in ("nknown model", "Wrong encoder name"))
+        if weights is not None and not wrong_name:
             raise _no_weights(model, error) from None
-        msg = (
+        raise ConfigError(
             f"model.encoder: there is no `{model.encoder}` with 5 scales in "
             "segmentation-models-pytorch; try resnet18, resnet101, efficientnet-b0 or mobilenet_v2"
-        )
-        raise ConfigError(msg) from None
+        ) from None
     except OSError as error:  # what the hub raises without a network
         raise _no_weights(model, error) from None
     return encoder
@@ -67,10 +67,7 @@ def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[st
     The first convolution is summed over its inputs where the encoder sees one grey channel; a
     classifier's weights in the file are left out.
 
-    Args:
-        encoder: of `build_encoder`.
-        file: safetensors.
-        root: what its path is relative to.
+    `encoder`: of `build_encoder`. `file`: safetensors, its path relative to `root`.
 
     Returns:
         The encoder's keys that the file does not have: those stay random.
@@ -82,7 +79,8 @@ def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[st
     own = encoder.state_dict()
     prefix = "model." if all(key.startswith("model.") for key in own) else ""
     placed = {prefix + key.removeprefix(prefix): value for key, value in given.items()}
-    found = {k: v for k, v in placed.items() if k in own or not _is_head(k.removeprefix(prefix))}
+    heads = {key for key in placed if key.removeprefix(prefix).startswith(_HEADS)}
+    found = {key: value for key, value in placed.items() if key in own or key not in heads}
     fitted = {key: _to_channels(value, own.get(key)) for key, value in found.items()}
     wrong = [_problem(key, value, own) for key, value in sorted(fitted.items())]
     if problems := [problem for problem in wrong if problem]:
@@ -128,10 +126,6 @@ def _read(file: File, root: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _is_head(key: str) -> bool:
-    return key.startswith(_HEADS)
-
-
 def _to_channels(value: Tensor, own: Tensor | None) -> Tensor:
     summed = own is not None and value.ndim == 4 and value.shape[1] == 3 and own.shape[1] == 1
     return value.sum(dim=1, keepdim=True) if summed else value
@@ -143,10 +137,6 @@ def _problem(key: str, value: Tensor, own: Mapping[str, Tensor]) -> str:
     if value.shape != own[key].shape:
         return f"{key} is {tuple(value.shape)}, expected {tuple(own[key].shape)}"
     return ""
-
-
-def _wrong_name(error: Exception) -> bool:
-    return "Wrong encoder name" in str(error)
 
 
 def _no_weights(model: Model, error: Exception) -> ConfigError:

@@ -71,11 +71,9 @@ class HierarchicalGating(nn.Module):
         return [GAMMA_MAX * torch.tanh(s) for s in self.strength]
 
     def forward(self, features: Sequence[Tensor], coarse_mask_prob: Tensor) -> Gated:
-        """Gate the features.
+        """Gate the features, (B, C_l, H_l, W_l) float, finest scale first.
 
-        Args:
-            features: (B, C_l, H_l, W_l) float, finest scale first.
-            coarse_mask_prob: (B, 1, H, W) in [0, 1]; H and W multiples of every scale's.
+        `coarse_mask_prob`: (B, 1, H, W) in [0, 1]; H and W multiples of every scale's.
         """
         gated: list[Tensor] = []
         gates: list[Tensor] = []
@@ -103,7 +101,6 @@ class FixedGating(nn.Module):
     """Weighs features by a function of the coarse map, with nothing to learn."""
 
     def __init__(self, form: Gates) -> None:
-        """Take `multiply`, `reverse` or `uncertainty`."""
         super().__init__()
         self.form = form
 

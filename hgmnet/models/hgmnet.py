@@ -52,18 +52,14 @@ class HGMNet(nn.Module):
         self.coarse_encoder = build_encoder(model) if own else None
         self.encoder = build_encoder(model)
         channels: Sequence[int] = self.encoder.out_channels  # type: ignore[assignment]
-        masks = model.tasks != "classification"
         self.coarse_decoder = MaskDecoder(channels, model, deep=False) if model.coarse else None
         self.gating = build_gating(model.gate, channels[1:])
         deep = model.deep_supervision
-        self.decoder = MaskDecoder(channels, model, deep=deep) if masks else None
-        pooled = 3 * sum(channels[-model.class_scales :])
-        self.classifier = (
-            nn.Sequential(nn.Dropout(model.dropout), nn.Linear(pooled, classes))
-            if model.tasks != "segmentation"
-            else None
-        )
-        if self.classifier is not None:
+        self.decoder = MaskDecoder(channels, model, deep=deep) if model.segments else None
+        self.classifier: nn.Sequential | None = None
+        if model.classifies:
+            pooled = nn.Linear(3 * sum(channels[-model.class_scales :]), classes)
+            self.classifier = nn.Sequential(nn.Dropout(model.dropout), pooled)
             initialize_head(self.classifier)
 
     def encoders(self) -> list[nn.Module]:
@@ -137,13 +133,7 @@ def lesion_pool(feature: Tensor, mask_prob: Tensor) -> Tensor:
     """Means of features over the image, the lesion and the ring around it.
 
     Where the lesion's weight is nothing, the small constant makes its means tend to 0, not to NaN.
-
-    Args:
-        feature: (B, C, H / k, W / k).
-        mask_prob: (B, 1, H, W) in [0, 1].
-
-    Returns:
-        (B, 3 C); the ring is two cells wide.
+    From (B, C, H / k, W / k) and (B, 1, H, W) in [0, 1] to (B, 3 C); the ring is two cells wide.
     """
     inside = area_resize(mask_prob, feature)
     around = functional.max_pool2d(inside, _RING, stride=1, padding=_RING // 2)

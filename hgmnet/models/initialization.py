@@ -17,10 +17,6 @@ _CLASSIFIER = "classifier."
 def warm_encoders(network: HGMNet, root: Path) -> None:
     """Load the file that `model.encoder_weights` names, if it is one, into every encoder.
 
-    Args:
-        network: fresh.
-        root: what the file's path is relative to.
-
     Raises:
         ConfigError: as `hgmnet.models.encoders.load_encoder_weights`.
     """
@@ -33,16 +29,8 @@ def warm_encoders(network: HGMNet, root: Path) -> None:
 def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root: Path) -> Spec:
     """Take up the weights of a model that was trained before, on another data set perhaps.
 
-    Where its classes are others, the classifier stays as it is: fresh.
-
-    Args:
-        network: to fill; of the parent's shape.
-        parent: a model folder; `sha256` as `hgmnet.models.spec.identity` has it.
-        classes: that the network is to tell apart.
-        root: what the folder's path is relative to.
-
-    Returns:
-        What the parent says of itself.
+    Where its classes are others, the classifier stays as it is: fresh. `parent`: a model folder
+    below `root`; `sha256` as `hgmnet.models.spec.identity` has it. Returns the parent's spec.
 
     Raises:
         ConfigError: the folder is absent, damaged or another model, or of another shape.

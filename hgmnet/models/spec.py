@@ -96,11 +96,7 @@ class Operating(Frozen):
 
 
 def load_spec(folder: Path) -> Spec:
-    """Read model.json.
-
-    Raises:
-        ConfigError: the file is absent, damaged, or of another version.
-    """
+    """Read model.json; ConfigError if the file is absent, damaged, or of another version."""
     spec = _read(folder / SPEC, Spec)
     if spec.format != FORMAT:
         raise ConfigError(f"{folder / SPEC}: format {spec.format}, this version reads {FORMAT}")
@@ -108,20 +104,12 @@ def load_spec(folder: Path) -> Spec:
 
 
 def load_operating(folder: Path) -> Operating:
-    """Read operating.json.
-
-    Raises:
-        ConfigError: the file is absent or damaged.
-    """
+    """Read operating.json; ConfigError if the file is absent or damaged."""
     return _read(folder / OPERATING, Operating)
 
 
 def identity(folder: Path) -> str:
-    """The sha256 that a model is known by: over its four files.
-
-    Raises:
-        ConfigError: a file is absent.
-    """
+    """The sha256 that a model is known by: over its four files; ConfigError if a file is absent."""
     digest = hashlib.sha256()
     for name in (WEIGHTS, SPEC, OPERATING, PROFILE):
         try:

@@ -20,10 +20,7 @@ from hgmnet.models.hgmnet import HGMNet
 def synchronise(network: HGMNet, side: int, *, cuda: bool) -> None:
     """Make a fresh network ready for several processes, in place; its tensors keep their names.
 
-    Args:
-        network: in training mode.
-        side: px, of the images that it will see.
-        cuda: they run on GPUs.
+    `network`: in training mode, for images of `side` px.
     """
     freeze_unused(network, side)
     for module in network.modules():

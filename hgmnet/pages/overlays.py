@@ -35,9 +35,8 @@ def overlay(image: ImageInput, mask: Mask) -> Image.Image:
     """
     grey = read_grey(image)
     if mask.shape != grey.shape:
-        raise InvalidDataError(
-            f"expected a mask of the image's size {grey.shape}, got {mask.shape}"
-        )
+        sizes = f"{grey.shape}, got {mask.shape}"
+        raise InvalidDataError(f"expected a mask of the image's size {sizes}")
     rgb = np.repeat(grey[..., None], 3, axis=2)
     width = max(1, round(max(grey.shape) / 300))
     rgb[mask & ~binary_erosion(mask, iterations=width)] = _OUTLINE
@@ -45,16 +44,12 @@ def overlay(image: ImageInput, mask: Mask) -> Image.Image:
 
 
 def outline(mask: Mask, size: tuple[int, int]) -> str:
-    """The border of a mask (H, W) as an SVG path, in px of a picture drawn at `size`.
-
-    Args:
-        mask: not empty.
-        size: width and height, px.
-    """
+    """The border of a mask (H, W), not empty, as an SVG path in a picture of this width, height."""
     small = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
     padded = np.pad(np.asarray(small), 1)
     loops = contour_generator(z=padded).lines(padded.max() / 2)  # half, however small the mask
-    return "".join(_loop(np.asarray(loop) - 0.5) for loop in loops)
+    points = ((f"{x:.1f} {y:.1f}" for x, y in np.asarray(loop) - 0.5) for loop in loops)
+    return "".join(f"M{'L'.join(loop)}Z" for loop in points)
 
 
 def heat_uri(values: Prob) -> str:
@@ -92,7 +87,3 @@ def palette() -> bytes:
     stops = np.linspace(0, 1, len(_STOPS))
     channels = [np.interp(at, stops, shade) for shade in zip(*_STOPS, strict=True)]
     return bytes(np.rint(np.stack(channels, axis=1)).astype(np.uint8).tobytes())
-
-
-def _loop(points: np.ndarray) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z"

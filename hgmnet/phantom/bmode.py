@@ -7,7 +7,6 @@ that widens with depth.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,15 +50,9 @@ def draw_machine(rng: np.random.Generator) -> Scanner:
 
 
 def bmode(echo: Map, machine: Scanner, rng: np.random.Generator) -> Grey:
-    """Make the image of a tissue.
+    """Make the image of a tissue: (H, W) grey levels, log-compressed to `machine.dynamic_range`.
 
-    Args:
-        echo: (H, W) echo level in dB, attenuation included; 0 is shown as mid grey near the skin.
-        machine: the scanner's settings.
-        rng: draws the scatterers.
-
-    Returns:
-        (H, W) grey levels, log-compressed to `machine.dynamic_range`.
+    `echo`: (H, W) in dB, attenuation included; 0 is shown as mid grey near the skin.
     """
     depth = np.linspace(0, 1, len(echo), dtype=np.float32)[:, None]
     shown = echo + np.float32(machine.gain) - np.float32(machine.decay) * depth**1.3
@@ -83,8 +76,7 @@ def smooth_noise(
     nodes = rng.standard_normal([math.ceil(cell) + 1 for cell in cells], dtype=np.float32)
     top, left = rng.uniform(0, 0.99, 2)
     box = (left, top, left + cells[1], top + cells[0])
-    size = (shape[1], shape[0])
-    field = Image.fromarray(nodes).resize(size, Image.Resampling.BICUBIC, box)
+    field = Image.fromarray(nodes).resize(shape[::-1], Image.Resampling.BICUBIC, box)
     return np.asarray(np.asarray(field) / NODES_STD, dtype=np.float32)
 
 
@@ -95,16 +87,11 @@ def _look(amplitude: Map, spread: Map, rng: np.random.Generator) -> Map:
     scatterers = (parts[0] + 1j * parts[1]) * amplitude
     width = fft.next_fast_len(columns + 8)
     spectrum = fft.fft(scatterers, width, axis=1)
-    spectrum *= _gauss(fft.fftfreq(width), spread)
+    scale = np.asarray(-2 * np.pi**2 * fft.fftfreq(width) ** 2, dtype=np.float32)
+    spectrum *= np.exp(scale * np.square(spread, dtype=np.float32))  # of a Gaussian
     signal = fft.ifft(spectrum, axis=1)[:, :columns]
     blurred = signal.copy()
     blurred[1:] += AXIAL * signal[:-1]
     blurred[:-1] += AXIAL * signal[1:]
     power = (1 + 2 * AXIAL**2) / (2 * np.pi**0.5 * spread)  # of white noise of power 1
     return np.asarray((blurred.real**2 + blurred.imag**2) / (2 * power), dtype=np.float32)
-
-
-def _gauss(frequency: Any, sigma: Any) -> Map:
-    """Spectrum of a Gaussian of standard deviation `sigma` px."""
-    scale = np.asarray(-2 * np.pi**2 * frequency**2, dtype=np.float32)
-    return np.asarray(np.exp(scale * np.square(sigma, dtype=np.float32)), dtype=np.float32)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -58,25 +58,17 @@ def plan(params: Phantom) -> tuple[PhantomCase, ...]:
     Raises:
         ConfigError: copies are requested, but there is nothing to copy.
     """
-    counts: dict[Kind, int] = {
-        "benign": params.benign,
-        "malignant": params.malignant,
-        "normal": params.normal,
-    }
+    kinds: tuple[Kind, ...] = get_args(Kind)
     originals = [
         PhantomCase(label, number, _seed(params.seed, label, number))
-        for label, count in counts.items()
-        for number in range(1, count + 1)
+        for label in kinds
+        for number in range(1, getattr(params, label) + 1)
     ]
     return (*originals, *_copies(originals, params))
 
 
 def generate(params: Phantom, folder: Path) -> None:
     """Write the data set as `<class>/<class> (<n>).png` with `_mask.png`, `_mask_1.png`, ...
-
-    Args:
-        params: how many images, how large, and the seed.
-        folder: the target; absent or empty.
 
     Raises:
         ConfigError: the folder is not empty, or as `plan`.
@@ -145,8 +137,7 @@ def _write(picture: PhantomImage, stem: Path) -> None:
     _write_png(picture.image, stem.with_name(f"{stem.name}.png"))
     for index, mask in enumerate(picture.masks or (picture.mask,)):
         suffix = f"_{index}" if index else ""
-        black_white = mask.astype(np.uint8) * 255
-        _write_png(black_white, stem.with_name(f"{stem.name}_mask{suffix}.png"))
+        _write_png(mask.astype(np.uint8) * 255, stem.with_name(f"{stem.name}_mask{suffix}.png"))
 
 
 def _write_png(grey: Grey, path: Path) -> None:

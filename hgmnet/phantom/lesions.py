@@ -108,9 +108,7 @@ def _malignant(site: Site, rng: np.random.Generator) -> Lesion:
 def _smooth(rng: np.random.Generator) -> Map:
     """An oval, sometimes with a few gentle lobes."""
     lobes = rng.uniform(0.03, 0.08) if rng.random() < 0.3 else 0.02
-    orders = np.arange(2, 6)
-    size = lobes * rng.uniform(0.3, 1, 4)
-    return _waves(orders, size, rng)
+    return _waves(np.arange(2, 6), lobes * rng.uniform(0.3, 1, 4), rng)
 
 
 def _angular(rng: np.random.Generator) -> Map:
@@ -131,12 +129,7 @@ def _waves(orders: NDArray[np.int_], size: NDArray[np.float64], rng: np.random.G
 
 
 def add_lesion(echo: Map, lesion: Lesion, rng: np.random.Generator) -> tuple[Map, Mask]:
-    """Put a lesion into a tissue.
-
-    Args:
-        echo: (H, W) echo level of the tissue in dB.
-        lesion: to add; it is moved if it would leave the image.
-        rng: draws the texture inside and the places of microcalcifications.
+    """Put a lesion into a tissue, (H, W) echo level in dB; it is moved if it would leave the image.
 
     Returns:
         The echo level with the lesion and its shadow or enhancement, and its mask, both (H, W).

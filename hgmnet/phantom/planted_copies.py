@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 from hgmnet.phantom.bmode import Grey, Mask
 
 Change = Literal["rescale", "crop", "gamma", "mirror", "annotate"]
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,10 @@ class PhantomImage:
 
 
 def alter(original: PhantomImage, change: Change, rng: np.random.Generator) -> PhantomImage:
-    """Change an image and its masks together.
+    """Change an image and its masks together, by a strength that `rng` draws.
 
-    Args:
-        original: the image to copy.
-        change: `rescale` to other sides, `crop` a little off each side, `gamma` the grey levels,
-            `mirror` left to right, `annotate` with caliper crosses and text.
-        rng: draws the strength.
+    `rescale` to other sides, `crop` a little off each side, `gamma` the grey levels, `mirror` left
+    to right, `annotate` with caliper crosses and text.
     """
     return CHANGES[change](original, rng)
 
@@ -44,14 +40,11 @@ def _rescale(original: PhantomImage, rng: np.random.Generator) -> PhantomImage:
     scale = rng.uniform(0.75, 0.92) if rng.random() < 0.5 else rng.uniform(1.1, 1.35)
     size = (round(width * scale), round(height * scale))
     image = Image.fromarray(original.image).resize(size, Image.Resampling.BICUBIC)
-    return PhantomImage(
-        np.asarray(image), tuple(_rescale_mask(mask, size) for mask in original.masks)
+    shares = (
+        Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+        for mask in original.masks
     )
-
-
-def _rescale_mask(mask: Mask, size: Size) -> Mask:
-    share = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(share) >= 0.5
+    return PhantomImage(np.asarray(image), tuple(np.asarray(share) >= 0.5 for share in shares))
 
 
 def _crop(original: PhantomImage, rng: np.random.Generator) -> PhantomImage:

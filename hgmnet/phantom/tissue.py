@@ -8,14 +8,9 @@ SKIN, FAT, MUSCLE, DEEP = 9.0, -6.0, -8.0, -11.0  # dB, against gland at 0
 
 
 def tissue(shape: tuple[int, int], rng: np.random.Generator) -> Map:
-    """Draw a breast in layers.
+    """Draw a breast in layers: (H, W) echo level in dB.
 
-    Args:
-        shape: (H, W) in px.
-        rng: draws everything.
-
-    Returns:
-        (H, W) echo level in dB, including the losses from ribs and a badly coupled probe.
+    It includes the losses from ribs and a badly coupled probe.
     """
     height, width = shape
     skin = height * rng.uniform(0.025, 0.05) + _curve(width, 0.006 * height, rng)
@@ -78,9 +73,8 @@ def _streaks(shape: tuple[int, int], thin: float, long: float, rng: np.random.Ge
 def _fat(shape: tuple[int, int], rng: np.random.Generator) -> Map:
     """Dark lobules between bright septa."""
     height, width = shape
-    septa = _streaks(
-        shape, rng.uniform(0.025, 0.045) * height, rng.uniform(0.06, 0.12) * width, rng
-    )
+    thin, long = rng.uniform(0.025, 0.045) * height, rng.uniform(0.06, 0.12) * width
+    septa = _streaks(shape, thin, long, rng)
     level = FAT + rng.normal(0, 1.5) + 1.5 * smooth_noise(shape, height / 20, width / 12, rng)
     return np.asarray(level + rng.uniform(11, 17) * septa, dtype=np.float32)
 

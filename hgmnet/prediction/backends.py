@@ -16,8 +16,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs 
 Wanted = Literal["auto", "torch", "onnx"]
 _CODE = ("inference/*.py", "models/*.py")
 """Of the package hgmnet: what an export is made by."""
-MANY = 1000
-"""Images from which on an export pays within one call (docs/speed.md)."""
+MANY = 1000  # images from which on an export pays within one call (docs/speed.md)
 
 
 def load(
@@ -27,24 +26,18 @@ def load(
     images: int,
     check_images: "CheckImages | None" = None,
 ) -> tuple[Predictor, str]:
-    """Load a model; and by what it runs, in words.
+    """Load a model folder, or a file of `hgmnet export`; and by what it runs, in words.
 
     `auto` takes torch on a GPU. Elsewhere it takes ONNX Runtime where that is installed and the
-    model was exported before, or where there are so many images that an export pays.
-
-    Args:
-        exports: the folder that keeps exports for ONNX Runtime.
-        model: a model folder, or a file of `hgmnet export`.
-        wanted: what to run it by.
-        images: how many will be predicted.
-        check_images: what a new export is checked on, beside phantom images.
+    model was exported before (to the folder `exports`), or where there are so many images that an
+    export pays. `check_images`: what a new export is checked on, beside phantom images.
 
     Raises:
         ConfigError: there is no such model, or what is wanted is not installed.
         HgmnetError: the export answers otherwise than the model.
     """
     if model.is_file():
-        return OnnxPredictor.load(model), _onnxruntime()
+        return OnnxPredictor.load(model), f"onnxruntime {version('onnxruntime')}"
     device = _device()
     kept = cached(exports, identity(model))
     if wanted == "auto":
@@ -56,16 +49,11 @@ def load(
 
         print("Exporting the model for ONNX Runtime, once; it takes about half a minute.")
         print(export_checked(TorchPredictor.load(model), kept, check_images))
-    return OnnxPredictor.load(kept), _onnxruntime()
+    return OnnxPredictor.load(kept), f"onnxruntime {version('onnxruntime')}"
 
 
 def cached(exports: Path, identity: str) -> Path:
-    """Where the export of a model lies once it is made, by the model and by the code that makes it.
-
-    Args:
-        exports: the folder that keeps them.
-        identity: `hgmnet.models.spec.identity` of the model folder.
-    """
+    """Where the export of a model lies once it is made, by identity and exporting code."""
     package = Path(hgmnet.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
@@ -86,7 +74,3 @@ def _device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _onnxruntime() -> str:
-    return f"onnxruntime {version('onnxruntime')}"

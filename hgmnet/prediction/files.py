@@ -3,7 +3,7 @@
 import csv
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from itertools import chain, count
@@ -62,17 +62,22 @@ def predict_files(
     Args:
         files: images, DICOM among them.
         predictor: the model.
-        model: what to say of it in each row, by column.
+        model: the columns about it in each row.
         out: made where absent.
 
     Raises:
         ConfigError: a picture would take the place of a file that is no earlier prediction.
     """
+    from tqdm import tqdm
+
     names = _names(files)
     _refuse_foreign(out, names)
     out.mkdir(parents=True, exist_ok=True)
-    rows = [_one(file, name, predictor, out) for file, name in _with_progress(files, names)]
-    columns = _columns(predictor, model)
+    pairs = zip(files, names, strict=True)
+    progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
+    rows = [_one(file, name, predictor, out) for file, name in progress]
+    output = (column.name for column in prediction_columns(predictor.spec.classes))
+    columns = ["file", *output, "mask", "overlay", "seconds", *model, "error"]
     rows = [{**dict.fromkeys(columns, ""), **row, **model} for row in rows]
     write_table(out / "predictions.csv", columns, rows)
     known = ({k: v for k, v in row.items() if v not in ("", None)} for row in rows)
@@ -95,11 +100,6 @@ def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, An
     seconds = round(time.perf_counter() - start, 3)
     pictures = {"mask": mask, "overlay": drawn}
     return {"file": str(file), **row, **pictures, "seconds": seconds, "error": ""}
-
-
-def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
-    output = (column.name for column in prediction_columns(predictor.spec.classes))
-    return ["file", *output, "mask", "overlay", "seconds", *model, "error"]
 
 
 def _names(files: Sequence[Path]) -> list[str]:
@@ -126,10 +126,3 @@ def _refuse_foreign(out: Path, names: Iterable[str]) -> None:
         if picture not in ours and (out / picture).exists():
             msg = f"{out / picture} is no earlier prediction and is not overwritten"
             raise ConfigError(f"{msg}; choose another folder: --out DIR")
-
-
-def _with_progress(files: Sequence[Path], names: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    from tqdm import tqdm
-
-    pairs = zip(files, names, strict=True)
-    yield from tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)

@@ -18,23 +18,17 @@ from hgmnet.phantom.generate import plan, render
 T = TypeVar("T")
 CheckImages = Callable[[Spec], tuple[list[Grey], str]]
 """Gives images of a model's own data to compare it and its export on, and what they are."""
-CHECKED = 50
-"""Images that the two are compared on; phantom images where there are fewer of the model's own."""
+CHECKED = 50  # images to compare the two on; phantom images where the model's own are fewer
 _PHANTOM = Phantom(seed=0, benign=17, malignant=17, normal=16, copies=0, width=320, height=256)
 
 
 def export_checked(
     predictor: TorchPredictor, file: Path, check_images: CheckImages | None = None
 ) -> str:
-    """Write a model as ONNX if its answers are the model's.
+    """Write a model, on the CPU, as ONNX if its answers are the model's; returns the agreement.
 
-    Args:
-        predictor: on the CPU.
-        file: where to; left as it is where the check fails.
-        check_images: images of the model's data; None: phantom images alone.
-
-    Returns:
-        How well the two agree, in words.
+    A file that is there stays where the check fails. `check_images`: images of the model's data;
+    None: phantom images alone.
 
     Raises:
         ConfigError: a package is not installed.

@@ -41,7 +41,6 @@ class Endpoints:
     """What is answered where; one prediction at a time, since one uses every core."""
 
     def __init__(self, holder: ModelSlot) -> None:
-        """Answer by the model that this holds at the time."""
         self._holder = holder
         self._turn = threading.Lock()
 

@@ -25,10 +25,7 @@ class LoadedModel:
 def load_folder(folder: Path, name: str = "", version: str = "") -> LoadedModel:
     """Load a model folder onto the GPU, or the CPU where there is none.
 
-    Args:
-        folder: the model folder.
-        name: what answers call it; empty: the folder's path.
-        version: its number in the registry; empty where it is in none.
+    `name`: what answers call it; empty: the folder's path. `version`: its number in the registry.
 
     Raises:
         ConfigError: a file of it is absent, damaged, or of another version.
@@ -42,7 +39,6 @@ class ModelSlot:
     """Holds the model that answers; a request takes it once, and keeps it to its end."""
 
     def __init__(self, served: LoadedModel) -> None:
-        """Begin with this one."""
         self.served = served
         self.fault = ""
         self._stop = threading.Event()

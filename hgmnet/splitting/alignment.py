@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from hgmnet.data.images import Grey
 from hgmnet.splitting.features import Features, Points
 
-POINTS = 6
-"""Fewer agreeing points are ignored; chance and shared text can produce this many too."""
-
+POINTS = 6  # fewer agreeing points are ignored; chance and shared text can produce as many
 _RATIO = 0.8  # Lowe's: the best match must beat the second best
 _TOLERANCE = 4.0  # thumbnail px between a point's expected and its actual place
 _SCALES = (0.5, 2.0)
@@ -82,8 +80,7 @@ def _match(first: Features, second: Features) -> tuple[Points, Points]:
     mutual = likeness.argmax(axis=0)[best] == rows
     top = likeness[rows, best]
     likeness[rows, best] = -1
-    clear = 1 - top < _RATIO**2 * (1 - likeness.max(axis=1))
-    matched = mutual & clear
+    matched = mutual & (1 - top < _RATIO**2 * (1 - likeness.max(axis=1)))
     return first.points[matched], second.points[best[matched]]
 
 

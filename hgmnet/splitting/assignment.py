@@ -44,8 +44,7 @@ def match(locked: Sequence[SplitRow], records: Sequence[ImageRecord]) -> Matches
         free = _claim(owners, free, [r for r in ordered if r.pixel_sha256], fields)
     torn = _torn(owners, free, locked, ordered)
     for fields in _BY_NAME:
-        named = _unambiguous(locked, ordered, fields)
-        free = _claim(owners, free, named, fields)
+        free = _claim(owners, free, _unambiguous(locked, ordered, fields), fields)
     return Matches(owners, torn)
 
 
@@ -113,10 +112,6 @@ class _Place:
     reason: str = ""
 
     @property
-    def settled(self) -> bool:
-        return self.side is not None
-
-    @property
     def waiting(self) -> bool:
         return self.new and self.side is None and not self.reason
 
@@ -139,14 +134,8 @@ def extend_split(
     - Groups of new images only are assigned class by class, so that the fractions are restored.
     - Rows whose image is gone stay unchanged.
 
-    Args:
-        locked: the present rows; none for a first assignment.
-        records: today's images, in any order.
-        pairs: near-duplicates among them, copies included, in any order.
-        params: seed, fractions, and what happens to label conflicts.
-
-    Returns:
-        One row per image, and those of removed images, sorted; independent of the inputs' order.
+    `locked`: the present rows; none for a first assignment. `pairs`: near-duplicates, copies
+    included. The rows are sorted and do not depend on the order of the images and pairs.
     """
     matches = match(locked, records)
     places = _recall(matches, records)
@@ -183,14 +172,13 @@ def _exclude(places: _Places, matches: Matches, clashing: set[str], params: Spli
             _CONFLICT if banned and image in clashing else "",
             "bridge" if image in matches.torn else "",
         )
-        reason = next(filter(None, reasons), "")
-        if reason:
+        if reason := next(filter(None, reasons), ""):
             place.exclude(reason)
 
 
 def _part_straddling(places: _Places, pairs: Sequence[Pair]) -> None:
     """Consider only settled images and pairs between them: what a new one links is a bridge."""
-    settled = {image: place for image, place in places.items() if place.settled}
+    settled = {image: place for image, place in places.items() if place.side}
     for members in _groups(settled, pairs).values():
         if len(_sides(members)) > 1:
             for place in members:
@@ -222,8 +210,7 @@ def _deal(places: _Places, groups: dict[str, list[_Place]], params: Split) -> No
             held[place.record.label][place.side] += 1
     queues: dict[str, list[list[_Place]]] = {}
     for members in groups.values():
-        waiting = [place for place in members if place.waiting]
-        if waiting:
+        if waiting := [place for place in members if place.waiting]:
             labels = Counter(sorted(place.record.label for place in waiting))
             queues.setdefault(labels.most_common(1)[0][0], []).append(waiting)
     for label, queue in sorted(queues.items()):
@@ -260,7 +247,7 @@ def _rows(
         for members in groups.values()
         if len(_sides(members)) > 1
         for member in members
-        if member.settled
+        if member.side
     }
     names |= duplicates.group(split, pairs)
     return [

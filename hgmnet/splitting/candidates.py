@@ -29,10 +29,8 @@ def find_candidates(
 ) -> set[Index]:
     """Pair known images with the queries that may be near-duplicates of them.
 
-    Args:
-        known: the images.
-        queries: the same images in the same order, perhaps mirrored.
-        nearest: how many candidates per image, those that share the most words with it.
+    `queries` are the same images in the same order, perhaps mirrored. Each image has at most
+    `nearest` candidates, those that share the most words with it.
 
     Returns:
         Pairs of indices (known image, query), each once and with the smaller index first, so that
@@ -45,20 +43,21 @@ def find_candidates(
 
 
 def near_hashes(known: Hashes, queries: Hashes) -> Iterator[Index]:
-    """Pair hashes that differ in at most 7 of 64 bits; at least one of their 8 bytes is equal.
+    """Pair hashes, (n, 8) uint8, that differ in at most 7 of 64 bits; so one byte is equal.
 
-    Args:
-        known: (n, 8) uint8.
-        queries: (m, 8) uint8. A byte that more than `_CROWD` of them share at one place is ignored.
+    A byte that more than `_CROWD` queries share at one place is ignored.
     """
     if not len(known) or not len(queries):
         return
     orders = np.argsort(queries, axis=0, kind="stable")
     ordered = np.take_along_axis(queries, orders, axis=0)
     wide = queries.view(np.uint64).ravel()
-    bounds = [_bounds(ordered[:, byte], known[:, byte]) for byte in range(8)]
+    bounds = [
+        [np.searchsorted(ordered[:, byte], known[:, byte], side) for side in ("left", "right")]
+        for byte in range(8)
+    ]
     for place, hashed in enumerate(known.view(np.uint64).ravel()):
-        spans = [bound[place] for bound in bounds]
+        spans = [(low[place], high[place]) for low, high in bounds]
         alike = [
             orders[low:high, byte] for byte, (low, high) in enumerate(spans) if high - low <= _CROWD
         ]
@@ -102,9 +101,3 @@ def _by_words(known: sparse.csr_array, queries: sparse.csr_array, nearest: int) 
             places, weight = shared.indices[span], shared.data[span]
             for place in places[np.lexsort((places, -weight))[: nearest + 1]]:
                 yield start + row, int(place)
-
-
-def _bounds(ordered: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Start and end of each wanted byte among the ordered ones, (n, 2)."""
-    sides = [np.searchsorted(ordered, wanted, side) for side in ("left", "right")]
-    return np.stack(sides, axis=1)

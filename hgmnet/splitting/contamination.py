@@ -19,12 +19,7 @@ def check(entries: Iterable[PreparedImage], data: str, models: Sequence[Spec]) -
     """Separate the images that none of the models was trained or tuned on from the others.
 
     An image is recognised by its pixels in any data set; a group by its name, only within one data
-    set, because groups are named after files.
-
-    Args:
-        entries: the images to evaluate on.
-        data: the data set that they are from.
-        models: the specifications of the models; for a comparison, of both.
+    set, because groups are named after files. `data`: the data set that the images are from.
     """
     pixels = frozenset[str]().union(*(model.seen.pixels for model in models))
     groups = {group for model in models if model.data == data for group in model.seen.groups}

@@ -16,18 +16,10 @@ from hgmnet.errors import ConfigError
 def assign_folds(
     entries: Sequence[PreparedImage], folds: int, seed: int, *, grouped: bool = True
 ) -> NDArray[np.int64]:
-    """Assign images to folds: groups stay whole, each class is spread evenly.
+    """Assign images to folds, (N,): groups stay whole, each class is spread evenly.
 
-    The test split takes no part.
-
-    Args:
-        entries: N images.
-        folds: how many.
-        seed: of the assignment.
-        grouped: False assigns image by image, which leaks: only to measure by how much.
-
-    Returns:
-        (N,) the fold of each image, -1 for those of the test split.
+    The test split takes no part: its fold is -1. `grouped`: False assigns image by image, which
+    leaks: only to measure by how much.
 
     Raises:
         ConfigError: a class has fewer images than there are folds.
@@ -51,7 +43,6 @@ JUDGED, OUT = "judged", "out"
 """Besides `train` and `val`: the judged fold, and images that are left out."""
 
 Sides = tuple[str, ...]
-"""The role of each image."""
 
 
 def pool(
@@ -59,10 +50,8 @@ def pool(
 ) -> tuple[PreparedImage, ...]:
     """The images that take part, as `train`; the others as `test`, which is in no fold.
 
-    Args:
-        entries: N images.
-        everything: the test split takes part too.
-        per_class: at most this many images of each class; whole groups, the largest first.
+    `everything`: the test split takes part too. `per_class`: at most this many images of each
+    class; whole groups, the largest first.
     """
     there = [everything or entry.split != "test" for entry in entries]
     if per_class is not None:
@@ -85,13 +74,8 @@ def nested_fold(
 ) -> Sides:
     """The roles for one fold: its images are judged, one part of the others is val, the rest train.
 
-    Args:
-        entries: N images.
-        assigned: (N,) the fold of each, -1 for those left out.
-        fold: the one that is judged.
-        parts: into which the other folds are divided; fewer if a class has fewer images.
-        seed: of that assignment.
-        grouped: False assigns image by image, which leaks.
+    `assigned`: (N,) as of `assign_folds`. `parts`: into which the other folds are divided; fewer if
+    a class has fewer images.
 
     Raises:
         ConfigError: there is no such fold, or the other folds have a single image of a class.
@@ -105,7 +89,8 @@ def nested_fold(
     ]
     scarcest = min(Counter(entry.label for entry in left if entry.split == "train").values())
     inner = assign_folds(left, max(2, min(parts, scarcest)), seed, grouped=grouped)
-    return tuple(_side(int(d), fold, int(i)) for d, i in zip(assigned, inner, strict=True))
+    sides = np.select([assigned < 0, assigned == fold, inner == 0], [OUT, JUDGED, "val"], "train")
+    return tuple(map(str, sides))
 
 
 def subsample_training_groups(
@@ -113,14 +98,8 @@ def subsample_training_groups(
 ) -> Sides:
     """Keep a share of the training groups, the same for each class; leave out the others.
 
-    With the same seed, a smaller share is a subset of every larger one. A group counts for the
-    class of its first image. At least one group of each class stays.
-
-    Args:
-        entries: N images.
-        sides: of each.
-        share: in (0, 1].
-        seed: of the draw.
+    With the same seed, a smaller share, in (0, 1], is a subset of every larger one. A group counts
+    for the class of its first image. At least one group of each class stays.
     """
     home: dict[str, str] = {}
     for entry, side in zip(entries, sides, strict=True):
@@ -144,14 +123,6 @@ def with_splits(store: PreparedDataset, sides: Sides) -> PreparedDataset:
         for entry, side in zip(store.entries, sides, strict=True)
     )
     return replace(store, entries=entries)
-
-
-def _side(assigned: int, fold: int, inner: int) -> str:
-    if assigned < 0:
-        return OUT
-    if assigned == fold:
-        return JUDGED
-    return "val" if inner == 0 else "train"
 
 
 def _few(entries: Sequence[PreparedImage], per_class: int) -> set[str]:

@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from hgmnet.data.images import Grey
 
-SIDE = 320
-"""The longer side of the thumbnail, px."""
+SIDE = 320  # px: the longer side of the thumbnail
 POINTS = 400
 _CONTRAST = 0.02  # half of OpenCV's default: the deep half of an image is dark
 _HASH = (9, 8)
 
 Points = NDArray[np.float32]
-Descriptors = NDArray[np.float32]
 Hash = NDArray[np.uint8]
 
 _MIRRORED = np.arange(128).reshape(4, 4, 8)[:, ::-1][:, :, (4 - np.arange(8)) % 8].ravel()
@@ -47,14 +45,12 @@ class Features:
 
 
 def describe(grey: Grey) -> Features:
-    """Compute an image's features; they depend only on its pixels.
-
-    Args:
-        grey: (H, W) uint8.
-    """
+    """Compute an image's features; they depend only on its pixels, (H, W) uint8."""
     scale = SIDE / max(grey.shape)
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    thumbnail = _resize(grey, size)
+    how = cv2.INTER_AREA if size[0] < grey.shape[1] else cv2.INTER_LINEAR
+    small = cv2.resize(np.ascontiguousarray(grey), size, interpolation=how)
+    thumbnail = np.asarray(small, np.uint8)
     points, descriptors = _sift(thumbnail)
     key = hashlib.sha256(f"{scale} {thumbnail.shape} ".encode() + thumbnail.tobytes()).hexdigest()
     return Features(thumbnail, scale, points, descriptors.astype(np.float16), _hash(thumbnail), key)
@@ -64,24 +60,14 @@ def mirrored(features: Features) -> Features:
     """The features of the mirrored image, without computing them again."""
     points = features.points.copy()
     points[:, 0] = features.thumbnail.shape[1] - 1 - points[:, 0]
-    thumbnail = np.ascontiguousarray(features.thumbnail[:, ::-1])
-    descriptors = features.descriptors[:, _MIRRORED]
+    turned = np.ascontiguousarray(features.thumbnail[:, ::-1])
+    words = features.descriptors[:, _MIRRORED]
     return replace(
-        features,
-        thumbnail=thumbnail,
-        points=points,
-        descriptors=descriptors,
-        hashed=_hash(thumbnail),
+        features, thumbnail=turned, points=points, descriptors=words, hashed=_hash(turned)
     )
 
 
-def _resize(grey: Grey, size: tuple[int, int]) -> Grey:
-    shrinks = size[0] < grey.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(np.ascontiguousarray(grey), size, interpolation=how), np.uint8)
-
-
-def _sift(thumbnail: Grey) -> tuple[Points, Descriptors]:
+def _sift(thumbnail: Grey) -> tuple[Points, NDArray[np.float32]]:
     """The strongest points, one per place and size, upright, with their RootSIFT descriptors."""
     sift = cv2.SIFT.create(nfeatures=POINTS * 5 // 4, contrastThreshold=_CONTRAST)
     unique: dict[object, cv2.KeyPoint] = {}

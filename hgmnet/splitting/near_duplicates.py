@@ -14,18 +14,12 @@ from hgmnet.splitting.candidates import Index
 from hgmnet.splitting.features import Features
 from hgmnet.splitting.pairs import Pair, group
 
-COPY = 0.95
-"""Least agreement of copies of one frame; successive frames in BUSI reach 0.94."""
-
-SCENE = 0.3
-"""Least agreement of frames of one scene; unrelated images that share text reach 0.25."""
-
+COPY = 0.95  # least agreement of copies of one frame; successive frames in BUSI reach 0.94
+SCENE = 0.3  # of frames of one scene; unrelated images that share text reach 0.25
 _NEAREST = 12  # candidates per image; 28 found no more pairs in BUSI
 _NEAREST_MIRRORED = 3  # only copies are mirrored, and they share most of their words
 
-
 _Key = tuple[str, str, bool]
-
 Tried = dict[_Key, Alignment | None]
 """Results of alignments, by the keys of both images and whether the second was mirrored."""
 
@@ -39,14 +33,9 @@ class Search:
 
 
 def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list[str]:
-    """Group near copies and frames of one scene.
+    """The group of each image, (H, W) uint8: near copies and frames of one scene.
 
-    Args:
-        images: N of (H, W) uint8.
-        pixels: the pixel hash of each.
-
-    Returns:
-        The group of each image, named by the pixel hash of one of its members.
+    `pixels`: the pixel hash of each; a group is named by that of one of its members.
     """
     known = {sha: features.describe(grey) for sha, grey in zip(pixels, images, strict=True)}
     named = group(known, search(known, {}).pairs)
@@ -56,12 +45,8 @@ def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list
 def search(images: Mapping[str, Features], before: Tried) -> Search:
     """Pair near copies and frames of one scene, mirrored ones included.
 
-    Args:
-        images: the features by image.
-        before: the alignments that earlier searches tried; they are reused.
-
-    Returns:
-        Pairs sorted by first and second; the same whatever the order of `images`.
+    `before`: the alignments that earlier searches tried; they are reused. The pairs are the same
+    whatever the order of `images`.
     """
     names = sorted(images)
     if not names:
@@ -74,20 +59,14 @@ def search(images: Mapping[str, Features], before: Tried) -> Search:
         worth = sorted(candidates.find_candidates(known, queries, nearest))
         keys = {at: (known[at[0]].key, known[at[1]].key, mirror) for at in worth}
         new = {at: key for at, key in keys.items() if key not in before}
-        aligned = before | _align(known, queries, new)
+        # One after another: each uses all cores in its matrix product already.
+        aligned = before | {k: alignment.align(known[a], queries[b]) for (a, b), k in new.items()}
         tried |= {key: aligned[key] for key in keys.values()}
         for at, key in keys.items():
             if (one := aligned[key]) and one.agreement >= SCENE:
                 found.setdefault(at, []).append((one, ", mirrored" if mirror else ""))
     pairs = (_pair(names, known, at, found[at]) for at in sorted(found))
     return Search(tuple(pairs), tried)
-
-
-def _align(
-    known: Sequence[Features], queries: Sequence[Features], new: Mapping[Index, _Key]
-) -> Tried:
-    """Align these pairs, one after another: each uses all cores in its matrix product already."""
-    return {key: alignment.align(known[one], queries[other]) for (one, other), key in new.items()}
 
 
 def _pair(

@@ -50,9 +50,7 @@ def find_copies(records: Sequence[ImageRecord]) -> list[Pair]:
 def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecord]) -> list[Pair]:
     """Copy each pair to every image with identical pixels.
 
-    Args:
-        pairs: between the first images of each set of identical pixels, in any order.
-        records: all images.
+    `pairs` are between the first images of each set of identical pixels, in any order.
     """
     pixels = {record.image: record.pixel_sha256 for record in records}
     twins: dict[str, list[str]] = {}
@@ -67,21 +65,12 @@ def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecor
 
 
 def pairs_from_curation(groups: Mapping[str, str]) -> list[Pair]:
-    """Pair the images to which a person gave the same group name.
-
-    Args:
-        groups: the group's name by image.
-    """
+    """Pair the images to which a person gave the same group name; `groups`: the name by image."""
     return _alike(groups, "scene", 0.0, "curation")
 
 
 def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
-    """Drop the frames of one scene that a person put into different groups; copies stay.
-
-    Args:
-        pairs: as found.
-        groups: the group's name by image, as for `pairs_from_curation`.
-    """
+    """Drop the frames of one scene that a person put into different groups; copies stay."""
 
     def parted(pair: Pair) -> bool:
         one, other = groups.get(pair.first, ""), groups.get(pair.second, "")
@@ -96,11 +85,7 @@ def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
-    """Close pairs transitively.
-
-    Args:
-        images: what to group, in any order.
-        pairs: in any order; a pair that names another image is ignored.
+    """Close pairs transitively; a pair that names another image is ignored.
 
     Returns:
         The group of each image, named after its first member in order of names.
@@ -116,10 +101,8 @@ def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
 def copy_labels(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> dict[str, set[str]]:
     """Find the labels of each image and all its copies; frames of one scene don't count.
 
-    Args:
-        records: the images. One that curation excludes links its copies, but its label does not
-            count and it is not in the result.
-        pairs: in any order.
+    An image that curation excludes links its copies, but its label does not count and it is not in
+    the result.
     """
     known = {record.image: record for record in records}
     frames = group(known, (pair for pair in pairs if pair.kind == "copy"))
@@ -168,12 +151,7 @@ def _alike(
         members.setdefault(keys[image], []).append(image)
     return [
         Pair(
-            first=first,
-            second=second,
-            kind=kind,
-            score=0,
-            agreement=agreement,
-            transform=transform,
+            first=first, second=second, kind=kind, score=0, agreement=agreement, transform=transform
         )
         for images in members.values()
         for first, second in combinations(images, 2)

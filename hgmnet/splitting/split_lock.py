@@ -54,10 +54,7 @@ class ActiveImage(Frozen):
 
 
 def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> list[ActiveImage]:
-    """Join rows with the present images; removed and excluded ones are left out.
-
-    Returns:
-        In the order of the records.
+    """Join rows with the present images, in their order, without removed and excluded ones.
 
     Raises:
         InvalidDataError: an image has no row.
@@ -67,18 +64,16 @@ def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> l
     for record in records:
         row = known.get((record.pixel_sha256, record.name, record.label))
         if row is None:
-            msg = f"{record.image} is not in split.csv; add it: dvc repro split"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{record.image} is not in split.csv; add it: dvc repro split")
         if row.status != "excluded":
             joined.append(ActiveImage(record=record, row=row))
     return joined
 
 
 def test_sha(images: Iterable[tuple[str, str]]) -> str:
-    """Hash the live test images: figures with the same hash are comparable.
+    """Hash the pixel hashes and labels of the present test images.
 
-    Args:
-        images: pixel hash and label of each present test image.
+    Figures with the same hash are comparable.
     """
     return _sha(sorted(f"{pixels} {label}" for pixels, label in images))
 
@@ -123,11 +118,10 @@ def check_size(lock: Lock, images: int, max_lost: float) -> None:
     """
     before = lock.entries[-1].images
     if before - images > max_lost * before:
-        msg = (
+        raise InvalidDataError(
             f"{before - images} of {before} images are missing since the last time, more than "
             f"{max_lost:.0%}; restore them, or raise split.max_lost if that is intended"
         )
-        raise InvalidDataError(msg)
 
 
 def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
@@ -139,17 +133,15 @@ def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
     """
     if (lock.seed, lock.fractions) != (params.seed, params.fractions):
         was, now = _settings(lock.seed, lock.fractions), _settings(params.seed, params.fractions)
-        msg = (
+        raise ConfigError(
             f"split: the images were assigned with {was}, params.yaml has {now}; undo that, or "
             'split again: hgmnet resplit --reason "..."'
         )
-        raise ConfigError(msg)
     if not lock.entries or rows_sha256(rows) != lock.entries[-1].rows_sha256:
-        msg = (
+        raise InvalidDataError(
             "split.csv is not the one that split.json locked; restore both from git, or split "
             'again: hgmnet resplit --reason "..."'
         )
-        raise InvalidDataError(msg)
 
 
 def _settings(seed: int, fractions: Fractions) -> str:

@@ -5,6 +5,7 @@ One resampling does all geometry (mirror, rotation, scale, shift, elastic), so n
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from hgmnet.config.training import Augment
 
-_KNOTS = 4  # control points a side of the elastic field
+_KNOTS = 4  # control points along an edge of the elastic field
 
 
 @dataclass(frozen=True)
@@ -35,31 +36,26 @@ class Draw:
     share: slice
 
     def part(self, share: slice) -> "Draw":
-        """What was drawn for some images of the batch, by position: they change as they would."""
-        return replace(
-            self,
-            theta=self.theta[share],
-            elastic=self.elastic[share],
-            gamma=self.gamma[share],
-            contrast=self.contrast[share],
-            noise=self.noise[share],
-            share=share,
-        )
+        """What was drawn for some images of the batch, by position."""
+        parts: dict[str, Any] = {name: part[share] for name, part in self._tensors().items()}
+        return replace(self, share=share, **parts)
 
     def to(self, device: torch.device) -> "Draw":
         """The same on a device: one copy, which the device does not wait for."""
         if device.type == "cpu":
             return self
-        parts = [self.theta, self.elastic, self.gamma, self.contrast, self.noise]
-        packed = torch.cat([part.flatten() for part in parts])
+        parts = self._tensors()
+        packed = torch.cat([part.flatten() for part in parts.values()])
         packed = packed.pin_memory() if device.type == "cuda" else packed
         packed = packed.to(device, non_blocking=True)
-        moved = torch.split(packed, [part.numel() for part in parts])
-        theta, elastic, *tone = (new.view_as(old) for new, old in zip(moved, parts, strict=True))
-        gamma, contrast, noise = tone
-        return replace(
-            self, theta=theta, elastic=elastic, gamma=gamma, contrast=contrast, noise=noise
-        )
+        moved = torch.split(packed, [part.numel() for part in parts.values()])
+        pairs = zip(parts.items(), moved, strict=True)
+        there: dict[str, Any] = {name: new.view_as(old) for (name, old), new in pairs}
+        return replace(self, **there)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        names = ("theta", "elastic", "gamma", "contrast", "noise")
+        return {name: getattr(self, name) for name in names}
 
 
 def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:

@@ -44,16 +44,11 @@ class BatchSource(ABC):
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
         """A batch for each tensor of rows, in order, none of them waited for by the device."""
 
-    def batches(self, plan: Sequence[Tensor]) -> "Batches":
-        """A loader for Lightning: a batch for each tensor of row numbers, in order."""
-        return Batches(self, plan)
-
 
 class Batches:
-    """An epoch's batches, or a rank's share of them; can be gone through again."""
+    """A loader for Lightning: a batch for each tensor of rows, (B,) int64, in order."""
 
     def __init__(self, feed: BatchSource, plan: Sequence[Tensor]) -> None:
-        """Take where from, and which rows, (B,) int64 a batch."""
         self.feed, self.plan = feed, plan
 
     def __len__(self) -> int:
@@ -67,7 +62,6 @@ class InMemorySource(BatchSource):
     """All images of train and val lie on the device; a batch is looked up there."""
 
     def __init__(self, store: PreparedDataset, labels: Tensor) -> None:
-        """Read the images of train and val."""
         super().__init__(store, labels)
         live = torch.cat([self.train, self.val]).sort().values
         images, masks = store.read(live.numpy())
@@ -96,7 +90,6 @@ class StreamingSource(BatchSource):
     """
 
     def __init__(self, store: PreparedDataset, labels: Tensor, workers: int) -> None:
-        """Take a store; nothing is read yet."""
         super().__init__(store, labels)
         self.store, self.workers, self.pin = store, workers, False
 

@@ -39,13 +39,10 @@ class TrainingMonitor(lightning.Callback):
         checkpoints: AtomicCheckpointIO,
         mark: str,
     ) -> None:
-        """Watch a training.
+        """Watch a training that writes `checkpoints` to `folder`.
 
-        Args:
-            on_epoch: called with each new epoch's figures, in the first process alone.
-            folder: of the checkpoints.
-            checkpoints: what the trainer writes them with.
-            mark: of all that the processes must have in common.
+        `on_epoch` is called in the first process alone. `mark`: of all that the processes must have
+        in common.
         """
         self.on_epoch, self.folder, self.mark = on_epoch, folder, mark
         self.checkpoints = checkpoints
@@ -68,9 +65,7 @@ class TrainingMonitor(lightning.Callback):
         """Note the rate, which has moved on when the step has ended."""
         self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, learner: Any, outputs: Any, *_: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, *_: Any) -> None:
         """Look at the loss, now or later."""
         self._steps.append(_Step(trainer.global_step, self._learning_rate, outputs["loss"]))
         if len(self._steps) >= steps_a_look(learner.device):

@@ -30,7 +30,6 @@ class AtomicCheckpointIO(CheckpointIO):
     """
 
     def __init__(self) -> None:
-        """Nothing has failed yet."""
         self.failure: CheckpointError | None = None
 
     def save_checkpoint(
@@ -77,7 +76,10 @@ def newest(folder: Path) -> Path | None:
         if mark(path):
             return path
         if path.exists():
-            _drop(path)
+            path.unlink(missing_ok=True)
+            if is_first():
+                goes_on = "training goes on from the one before, or afresh"
+                print(f"hgmnet: {path} was damaged and is deleted; {goes_on}", file=sys.stderr)
     return None
 
 
@@ -101,11 +103,8 @@ def mark(path: Path) -> str:
 def write(path: Path, content: bytes | memoryview) -> None:
     """Write a checkpoint so that a kill or a power cut leaves this one or the last one, whole.
 
-    The one before goes first, so that no more than two lie on the disk at any time.
-
-    Args:
-        path: the last checkpoint; what is there is intact, and becomes the one before.
-        content: what torch wrote.
+    The one before goes first, so that no more than two lie on the disk at any time. What is at
+    `path` is intact, and becomes the one before.
 
     Raises:
         OSError: the disk is full, say; the last checkpoint is as it was, and nothing else is left.
@@ -126,22 +125,8 @@ def write(path: Path, content: bytes | memoryview) -> None:
     if path.exists():
         path.replace(previous)
     part.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        os.fsync(folder)
     finally:
-        os.close(descriptor)
-
-
-def _drop(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    if is_first():
-        print(
-            f"hgmnet: {path} was damaged and is deleted; training goes on from the one before, "
-            "or afresh",
-            file=sys.stderr,
-        )
+        os.close(folder)

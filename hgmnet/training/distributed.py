@@ -36,7 +36,7 @@ class DevicePlan:
 
     @property
     def processes(self) -> int:
-        """All of them."""
+        """On all machines."""
         return self.devices * self.nodes
 
 
@@ -121,8 +121,7 @@ def summed(trainer: lightning.Trainer, values: Sequence[float]) -> list[float]:
     """Each value summed over the processes."""
     if trainer.world_size == 1:
         return list(values)
-    device = trainer.strategy.root_device
-    total = torch.tensor(values, dtype=torch.float64, device=device)
+    total = torch.tensor(values, dtype=torch.float64, device=trainer.strategy.root_device)
     reduced: list[float] = trainer.strategy.reduce(total, reduce_op="sum").tolist()
     return reduced
 

@@ -108,12 +108,7 @@ def fit(
 def build_trainer(
     train: Train, *callbacks: lightning.Callback, durable: AtomicCheckpointIO | None = None
 ) -> lightning.Trainer:
-    """Lightning's Trainer as every training here has it.
-
-    Args:
-        train: the recipe.
-        callbacks: to be called in this order.
-        durable: what writes the checkpoints, if there are any.
+    """Lightning's Trainer as every training here has it, with callbacks in the order of calls.
 
     Raises:
         ConfigError: as `hgmnet.training.distributed.plan`.
@@ -155,16 +150,11 @@ def _seen(store: PreparedDataset, data: str, parent: Spec | None) -> Seen:
         return tuple(sorted({e.pixel_sha256 for e in store.entries if e.split == split}))
 
     groups = {e.group for e in store.entries if e.split in {"train", "val"}}
-    before: frozenset[str] = frozenset()
-    if parent is not None:
-        before = parent.seen.pixels
-        groups |= set(parent.seen.groups) if parent.data == data else set()
-    return Seen(
-        train=pixels("train"),
-        val=pixels("val"),
-        groups=tuple(sorted(groups)),
-        parent=tuple(sorted(before)),
-    )
+    if parent is not None and parent.data == data:
+        groups |= set(parent.seen.groups)
+    before = tuple(sorted(parent.seen.pixels)) if parent else ()
+    groups_seen = tuple(sorted(groups))
+    return Seen(train=pixels("train"), val=pixels("val"), groups=groups_seen, parent=before)
 
 
 def _feed(store: PreparedDataset, data: Data, train: Train, planned: DevicePlan) -> BatchSource:
@@ -172,9 +162,8 @@ def _feed(store: PreparedDataset, data: Data, train: Train, planned: DevicePlan)
         if not len(store.rows(split)):
             raise InvalidDataError(f"{split} has no images: change split.fractions, or add images")
     if (count := len(store.rows("train"))) < planned.processes:
-        raise ConfigError(
-            f"train.devices: {planned.processes} processes for {count} images; lower it"
-        )
+        processes = planned.processes
+        raise ConfigError(f"train.devices: {processes} processes for {count} images; lower it")
     labels = class_indices([entry.label for entry in store.entries], data.classes)
     room = train.resident_gib * 2**30
     if planned.cuda:

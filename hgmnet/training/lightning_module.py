@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as lightning
 import torch
@@ -28,23 +28,19 @@ class ExponentialMovingAverage(nn.Module):
     """
 
     def __init__(self, network: HGMNet, decay: float) -> None:
-        """Copy the network; `decay` in [0, 1)."""
         super().__init__()
         self.module = deepcopy(network).requires_grad_(requires_grad=False)
         self.decay = decay
 
     def forward(self, image: Tensor) -> NetworkOutput:
-        """What the averaged network says; see `HGMNet.forward`."""
-        out: NetworkOutput = self.module(image)
-        return out
+        """As `HGMNet.forward`."""
+        return cast("NetworkOutput", self.module(image))
 
     @torch.no_grad()
     def update(self, network: HGMNet, step: int) -> None:
         """Move towards the network, or become it in the first step; counters are taken over.
 
-        Args:
-            network: of the same shape, on the same device.
-            step: number of optimiser steps done, from 1 on.
+        `network`: of the same shape, on the same device. `step`: optimiser steps done, from 1 on.
         """
         pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
         moving = [pair for pair in pairs if pair[0].is_floating_point()]
@@ -87,13 +83,11 @@ class HGMNetModule(lightning.LightningModule):
     """Trains an HGM-Net; `average` holds the moving average of its weights and statistics."""
 
     def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: BatchSource) -> None:
-        """Take a fresh network and the data that it learns from."""
         super().__init__()
         network.to(memory_format=torch.channels_last)
         self.network = network
-        self.average = ExponentialMovingAverage(
-            network, train.ema_decay if train.select == "ema" else 0.0
-        )
+        decay = train.ema_decay if train.select == "ema" else 0.0
+        self.average = ExponentialMovingAverage(network, decay)
         if train.compile:
             network.compile()
         self.spec, self.settings, self.feed = spec, train, feed
@@ -125,27 +119,20 @@ class HGMNetModule(lightning.LightningModule):
         generator = torch.Generator().manual_seed(self._seed(0))
         rows = self.feed.train[torch.randperm(len(self.feed.train), generator=generator)]
         whole = torch.split(rows, self.batch_size)[: self.steps]
-        return self.feed.batches([batch[share(self.trainer)] for batch in whole])
+        return Batches(self.feed, [batch[share(self.trainer)] for batch in whole])
 
     def val_dataloader(self) -> Batches:
         """Val, in order."""
-        return self.feed.batches(torch.split(self.feed.val, self.settings.batch_size))
+        return Batches(self.feed, torch.split(self.feed.val, self.settings.batch_size))
 
     def configure_optimizers(self) -> Any:
         """AdamW, its rate on one cycle over the whole training."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            fused=True,
-        )
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        parameters = self.network.parameters()
+        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
         total = self.steps * self.settings.epochs + 1
-        cycle = OneCycleLR(
-            optimizer,
-            max_lr=self.settings.learning_rate,
-            total_steps=total,
-            pct_start=max(self.settings.warmup, 2 / total),  # it divides by pct_start * total - 1
-        )
+        warmup = max(self.settings.warmup, 2 / total)  # it divides by pct_start * total - 1
+        cycle = OneCycleLR(optimizer, max_lr=rate, total_steps=total, pct_start=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:

@@ -18,21 +18,17 @@ def joint_loss(
 ) -> Tensor:
     """The training loss, a scalar: a term for each thing that the model learns.
 
-    Args:
-        out: what the network said.
-        mask: truth, (B, 1, H, W) float in {0, 1}.
-        label: class index, (B,) int64.
-        weights: of the other terms, beside the fine mask's 1.
-        model: which terms there are.
+    `mask`: truth, (B, 1, H, W) float in {0, 1}. `label`: class index, (B,) int64. `weights`: of the
+    other terms, beside the fine mask's 1.
     """
     terms = []
-    if model.tasks != "classification":
+    if model.segments:
         terms.append(mask_loss(out.mask_logits, mask))
     if model.deep_supervision:
         terms.append(weights.deep * deep_loss(out.deep_mask_logits, mask))
     if model.coarse:
         terms.append(weights.coarse * mask_loss(out.coarse_mask_logits, mask))
-    if model.tasks != "segmentation":
+    if model.classifies:
         logits, smoothing = out.class_logits.float(), weights.label_smoothing
         classes = functional.cross_entropy(logits, label, label_smoothing=smoothing)
         terms.append(weights.classification * classes)
@@ -50,11 +46,8 @@ def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
     """Mean over images of 1 - soft Dice, plus binary cross-entropy: a scalar.
 
     The soft Dice of Milletari et al. (V-Net, 2016) per image, with squares left out and 1 px added
-    above and below: an empty truth costs what is predicted on it.
-
-    Args:
-        logits: (B, 1, H, W) float.
-        mask: (B, 1, H, W) float in {0, 1}.
+    above and below: an empty truth costs what is predicted on it. `logits`: (B, 1, H, W) float;
+    `mask`: the same, in {0, 1}.
     """
     logits = logits.float()
     prob = torch.sigmoid(logits)

@@ -22,12 +22,8 @@ from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.image_size import STRIDE
 from hgmnet.training.losses import joint_loss
 
-SIDES = (64, 512)
-"""The smallest and the largest square that is proposed, px."""
-
-EPOCHS = (20, 40, 100)
-"""The fewest that are worth a training, those that a side must leave time for, and the most."""
-
+SIDES = (64, 512)  # px: the smallest and the largest square that is proposed
+EPOCHS = (20, 40, 100)  # the fewest worth a training, what a side leaves time for, the most
 BATCHES = (16, 8, 4)
 _STRETCH = 1.25  # of the median width to height; beyond it shapes suffer
 _ROOM = 0.8  # of the memory
@@ -174,22 +170,10 @@ def _fit(shapes: Sequence[tuple[int, int]]) -> tuple[Literal["letterbox", "stret
     return "letterbox", f"the sides differ by {ratio:.2f}"
 
 
-_STEPS = 3
-_GIB = 2**30
-
-
 def step_cost(
     model: Model, train: Train, classes: int, *, side: int, batch: int, precision: Precision
 ) -> Cost:
-    """Run a few steps on random images.
-
-    Args:
-        model: the network's shape; its weights are random here.
-        train: whose loss it is.
-        classes: how many.
-        side: of the images, px.
-        batch: images a step.
-        precision: as Lightning names it.
+    """Run a few steps on `batch` random images of `side` px, the network's weights random too.
 
     Returns:
         Median seconds an image, and the peak memory: the GPU's, else this process's.
@@ -203,7 +187,7 @@ def step_cost(
     label = torch.randint(classes, (batch,), device=device)
     dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float16
     taken = []
-    for _ in range(_STEPS):
+    for _ in range(3):
         start = time.perf_counter()
         optimizer.zero_grad()
         with torch.autocast(device.type, dtype, enabled=precision != "32-true"):
@@ -214,11 +198,8 @@ def step_cost(
         if device.type == "cuda":
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - start)
-    return Cost(median(taken) / batch, _peak(device))
-
-
-def _peak(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / _GIB
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _GIB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+    return Cost(median(taken) / batch, peak / 2**30)

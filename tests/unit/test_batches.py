@@ -7,7 +7,7 @@ import torch
 from small_store import CLASSES, SIZE, small_store
 
 from hgmnet.data.prepared import class_indices
-from hgmnet.training.batches import InMemorySource, StreamingSource, build_feed
+from hgmnet.training.batches import Batches, InMemorySource, StreamingSource, build_feed
 
 CPU = torch.device("cpu")
 MANY = """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np, torch
 from numpy.lib.format import open_memmap
 from hgmnet.data.prepared import PreparedDataset
-from hgmnet.training.batches import StreamingSource
+from hgmnet.training.batches import Batches, StreamingSource
 
 def peak():
     status = Path("/proc/self/status").read_text()  # ru_maxrss would be the parent's
@@ -32,9 +32,9 @@ labels = torch.zeros(count, dtype=torch.int64)
 feed = StreamingSource(Rows(*arrays, ()), labels, workers=2)
 feed.to(torch.device("cpu"))
 plan = torch.randperm(count).split(16)
-next(iter(feed.batches(plan)))
+next(iter(Batches(feed, plan)))
 before = peak()
-seen = sum(len(batch.images) for batch in feed.batches(plan))
+seen = sum(len(batch.images) for batch in Batches(feed, plan))
 streamed = peak() - before
 arrays[0][:].sum()
 print(seen, streamed, peak() - before)
@@ -62,8 +62,8 @@ def test_a_batch_is_the_rows_that_were_asked_for_wherever_they_live(store, label
     rows = torch.from_numpy(store.rows("train"))
     plan = [rows[[5, 0, 3]], rows[[1]], rows[[2, 2]]]
     for feed in feeds(store, labels):
-        batches = list(feed.batches(plan))
-        assert len(feed.batches(plan)) == len(batches) == 3
+        batches = list(Batches(feed, plan))
+        assert len(Batches(feed, plan)) == len(batches) == 3
         for batch, wanted in zip(batches, plan, strict=True):
             np.testing.assert_array_equal(batch.images, store.images[wanted.numpy()])
             np.testing.assert_array_equal(batch.masks, store.masks[wanted.numpy()])
@@ -73,7 +73,7 @@ def test_a_batch_is_the_rows_that_were_asked_for_wherever_they_live(store, label
 def test_batches_can_be_gone_through_again_and_left_early(store, labels):
     plan = torch.from_numpy(store.rows("train")).split(2)
     for feed in feeds(store, labels):
-        batches = feed.batches(plan)
+        batches = Batches(feed, plan)
         first = next(iter(batches))
         again = list(batches)
         assert torch.equal(first.images, again[0].images)
@@ -84,7 +84,7 @@ def test_streaming_reads_no_further_ahead_than_it_has_workers(store, labels, mon
     feed, loaded = StreamingSource(store, labels, workers=2), []
     load = feed._load
     monkeypatch.setattr(feed, "_load", lambda rows: loaded.append(len(rows)) or load(rows))
-    reading = iter(feed.batches(torch.from_numpy(store.rows("train")).split(1)))
+    reading = iter(Batches(feed, torch.from_numpy(store.rows("train")).split(1)))
     next(reading)
     assert len(loaded) <= 3
     reading.close()

@@ -19,40 +19,35 @@ COLUMNS = ("CaseID", "Image_filename")
 """The columns that identify the table."""
 
 _USED = (*COLUMNS, "Mask_tumor_filename", "Pixel_size", "Classification")
-_CENTIMETRES_BELOW = 0.025
-"""Pixels of breast ultrasound have sides of 0.03 to 0.3 mm: if the median is below this, the
-column is in centimetres."""
+_CENTIMETRES_BELOW = 0.025  # of the median; pixels of breast ultrasound have sides of 0.03-0.3 mm
 
 
 def plan(sheet: Sheet, files: Files) -> list[PlannedImage]:
-    """Plan one image per row; a case is a patient, and normals have no mask.
-
-    Args:
-        sheet: the clinical table.
-        files: the images, beside the table or anywhere below it.
+    """Plan one image per row; a case is a patient, normals have no mask, images lie anywhere below.
 
     Raises:
         InvalidDataError: a column or an image is missing, or a pixel's size is not a number.
     """
     sheet.hold(_USED)
     locate = _locator(sheet.path.parent, files)
-    millimetres = _millimetres(sheet)
+    sizes = {
+        number: spreadsheet.number(row["Pixel_size"], f"{sheet.where(number)}: Pixel_size")
+        for number, row in sheet.rows.items()
+    }
+    known = [size for size in sizes.values() if size]
+    factor = 10 if known and median(known) < _CENTIMETRES_BELOW else 1
     return [
-        _picture(row, locate, millimetres[number], sheet.where(number))
+        _picture(row, locate, factor * sizes[number], sheet.where(number))
         for number, row in sheet.rows.items()
     ]
 
 
 def _picture(
-    row: Mapping[str, str],
-    locate: Callable[[str], PurePosixPath],
-    pixel_mm: float,
-    where: str,
+    row: Mapping[str, str], locate: Callable[[str], PurePosixPath], pixel_mm: float, where: str
 ) -> PlannedImage:
     image = row["Image_filename"]
     if not image:
-        msg = f"{where}: no Image_filename; name the image, or remove the row"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{where}: no Image_filename; name the image, or remove the row")
     masks = (name.strip() for name in row["Mask_tumor_filename"].split("&"))
     return PlannedImage(
         source=locate(image),
@@ -63,16 +58,6 @@ def _picture(
         pixel_mm=pixel_mm,
         further={name: text for name, text in row.items() if name not in _USED},
     )
-
-
-def _millimetres(sheet: Sheet) -> dict[int, float]:
-    sizes = {
-        number: spreadsheet.number(row["Pixel_size"], f"{sheet.where(number)}: Pixel_size")
-        for number, row in sheet.rows.items()
-    }
-    known = [size for size in sizes.values() if size]
-    factor = 10 if known and median(known) < _CENTIMETRES_BELOW else 1
-    return {number: factor * size for number, size in sizes.items()}
 
 
 def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPath]:
@@ -89,8 +74,7 @@ def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPa
                     below.setdefault(path.name, []).append(path)
         found = below.get(name, [])
         if len(found) > 1:
-            msg = f"{found[0]} and {found[1]} have the same name; remove one"
-            raise InvalidDataError(msg)
+            raise InvalidDataError(f"{found[0]} and {found[1]} have the same name; remove one")
         return found[0] if found else beside
 
     return locate

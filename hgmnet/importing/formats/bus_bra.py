@@ -13,11 +13,7 @@ COLUMNS = ("ID", "Case", "Pathology")
 
 
 def plan(sheet: Sheet) -> list[PlannedImage]:
-    """Plan one image per row; `Case` is the patient.
-
-    Raises:
-        InvalidDataError: a column is missing.
-    """
+    """Plan one image per row; `Case` is the patient; InvalidDataError if a column is missing."""
     sheet.hold(COLUMNS)
     folder = sheet.path.parent
     return [

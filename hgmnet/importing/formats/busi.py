@@ -24,13 +24,13 @@ def plan(files: Iterable[PurePosixPath]) -> list[PlannedImage]:
     masks: dict[PurePosixPath, list[PurePosixPath]] = {}
     images = []
     for path in sorted(path for path in files if folder_layout.is_image(path)):
-        if _is_mask(path):
+        in_masks = _MASKS & {part.lower() for part in path.parent.parts}
+        if in_masks or folder_layout.mask_of(path.stem) is not None:
             masks.setdefault(_key(path), []).append(path)
         else:
             images.append(path)
     if not images:
-        msg = f"no image found; expected {folder_layout.LAYOUT}"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"no image found; expected {folder_layout.LAYOUT}")
     strays = sorted(str(path) for path in images if not _key(path).parent.name)
     if strays:
         msg = f"{named(strays)} in no class folder; expected {folder_layout.LAYOUT}"
@@ -40,18 +40,15 @@ def plan(files: Iterable[PurePosixPath]) -> list[PlannedImage]:
         lost = sorted(str(path) for key in orphans for path in masks[key])
         msg = f"{named(lost)} without an image of that name; add it, or remove the mask"
         raise InvalidDataError(msg)
-    return [_picture(path, masks.get(_key(path), [])) for path in images]
-
-
-def _picture(path: PurePosixPath, masks: list[PurePosixPath]) -> PlannedImage:
-    in_order = sorted(masks, key=lambda mask: (len(mask.stem), mask.stem))
-    label = _key(path).parent.name.lower()
-    return PlannedImage(source=path, label=label, stem=path.stem, masks=tuple(in_order))
-
-
-def _is_mask(path: PurePosixPath) -> bool:
-    folders = {part.lower() for part in path.parent.parts}
-    return bool(folders & _MASKS) or folder_layout.mask_of(path.stem) is not None
+    return [
+        PlannedImage(
+            source=path,
+            label=_key(path).parent.name.lower(),
+            stem=path.stem,
+            masks=tuple(sorted(masks.get(_key(path), ()), key=lambda m: (len(m.stem), m.stem))),
+        )
+        for path in images
+    ]
 
 
 def _key(path: PurePosixPath) -> PurePosixPath:

@@ -10,10 +10,7 @@ from hgmnet.importing.spreadsheet import Sheet
 COLUMNS = ("image", "label")
 """The columns that identify the table."""
 
-SPACINGS = ("pixel_mm", "spacing")
-"""Names of the column of a pixel's side in mm, in order of precedence."""
-
-_SEPARATOR = ";"
+_SPACINGS = ("pixel_mm", "spacing")  # columns of a pixel's side in mm, in order of precedence
 
 
 def plan(sheet: Sheet) -> list[PlannedImage]:
@@ -28,7 +25,7 @@ def plan(sheet: Sheet) -> list[PlannedImage]:
             image is duplicated, or a spacing is not a number; the message names the row.
     """
     sheet.hold(COLUMNS)
-    spacing = next((name for name in SPACINGS if name in sheet.columns), "")
+    spacing = next((name for name in _SPACINGS if name in sheet.columns), "")
     used = {*COLUMNS, "mask", "patient", spacing}
     pictures = []
     rows: dict[PurePosixPath, int] = {}
@@ -41,7 +38,7 @@ def plan(sheet: Sheet) -> list[PlannedImage]:
         if rows.setdefault(image, number) != number:
             msg = f"{where}: {row['image']} is in row {rows[image]} too; remove one"
             raise InvalidDataError(msg)
-        masks = filter(None, (name.strip() for name in row.get("mask", "").split(_SEPARATOR)))
+        masks = filter(None, (name.strip() for name in row.get("mask", "").split(";")))
         pictures.append(
             PlannedImage(
                 source=image,

@@ -8,7 +8,6 @@ import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse
-from fastapi.responses import Response as Plain
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from hgmnet.data.dicom import decode_file
@@ -41,9 +40,7 @@ class Pages:
     """What is answered where; one image at a time, since one uses every core."""
 
     def __init__(self, holder: ModelSlot, find_card: FindCard) -> None:
-        """Answer by the model that this holds at the time."""
-        self._holder = holder
-        self._find_card = find_card
+        self._holder, self._find_card = holder, find_card
         self._samples = samples()
         self._templates = templates(_PAGE)
         self._turn = threading.Lock()
@@ -75,9 +72,9 @@ class Pages:
         sample = self._sample(key)
         return self._look(sample.png, sample.name, sample)
 
-    def sample(self, key: str) -> Plain:
+    def sample(self, key: str) -> Response:
         """A synthetic image's pixels."""
-        return Plain(self._sample(key).png, media_type="image/png")
+        return Response(self._sample(key).png, media_type="image/png")
 
     def _look(self, data: bytes, name: str, sample: DemoSample | None) -> DemoResult:
         served = self._holder.served

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from PIL import Image
 
@@ -30,10 +30,10 @@ class DemoSample:
         """For people; it says that the image is synthetic."""
         return f"synthetic {self.case.label} {self.case.number}"
 
-    @property
+    @cached_property
     def picture(self) -> PhantomImage:
         """Its pixels and its lesions; always the same."""
-        return _drawn(self.case)
+        return render(self.case, SETTINGS)
 
     @property
     def png(self) -> bytes:
@@ -46,8 +46,3 @@ class DemoSample:
 def samples() -> dict[str, DemoSample]:
     """All of them, by key, in the order in which they are shown."""
     return {sample.key: sample for sample in map(DemoSample, plan(SETTINGS))}
-
-
-@lru_cache(maxsize=SETTINGS.benign + SETTINGS.malignant + SETTINGS.normal)
-def _drawn(case: PhantomCase) -> PhantomImage:
-    return render(case, SETTINGS)

@@ -51,17 +51,18 @@ def refer(finding: Prediction, operating: Operating) -> str:
     if not finding.refer:
         return ""
     bound = operating.uncertainty.refer_above
-    return (
-        "Refer: a person should look. "
-        f"The uncertainty, {finding.uncertainty:.3f}, is above the bound of {bound:.3f}."
-    )
+    above = f"The uncertainty, {finding.uncertainty:.3f}, is above the bound of {bound:.3f}."
+    return f"Refer: a person should look. {above}"
 
 
 def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
     """The class probabilities, then the uncertainty."""
     point, known = predictor.operating, predictor.operating.uncertainty
-    classes = finding.probs.items() if finding.decision != UNCLASSIFIED else ()
-    found = [_class_bar(name, prob, point.malignant_threshold) for name, prob in classes]
+    found = []
+    for name, prob in finding.probs.items() if finding.decision != UNCLASSIFIED else ():
+        mark = point.malignant_threshold if name == MALIGNANT else None
+        note = "" if mark is None else f"from {mark:.3f} on the decision is malignant"
+        found.append(Bar(name=name, value=prob, mark=mark, note=note))
     if known.class_entropy or known.mask_disagreement:
         bound = known.refer_above
         note = "" if bound is None else f"above {bound:.3f} it is referred to a person"
@@ -74,21 +75,13 @@ def facts(
 ) -> tuple[tuple[str, str], ...]:
     """Terms and values, of what the model learnt; `truth` is that of a synthetic image."""
     height, width = opened.grey.shape
-    sides = f"{width} × {height} px"
-    known = f"{sides}, {opened.pixel_mm:.3g} mm a pixel" if opened.pixel_mm else sides
+    spacing = f", {opened.pixel_mm:.3g} mm a pixel" if opened.pixel_mm else ""
     return (
         *(_of_the_mask(finding, opened.pixel_mm, truth) if learnt.segments else ()),
         *([("Class entropy", f"{finding.class_entropy:.3f}")] if learnt.classifies else []),
-        ("Image", known),
+        ("Image", f"{width} × {height} px{spacing}"),
         ("Took", f"{seconds:.2f} s, maps included"),
     )
-
-
-def notes(
-    finding: Prediction, predictor: TorchPredictor, sample: DemoSample | None
-) -> tuple[str, ...]:
-    """What must be said beside the numbers, a sentence or two each."""
-    return tuple(_notes(finding, predictor, sample))
 
 
 def describe_model(served: LoadedModel) -> str:
@@ -99,18 +92,16 @@ def describe_model(served: LoadedModel) -> str:
     return f"{name}, trained on {spec.data}, weights and settings {sha256[:12]}"
 
 
-def _class_bar(name: str, prob: float, threshold: float | None) -> Bar:
-    if name != MALIGNANT or threshold is None:
-        return Bar(name=name, value=prob)
-    note = f"from {threshold:.3f} on the decision is malignant"
-    return Bar(name=name, value=prob, mark=threshold, note=note)
-
-
-def _notes(
+def notes(
     finding: Prediction, predictor: TorchPredictor, sample: DemoSample | None
 ) -> Iterator[str]:
+    """The remarks beside the numbers, a sentence or two each."""
+    data = predictor.spec.data
     if sample is not None:
-        yield from _of_a_sample(sample, predictor.spec.data)
+        drawn = sample.case.label
+        yield f"Synthetic: drawn by this program as {drawn}. It tells nothing about patients."
+    if sample is not None and data != "phantom":
+        yield f"The model learnt from {data} and has seen nothing like these drawings."
     threshold = predictor.operating.malignant_threshold
     if finding.decision == MALIGNANT != finding.predicted:
         yield (
@@ -128,13 +119,6 @@ def _notes(
         yield "This model tells the class alone and draws no mask."
 
 
-def _of_a_sample(sample: DemoSample, data: str) -> Iterator[str]:
-    drawn = sample.case.label
-    yield f"Synthetic: drawn by this program as {drawn}. It tells nothing about patients."
-    if data != "phantom":
-        yield f"The model learnt from {data} and has seen nothing like these drawings."
-
-
 def _why_unserved(finding: Prediction, operating: Operating) -> str:
     raw = finding.raw_mask
     found = f"A mask of {int(raw.sum()):,} px was left out"
@@ -149,7 +133,8 @@ def _of_the_mask(
 ) -> Iterator[tuple[str, str]]:
     yield "Lesion area", _area(finding, pixel_mm)
     if finding.box:
-        yield "Box", _box(finding.box)
+        left, top, right, bottom = finding.box
+        yield "Box", f"{right - left} × {bottom - top} px, from ({left}, {top})"
     if truth is not None and truth.any():
         tp, fp, fn, _ = (np.array(n) for n in count_pixels(finding.mask, truth))
         yield "Dice with the true mask", f"{float(dice(tp, fp, fn)):.3f}"
@@ -161,11 +146,6 @@ def _area(finding: Prediction, pixel_mm: float) -> str:
         return "no lesion outlined"
     millimetres = f", {finding.lesion_area * pixel_mm**2:.1f} mm²" if pixel_mm else ""
     return f"{finding.lesion_area:,} px, {_share(finding.mask)} of the image{millimetres}"
-
-
-def _box(box: tuple[int, int, int, int]) -> str:
-    left, top, right, bottom = box
-    return f"{right - left} × {bottom - top} px, from ({left}, {top})"
 
 
 def _share(mask: Mask) -> str:
@@ -219,14 +199,7 @@ class DemoResult(Frozen):
 def look(
     opened: DecodedFile, name: str, served: LoadedModel, sample: DemoSample | None = None
 ) -> DemoResult:
-    """Find in an image and draw what lies behind the finding.
-
-    Args:
-        opened: the image.
-        name: of its file.
-        served: the model.
-        sample: the synthetic image that this is, if it is one.
-    """
+    """Find in an image and draw what lies behind the finding; `sample`: if it is synthetic."""
     start = time.perf_counter()
     predictor, grey = served.predictor, opened.grey
     finding = predictor.predict([grey])[0]
@@ -254,7 +227,7 @@ def look(
         refer=refer(finding, predictor.operating),
         bars=bars(finding, predictor),
         facts=facts(finding, opened, predictor.spec.model, truth, seconds),
-        notes=notes(finding, predictor, sample),
+        notes=tuple(notes(finding, predictor, sample)),
         row={"file": name, **row, **served.described},
         model=describe_model(served),
         sha256=predictor.identity,
