@@ -29,8 +29,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
     except FileNotFoundError:
-        msg = f"{path} is missing; `dvc repro` makes it"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is missing; `dvc repro` makes it") from None
     except ValidationError as error:
         msg = f"{path} is no {kind.__name__}: {error.errors()[0]['msg']}; remake it: dvc repro -f"
         raise InvalidDataError(msg) from None
@@ -73,5 +72,4 @@ def read_table(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except FileNotFoundError:
-        msg = f"{path} is missing; `dvc repro` makes it"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is missing; `dvc repro` makes it") from None

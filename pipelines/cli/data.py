@@ -47,8 +47,7 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
 
 def _sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        msg = f"{text!r} is no sha256; expected 64 hexadecimal digits"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"{text!r} is no sha256; expected 64 hexadecimal digits")
     return text.lower()
 
 

@@ -137,11 +137,10 @@ def _prepare(root: Path | None) -> None:
     from pipelines.operations.run_overrides import restore
 
     if root is None:
-        msg = (
+        raise ConfigError(
             f"no dvc.yaml with params.yaml or data/ beside it in {Path.cwd()} or above; "
             "go to the repository"
         )
-        raise ConfigError(msg)
     restore(root)
 
 

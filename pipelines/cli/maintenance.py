@@ -154,5 +154,4 @@ def run_doctor(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
     blocking = sum(finding.status == "mend" for finding in findings)
     if blocking:
         things = "1 thing" if blocking == 1 else f"{blocking} things"
-        msg = f"{things} must be mended first: see the lines that begin with `mend`"
-        raise ConfigError(msg)
+        raise ConfigError(f"{things} must be mended first: see the lines that begin with `mend`")

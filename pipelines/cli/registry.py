@@ -67,8 +67,7 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
         RejectedError: the version does not serve; that is recorded.
     """
     from hgmnet.errors import RejectedError
-    from pipelines.promotion.promote import open_comparer, promote, propose
-    from pipelines.promotion.rule import Request
+    from pipelines.promotion.promote import Request, open_comparer, promote, propose
     from pipelines.promotion.text import format_promotion
     from pipelines.registry.aliases import check, registry_state
     from pipelines.registry.tracking_store import http_limits

@@ -148,17 +148,14 @@ def run_plan(root: Path, args: argparse.Namespace) -> None:
     from pipelines.artifacts.paths import Workspace
 
     if args.minutes <= 0:
-        msg = f"--minutes {args.minutes:g}: expected more than 0"
-        raise ConfigError(msg)
+        raise ConfigError(f"--minutes {args.minutes:g}: expected more than 0")
     params = load_params(root / "params.yaml")
     manifest = Workspace(root, params.data.name).manifest
     if not manifest.exists():
-        msg = f"{manifest} is missing; first: dvc repro ingest"
-        raise ConfigError(msg)
+        raise ConfigError(f"{manifest} is missing; first: dvc repro ingest")
     shapes = [(r.height, r.width) for r in read_rows(manifest, ImageRecord) if not r.error]
     if not shapes:
-        msg = f"{manifest} lists no image that can be read"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{manifest} lists no image that can be read")
     machine = this_machine()
     found = plan(
         shapes,

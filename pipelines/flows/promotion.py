@@ -23,12 +23,12 @@ from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.promotion.comparison import VersionComparator
 from pipelines.promotion.promote import (
     PromotionOutcome,
+    Request,
     apply_decision,
     approve,
     open_comparer,
     propose,
 )
-from pipelines.promotion.rule import Request
 from pipelines.promotion.text import format_promotion
 from pipelines.registry.aliases import registry_state
 from pipelines.registry.tracking_store import http_limits
@@ -48,10 +48,7 @@ class Approval(RunInput):
 
 @flow(**notifications.HOOKS)
 def promotion(
-    root: Path,
-    version: str | None = None,
-    data: str | None = None,
-    approval_hours: float = 72.0,
+    root: Path, version: str | None = None, data: str | None = None, approval_hours: float = 72.0
 ) -> AnyState:
     """Compare a challenger with the champion, and let the better one serve.
 

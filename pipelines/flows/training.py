@@ -154,11 +154,7 @@ def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
     return None
 
 
-@task(
-    task_run_name="register",
-    cache_policy=NO_CACHE,
-    **_RETRIED,
-)
+@task(task_run_name="register", cache_policy=NO_CACHE, **_RETRIED)
 def register(root: Path, experiment: str = "") -> AnyState | None:
     """Record the run in MLflow, and register the model if its gate passed; no experiment's.
 

@@ -65,10 +65,9 @@ class Services:
                 FileLock(Path(self._env["PREFECT_HOME"]) / "server.lock", timeout=0)
             )
         except Timeout:
-            msg = (
+            raise HgmnetError(
                 "`hgmnet up`, or a flow with a server of its own, runs here already; stop it first"
-            )
-            raise HgmnetError(msg) from None
+            ) from None
         return self
 
     def __exit__(
@@ -209,5 +208,4 @@ def _refuse_taken(name: str, port: int) -> None:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         why = (error.strerror or str(error)).partition(" (")[0]
-        msg = f"127.0.0.1:{port}: {why}; take another: --{name}-port N"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"127.0.0.1:{port}: {why}; take another: --{name}-port N") from None

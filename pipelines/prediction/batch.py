@@ -157,12 +157,7 @@ def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
     return {**row, **prediction_row(prediction, finder.operating, decoded.pixel_mm), "mask": path}
 
 
-_TYPES = {
-    "string": pa.string(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-    "long": pa.int64(),
-}
+_TYPES = {"string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), "long": pa.int64()}
 
 
 def _schema(classes: Sequence[str]) -> pa.Schema:

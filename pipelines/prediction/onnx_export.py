@@ -82,11 +82,10 @@ def quantise_checked(
         one, other = (OnnxPredictor.load(path).predict(list(squares)) for path in (exported, part))
         lost = loss(one, other, truth, labels)
         if not lost.within(most.lesion_dice, most.accuracy):
-            msg = (
+            raise RejectedError(
                 f"int8 loses too much: {lost}; at most {most.lesion_dice:g} and "
                 f"{most.accuracy:g} may be lost (--max-loss); nothing was written"
             )
-            raise RejectedError(msg)
         return lost
 
     return f"int8 {write_checked(file, make)} (val of {spec.data}, {spec.prepare.side} px)"
@@ -95,11 +94,10 @@ def quantise_checked(
 def _store(root: Path, spec: Spec) -> PreparedDataset:
     store = open_prepared(Workspace(root, spec.data).prepared)
     if store.images.shape[1] != spec.prepare.side:
-        msg = (
+        raise InvalidDataError(
             f"data/{spec.data}/prepared has images of {store.images.shape[1]} px, the model sees "
             f"{spec.prepare.side}; --int8 needs the set that it was trained on"
         )
-        raise InvalidDataError(msg)
     return store
 
 

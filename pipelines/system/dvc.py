@@ -179,11 +179,10 @@ def source_target(root: Path, name: str) -> str:
         target = Path("data", name, file)
         if (root / target).is_file():
             return target.as_posix()
-    msg = (
+    raise ConfigError(
         f"data set `{name}` (params.yaml: data.name) is not in {root / 'data'}; "
         f"bring it in: hgmnet import {name} <folder or zip>"
     )
-    raise ConfigError(msg)
 
 
 def _environment() -> dict[str, str]:

@@ -102,11 +102,7 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
 def quality_rules(known: Any) -> Iterator[Rule]:
     """Of pictures: that they show tissue and nothing else; `known`: the condition on rows."""
     visible = known & (Column("intensity_std") >= NEAR_BLANK)
-    yield Rule(
-        "no image is one even grey",
-        between("intensity_std", low=1e-6),
-        rows=known,
-    )
+    yield Rule("no image is one even grey", between("intensity_std", low=1e-6), rows=known)
     yield _warning(
         "no image is next to blank",
         between("intensity_std", low=NEAR_BLANK),
@@ -119,12 +115,7 @@ def quality_rules(known: Any) -> Iterator[Rule]:
         ("colour_share", COLOUR, "no image has colour (Doppler, elastography, tinted greys)"),
         ("marks", 0, "no image has burned-in marks (text, calipers, pictograms)"),
     ):
-        yield _warning(
-            meaning,
-            between(column, high=bound),
-            rows=visible,
-            remedy=_LOOK,
-        )
+        yield _warning(meaning, between(column, high=bound), rows=visible, remedy=_LOOK)
 
 
 _MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N")
@@ -249,10 +240,7 @@ def _identity_rules(classes: Sequence[str], known: Any) -> Iterator[Rule]:
         ("copy", "no image is a changed copy of another"),
     ):
         yield _warning(
-            meaning,
-            one_of(column, [""]),
-            rows=known,
-            remedy="they stay on one side of the split",
+            meaning, one_of(column, [""]), rows=known, remedy="they stay on one side of the split"
         )
 
 
@@ -267,9 +255,7 @@ def _class_rules(classes: Sequence[str], known: Any, validate: Validate) -> Iter
     yield Rule(
         f"no class has more than {validate.max_imbalance:g} images to one of another",
         partial(
-            gxe.ExpectColumnMaxToBeBetween,
-            column="outnumbered",
-            max_value=validate.max_imbalance,
+            gxe.ExpectColumnMaxToBeBetween, column="outnumbered", max_value=validate.max_imbalance
         ),
         severity="warning",
         rows=known,

@@ -96,8 +96,7 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path
     deadline = time.monotonic() + STARTUP_SECONDS
     while not _answers(url):
         if process.poll() is not None or time.monotonic() > deadline:
-            msg = f"the Prefect server at {url} did not start; {log} says why"
-            raise ConfigError(msg)
+            raise ConfigError(f"the Prefect server at {url} did not start; {log} says why")
         time.sleep(0.2)
 
 
