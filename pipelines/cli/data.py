@@ -20,7 +20,8 @@ def configure_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=FORMATS, default="auto", help="what the source is (default: find out)"
     )
-    parser.add_argument("--sha256", type=_sha256, metavar="HEX", help="what the file must hash to")
+    sha256 = "what the file must hash to"
+    parser.add_argument("--sha256", type=_sha256, default="", metavar="HEX", help=sha256)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
 
 
@@ -31,18 +32,12 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the name can't be one, or DVC did not take the images.
         InvalidDataError: there are images already, or the source is not what it must be.
     """
-    from pipelines.operations.import_dataset import import_dataset
+    from pipelines.operations.import_dataset import import_dataset, summary
 
-    summary = import_dataset(
-        root,
-        args.name,
-        args.source,
-        source_format=args.format,
-        sha256=args.sha256 or "",
-        replace=args.replace,
-    )
-    print(summary.text())
-    print(_next(root, summary.name, ", ".join(summary.found.per_class)))
+    known = {"source_format": args.format, "sha256": args.sha256, "replace": args.replace}
+    found = import_dataset(root, args.name, args.source, **known)
+    print(summary(found))
+    print(_next(root, args.name, ", ".join(found.per_class)))
 
 
 def _sha256(text: str) -> str:

@@ -81,11 +81,9 @@ EXAMPLES = {
 }
 MODULES = {
     **dict.fromkeys(GROUPS["Data"], "pipelines.cli.data"),
-    **dict.fromkeys(("plan", "study"), "pipelines.cli.studies"),
-    "stage": "pipelines.cli.stage",
+    **dict.fromkeys(GROUPS["Train"], "pipelines.cli.studies"),
     **dict.fromkeys(GROUPS["Registry"], "pipelines.cli.registry"),
     **dict.fromkeys(GROUPS["Predict and serve"], "pipelines.cli.model"),
-    "score": "pipelines.cli.score",
     "flow": "pipelines.cli.flows",
     **dict.fromkeys(("up", "clean", "doctor"), "pipelines.cli.maintenance"),
 }

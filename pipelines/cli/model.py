@@ -1,4 +1,7 @@
-"""`hgmnet predict`, `export`, `serve`, `demo` in a checkout: with a model of the registry."""
+"""`hgmnet predict`, `export`, `serve`, `demo` and `score` in a checkout.
+
+They take a model of the registry; `score` evaluates on the locked test split, which is counted.
+"""
 
 import argparse
 from functools import partial
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgmnet.cli import model as anywhere
+from hgmnet.cli.score import add_score_options, figure_lines
 from pipelines.cli.options import add_model_options, resolve_model
 
 if TYPE_CHECKING:
@@ -118,3 +122,39 @@ def _find_slot(
         return ModelSlot(load_folder(args.model)), card_beside(args.model), ""
     found = load_version(root, args.version, poll_seconds, or_challenger=or_challenger)
     return found.slot, found.find_card, found.remark
+
+
+def configure_score(parser: argparse.ArgumentParser) -> None:
+    """Take the predictions, the data set, the method's name, and what to compare it with."""
+    add_score_options(parser)
+    parser.add_argument("--data", metavar="NAME", help="the data set, else the one of params.yaml")
+    parser.add_argument("--name", required=True, help="of the method: reports/scores/<name>")
+    parser.add_argument(
+        "--against",
+        metavar="B",
+        help="compare with a version's number or alias, or a folder with per_image.csv",
+    )
+
+
+def run_score(root: Path, args: argparse.Namespace) -> None:
+    """Print every figure with its interval, which test evaluation this was, and the comparison.
+
+    Raises:
+        ConfigError: a name can't be one, or there is no such version.
+        InvalidDataError: an image of the test split has no prediction, or a file can't be read.
+    """
+    from hgmnet.config.params import load_params
+    from pipelines.artifacts.paths import Workspace
+    from pipelines.cli.registry import write_comparison
+    from pipelines.operations.score import score
+    from pipelines.report.console import opened
+
+    params = load_params(root / "params.yaml")
+    workspace = Workspace(root, args.data or params.data.name)
+    done = score(workspace, params, args.name, args.masks, args.probabilities)
+    print(f"{args.name} on the test split of {workspace.data}\n")
+    print("\n".join(figure_lines(done.figures)))
+    print(f"\n{opened(done.number, done.evaluations)}\nper image: {done.rows.relative_to(root)}")
+    if args.against:
+        page = done.rows.with_name("index.html")
+        print(f"\n{write_comparison(root, str(done.rows.parent), args.against, page)}")

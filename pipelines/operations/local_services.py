@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
@@ -21,9 +20,12 @@ from pipelines.system.urls import redact_credentials
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""
+PREFECT_SERVER = (
+    *("uvicorn", "--factory", "prefect.server.api.server:create_app"),
+    *("--host", "127.0.0.1"),
+)
+"""A Python module and its arguments, but for `--port`."""
 _UNDER_WAY = ("PENDING", "RUNNING", "PAUSED", "CANCELLING")
-_STARTUP_S = 180.0
-_LOOK_S = 0.5
 
 
 class Services:
@@ -60,22 +62,16 @@ class Services:
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         Path(self._env["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(Path(self._env["PREFECT_HOME"]) / "server.lock", timeout=0)
         try:  # the lock that a flow with a server of its own takes: two on one database lose writes
-            self._stack.enter_context(
-                FileLock(Path(self._env["PREFECT_HOME"]) / "server.lock", timeout=0)
-            )
+            self._stack.enter_context(lock)
         except Timeout:
             raise HgmnetError(
                 "`hgmnet up`, or a flow with a server of its own, runs here already; stop it first"
             ) from None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the children, the last first."""
         self._stack.close()
 
@@ -89,10 +85,9 @@ class Services:
         if url is None:
             url = f"http://127.0.0.1:{port}/api"
             self._env["PREFECT_UI_API_URL"] = url
-            app = ["--factory", "prefect.server.api.server:create_app"]
-            self._serve("prefect", ["uvicorn", *app, "--host", "127.0.0.1"], port, "/api/health")
+            self._serve("prefect", PREFECT_SERVER, port, "/api/health")
             _bury(url)
-        elif not _answers(f"{url}/health"):
+        elif not answers(f"{url}/health"):
             raise ConfigError(
                 f"PREFECT_API_URL: {redact_credentials(url)} does not answer; start it, or unset it"
             )
@@ -123,8 +118,7 @@ class Services:
         Raises:
             ConfigError: Prefect refuses them.
         """
-        pool = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
-        self._prefect(pool)
+        self._prefect(["work-pool", "create", POOL, "--type", "process", "--overwrite"])
         self._prefect(["--no-prompt", "deploy", "--all"])
 
     def start_worker(self) -> None:
@@ -142,16 +136,13 @@ class Services:
             for name, child in self._children.items():
                 if child.poll() is not None:
                     raise HgmnetError(f"{name} ended; {self.logs / name}.log says why")
-            time.sleep(_LOOK_S)
+            time.sleep(0.5)
 
     def _serve(self, name: str, module: Sequence[str], port: int, health: str) -> None:
         _refuse_taken(name, port)
         child = self._start(name, [*module, "--port", str(port)])
-        deadline = time.monotonic() + _STARTUP_S
-        while not _answers(f"http://127.0.0.1:{port}{health}"):
-            if child.poll() is not None or time.monotonic() > deadline:
-                raise ConfigError(f"{name} did not start; {self.logs / name}.log says why")
-            time.sleep(0.2)
+        log = self.logs / f"{name}.log"
+        await_answer(name, f"http://127.0.0.1:{port}{health}", child, log)
 
     def _start(self, name: str, module: Sequence[str]) -> "subprocess.Popen[bytes]":
         log = self._stack.enter_context((self.logs / f"{name}.log").open("wb"))
@@ -195,7 +186,21 @@ def _post(url: str, body: dict[str, Any]) -> Any:
         return json.load(answer)
 
 
-def _answers(url: str) -> bool:
+def await_answer(name: str, url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a new server answers: 5 s on a free machine, half a minute on a busy one.
+
+    Raises:
+        ConfigError: it ended, or did not answer within three minutes.
+    """
+    deadline = time.monotonic() + 180
+    while not answers(url):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise ConfigError(f"{name} did not start; {log} says why")
+        time.sleep(0.2)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there, without an error."""
     try:
         with urlopen(url, timeout=5):  # noqa: S310 - the user's own setting, or ours
             return True

@@ -55,10 +55,11 @@ def _acquire(store: TrackingStore, lock: str, token: str, wait_s: float) -> str:
             taken_from = _holder(holder)
             _remove(store, lock, holder[_TOKEN])
         elif time.monotonic() > until:
-            raise ConfigError(
+            msg = (
                 f"{lock} is held by {_holder(holder)}; wait for it, or if it is gone for good "
                 f"delete the registered model {lock} in MLflow"
             )
+            raise ConfigError(msg)
         else:
             time.sleep(_POLL_S)
     return taken_from
@@ -82,27 +83,23 @@ def _create(store: TrackingStore, lock: str, token: str) -> bool:
 
 def _remove(store: TrackingStore, lock: str, token: str) -> None:
     """Delete the lock if it is still the one that was looked at."""
-    if _tags(store, lock).get(_TOKEN) == token:
-        with _absent_allowed():
-            store.client.delete_registered_model(lock)
+    if _tags(store, lock).get(_TOKEN) != token:
+        return
+    try:
+        store.client.delete_registered_model(lock)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 def _tags(store: TrackingStore, lock: str) -> dict[str, str]:
     """What the lock says; nothing where there is none."""
-    tags: dict[str, str] = {}
-    with _absent_allowed():
-        tags = dict(store.client.get_registered_model(lock).tags)
-    return tags
-
-
-@contextmanager
-def _absent_allowed() -> Iterator[None]:
-    """Go on after the block where MLflow has no registered model of that name."""
     try:
-        yield
+        return dict(store.client.get_registered_model(lock).tags)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
+        return {}
 
 
 def _gone(holder: dict[str, str]) -> bool:
