@@ -39,13 +39,9 @@ def import_dataset(
 ) -> importer.LaidOut:
     """Lay the images of a source out as data/<name>/raw, and give them to DVC.
 
-    Args:
-        root: the repository.
-        name: of the data set: a-z, 0-9, - and _.
-        source: a folder, zip or table, or the https:// address of a file.
-        source_format: what the source is; `auto` finds out.
-        sha256: 64 lower-case hexadecimal digits that a file must hash to; empty: not checked.
-        replace: take the place of images that are there.
+    `source`: a folder, zip or table, or the https:// address of a file; `sha256`: 64 lower-case
+    hexadecimal digits that the file must hash to, empty for no check. `replace`: take the place of
+    images that are there.
 
     Raises:
         ConfigError: the name can't be one, or DVC did not take the images.

@@ -39,10 +39,7 @@ _LOOK = "look at them, and exclude them in curation.csv if they mislead"
 def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Iterator[Rule]:
     """Of masks: that they are there, fit their image, and show what a lesion may look like.
 
-    Args:
-        classes: the known ones, sorted.
-        readable: the condition on rows that can be read.
-        validate: the bounds.
+    `readable`: the condition on rows that can be read.
     """
     lesion = readable & Column("label").is_in([name for name in classes if name != NORMAL])
     masked = readable & (Column("mask_count") > 0) & Column("label").is_in(classes)
