@@ -13,13 +13,10 @@ FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 def configure_import(parser: argparse.ArgumentParser) -> None:
     """Take the data set's name and where its images are."""
     parser.add_argument("name", help="the data set: data/<name>; a-z, 0-9, - and _")
-    parser.add_argument(
-        "source",
-        help="a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address",
-    )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="auto", help="what the source is (default: find out)"
-    )
+    source = "a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address"
+    parser.add_argument("source", help=source)
+    kind = "what the source is (default: find out)"
+    parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)
     sha256 = "what the file must hash to"
     parser.add_argument("--sha256", type=_sha256, default="", metavar="HEX", help=sha256)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")

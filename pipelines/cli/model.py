@@ -42,14 +42,9 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     anywhere.add_export_options(parser)
     parser.add_argument("--int8", action="store_true", help="in 8 bits: smaller and faster")
-    parser.add_argument(
-        "--max-loss",
-        nargs=2,
-        type=float,
-        default=(0.01, 0.02),
-        metavar=("DICE", "ACCURACY"),
-        help="what int8 may lose on val, else it is refused (0.01 0.02)",
-    )
+    names, most = ("DICE", "ACCURACY"), (0.01, 0.02)
+    loss = "what int8 may lose on val, else it is refused (0.01 0.02)"
+    parser.add_argument("--max-loss", nargs=2, type=float, default=most, metavar=names, help=loss)
 
 
 def run_export(root: Path, args: argparse.Namespace) -> None:
@@ -86,9 +81,8 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
     """Take the address, which model, and how often the alias is read."""
     add_model_options(parser)
     anywhere.add_serve_options(parser)
-    parser.add_argument(
-        "--poll-seconds", type=float, default=5.0, help="between two readings of the alias (5)"
-    )
+    between = "between two readings of the alias (5)"
+    parser.add_argument("--poll-seconds", type=float, default=5.0, help=between)
 
 
 def run_serve(root: Path, args: argparse.Namespace) -> None:
@@ -129,11 +123,8 @@ def configure_score(parser: argparse.ArgumentParser) -> None:
     add_score_options(parser)
     parser.add_argument("--data", metavar="NAME", help="the data set, else the one of params.yaml")
     parser.add_argument("--name", required=True, help="of the method: reports/scores/<name>")
-    parser.add_argument(
-        "--against",
-        metavar="B",
-        help="compare with a version's number or alias, or a folder with per_image.csv",
-    )
+    against = "compare with a version's number or alias, or a folder with per_image.csv"
+    parser.add_argument("--against", metavar="B", help=against)
 
 
 def run_score(root: Path, args: argparse.Namespace) -> None:

@@ -39,9 +39,7 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     studies = parser.add_subparsers(metavar="study", dest="study", required=True)
     does = "train the settings with several seeds: mean, spread, and their ensemble"
     seeds = studies.add_parser("seeds", help=does, description=does)
-    seeds.add_argument(
-        "--seeds", type=int, default=3, help="how many, from train.seed on; 3 unless told"
-    )
+    seeds.add_argument("--seeds", type=int, default=3, help="how many, from train.seed on (3)")
     for name, said in CELLS.items():
         study = studies.add_parser(name, help=said, description=said)
         _size(study)
@@ -52,35 +50,24 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     external = studies.add_parser("external", help=said, description=said)
     external.add_argument("--model", required=True, help="a version's number, or a model folder")
     external.add_argument("--data", required=True, help="an imported data set's name")
-    external.add_argument(
-        "--map", nargs="+", default=[], metavar="THEIRS=OURS", help="classes that differ in name"
-    )
-    external.add_argument(
-        "--recalibrate",
-        type=float,
-        metavar="SHARE",
-        help="choose the operating point again on this share of it, and report the rest apart",
-    )
+    said = "classes that differ in name"
+    external.add_argument("--map", nargs="+", default=[], metavar="THEIRS=OURS", help=said)
+    said = "choose the operating point again on this share of it, and report the rest apart"
+    external.add_argument("--recalibrate", type=float, metavar="SHARE", help=said)
     external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
 
 
 def _size(study: argparse.ArgumentParser) -> None:
     study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
-    study.add_argument(
-        "--seeds", type=int, default=1, help="trainings a fold, from train.seed on; 1"
-    )
-    study.add_argument(
-        "--include-test",
-        action="store_true",
-        help="the test split takes part too, which is counted",
-    )
+    seeds = "trainings a fold, from train.seed on; 1"
+    study.add_argument("--seeds", type=int, default=1, help=seeds)
+    test = "the test split takes part too, which is counted"
+    study.add_argument("--include-test", action="store_true", help=test)
     study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
-    study.add_argument(
-        "--drop-models", action="store_true", help="keep each model's rows alone, to save disk"
-    )
-    study.add_argument(
-        "--smoke", action="store_true", help="a few images, 2 folds, 1 epoch: see that it runs"
-    )
+    rows = "keep each model's rows alone, to save disk"
+    study.add_argument("--drop-models", action="store_true", help=rows)
+    smoke = "a few images, 2 folds, 1 epoch: see that it runs"
+    study.add_argument("--smoke", action="store_true", help=smoke)
 
 
 def run_study(root: Path, args: argparse.Namespace) -> None:

@@ -24,11 +24,11 @@ Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 
 @flow(**notifications.HOOKS)
 def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState:
-    """Hold a folder of recent images against what the champion was made from.
+    """Compare a folder of recent images with those that the champion was made from.
 
-    Each image is measured, and the champion asked; reports/drift.json and Great Expectations' pages
-    say what differs. The event `hgmnet.data.drifted` can start a training, and
-    `hgmnet.model.revalidate` tells that the change plan asks for a new validation.
+    Each image is measured, and predicted by the champion; reports/drift.json and Great
+    Expectations' pages show what differs. The event `hgmnet.data.drifted` can start a training;
+    `hgmnet.model.revalidate` means that the change plan requires a new validation.
 
     Args:
         root: the repository root.

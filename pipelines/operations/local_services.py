@@ -20,12 +20,9 @@ from pipelines.system.urls import redact_credentials
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""
-PREFECT_SERVER = (
-    *("uvicorn", "--factory", "prefect.server.api.server:create_app"),
-    *("--host", "127.0.0.1"),
-)
+_APP = ("--factory", "prefect.server.api.server:create_app")
+PREFECT_SERVER = ("uvicorn", *_APP, "--host", "127.0.0.1")
 """A Python module and its arguments, but for `--port`."""
-_UNDER_WAY = ("PENDING", "RUNNING", "PAUSED", "CANCELLING")
 
 
 class Services:
@@ -168,11 +165,12 @@ class Services:
 
 
 def _bury(api: str) -> None:
-    """Call crashed what this server believes to be under way: it ended with the last `up`.
+    """Mark as crashed what this server has as under way: it ended with the last `up`.
 
     Otherwise it would stay Running for ever, and hold its deployment's one place for minutes.
     """
-    wanted = {"flow_runs": {"state": {"type": {"any_": list(_UNDER_WAY)}}}}
+    under_way = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
+    wanted = {"flow_runs": {"state": {"type": {"any_": under_way}}}}
     said = "`hgmnet up` was ended under it; the next run goes on where it was"
     crashed = {"type": "CRASHED", "name": "Crashed", "message": said}
     for run in _post(f"{api}/flow_runs/filter", wanted):

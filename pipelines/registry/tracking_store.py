@@ -220,15 +220,14 @@ def http_limits(timeout_s: float, retries: int) -> Iterator[None]:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(timeout_s)),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
     }
-    before = {name: os.environ.get(name) for name in limits}
+    before = {name: os.environ[name] for name in limits if name in os.environ}
     os.environ.update(limits)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        for name in limits:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:

@@ -1,7 +1,6 @@
 """Registered versions: one a model, verified in a fresh process before an alias points at it."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -97,22 +96,19 @@ def list_versions(store: TrackingStore, name: str) -> list[Registered]:
     """Every version, newest first; none where there is no such model."""
     newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
     aliases = store.client.get_registered_model(name).aliases if newest else {}
-    return [_registered(store, version, aliases) for version in newest]
-
-
-def _registered(
-    store: TrackingStore, version: ModelVersion, aliases: Mapping[str, str]
-) -> Registered:
-    number, tags = str(version.version), version.tags
-    figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
-    return Registered(
-        number=number,
-        gate=tags.get("hgmnet.gate", "–"),
-        commit=tags.get("hgmnet.git_commit", "–")[:7],
-        aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
-        lesion_dice=figures.get("test/lesion_dice"),
-        accuracy=figures.get("test/accuracy"),
-    )
+    found = []
+    for number, tags in ((str(version.version), version.tags) for version in newest):
+        figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
+        registered = Registered(
+            number=number,
+            gate=tags.get("hgmnet.gate", "–"),
+            commit=tags.get("hgmnet.git_commit", "–")[:7],
+            aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
+            lesion_dice=figures.get("test/lesion_dice"),
+            accuracy=figures.get("test/accuracy"),
+        )
+        found.append(registered)
+    return found
 
 
 def delete(store: TrackingStore, name: str, number: str) -> None:

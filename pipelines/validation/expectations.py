@@ -165,9 +165,6 @@ def _refuse_crash(rule: Rule, info: Mapping[str, Any]) -> None:
             )
 
 
-NAMED = 10
-"""So many rows are named on the index; the page behind it has more."""
-
 _FOREIGN = re.compile(
     r"<script\b.*?</script>"  # none of them works without those from the web
     r'|<(?:link|img)\b[^>]*"https?:[^>]*>',
@@ -191,7 +188,7 @@ def _finish(docs: Path, title: str, rows: int, outcomes: Sequence[SuiteOutcome])
         "index.html.j2",
         title=title,
         rows=rows,
-        named=NAMED,
+        named=10,  # so many rows on the index; the page behind it has more
         # what blocks first, then what is only shown, then what holds
         outcomes=sorted(outcomes, key=lambda one: (one.held, one.rule.severity != "critical")),
         results=sorted(_links(docs, "validations")),

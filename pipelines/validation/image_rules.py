@@ -16,22 +16,11 @@ from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
 from pipelines.validation.expectations import Rule, between, one_of
 
-NEAR_BLANK = 5.0
-"""Standard deviation of grey (0-255) below which an image shows next to nothing."""
-
-DARK = 0.8
-SATURATED = 0.2
-"""Shares of pixels that show nothing, and at full white, above which an image is ill exposed."""
-
-COLOUR = 0.005
-"""Share of coloured pixels from which an image is no plain B-mode."""
-
-SPECK = 10
-"""Pixels below which a part of a mask is a slip of the hand."""
-
-BORDER = 0.5
-"""Share of an image's border above which what is painted is no lesion but what lies around it."""
-
+NEAR_BLANK = 5.0  # standard deviation of grey (0-255) below which an image shows next to nothing
+DARK, SATURATED = 0.8, 0.2  # shares of black and of white pixels above which it is ill exposed
+COLOUR = 0.005  # share of coloured pixels from which an image is no plain B-mode
+SPECK = 10  # pixels below which a part of a mask is a slip of the hand
+BORDER = 0.5  # share of an image's border above which the mask shows the surroundings of a lesion
 _warning = partial(Rule, severity="warning", tells=True)
 _LOOK = "look at them, and exclude them in curation.csv if they mislead"
 
