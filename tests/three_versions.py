@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts.paths import Workspace
-from pipelines.promotion.promote import open_comparer, promote
-from pipelines.promotion.rule import Request
+from pipelines.promotion.promote import Request, open_comparer, promote
 from pipelines.registry import verification
 from tests.contenders import make_contenders
 from tests.shared import once

@@ -1,4 +1,4 @@
-"""How what crosses a stage is read and written: JSON and CSV, whole or not at all."""
+"""Read and write the files that pass from stage to stage: JSON and CSV, whole or not at all."""
 
 import csv
 import json
@@ -29,8 +29,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
     except FileNotFoundError:
-        msg = f"{path} is missing; `dvc repro` makes it"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is missing; `dvc repro` makes it") from None
     except ValidationError as error:
         msg = f"{path} is no {kind.__name__}: {error.errors()[0]['msg']}; remake it: dvc repro -f"
         raise InvalidDataError(msg) from None
@@ -51,11 +50,9 @@ def read_rows(path: Path, kind: type[T]) -> list[T]:
     tuples = {name for name, field in kind.model_fields.items() if "tuple" in str(field.annotation)}
     read = []
     for number, row in enumerate(rows, start=2):
-        plain = {
-            k: (tuple(filter(None, v.split("|"))) if k in tuples else v) for k, v in row.items()
-        }
+        parts = {name: tuple(filter(None, row[name].split("|"))) for name in tuples & row.keys()}
         try:
-            read.append(kind.model_validate(plain, strict=False))
+            read.append(kind.model_validate({**row, **parts}, strict=False))
         except ValidationError as error:
             first = error.errors()[0]
             msg = f"{path}, line {number}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
@@ -73,5 +70,4 @@ def read_table(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except FileNotFoundError:
-        msg = f"{path} is missing; `dvc repro` makes it"
-        raise InvalidDataError(msg) from None
+        raise InvalidDataError(f"{path} is missing; `dvc repro` makes it") from None

@@ -28,13 +28,15 @@ class Lineage(Frozen):
 
 
 def read_lineage(workspace: Workspace) -> Lineage:
-    """Ask git and dvc.lock about the checkout as it lies there."""
+    """What git and dvc.lock say of the checkout as it is."""
     stages = _locked_stages(workspace.root / "dvc.lock")
+    text, deps = json.dumps(stages, sort_keys=True), stages.get("ingest", {}).get("deps", [])
+    raw = f"data/{workspace.data}/raw"
     return Lineage(
         git_commit=_git(workspace.root, "rev-parse", "HEAD") or UNKNOWN,
         git_dirty=_dirty(workspace),
-        dvc_lock_sha256=_hash_stages(stages),
-        data_hash=_data_hash(stages, f"data/{workspace.data}/raw"),
+        dvc_lock_sha256=hashlib.sha256(text.encode()).hexdigest() if stages else UNKNOWN,
+        data_hash=next((dep["md5"] for dep in deps if dep["path"] == raw), UNKNOWN),
     )
 
 
@@ -54,8 +56,7 @@ def _dirty(workspace: Workspace) -> bool:
     locks = (workspace.root / "dvc.lock", workspace.folder / "dvc.lock")
     written = (*locks, workspace.groups, workspace.split_csv, workspace.split_json)
     excluded = [f":(exclude){path.relative_to(workspace.root)}" for path in written]
-    changes = _git(workspace.root, "status", "--porcelain", "--", ".", *excluded)
-    return changes != ""
+    return _git(workspace.root, "status", "--porcelain", "--", ".", *excluded) != ""
 
 
 def _git(root: Path, *words: str) -> str | None:
@@ -75,14 +76,3 @@ def _locked_stages(path: Path) -> dict[str, Any]:
         return {}
     stages = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))["stages"]
     return {name: entry for name, entry in stages.items() if name != "register"}
-
-
-def _hash_stages(stages: dict[str, Any]) -> str:
-    if not stages:
-        return UNKNOWN
-    return hashlib.sha256(json.dumps(stages, sort_keys=True).encode()).hexdigest()
-
-
-def _data_hash(stages: dict[str, Any], raw: str) -> str:
-    deps = stages.get("ingest", {}).get("deps", [])
-    return next((dep["md5"] for dep in deps if dep["path"] == raw), UNKNOWN)

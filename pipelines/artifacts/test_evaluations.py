@@ -31,21 +31,15 @@ def record_evaluation(
 ) -> RecordedEvaluation:
     """Append one line to `workspace.openings`; call it before any test figure is computed.
 
-    Args:
-        workspace: whose record it is.
-        model_identity: `hgmnet.models.spec.identity` of the model that is evaluated.
-        test_sha: of the live test rows.
-        command: what was typed, as `hgmnet evaluate`.
+    `test_sha`: of the live test rows. `command`: what was typed, as `hgmnet evaluate`.
     """
     when = datetime.now(UTC).isoformat(timespec="seconds")
     opening = RecordedEvaluation(
         who=user(), when=when, command=command, model=model_identity, test_sha=test_sha
     )
     workspace.state.mkdir(parents=True, exist_ok=True)
-    with (
-        FileLock(workspace.state / "openings.lock"),
-        workspace.openings.open("a", encoding="utf-8") as file,
-    ):
+    lock = FileLock(workspace.state / "openings.lock")
+    with lock, workspace.openings.open("a", encoding="utf-8") as file:
         file.write(opening.model_dump_json() + "\n")
     return opening
 
@@ -66,12 +60,7 @@ def opening_number(openings: Iterable[RecordedEvaluation], test_sha: str, model:
     """Which evaluation on a test split first showed it to a model: 1 is the first of all.
 
     Looking again at the same model shows nothing new, so its number stays. None where the model was
-    never evaluated on it.
-
-    Args:
-        openings: of any test splits, oldest first.
-        test_sha: of the live test rows.
-        model: its identity.
+    never evaluated on it. `openings`: of any test splits, oldest first.
     """
     models = [opening.model for opening in openings if opening.test_sha == test_sha]
     return models.index(model) + 1 if model in models else None

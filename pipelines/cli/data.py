@@ -13,14 +13,12 @@ FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 def configure_import(parser: argparse.ArgumentParser) -> None:
     """Take the data set's name and where its images are."""
     parser.add_argument("name", help="the data set: data/<name>; a-z, 0-9, - and _")
-    parser.add_argument(
-        "source",
-        help="a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address",
-    )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="auto", help="what the source is (default: find out)"
-    )
-    parser.add_argument("--sha256", type=_sha256, metavar="HEX", help="what the file must hash to")
+    source = "a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address"
+    parser.add_argument("source", help=source)
+    kind = "what the source is (default: find out)"
+    parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)
+    sha256 = "what the file must hash to"
+    parser.add_argument("--sha256", type=_sha256, default="", metavar="HEX", help=sha256)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
 
 
@@ -31,24 +29,17 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the name can't be one, or DVC did not take the images.
         InvalidDataError: there are images already, or the source is not what it must be.
     """
-    from pipelines.operations.import_dataset import import_dataset
+    from pipelines.operations.import_dataset import import_dataset, summary
 
-    summary = import_dataset(
-        root,
-        args.name,
-        args.source,
-        source_format=args.format,
-        sha256=args.sha256 or "",
-        replace=args.replace,
-    )
-    print(summary.text())
-    print(_next(root, summary.name, ", ".join(summary.found.per_class)))
+    known = {"source_format": args.format, "sha256": args.sha256, "replace": args.replace}
+    found = import_dataset(root, args.name, args.source, **known)
+    print(summary(found))
+    print(_next(root, args.name, ", ".join(found.per_class)))
 
 
 def _sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
-        msg = f"{text!r} is no sha256; expected 64 hexadecimal digits"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(f"{text!r} is no sha256; expected 64 hexadecimal digits")
     return text.lower()
 
 

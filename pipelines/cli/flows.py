@@ -8,9 +8,9 @@ from typing import Any
 def configure_flow(parser: argparse.ArgumentParser) -> None:
     """Take the flow's name and its parameters."""
     flows = parser.add_subparsers(dest="name", metavar="flow", required=True)
-    training = flows.add_parser("training", help="every stage, then register")
-    training.add_argument("--profile", metavar="NAME", help="one of profiles/, for this run alone")
-    training.add_argument(
+    train = flows.add_parser("training", help="every stage, then register")
+    train.add_argument("--profile", metavar="NAME", help="one of profiles/, for this run alone")
+    train.add_argument(
         "--set",
         nargs="+",
         default=[],
@@ -19,38 +19,31 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="an experiment with other settings, not registered: --set train.epochs=3",
     )
-    training.add_argument(
-        "--force-stage", metavar="STAGE", help="run it even if nothing has changed"
-    )
-    training.add_argument(
-        "--publish", action="store_true", help="then push, commit and tag it (`hgmnet publish`)"
-    )
-    training.add_argument(
-        "--promote", action="store_true", help="then compare a new challenger with the champion"
-    )
+    train.add_argument("--force-stage", metavar="STAGE", help="run it even if nothing has changed")
+    pushes = "then push, commit and tag it (`hgmnet publish`)"
+    train.add_argument("--publish", action="store_true", help=pushes)
+    compares = "then compare a new challenger with the champion"
+    train.add_argument("--promote", action="store_true", help=compares)
     promotion = flows.add_parser("promotion", help="compare the challenger with the champion")
     promotion.add_argument("--version", metavar="N", help="instead of the challenger")
     promotion.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
-    monitoring = flows.add_parser(
-        "monitoring", help="compare recent images with what the champion was made from"
-    )
-    monitoring.add_argument("folder", type=Path, help="recent images, in folders or not")
-    monitoring.add_argument("--version", metavar="N", help="instead of the champion")
+    compares = "compare recent images with what the champion was made from"
+    monitor = flows.add_parser("monitoring", help=compares)
+    monitor.add_argument("folder", type=Path, help="recent images, in folders or not")
     watch = flows.add_parser("data_watch", help="take changed images in, and train if it matters")
     watch.add_argument("source", type=Path, help="the whole data set: a folder, zip or table")
-    watch.add_argument(
-        "--no-train", action="store_false", dest="train", help="only say what is new"
-    )
+    new = "only say what is new"
+    watch.add_argument("--no-train", action="store_false", dest="train", help=new)
     watch.add_argument("--no-promote", action="store_false", dest="promote", help="train alone")
     batch = flows.add_parser("batch_predict", help="a folder or table of images, exactly once each")
     batch.add_argument(
         "source", type=Path, help="a folder, or a CSV or Parquet with a column image"
     )
-    batch.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="may hold earlier ones"
-    )
-    batch.add_argument("--version", metavar="N", help="instead of the champion")
+    earlier = "may hold earlier ones"
+    batch.add_argument("--out", type=Path, required=True, metavar="DIR", help=earlier)
     batch.add_argument("--part", type=int, default=256, metavar="N", help="images a task (256)")
+    for flow in (monitor, batch):
+        flow.add_argument("--version", metavar="N", help="instead of the champion")
     study = flows.add_parser("study", help="`hgmnet study`, its trainings side by side")
     study.add_argument("kind", choices=("crossval", "leakage", "ablation", "curve"))
     study.add_argument("--folds", type=int, default=5, help="5")
@@ -60,14 +53,9 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
     for flow in (batch, study):
         flow.add_argument("--workers", type=int, default=1, metavar="N", help="processes here (1)")
         flow.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, instead of them")
-    for flow, hours in ((training, 0.0), (promotion, 72.0)):
-        flow.add_argument(
-            "--approval-hours",
-            type=float,
-            default=hours,
-            metavar="H",
-            help=f"how long to wait where a person must decide ({hours:g})",
-        )
+    for flow, hours in ((train, 0.0), (promotion, 72.0)):
+        waits = f"how long to wait where a person must decide ({hours:g})"
+        flow.add_argument("--approval-hours", type=float, default=hours, metavar="H", help=waits)
 
 
 def run_flow(root: Path, args: argparse.Namespace) -> None:

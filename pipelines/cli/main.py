@@ -81,11 +81,9 @@ EXAMPLES = {
 }
 MODULES = {
     **dict.fromkeys(GROUPS["Data"], "pipelines.cli.data"),
-    **dict.fromkeys(("plan", "study"), "pipelines.cli.studies"),
-    "stage": "pipelines.cli.stage",
+    **dict.fromkeys(GROUPS["Train"], "pipelines.cli.studies"),
     **dict.fromkeys(GROUPS["Registry"], "pipelines.cli.registry"),
     **dict.fromkeys(GROUPS["Predict and serve"], "pipelines.cli.model"),
-    "score": "pipelines.cli.score",
     "flow": "pipelines.cli.flows",
     **dict.fromkeys(("up", "clean", "doctor"), "pipelines.cli.maintenance"),
 }
@@ -137,11 +135,10 @@ def _prepare(root: Path | None) -> None:
     from pipelines.operations.run_overrides import restore
 
     if root is None:
-        msg = (
+        raise ConfigError(
             f"no dvc.yaml with params.yaml or data/ beside it in {Path.cwd()} or above; "
             "go to the repository"
         )
-        raise ConfigError(msg)
     restore(root)
 
 

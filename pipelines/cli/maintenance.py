@@ -41,16 +41,10 @@ def run_up(root: Path, args: argparse.Namespace) -> None:
 def configure_clean(parser: argparse.ArgumentParser) -> None:
     """Take how old, and whether to remove."""
     parser.add_argument("--yes", action="store_true", help="remove it")
-    parser.add_argument(
-        "--older-than",
-        type=float,
-        default=14.0,
-        metavar="DAYS",
-        help="only what nothing was written to for so long (14)",
-    )
-    parser.add_argument(
-        "--studies", action="store_true", help="the trainings of studies too, hours of work"
-    )
+    age = "only what nothing was written to for so long (14)"
+    parser.add_argument("--older-than", type=float, default=14.0, metavar="DAYS", help=age)
+    studies = "the trainings of studies too, hours of work"
+    parser.add_argument("--studies", action="store_true", help=studies)
 
 
 def run_clean(root: Path, args: argparse.Namespace) -> None:
@@ -151,8 +145,6 @@ def run_doctor(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
     findings = [*doctor.installation_findings(root), *doctor.checkout_findings(root)]
     for finding in findings:
         print(f"{finding.status:<5} {finding.says}")
-    blocking = sum(finding.status == "mend" for finding in findings)
-    if blocking:
+    if blocking := sum(finding.status == "mend" for finding in findings):
         things = "1 thing" if blocking == 1 else f"{blocking} things"
-        msg = f"{things} must be mended first: see the lines that begin with `mend`"
-        raise ConfigError(msg)
+        raise ConfigError(f"{things} must be mended first: see the lines that begin with `mend`")

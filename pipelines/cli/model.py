@@ -1,4 +1,7 @@
-"""`hgmnet predict`, `export`, `serve`, `demo` in a checkout: with a model of the registry."""
+"""`hgmnet predict`, `export`, `serve`, `demo` and `score` in a checkout.
+
+They take a model of the registry; `score` evaluates on the locked test split, which is counted.
+"""
 
 import argparse
 from functools import partial
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgmnet.cli import model as anywhere
+from hgmnet.cli.score import add_score_options, figure_lines
 from pipelines.cli.options import add_model_options, resolve_model
 
 if TYPE_CHECKING:
@@ -38,14 +42,9 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     anywhere.add_export_options(parser)
     parser.add_argument("--int8", action="store_true", help="in 8 bits: smaller and faster")
-    parser.add_argument(
-        "--max-loss",
-        nargs=2,
-        type=float,
-        default=(0.01, 0.02),
-        metavar=("DICE", "ACCURACY"),
-        help="what int8 may lose on val, else it is refused (0.01 0.02)",
-    )
+    names, most = ("DICE", "ACCURACY"), (0.01, 0.02)
+    loss = "what int8 may lose on val, else it is refused (0.01 0.02)"
+    parser.add_argument("--max-loss", nargs=2, type=float, default=most, metavar=names, help=loss)
 
 
 def run_export(root: Path, args: argparse.Namespace) -> None:
@@ -82,9 +81,8 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
     """Take the address, which model, and how often the alias is read."""
     add_model_options(parser)
     anywhere.add_serve_options(parser)
-    parser.add_argument(
-        "--poll-seconds", type=float, default=5.0, help="between two readings of the alias (5)"
-    )
+    between = "between two readings of the alias (5)"
+    parser.add_argument("--poll-seconds", type=float, default=5.0, help=between)
 
 
 def run_serve(root: Path, args: argparse.Namespace) -> None:
@@ -118,3 +116,36 @@ def _find_slot(
         return ModelSlot(load_folder(args.model)), card_beside(args.model), ""
     found = load_version(root, args.version, poll_seconds, or_challenger=or_challenger)
     return found.slot, found.find_card, found.remark
+
+
+def configure_score(parser: argparse.ArgumentParser) -> None:
+    """Take the predictions, the data set, the method's name, and what to compare it with."""
+    add_score_options(parser)
+    parser.add_argument("--data", metavar="NAME", help="the data set, else the one of params.yaml")
+    parser.add_argument("--name", required=True, help="of the method: reports/scores/<name>")
+    against = "compare with a version's number or alias, or a folder with per_image.csv"
+    parser.add_argument("--against", metavar="B", help=against)
+
+
+def run_score(root: Path, args: argparse.Namespace) -> None:
+    """Print every figure with its interval, which test evaluation this was, and the comparison.
+
+    Raises:
+        ConfigError: a name can't be one, or there is no such version.
+        InvalidDataError: an image of the test split has no prediction, or a file can't be read.
+    """
+    from hgmnet.config.params import load_params
+    from pipelines.artifacts.paths import Workspace
+    from pipelines.cli.registry import write_comparison
+    from pipelines.operations.score import score
+    from pipelines.report.console import opened
+
+    params = load_params(root / "params.yaml")
+    workspace = Workspace(root, args.data or params.data.name)
+    done = score(workspace, params, args.name, args.masks, args.probabilities)
+    print(f"{args.name} on the test split of {workspace.data}\n")
+    print("\n".join(figure_lines(done.figures)))
+    print(f"\n{opened(done.number, done.evaluations)}\nper image: {done.rows.relative_to(root)}")
+    if args.against:
+        page = done.rows.with_name("index.html")
+        print(f"\n{write_comparison(root, str(done.rows.parent), args.against, page)}")

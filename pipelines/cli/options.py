@@ -50,10 +50,7 @@ def add_model_options(parser: argparse.ArgumentParser, folder: str = "a model fo
 def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[Path, str]:
     """The model's folder on this machine, and what to call it.
 
-    Args:
-        root: the repository.
-        model: a folder or exported file; None: one out of the registry.
-        version: its number; None: the champion.
+    `model`: a folder or exported file; None: from the registry the `version`, or the champion.
 
     Raises:
         ConfigError: there is no such version, or no champion.

@@ -1,6 +1,7 @@
 """What concerns versions: versions, promote, rollback, history, lineage, publish, compare."""
 
 import argparse
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,10 +45,8 @@ def _versions(versions: "Sequence[Registered]") -> Iterator[str]:
         dice, accuracy = (
             "–" if value is None else f"{value:.3f}" for value in (one.lesion_dice, one.accuracy)
         )
-        yield (
-            f"{one.number:>7}  {one.gate:<11}{dice:>11}{accuracy:>10}  {one.commit:<9}"
-            f"{', '.join(one.aliases)}"
-        ).rstrip()
+        figures = f"{one.gate:<11}{dice:>11}{accuracy:>10}"
+        yield f"{one.number:>7}  {figures}  {one.commit:<9}{', '.join(one.aliases)}".rstrip()
 
 
 def configure_promote(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +66,7 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
         RejectedError: the version does not serve; that is recorded.
     """
     from hgmnet.errors import RejectedError
-    from pipelines.promotion.promote import open_comparer, promote, propose
-    from pipelines.promotion.rule import Request
+    from pipelines.promotion.promote import Request, open_comparer, promote, propose
     from pipelines.promotion.text import format_promotion
     from pipelines.registry.aliases import check, registry_state
     from pipelines.registry.tracking_store import http_limits
@@ -107,26 +105,20 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
     """
     from hgmnet.errors import ConfigError
     from pipelines.artifacts.test_evaluations import user
-    from pipelines.registry.aliases import (
-        PromotionDecision,
-        decide,
-        registry_state,
-        served,
-        served_before,
-    )
+    from pipelines.registry import aliases
 
     why = reason(args.reason, "why, for the history")
     with open_registry(root) as registry:
         store, name = registry.store, registry.name
-        now = registry_state(store, name)
-        version = args.to or served_before(now.links)
+        now = aliases.registry_state(store, name)
+        version = args.to or aliases.served_before(now.links)
         if not version:
             raise ConfigError(f"{name}: no version served before {now.champion or 'now'}")
-        if version not in served(now.links):
-            known = ", ".join(served(now.links)) or "none"
+        if version not in (ever := aliases.served(now.links)):
+            known = ", ".join(ever) or "none"
             raise ConfigError(f"{name} version {version} never served; these did: {known}")
-        back = PromotionDecision("rolled back", version, version, version, why, "", user())
-        link = decide(store, name, now.champion, back, repair=True)
+        back = aliases.PromotionDecision("rolled back", version, version, version, why, "", user())
+        link = aliases.decide(store, name, now.champion, back, repair=True)
     print(f"{name} version {version} serves again, after version {now.champion or 'none'}.")
     print(f"History: decision {link.number}, head {link.hash}")
 
@@ -150,8 +142,7 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
         name = registry.name
         now = registry_state(registry.store, name)
     print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
-    fault = check(now, args.head)
-    if fault:
+    if fault := check(now, args.head):
         raise InvalidDataError(f"the history of {name} is broken: {fault}")
     end = "" if args.head else "; its end is not verified, which takes --head HASH, noted elsewhere"
     print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
@@ -173,7 +164,7 @@ def _decisions(links: "tuple[Link, ...]") -> Iterator[str]:
         )
 
 
-UNKNOWN = "unknown"
+_UNKNOWN = "unknown"
 
 
 def configure_lineage(parser: argparse.ArgumentParser) -> None:
@@ -197,30 +188,27 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
         number = args.version or registry_state(store, name).champion
         if not number:
             raise ConfigError(f"{name} has no champion yet; say which version: hgmnet lineage N")
-        tags = dict(read_version(store, name, number).tags)
-    print(f"{name} version {number}\n")
-    print("\n".join(_facts(tags)))
-    print("\n".join(["", *_way_back(root, redact_credentials(store.uri), tags)]))
+        found = read_version(store, name, number).tags
+    tags = defaultdict(lambda: _UNKNOWN, {k.removeprefix("hgmnet."): v for k, v in found.items()})
+    print(f"{name} version {number}\n\n{_facts(tags)}\n")
+    print("\n".join(_way_back(root, redact_credentials(store.uri), tags)))
 
 
-def _facts(tags: Mapping[str, str]) -> Iterator[str]:
+def _facts(tags: Mapping[str, str]) -> str:
     from pipelines.report.console import details
 
-    def tag(name: str) -> str:
-        return tags.get(f"hgmnet.{name}", UNKNOWN)
-
-    dirty = ", and what was changed beside it" if tag("git_dirty") == "true" else ""
-    yield details(
+    dirty = ", and what was changed beside it" if tags["git_dirty"] == "true" else ""
+    return details(
         [
-            ("commit", tag("git_commit") + dirty),
-            ("data", f"{tag('data')}, {tag('data_hash')}"),
-            ("test set", f"{tag('test_sha')}, evaluation {tag('opening')}"),
-            ("stages", f"dvc.lock from ingest to report, {tag('dvc_lock_sha256')}"),
-            ("training", f"fingerprint {tag('fingerprint')}"),
-            ("model", tag("model")),
-            ("gate", f"{tag('gate')}, gate.json {tag('gate_sha256')}"),
-            ("change plan", f"pccp.yaml {tag('pccp_sha256')}"),
-            ("MLflow run", tag("decision_run")),
+            ("commit", tags["git_commit"] + dirty),
+            ("data", f"{tags['data']}, {tags['data_hash']}"),
+            ("test set", f"{tags['test_sha']}, evaluation {tags['opening']}"),
+            ("stages", f"dvc.lock from ingest to report, {tags['dvc_lock_sha256']}"),
+            ("training", f"fingerprint {tags['fingerprint']}"),
+            ("model", tags["model"]),
+            ("gate", f"{tags['gate']}, gate.json {tags['gate_sha256']}"),
+            ("change plan", f"pccp.yaml {tags['pccp_sha256']}"),
+            ("MLflow run", tags["decision_run"]),
         ]
     )
 
@@ -232,18 +220,18 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     from pipelines.artifacts.lineage import origin
     from pipelines.system.urls import redact_credentials
 
-    commit = tags.get("hgmnet.git_commit", UNKNOWN)
-    if commit == UNKNOWN:
+    commit = tags["git_commit"]
+    if commit == _UNKNOWN:
         yield "It was made outside of git: its code can't be brought back, only what the run holds."
-    if tags.get("hgmnet.git_dirty") == "true":
+    if tags["git_dirty"] == "true":
         yield "The tree had changes that no commit holds: its code comes back without them."
     yield "To have its workspace again, images and weights out of DVC's remote:\n"
-    folder = f"version-{tags.get('hgmnet.model', UNKNOWN)[:8]}"
+    folder = f"version-{tags['model'][:8]}"
     yield f"git clone {quote(redact_credentials(origin(root)))} {folder} && cd {folder}"
-    if commit != UNKNOWN:
+    if commit != _UNKNOWN:
         yield f"git checkout -q {commit}"
-    run_lineage = tags.get("hgmnet.decision_run", UNKNOWN)
-    yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run_lineage} -d ."
+    run = tags["decision_run"]
+    yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
     yield "dvc pull --allow-missing"
     yield "dvc status report              # says that nothing has changed"
 
@@ -277,8 +265,8 @@ def run_compare(root: Path, args: argparse.Namespace) -> None:
     """Write reports/compare/index.html and print a short table.
 
     Raises:
-        ConfigError: a side can't be found, or the two were not evaluated on the same images.
-        InvalidDataError: a side's rows are damaged.
+        ConfigError: one can't be found, or the two were not evaluated on the same images.
+        InvalidDataError: the rows of one are damaged.
     """
     from pipelines.artifacts.paths import Workspace
 
@@ -288,15 +276,8 @@ def run_compare(root: Path, args: argparse.Namespace) -> None:
 def write_comparison(root: Path, one: str, other: str, page: Path) -> str:
     """Write the page that compares two evaluations; a short table and where the page is.
 
-    Args:
-        root: the repository.
-        one: a version's number or alias, or a folder or file with per_image.csv.
-        other: as `one`.
-        page: where to write.
-
-    Raises:
-        ConfigError: one can't be found, or the two were not evaluated on the same images.
-        InvalidDataError: its rows are damaged.
+    Each is a version's number or alias, or a folder or file with per_image.csv. Raises as
+    `run_compare`.
     """
     from hgmnet.config.params import load_params
     from hgmnet.data.atomic import write_text

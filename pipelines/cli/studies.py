@@ -1,15 +1,29 @@
-"""`hgmnet study` and `hgmnet plan`."""
+"""`hgmnet stage`, `hgmnet study` and `hgmnet plan`."""
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.cli.main import STAGES
 from pipelines.cli.options import resolve_model
 
 if TYPE_CHECKING:
     from hgmnet.config.params import Params
     from hgmnet.training.planner import Machine, TrainingPlan
+
+
+def configure_stage(parser: argparse.ArgumentParser) -> None:
+    """Take the stage's name."""
+    parser.add_argument("name", choices=tuple(STAGES), metavar="name", help=", ".join(STAGES))
+
+
+def run_stage(root: Path, args: argparse.Namespace) -> None:
+    """Run it on the files of this checkout."""
+    from pipelines.stages import runner
+
+    runner.run_stage(args.name, root)
+
 
 CELLS = {
     "crossval": "judge every image of train and val once, by a model that never saw it",
@@ -25,9 +39,7 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     studies = parser.add_subparsers(metavar="study", dest="study", required=True)
     does = "train the settings with several seeds: mean, spread, and their ensemble"
     seeds = studies.add_parser("seeds", help=does, description=does)
-    seeds.add_argument(
-        "--seeds", type=int, default=3, help="how many, from train.seed on; 3 unless told"
-    )
+    seeds.add_argument("--seeds", type=int, default=3, help="how many, from train.seed on (3)")
     for name, said in CELLS.items():
         study = studies.add_parser(name, help=said, description=said)
         _size(study)
@@ -38,33 +50,24 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     external = studies.add_parser("external", help=said, description=said)
     external.add_argument("--model", required=True, help="a version's number, or a model folder")
     external.add_argument("--data", required=True, help="an imported data set's name")
-    external.add_argument(
-        "--map", nargs="+", default=[], metavar="THEIRS=OURS", help="classes that differ in name"
-    )
-    external.add_argument(
-        "--recalibrate",
-        type=float,
-        metavar="SHARE",
-        help="choose the operating point again on this share of it, and report the rest apart",
-    )
+    said = "classes that differ in name"
+    external.add_argument("--map", nargs="+", default=[], metavar="THEIRS=OURS", help=said)
+    said = "choose the operating point again on this share of it, and report the rest apart"
+    external.add_argument("--recalibrate", type=float, metavar="SHARE", help=said)
     external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
 
 
 def _size(study: argparse.ArgumentParser) -> None:
     study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
-    study.add_argument("--seeds", type=int, help="trainings a fold, from train.seed on; 1")
-    study.add_argument(
-        "--include-test",
-        action="store_true",
-        help="the test split takes part too, which is counted",
-    )
+    seeds = "trainings a fold, from train.seed on; 1"
+    study.add_argument("--seeds", type=int, default=1, help=seeds)
+    test = "the test split takes part too, which is counted"
+    study.add_argument("--include-test", action="store_true", help=test)
     study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
-    study.add_argument(
-        "--drop-models", action="store_true", help="keep each model's rows alone, to save disk"
-    )
-    study.add_argument(
-        "--smoke", action="store_true", help="a few images, 2 folds, 1 epoch: see that it runs"
-    )
+    rows = "keep each model's rows alone, to save disk"
+    study.add_argument("--drop-models", action="store_true", help=rows)
+    smoke = "a few images, 2 folds, 1 epoch: see that it runs"
+    study.add_argument("--smoke", action="store_true", help=smoke)
 
 
 def run_study(root: Path, args: argparse.Namespace) -> None:
@@ -88,12 +91,7 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
     from pipelines.studies.runner import declaration, run_study
 
     folds = args.folds if args.folds is not None else 2 if args.smoke else 5
-    size = Size(
-        folds=folds,
-        seeds=1 if args.seeds is None else args.seeds,
-        everything=args.include_test,
-        smoke=args.smoke,
-    )
+    size = Size(folds=folds, seeds=args.seeds, everything=args.include_test, smoke=args.smoke)
     declare = declaration(args.study, getattr(args, "only", ()))
     keep, only_say = not args.drop_models, args.dry_run
     table = run_study(root, params, declare, size, keep=keep, only_say=only_say, say=print)
@@ -102,7 +100,6 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
 
 
 def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
-
     from hgmnet.errors import ConfigError
     from hgmnet.inference.predictor import TorchPredictor
     from hgmnet.models.device import best_device
@@ -124,12 +121,9 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
     external.run(root, params, asked)
 
 
-MINUTES = 30.0
-
-
 def configure_plan(parser: argparse.ArgumentParser) -> None:
     """Take the time that a training may take, and whether to write."""
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="a training may take (30)")
+    parser.add_argument("--minutes", type=float, default=30.0, help="a training may take (30)")
     parser.add_argument("--write", action="store_true", help="put it into params.yaml")
 
 
@@ -148,28 +142,20 @@ def run_plan(root: Path, args: argparse.Namespace) -> None:
     from pipelines.artifacts.paths import Workspace
 
     if args.minutes <= 0:
-        msg = f"--minutes {args.minutes:g}: expected more than 0"
-        raise ConfigError(msg)
+        raise ConfigError(f"--minutes {args.minutes:g}: expected more than 0")
     params = load_params(root / "params.yaml")
     manifest = Workspace(root, params.data.name).manifest
     if not manifest.exists():
-        msg = f"{manifest} is missing; first: dvc repro ingest"
-        raise ConfigError(msg)
+        raise ConfigError(f"{manifest} is missing; first: dvc repro ingest")
     shapes = [(r.height, r.width) for r in read_rows(manifest, ImageRecord) if not r.error]
     if not shapes:
-        msg = f"{manifest} lists no image that can be read"
-        raise InvalidDataError(msg)
-    machine = this_machine()
+        raise InvalidDataError(f"{manifest} lists no image that can be read")
+    machine, classes = this_machine(), len(params.data.classes)
     found = plan(
         shapes,
         machine,
         lambda side, batch, precision: step_cost(
-            params.model,
-            params.train,
-            len(params.data.classes),
-            side=side,
-            batch=batch,
-            precision=precision,
+            params.model, params.train, classes, side=side, batch=batch, precision=precision
         ),
         images=max(1, round(len(shapes) * params.split.fractions.train)),
         minutes=args.minutes,
@@ -188,16 +174,12 @@ def this_machine() -> "Machine":
 
     from hgmnet.training.planner import Machine
 
+    cores, gpu, bf16 = os.cpu_count() or 1, "", False
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if torch.cuda.is_available():
         known = torch.cuda.get_device_properties(0)
-        return Machine(
-            cores=os.cpu_count() or 1,
-            memory=known.total_memory / 2**30,
-            gpu=known.name,
-            bf16=torch.cuda.is_bf16_supported(),
-        )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Machine(cores=os.cpu_count() or 1, memory=memory, gpu="", bf16=False)
+        memory, gpu, bf16 = known.total_memory, known.name, torch.cuda.is_bf16_supported()
+    return Machine(cores=cores, memory=memory / 2**30, gpu=gpu, bf16=bf16)
 
 
 def _said(name: str, count: int, machine: "Machine", found: "TrainingPlan") -> Iterator[str]:
@@ -211,14 +193,8 @@ def _said(name: str, count: int, machine: "Machine", found: "TrainingPlan") -> I
 
 
 def _sections(found: "TrainingPlan") -> dict[str, dict[str, Any]]:
-    return {
-        "prepare": {"side": found.side, "fit": found.fit},
-        "train": {
-            "epochs": found.epochs,
-            "batch_size": found.batch_size,
-            "precision": found.precision,
-        },
-    }
+    keys = {"prepare": ("side", "fit"), "train": ("epochs", "batch_size", "precision")}
+    return {section: {k: getattr(found, k) for k in names} for section, names in keys.items()}
 
 
 def _write(path: Path, found: "TrainingPlan") -> None:

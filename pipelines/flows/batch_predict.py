@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from filelock import FileLock, Timeout
 from prefect import flow, get_run_logger, task
@@ -75,7 +75,10 @@ def _carried_out(
         look(done, len(parts), f"{min(done * size, len(todo))} of {len(todo)} images")
     rows = join(job, asked)
     told = f"{len(todo)} images predicted by {job.called[0]}, {len(asked) - len(todo)} were there"
-    _show(told, rows["decision"].value_counts().to_dict(), job.out)
+    counts = [f"{name:<12}{n:>8}" for name, n in rows["decision"].value_counts().items()]
+    lines = "\n".join([told, "", *counts, str(job.out)])
+    log("%s", lines)
+    artifacts.text_artifact("batch-predict", lines)
     if failed := int(rows["error"].notna().sum()):
         why = f"{failed} of {len(asked)} images could not be read; {job.out / TABLE} says why"
         return state_of(InvalidDataError(why))
@@ -110,9 +113,3 @@ def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | A
 def predict(job: Job, asked: Sequence[BatchRequest]) -> int:
     """Write the masks and rows of some images; how many could not be read."""
     return predict_part(job, asked)
-
-
-def _show(told: str, decisions: dict[Any, int], out: Path) -> None:
-    lines = [told, "", *(f"{name:<12}{count:>8}" for name, count in decisions.items()), str(out)]
-    get_run_logger().info("%s", "\n".join(lines))
-    artifacts.text_artifact("batch-predict", "\n".join(lines))

@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -44,9 +43,12 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
             return Completed(name="Unchanged", message=f"{source} is as it was")
         with alone(root, "a data_watch flow"):
             before = _images(space)
-            for state in _taken_in(space, source):
-                if not state.is_completed():
-                    return propagate(state)
+            state: AnyState = bring(root, space.data, source, return_state=True)
+            for target in ("ingest", "validate"):
+                if state.is_completed():
+                    state = stage(root, target, return_state=True)
+            if not state.is_completed():
+                return propagate(state)
             told = compare(space, before)
         write_text(memo, mark)
     except HgmnetError as error:
@@ -58,23 +60,16 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
     return propagate(training(root, promote=promote, return_state=True))
 
 
-def _taken_in(space: Workspace, source: Path) -> Any:
-    """The states of one task after the other."""
-    yield bring(space.root, space.data, source, return_state=True)
-    for target in ("ingest", "validate"):
-        yield stage(space.root, target, return_state=True)
-
-
 @task(cache_policy=NO_CACHE)
 def bring(root: Path, data: str, source: Path) -> AnyState | None:
     """Import, in place of the images that are here."""
-    from pipelines.operations.import_dataset import import_dataset
+    from pipelines.operations.import_dataset import import_dataset, summary
 
     try:
-        summary = import_dataset(root, data, str(source), replace=True, unattended=True)
+        found = import_dataset(root, data, str(source), replace=True, unattended=True)
     except HgmnetError as error:
         return state_of(error)
-    get_run_logger().info("%s", summary.text())
+    get_run_logger().info("%s", summary(found))
     return None
 
 
@@ -121,12 +116,9 @@ def _drift(space: Workspace, names: list[str]) -> list[str]:
 
 def _mark(source: Path) -> str:
     """Of names, sizes and times; what is read only where that has changed."""
-    files = sorted(source.rglob("*")) if source.is_dir() else [source]
     digest = hashlib.sha256()
-    for file in files:
+    for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
         if file.is_file():
-            stat = file.stat()
-            digest.update(
-                f"{file.relative_to(source)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode()
-            )
+            stat, name = file.stat(), file.relative_to(source)
+            digest.update(f"{name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -18,20 +18,17 @@ from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.gate.change_plan import age_due, drift_due
 
-DRIFTED, REVALIDATE = "hgmnet.data.drifted", "hgmnet.model.revalidate"
-"""The events: recent images differ; the change plan asks for a new validation."""
-_DAY_MS = 86_400_000
 Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 """The columns that drifted, and the clauses of the change plan that are due."""
 
 
 @flow(**notifications.HOOKS)
 def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState:
-    """Hold a folder of recent images against what the champion was made from.
+    """Compare a folder of recent images with those that the champion was made from.
 
-    Each image is measured, and the champion asked; reports/drift.json and Great Expectations' pages
-    say what differs. The event `hgmnet.data.drifted` can start a training, and
-    `hgmnet.model.revalidate` tells that the change plan asks for a new validation.
+    Each image is measured, and predicted by the champion; reports/drift.json and Great
+    Expectations' pages show what differs. The event `hgmnet.data.drifted` can start a training;
+    `hgmnet.model.revalidate` means that the change plan requires a new validation.
 
     Args:
         root: the repository root.
@@ -47,15 +44,12 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
     drifted, due = cast("Found", done.result())
     params = load_params(root / "params.yaml")
     if drifted:
-        _tell(
-            DRIFTED,
-            f"hgmnet.data.{params.data.name}",
-            {"columns": list(drifted), "folder": str(folder)},
-        )
+        found = {"columns": list(drifted), "folder": str(folder)}
+        _emit("hgmnet.data.drifted", f"hgmnet.data.{params.data.name}", found)
     for clause in due:
         get_run_logger().warning("%s: %s", clause.clause, clause.reason)
-        said = {"clause": clause.clause, "reason": clause.reason}
-        _tell(REVALIDATE, f"hgmnet.model.{params.registry.name}", said)
+        found = {"clause": clause.clause, "reason": clause.reason}
+        _emit("hgmnet.model.revalidate", f"hgmnet.model.{params.registry.name}", found)
     if drifted:
         return Completed(name="Drifted", message=f"drifted in {', '.join(drifted)}")
     return Completed(message="no drift")
@@ -71,16 +65,15 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
 
     try:
         params = load_params(root / "params.yaml")
-        name = params.registry.name
+        name, workspace = params.registry.name, Workspace(root, params.data.name)
         store = connect_with_retries(root, params.data.name)
-        cache = Workspace(root, params.data.name).versions
-        model, number = fetch_model(store, name, version, cache)
+        model, number = fetch_model(store, name, version, workspace.versions)
         report = profile_folder(root, folder, model)
         plan = load_plans(root / "pccp.yaml").plans.get(name)
         made = read_version(store, name, number).creation_timestamp
     except HgmnetError as error:
         return state_of(error)
-    days = (time.time() * 1000 - made) / _DAY_MS
+    days = (time.time() - made / 1000) / 86_400
     asked = (*drift_due(plan, report), age_due(plan, days)) if plan else ()
     due = tuple(clause for clause in asked if clause.status == "due")
     lines = [f"{name} version {number}", "", *tell(report), *(c.reason for c in due)]
@@ -89,5 +82,5 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     return report.drifted, due
 
 
-def _tell(event: str, resource: str, payload: dict[str, Any]) -> None:
+def _emit(event: str, resource: str, payload: dict[str, Any]) -> None:
     emit_event(event, resource={"prefect.resource.id": resource}, payload=payload)

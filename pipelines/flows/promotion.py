@@ -23,19 +23,15 @@ from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.promotion.comparison import VersionComparator
 from pipelines.promotion.promote import (
     PromotionOutcome,
+    Request,
     apply_decision,
     approve,
     open_comparer,
     propose,
 )
-from pipelines.promotion.rule import Request
 from pipelines.promotion.text import format_promotion
 from pipelines.registry.aliases import registry_state
 from pipelines.registry.tracking_store import http_limits
-
-CHANGED = "hgmnet.champion.changed"
-"""The event that tells that another version serves."""
-_POLL_S = 2
 
 
 class Approval(RunInput):
@@ -48,10 +44,7 @@ class Approval(RunInput):
 
 @flow(**notifications.HOOKS)
 def promotion(
-    root: Path,
-    version: str | None = None,
-    data: str | None = None,
-    approval_hours: float = 72.0,
+    root: Path, version: str | None = None, data: str | None = None, approval_hours: float = 72.0
 ) -> AnyState:
     """Compare a challenger with the champion, and let the better one serve.
 
@@ -90,9 +83,9 @@ def compare(
             outcome = propose(comparer, registry_state(comparer.store, name), Request(version))
     except HgmnetError as error:
         return state_of(error)
-    told = "\n".join(format_promotion(name, outcome))
-    get_run_logger().info("%s", told)
-    _show(name, told)
+    lines = "\n".join(format_promotion(name, outcome))
+    get_run_logger().info("%s", lines)
+    create_markdown_artifact(f"```\n{lines}\n```", key=f"promotion-{name}".lower())
     return comparer, outcome
 
 
@@ -106,39 +99,35 @@ def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState |
         return state_of(error)
     get_run_logger().info("History: decision %d, head %s", link.number, link.hash)
     if outcome.promoted:
-        emit_event(
-            CHANGED,
-            resource={"prefect.resource.id": f"hgmnet.model.{comparer.params.registry.name}"},
-            payload={
-                "version": outcome.resolve.version,
-                "before": outcome.now.champion,
-                "head": link.hash,
-            },
-        )
         name, version = comparer.params.registry.name, outcome.resolve.version
-        told = f"{outcome.resolve.reason}\nHistory: decision {link.number}, head {link.hash}"
-        notifications.tell(
-            comparer.workspace.root, f"{name} version {version} serves from now on", told
+        emit_event(
+            "hgmnet.champion.changed",
+            resource={"prefect.resource.id": f"hgmnet.model.{name}"},
+            payload={"version": version, "before": outcome.now.champion, "head": link.hash},
         )
+        body = f"{outcome.resolve.reason}\nHistory: decision {link.number}, head {link.hash}"
+        subject = f"{name} version {version} serves from now on"
+        notifications.tell(comparer.workspace.root, subject, body)
     return None
 
 
 def _asked(
     comparer: VersionComparator, outcome: PromotionOutcome, hours: float
 ) -> PromotionOutcome:
-    """The outcome once a person has spoken, or the time is over."""
-    lines = "\n".join(format_promotion(comparer.params.registry.name, outcome))
-    asked = Approval.with_initial_data(description=f"```\n{lines}\n```")
-    get_run_logger().info("A person must decide, at %s", _page())
+    """The outcome once a person has decided, or the time is over."""
     name, version = comparer.params.registry.name, outcome.resolve.version
-    told = f"{outcome.resolve.reason}\n{_page()}"
-    notifications.tell(
-        comparer.workspace.root, f"{name} version {version} waits for a person", told
-    )
+    lines = "\n".join(format_promotion(name, outcome))
+    asked = Approval.with_initial_data(description=f"```\n{lines}\n```")
+    page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{flow_run.id}"
+    get_run_logger().info("A person must decide, at %s", page)
+    subject = f"{name} version {version} waits for a person"
+    notifications.tell(comparer.workspace.root, subject, f"{outcome.resolve.reason}\n{page}")
     try:
-        said = pause_flow_run(asked, timeout=max(1, round(hours * 3600)), poll_interval=_POLL_S)
+        said = pause_flow_run(asked, timeout=max(1, round(hours * 3600)), poll_interval=2)
     except FlowPauseTimeout:
-        _go_on()
+        # running again: from a pause that has timed out Prefect only lets a run fail
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(flow_run.id), Running(), force=True)
         get_run_logger().info("Nobody has decided within %g hours", hours)
         return outcome
     if said.approve:
@@ -151,18 +140,3 @@ def _ended(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState:
     if outcome.refused:
         return state_of(RejectedError(f"{name} {outcome.refused}"))
     return Completed(message=f"{name} version {outcome.resolve.version}: {outcome.resolve.reason}")
-
-
-def _page() -> str:
-    """Where this run is seen."""
-    return f"{PREFECT_UI_URL.value()}/runs/flow-run/{flow_run.id}"
-
-
-def _go_on() -> None:
-    """Have the run running again: from a pause whose time is over Prefect lets it only fail."""
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(UUID(flow_run.id), Running(), force=True)
-
-
-def _show(name: str, told: str) -> None:
-    create_markdown_artifact(f"```\n{told}\n```", key=f"promotion-{name}".lower())

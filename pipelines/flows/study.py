@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -17,7 +17,7 @@ from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.studies.definition import Size
 
 if TYPE_CHECKING:
-    from pipelines.stages.train import OnEpoch
+    from hgmnet.training.lightning_module import EpochFigures
     from pipelines.studies.definition import Study, StudyContext
 
 Kind = Literal["crossval", "leakage", "ablation", "curve"]
@@ -67,7 +67,7 @@ def study(
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """A study as it was asked for, from which each process makes bench and cells for itself."""
+    """A requested study, from which each process makes the context and the cells for itself."""
 
     root: Path
     params: Params
@@ -76,7 +76,7 @@ class StudyRequest:
     only: tuple[str, ...]
 
     def declared(self) -> tuple["StudyContext", "Study"]:
-        """The bench and the study."""
+        """The context that trainings share, and the study."""
         from pipelines.artifacts.paths import Workspace
         from pipelines.studies.definition import StudyContext
         from pipelines.studies.runner import declaration, prepared
@@ -99,30 +99,21 @@ class StudyRequest:
         from pipelines.studies.runner import declaration, run_study
 
         declare, log = declaration(self.kind, self.only), get_run_logger().info
-        return run_study(
-            self.root,
-            self.params,
-            declare,
-            self.size,
-            keep=True,
-            only_say=False,
-            say=lambda line: log("%s", line),
-        )
+        options: Any = {"keep": True, "only_say": False, "say": lambda line: log("%s", line)}
+        return run_study(self.root, self.params, declare, self.size, **options)
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE)
 def fit(asked: StudyRequest, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
     """Train one model and judge each cell that asks it, unless they are there."""
+    from pipelines.stages.train import epoch_line
     from pipelines.studies import training_run
 
-    bench, study = asked.declared()
-    for number in numbers:
-        cell = study.cells[number]
-        training_run.compute(bench, cell, _teller(cell.params.train.epochs), keep=True)
+    (bench, study), log = asked.declared(), get_run_logger().info
+    for cell in (study.cells[number] for number in numbers):
+        epochs = cell.params.train.epochs
 
+        def on_epoch(figures: "EpochFigures", epochs: int = epochs) -> None:
+            log("%s", epoch_line(figures, epochs))
 
-def _teller(epochs: int) -> "OnEpoch":
-    from pipelines.stages.train import epoch_line
-
-    log = get_run_logger().info
-    return lambda figures: log("%s", epoch_line(figures, epochs))
+        training_run.compute(bench, cell, on_epoch, keep=True)

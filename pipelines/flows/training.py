@@ -70,10 +70,8 @@ def training(
             state = _model(root, force_stage)
             if publish and _went_well(state):
                 state = publish_(root, return_state=True)
-            if promote and _went_well(state):
-                version = newcomer(root)
-                if version:
-                    state = promotion(root, version, None, approval_hours, return_state=True)
+            if promote and _went_well(state) and (version := newcomer(root)):
+                state = promotion(root, version, None, approval_hours, return_state=True)
             return propagate(state)
     except HgmnetError as error:
         return state_of(error)
@@ -133,7 +131,7 @@ def _stages(root: Path, targets: Sequence[str], forced: Stage | None) -> AnyStat
 def pull(root: Path, target: str) -> None:
     """Fetch the images from DVC's remote where they are not here."""
     limit_s = load_params(root / "params.yaml").flow.limit_s("pull")
-    dvc.pull(root, target, get_run_logger().info, limit_s=limit_s)
+    dvc.call(root, ["pull", target], get_run_logger().info, limit_s)
 
 
 @task(task_run_name="{target}", cache_policy=NO_CACHE)
@@ -154,11 +152,7 @@ def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
     return None
 
 
-@task(
-    task_run_name="register",
-    cache_policy=NO_CACHE,
-    **_RETRIED,
-)
+@task(task_run_name="register", cache_policy=NO_CACHE, **_RETRIED)
 def register(root: Path, experiment: str = "") -> AnyState | None:
     """Record the run in MLflow, and register the model if its gate passed; no experiment's.
 
@@ -188,7 +182,7 @@ def publish_(root: Path) -> AnyState | None:
     log = get_run_logger().info
     try:
         limit_s = load_params(root / "params.yaml").flow.limit_s("publish")
-        done = publish(root, log, limit_s=limit_s)
+        done = publish(root, log, limit_s)
     except TrackingStoreUnavailableError:
         raise
     except ConfigError as error:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_DAY_S = 86_400
 _AGAIN = {
     "versions": "models of the registry, copied here; copied again when wanted",
     "onnx": "exports; made again when wanted",
@@ -31,10 +30,8 @@ class RemovableItem:
 def litter(root: Path, *, older_than: float, studies: bool) -> list[RemovableItem]:
     """What may go, the largest first.
 
-    Args:
-        root: the repository.
-        older_than: days since anything in it was last written.
-        studies: the trainings of studies too, which take hours to make again.
+    `older_than`: days since anything in it was last written. `studies`: the trainings of studies
+    too, which take hours to repeat.
     """
     found = [one for one in _candidates(root, studies) if one.days >= older_than]
     return sorted(found, key=lambda one: -one.size)
@@ -66,4 +63,4 @@ def _litter(path: Path, what: str) -> RemovableItem:
     stats = [file.stat() for file in (path, *path.rglob("*")) if not file.is_symlink()]
     newest = max(stat.st_mtime for stat in stats)
     size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
-    return RemovableItem(path, what, size, max(0.0, (time.time() - newest) / _DAY_S))
+    return RemovableItem(path, what, size, max(0.0, (time.time() - newest) / 86_400))

@@ -60,11 +60,9 @@ def git(root: Path) -> HealthCheck:
         return HealthCheck("mend", "git is not installed")
     if done.returncode != 0:
         return HealthCheck("mend", f"git: {' '.join(done.stderr.split())}: git init")
-    changed = len(done.stdout.splitlines())
-    if changed:
-        return HealthCheck(
-            "note", f"git: {changed} changes not committed; a version is tagged dirty"
-        )
+    if changed := len(done.stdout.splitlines()):
+        says = f"git: {changed} changes not committed; a version is tagged dirty"
+        return HealthCheck("note", says)
     return HealthCheck("ok", "git: everything committed")
 
 
@@ -77,9 +75,8 @@ def dvc(root: Path) -> HealthCheck:
     remotes = re.findall(r'remote "([^"]+)"', " ".join(config.sections()))
     if remotes:
         return HealthCheck("ok", f"DVC, remote {', '.join(sorted(set(remotes)))}")
-    return HealthCheck(
-        "note", "DVC has no remote, its cache is the only copy: dvc remote add -d NAME URL"
-    )
+    says = "DVC has no remote, its cache is the only copy: dvc remote add -d NAME URL"
+    return HealthCheck("note", says)
 
 
 def settings(root: Path) -> Iterator[HealthCheck]:
@@ -96,9 +93,8 @@ def settings(root: Path) -> Iterator[HealthCheck]:
     elif (folder / "raw.dvc").is_file():
         yield HealthCheck("mend", f"data/{name}/raw is not here: dvc pull")
     else:
-        yield HealthCheck(
-            "mend", f"data set {name} is missing: hgmnet import {name} <folder or zip>"
-        )
+        says = f"data set {name} is missing: hgmnet import {name} <folder or zip>"
+        yield HealthCheck("mend", says)
 
 
 def change_plan(root: Path) -> Iterator[HealthCheck]:
@@ -126,22 +122,21 @@ def change_plan(root: Path) -> Iterator[HealthCheck]:
 
 def tracking(uri: str) -> HealthCheck:
     """Where MLflow keeps its records; a server is asked whether it is there."""
-    scheme, separator, _ = uri.partition("://")
+    (scheme, separator, _), shown = uri.partition("://"), redact_credentials(uri)
     if not separator or scheme == "file":
-        says = f"MLflow can't keep records in {redact_credentials(uri)}"
+        says = f"MLflow can't keep records in {shown}"
         return HealthCheck("mend", f"{says}; set MLFLOW_TRACKING_URI to sqlite:///... or a server")
-    if scheme in {"http", "https"} and (why := _silence(redact_credentials(uri))):
-        says = f"MLflow at {redact_credentials(uri)} does not answer ({why})"
+    if scheme in {"http", "https"} and (why := _silence(shown)):
+        says = f"MLflow at {shown} does not answer ({why})"
         return HealthCheck("mend", f"{says}; start it, or unset MLFLOW_TRACKING_URI")
-    return HealthCheck("ok", f"MLflow at {redact_credentials(uri)}")
+    return HealthCheck("ok", f"MLflow at {shown}")
 
 
 def prefect(api: str | None) -> HealthCheck:
     """Where flows are recorded; a server is asked whether it is there."""
     if not api:
-        return HealthCheck(
-            "ok", "Prefect: a flow starts a server of its own, `hgmnet up` one that stays"
-        )
+        says = "Prefect: a flow starts a server of its own, `hgmnet up` one that stays"
+        return HealthCheck("ok", says)
     if why := _silence(api):
         says = f"Prefect at {redact_credentials(api)} does not answer ({why})"
         return HealthCheck("mend", f"{says}; start it, or unset PREFECT_API_URL")
@@ -160,12 +155,10 @@ def locks(rwlock: Path) -> Iterator[HealthCheck]:
     holders = [*lock.get("write", {}).values()]
     holders += [info for infos in lock.get("read", {}).values() for info in infos]
     for pid, command in sorted({(info["pid"], info["cmd"]) for info in holders}):
+        says = "was killed and left its lock; the next dvc clears it"
         if alive(pid):
-            says = f"`{command}` (PID {pid}) is at work here"
-            yield HealthCheck("note", f"{says}; if that process is no dvc: rm {rwlock}")
-        else:
-            says = f"`{command}` (PID {pid}) was killed and left its lock"
-            yield HealthCheck("note", f"{says}; the next dvc clears it")
+            says = f"is at work here; if that process is no dvc: rm {rwlock}"
+        yield HealthCheck("note", f"`{command}` (PID {pid}) {says}")
 
 
 def _silence(server: str) -> str:
@@ -180,13 +173,8 @@ def _silence(server: str) -> str:
 
 
 GIB = 2**30
-
 LEAST_DISK = 1
 """GiB without which a run can't end; five times that is comfortable."""
-
-LEAST_MEMORY = 3
-"""GiB that the quickstart takes."""
-
 _INSTALL = "python3 install.py"
 
 
@@ -222,12 +210,7 @@ def path_python() -> Iterator[HealthCheck]:
 
 
 def packages(needed: Iterable[str], lock: Path) -> Iterator[HealthCheck]:
-    """What is installed, against what is needed and against the lock.
-
-    Args:
-        needed: requirements as a package's metadata gives them; those of extras are passed over.
-        lock: requirements.lock.
-    """
+    """What is installed, compared with what a package's metadata needs (no extras) and the lock."""
     if not lock.is_file():
         yield HealthCheck("mend", f"{lock} is missing: git checkout requirements.lock")
         return
@@ -250,11 +233,11 @@ def torch_pair(torch: str, vision: str) -> HealthCheck:
 
 
 def device() -> HealthCheck:
-    """Cores, memory and GPU; the driver's own tool is asked, which needs no torch."""
+    """Cores, memory (the quickstart takes 3 GiB) and GPU, by the driver's own tool: no torch."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     gpu = _gpus() or "no GPU: training runs on the CPU"
     says = f"{os.cpu_count()} cores, {memory:.1f} GiB memory, {gpu}"
-    return HealthCheck("ok" if memory >= LEAST_MEMORY else "note", says)
+    return HealthCheck("ok" if memory >= 3 else "note", says)
 
 
 def disk(root: Path) -> HealthCheck:

@@ -27,12 +27,9 @@ from pipelines.system.git import git
 
 
 def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
-    """An experiment's params.yaml, comments and order kept, and what it says.
+    """An experiment's params.yaml, comments and order kept, as text and parsed.
 
-    Args:
-        root: the repository.
-        profile: one of profiles/ instead of params.yaml; None for params.yaml.
-        changes: other values by dotted key, as `train.epochs`.
+    It is params.yaml, or one of profiles/, with other values by dotted key, as `train.epochs`.
 
     Raises:
         ConfigError: there is no such profile or key, the settings are not legal, or this is no git
@@ -52,9 +49,8 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
     try:
         params = Params.model_validate(YAML(typ="safe", pure=True).load(text.getvalue()))
     except ValidationError as error:
-        raise ConfigError(
-            f"with these changes {base.name}: " + "; ".join(problems(error))
-        ) from None
+        why = "; ".join(problems(error))
+        raise ConfigError(f"with these changes {base.name}: {why}") from None
     commit = git(root, "rev-parse", "-q", "--verify", "HEAD", allowed=(0, 1, 128))
     if not commit or dvc.setting(root, "core", "no_scm"):
         raise ConfigError(
@@ -66,14 +62,10 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
 
 @contextmanager
 def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
-    """Have a copy of the checkout as it lies there, with other settings; removed at the end.
+    """Have a copy of the checkout as it is, with other settings; removed at the end.
 
-    DVC's outputs of these settings are in it as far as the cache has them.
-
-    Args:
-        root: the repository; hold its `alone`.
-        text: the copy's params.yaml.
-        params: what it says.
+    DVC's outputs of these settings are in it as far as the cache has them. Call it within
+    `run_overrides.alone`. `text`, `params`: of `settings`.
 
     Raises:
         HgmnetError: git or DVC failed.
@@ -100,15 +92,12 @@ def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
 
 
 def record(root: Path, copy: Path, on_line: Callable[[str], None]) -> str:
-    """Have DVC record what the stages made in the copy, and bring the experiment into the checkout.
-
-    Returns:
-        The experiment's name.
+    """Have DVC record the copy as an experiment, and bring it into the checkout; its name.
 
     Raises:
         HgmnetError: git or DVC failed.
     """
-    dvc.run_experiment(copy, "report", on_line)
+    dvc.call(copy, ["exp", "run", "--quiet", "report"], on_line)
     ref = git(copy, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*")
     git(root, "fetch", "-q", str(experiment_folder(root)), f"{ref}:{ref}")
     return ref.rpartition("/")[2]

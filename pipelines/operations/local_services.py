@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
@@ -21,9 +20,9 @@ from pipelines.system.urls import redact_credentials
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""
-_UNDER_WAY = ("PENDING", "RUNNING", "PAUSED", "CANCELLING")
-_STARTUP_S = 180.0
-_LOOK_S = 0.5
+_APP = ("--factory", "prefect.server.api.server:create_app")
+PREFECT_SERVER = ("uvicorn", *_APP, "--host", "127.0.0.1")
+"""A Python module and its arguments, but for `--port`."""
 
 
 class Services:
@@ -60,23 +59,16 @@ class Services:
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         Path(self._env["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(Path(self._env["PREFECT_HOME"]) / "server.lock", timeout=0)
         try:  # the lock that a flow with a server of its own takes: two on one database lose writes
-            self._stack.enter_context(
-                FileLock(Path(self._env["PREFECT_HOME"]) / "server.lock", timeout=0)
-            )
+            self._stack.enter_context(lock)
         except Timeout:
-            msg = (
+            raise HgmnetError(
                 "`hgmnet up`, or a flow with a server of its own, runs here already; stop it first"
-            )
-            raise HgmnetError(msg) from None
+            ) from None
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the children, the last first."""
         self._stack.close()
 
@@ -90,10 +82,9 @@ class Services:
         if url is None:
             url = f"http://127.0.0.1:{port}/api"
             self._env["PREFECT_UI_API_URL"] = url
-            app = ["--factory", "prefect.server.api.server:create_app"]
-            self._serve("prefect", ["uvicorn", *app, "--host", "127.0.0.1"], port, "/api/health")
+            self._serve("prefect", PREFECT_SERVER, port, "/api/health")
             _bury(url)
-        elif not _answers(f"{url}/health"):
+        elif not answers(f"{url}/health"):
             raise ConfigError(
                 f"PREFECT_API_URL: {redact_credentials(url)} does not answer; start it, or unset it"
             )
@@ -124,8 +115,7 @@ class Services:
         Raises:
             ConfigError: Prefect refuses them.
         """
-        pool = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
-        self._prefect(pool)
+        self._prefect(["work-pool", "create", POOL, "--type", "process", "--overwrite"])
         self._prefect(["--no-prompt", "deploy", "--all"])
 
     def start_worker(self) -> None:
@@ -143,16 +133,13 @@ class Services:
             for name, child in self._children.items():
                 if child.poll() is not None:
                     raise HgmnetError(f"{name} ended; {self.logs / name}.log says why")
-            time.sleep(_LOOK_S)
+            time.sleep(0.5)
 
     def _serve(self, name: str, module: Sequence[str], port: int, health: str) -> None:
         _refuse_taken(name, port)
         child = self._start(name, [*module, "--port", str(port)])
-        deadline = time.monotonic() + _STARTUP_S
-        while not _answers(f"http://127.0.0.1:{port}{health}"):
-            if child.poll() is not None or time.monotonic() > deadline:
-                raise ConfigError(f"{name} did not start; {self.logs / name}.log says why")
-            time.sleep(0.2)
+        log = self.logs / f"{name}.log"
+        await_answer(name, f"http://127.0.0.1:{port}{health}", child, log)
 
     def _start(self, name: str, module: Sequence[str]) -> "subprocess.Popen[bytes]":
         log = self._stack.enter_context((self.logs / f"{name}.log").open("wb"))
@@ -178,11 +165,12 @@ class Services:
 
 
 def _bury(api: str) -> None:
-    """Call crashed what this server believes to be under way: it ended with the last `up`.
+    """Mark as crashed what this server has as under way: it ended with the last `up`.
 
     Otherwise it would stay Running for ever, and hold its deployment's one place for minutes.
     """
-    wanted = {"flow_runs": {"state": {"type": {"any_": list(_UNDER_WAY)}}}}
+    under_way = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
+    wanted = {"flow_runs": {"state": {"type": {"any_": under_way}}}}
     said = "`hgmnet up` was ended under it; the next run goes on where it was"
     crashed = {"type": "CRASHED", "name": "Crashed", "message": said}
     for run in _post(f"{api}/flow_runs/filter", wanted):
@@ -196,7 +184,21 @@ def _post(url: str, body: dict[str, Any]) -> Any:
         return json.load(answer)
 
 
-def _answers(url: str) -> bool:
+def await_answer(name: str, url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a new server answers: 5 s on a free machine, half a minute on a busy one.
+
+    Raises:
+        ConfigError: it ended, or did not answer within three minutes.
+    """
+    deadline = time.monotonic() + 180
+    while not answers(url):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise ConfigError(f"{name} did not start; {log} says why")
+        time.sleep(0.2)
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there, without an error."""
     try:
         with urlopen(url, timeout=5):  # noqa: S310 - the user's own setting, or ours
             return True
@@ -209,5 +211,4 @@ def _refuse_taken(name: str, port: int) -> None:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
         why = (error.strerror or str(error)).partition(" (")[0]
-        msg = f"127.0.0.1:{port}: {why}; take another: --{name}-port N"
-        raise ConfigError(msg) from None
+        raise ConfigError(f"127.0.0.1:{port}: {why}; take another: --{name}-port N") from None

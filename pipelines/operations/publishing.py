@@ -4,7 +4,7 @@ The checkout stays as it is: the commit is made beside it, on a branch of its ow
 what an earlier attempt has done, so a failure half-way is mended by the same command.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,7 @@ _NOBODY = {
     for who in ("AUTHOR", "COMMITTER")
     for what, said in (("NAME", "hgmnet"), ("EMAIL", "hgmnet@localhost"))
 }
-"""Who commits where git has not been told who works here."""
+"""Who commits where git's user.email is not set."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,11 @@ class Publication:
 
 
 def publish(
-    root: Path, on_line: Callable[[str], None], *, limit_s: float | None = None
+    root: Path, on_line: Callable[[str], None], limit_s: float | None = None
 ) -> Publication:
     """Publish the registered version that the model on disk is.
 
-    Args:
-        root: the repository.
-        on_line: called with each line that DVC prints.
-        limit_s: seconds after which `dvc push` is ended.
+    `on_line` gets each line that DVC prints; `limit_s`: seconds after which `dvc push` is ended.
 
     Raises:
         ConfigError: it is not registered, DVC has no default remote, the code is not committed, or
@@ -61,7 +58,7 @@ def publish(
         raise ConfigError(f"the model on disk is no version of {name}: dvc repro register")
     files = _files(space)
     _refuse_unfit(root, files)
-    dvc.push(root, on_line, limit_s=limit_s)
+    dvc.call(root, ["push"], on_line, limit_s)
     branch, tag = f"published/{name}", f"{name}-v{version}"
     commit = _commit(root, files, branch, f"{name} version {version}")
     _tag(root, tag, commit)
@@ -89,8 +86,7 @@ def _refuse_unfit(root: Path, files: list[str]) -> None:
     if not dvc.has_remote(root):
         raise ConfigError("DVC has no default remote to publish to: dvc remote add -d NAME URL")
     excluded = [f":(exclude){file}" for file in files]
-    changed = git(root, "status", "--porcelain", "--", ".", *excluded)
-    if changed:
+    if changed := git(root, "status", "--porcelain", "--", ".", *excluded):
         first = changed.splitlines()[0].strip()
         raise ConfigError(f"the code has changes that no commit holds ({first}); commit them first")
 
@@ -107,7 +103,8 @@ def _commit(root: Path, files: list[str], branch: str, message: str) -> str:
     if tip and git(root, "rev-parse", f"{tip}^{{tree}}") == tree:
         return tip
     parents = [word for one in dict.fromkeys([tip, head]) if one for word in ("-p", one)]
-    commit = git(root, "commit-tree", tree, *parents, "-m", message, env=_who(root))
+    who = {} if git(root, "config", "user.email", allowed=(0, 1)) else _NOBODY
+    commit = git(root, "commit-tree", tree, *parents, "-m", message, env=who)
     git(root, "update-ref", f"refs/heads/{branch}", commit, tip or "0" * len(commit))
     return commit
 
@@ -120,7 +117,3 @@ def _tag(root: Path, tag: str, commit: str) -> None:
         held, wanted = (git(root, "rev-parse", f"{one}^{{tree}}") for one in (there, commit))
         if held != wanted:
             raise ConfigError(f"the tag {tag} stands at another commit ({there[:7]}) already")
-
-
-def _who(root: Path) -> Mapping[str, str]:
-    return {} if git(root, "config", "user.email", allowed=(0, 1)) else _NOBODY

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +23,7 @@ _STATE, _LOCK, _HOLDER, _JOURNAL = ".hgmnet", "run.lock", "run.json", "params.jo
 
 @contextmanager
 def alone(root: Path, what: str) -> Iterator[None]:
-    """Be the only run in this checkout.
-
-    Args:
-        root: the repository.
-        what: this run, in words, for whoever comes second.
+    """Be the only run in this checkout; `what`: this run, in words, for the message to another.
 
     Raises:
         ConfigError: another one is under way.
@@ -44,8 +40,11 @@ def alone(root: Path, what: str) -> Iterator[None]:
             (state / _HOLDER).write_text(json.dumps(holder), encoding="utf-8")
             yield
     except Timeout:
-        msg = f"{_said(state / _HOLDER)} is under way in {root}; wait for its end, or stop it"
-        raise ConfigError(msg) from None
+        other = "another run"
+        with suppress(OSError, ValueError, KeyError):
+            found = json.loads((state / _HOLDER).read_text(encoding="utf-8"))
+            other = f"{found['what']} (process {found['pid']}, since {found['since']})"
+        raise ConfigError(f"{other} is under way in {root}; wait for its end, or stop it") from None
 
 
 @contextmanager
@@ -97,11 +96,8 @@ def restore(root: Path) -> None:
     from filelock import FileLock, Timeout
 
     if (root / _STATE / _JOURNAL).exists() or experiment_folder(root).exists():
-        try:
-            with FileLock(root / _STATE / _LOCK, timeout=0):
-                _clear(root)
-        except Timeout:
-            pass  # its run lives
+        with suppress(Timeout), FileLock(root / _STATE / _LOCK, timeout=0):  # else its run lives
+            _clear(root)
 
 
 def _clear(root: Path) -> None:
@@ -125,14 +121,6 @@ def _put_back(root: Path) -> bool:
         print(f"params.yaml was edited during a run, and stays; before it: {kept}", file=sys.stderr)
     journal.unlink()
     return not edited
-
-
-def _said(holder: Path) -> str:
-    try:
-        found = json.loads(holder.read_text(encoding="utf-8"))
-        return f"{found['what']} (process {found['pid']}, since {found['since']})"
-    except (OSError, ValueError, KeyError):
-        return "another run"
 
 
 def _write(path: Path, text: str) -> None:

@@ -40,14 +40,8 @@ def score(
 ) -> Scored:
     """Evaluate predictions on the test split and write reports/scores/<name>.
 
-    The evaluation is recorded as one of the test split, before any figure is computed.
-
-    Args:
-        workspace: of the data set.
-        params: classes, draws and seed.
-        name: of the method.
-        masks: as for `hgmnet.evaluation.outside_predictions.find_outside_predictions`.
-        probabilities: as there.
+    The evaluation is recorded as one of the test split, before any figure is computed. `masks`,
+    `probabilities`: as for `hgmnet.evaluation.outside_predictions.find_outside_predictions`.
 
     Raises:
         ConfigError: the name can't be a folder's, or a class is not in data.classes.

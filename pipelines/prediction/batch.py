@@ -6,7 +6,7 @@ time) and the same model is never asked again.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,26 +62,24 @@ def asked_for(source: Path) -> list[BatchRequest]:
         ConfigError: there are none, the table has no such column, or names an image twice.
     """
     if source.is_dir() or source.suffix.lower() not in {".csv", ".parquet"}:
-        top = source if source.is_dir() else source.parent
-        return [
-            _asked(file.relative_to(top).as_posix(), file) for file in find_files([str(source)])
-        ]
+        top, files = source if source.is_dir() else source.parent, find_files([str(source)])
+        return [_asked(file.relative_to(top).as_posix(), file) for file in files]
     try:
         table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{source} can't be read: {error}") from None
     if "image" not in table:
         raise ConfigError(f"{source}: expected a column `image`, got {', '.join(table.columns)}")
-    names = [str(name) for name in table["image"]]
     twice = table["image"][table["image"].duplicated()]
     if len(twice):
         raise ConfigError(f"{source} names {twice.iloc[0]} more than once")
-    return [_asked(name, source.parent / name) for name in names]
+    return [_asked(name, source.parent / name) for name in map(str, table["image"])]
 
 
 def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
     """Those of them that no row answers yet."""
-    there = {row for table in _tables(job.out, _KEY) for row in zip(*table, strict=True)}
+    tables = (pq.read_table(file, columns=_KEY).to_pydict() for file in _files(job.out))
+    there = {row for table in tables for row in zip(*(table[key] for key in _KEY), strict=True)}
     return [one for one in asked if (one.name, one.size, one.modified_ns, job.sha256) not in there]
 
 
@@ -108,10 +106,8 @@ def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
     wanted = {(one.name, one.size, one.modified_ns, job.sha256) for one in asked}
     keys["answers"] = [key in wanted for key in keys.itertuples(index=False, name=None)]
     last = keys.sort_values("answers", kind="stable").drop_duplicates("image", keep="last")
-    table = found.take(sorted(last.index))
-    rows: pd.DataFrame = (
-        table.to_pandas().set_index("image").reindex([one.name for one in asked]).reset_index()
-    )
+    table, names = found.take(sorted(last.index)), [one.name for one in asked]
+    rows: pd.DataFrame = table.to_pandas().set_index("image").reindex(names).reset_index()
     if missing := int((rows["model_sha256"] != job.sha256).sum()):
         raise HgmnetError(f"{missing} images have no row; run the same command again")
     with atomic(job.out / TABLE) as part:
@@ -157,37 +153,18 @@ def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
     return {**row, **prediction_row(prediction, finder.operating, decoded.pixel_mm), "mask": path}
 
 
-_TYPES = {
-    "string": pa.string(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-    "long": pa.int64(),
-}
+_TYPES = {"string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), "long": pa.int64()}
 
 
 def _schema(classes: Sequence[str]) -> pa.Schema:
-    return pa.schema(
-        [
-            ("image", pa.string()),
-            *((column.name, _TYPES[column.kind]) for column in prediction_columns(classes)),
-            ("mask", pa.string()),
-            ("error", pa.string()),
-            ("bytes", pa.int64()),
-            ("modified_ns", pa.int64()),
-            ("model", pa.string()),
-            ("model_sha256", pa.string()),
-            ("backend", pa.string()),
-        ]
-    )
+    found = {column.name: column.kind for column in prediction_columns(classes)}
+    texts = dict.fromkeys(("mask", "error"), "string")
+    numbers = dict.fromkeys(("bytes", "modified_ns"), "long")
+    model = dict.fromkeys(("model", "model_sha256", "backend"), "string")
+    kinds = {"image": "string", **found, **texts, **numbers, **model}
+    return pa.schema([(name, _TYPES[kind]) for name, kind in kinds.items()])
 
 
 def _files(out: Path) -> list[Path]:
     """predictions.parquet, then what was written after it."""
-    whole, parts = out / TABLE, sorted((out / PARTS).glob("*.parquet"))
-    return [*([whole] if whole.exists() else []), *parts]
-
-
-def _tables(out: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
-    for file in _files(out):
-        table = pq.read_table(file, columns=columns)
-        yield [table[column].to_pylist() for column in columns]
+    return [*out.glob(TABLE), *sorted((out / PARTS).glob("*.parquet"))]

@@ -18,8 +18,6 @@ from hgmnet.models.spec import Spec
 from hgmnet.prediction.onnx_export import CHECKED, write_checked
 from pipelines.artifacts.paths import Workspace
 
-_RANGED = 96
-
 
 @dataclass(frozen=True)
 class Bounds:
@@ -51,14 +49,8 @@ def quantise_checked(
     """Write the int8 form of an exported model if it loses little enough; in words, how much.
 
     Ranges are found on train images of the prepared set; the loss is measured on val images that
-    the weights have not seen, both at the network's side.
-
-    Args:
-        root: the repository, with the prepared set.
-        predictor: the model.
-        exported: its float32 file.
-        file: where to; left as it is where too much is lost.
-        most: the bounds.
+    the weights have not seen, both at the network's image side. `exported`: the float32 file.
+    `file`: left as it is where too much is lost.
 
     Raises:
         ConfigError: a package is not installed.
@@ -78,15 +70,14 @@ def quantise_checked(
     labels = [store.entries[row].label for row in rows]
 
     def make(part: Path) -> Loss:
-        quantise(predictor, exported, store.images[_evenly(store.rows("train"), _RANGED)], part)
+        quantise(predictor, exported, store.images[_evenly(store.rows("train"), 96)], part)
         one, other = (OnnxPredictor.load(path).predict(list(squares)) for path in (exported, part))
         lost = loss(one, other, truth, labels)
         if not lost.within(most.lesion_dice, most.accuracy):
-            msg = (
+            raise RejectedError(
                 f"int8 loses too much: {lost}; at most {most.lesion_dice:g} and "
                 f"{most.accuracy:g} may be lost (--max-loss); nothing was written"
             )
-            raise RejectedError(msg)
         return lost
 
     return f"int8 {write_checked(file, make)} (val of {spec.data}, {spec.prepare.side} px)"
@@ -95,11 +86,10 @@ def quantise_checked(
 def _store(root: Path, spec: Spec) -> PreparedDataset:
     store = open_prepared(Workspace(root, spec.data).prepared)
     if store.images.shape[1] != spec.prepare.side:
-        msg = (
+        raise InvalidDataError(
             f"data/{spec.data}/prepared has images of {store.images.shape[1]} px, the model sees "
             f"{spec.prepare.side}; --int8 needs the set that it was trained on"
         )
-        raise InvalidDataError(msg)
     return store
 
 

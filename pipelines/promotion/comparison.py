@@ -1,6 +1,6 @@
 """Two versions compared on images that neither has seen: recorded answers, or predicted again."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.verification import VersionAnswer, predict_in_fresh_process
 
 _BLOCK = 500  # images a process: their masks are in memory at once
+_KEPT = ("image", "pixel_sha256", "group", "label")
 
 
 def read_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
@@ -52,42 +53,27 @@ def logged_rows(store: TrackingStore, version: ModelVersion) -> pd.DataFrame:
 def predict_rows(
     store: TrackingStore, name: str, number: str, raw: Path, entries: Sequence[PreparedImage]
 ) -> pd.DataFrame:
-    """Ask a version, in a fresh process and with its own code, and count with today's.
-
-    Args:
-        store: the tracking store.
-        name: of the registered model.
-        number: of the version.
-        raw: the data set's images.
-        entries: which of them.
-    """
-    uri = f"models:/{name}/{number}"
+    """Rows of some images of `raw`, predicted by a version's own code in a fresh process."""
     rows: list[dict[str, object]] = []
     for start in range(0, len(entries), _BLOCK):
         block = entries[start : start + _BLOCK]
         images = [(raw / entry.image).read_bytes() for entry in block]
-        answers = predict_in_fresh_process(store.uri, uri, images)
-        rows += _rows(raw, block, answers)
+        answers = predict_in_fresh_process(store.uri, f"models:/{name}/{number}", images)
+        rows += [_row(raw, *pair) for pair in zip(block, answers, strict=True)]
     frame = pd.DataFrame(rows)
     return frame.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
 
 
-def _rows(
-    raw: Path, entries: Sequence[PreparedImage], answers: Sequence[VersionAnswer]
-) -> Iterator[dict[str, object]]:
-    for entry, answer in zip(entries, answers, strict=True):
-        tp, fp, fn, _ = segmentation.count_pixels(answer.mask, read_truth(raw, entry))
-        yield {
-            "image": entry.image,
-            "pixel_sha256": entry.pixel_sha256,
-            "group": entry.group,
-            "label": entry.label,
-            "predicted": answer.predicted,
-            "decision": answer.decision,
-            "served_tp": tp,
-            "served_fp": fp,
-            "served_fn": fn,
-        }
+def _row(raw: Path, entry: PreparedImage, answer: VersionAnswer) -> dict[str, object]:
+    tp, fp, fn, _ = segmentation.count_pixels(answer.mask, read_truth(raw, entry))
+    return {
+        **{name: getattr(entry, name) for name in _KEPT},
+        "predicted": answer.predicted,
+        "decision": answer.decision,
+        "served_tp": tp,
+        "served_fp": fp,
+        "served_fn": fn,
+    }
 
 
 Tables = tuple[pd.DataFrame, pd.DataFrame]
@@ -109,7 +95,7 @@ class VersionComparison:
 
 @dataclass(frozen=True)
 class VersionComparator:
-    """Holds versions of one registered model against one another.
+    """Compares versions of one registered model.
 
     `data`: a data set to compare on; None for the test split that the challenger was judged on.
     """
@@ -145,10 +131,11 @@ class VersionComparator:
     def _on_data(self, other: str, challenger: str) -> Tables:
         space = Workspace(self.workspace.root, self._data)
         entries = all_entries(space)
-        return (
-            predict_rows(self.store, self._name, other, space.raw, entries),
-            predict_rows(self.store, self._name, challenger, space.raw, entries),
+        before, after = (
+            predict_rows(self.store, self._name, number, space.raw, entries)
+            for number in (other, challenger)
         )
+        return before, after
 
     def _unseen(self, numbers: tuple[str, str], tables: Tables) -> tuple[Tables, int]:
         """Both tables without the images that either model has seen, and how many those were."""
@@ -156,15 +143,12 @@ class VersionComparator:
         entries = [_entry_of(row) for row in tables[0].to_dict("records")]
         checked = contamination.check(entries, self._data, specs)
         if not checked.clean:
-            msg = (
+            raise InvalidDataError(
                 f"versions {' and '.join(numbers)} have seen all {len(entries)} images of "
                 f"{self._data}; compare them on others: --data <name>"
             )
-            raise InvalidDataError(msg)
         clean = {entry.image for entry in checked.clean}
-        before, after = (
-            table[table["image"].isin(clean)].reset_index(drop=True) for table in tables
-        )
+        before, after = (t[t["image"].isin(clean)].reset_index(drop=True) for t in tables)
         return (before, after), len(checked.seen)
 
     @property
@@ -182,26 +166,24 @@ def _test_entries(workspace: Workspace, sha: str) -> list[PreparedImage]:
     entries = [_entry(one.record, one.row.group) for one in images if one.row.status == "test"]
     here = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
     if here != sha:
-        msg = (
+        raise ConfigError(
             f"the challenger was judged on the test set {sha[:12]} and here lies {here[:12]}; "
             "check out its commit, or compare on other images: --data <name>"
         )
-        raise ConfigError(msg)
     return entries
 
 
 def all_entries(space: Workspace) -> list[PreparedImage]:
-    """Every image of a data set that was read and not excluded, as if on the test side.
+    """Every image of a data set that was read and not excluded, as if in the test split.
 
     Raises:
         ConfigError: it was not read yet.
     """
     if not space.manifest.exists():
-        msg = (
+        raise ConfigError(
             f"{space.manifest} is missing; `hgmnet import {space.data} ...`, then with "
             f"data.name: {space.data} `dvc repro ingest`"
         )
-        raise ConfigError(msg)
     records = read_rows(space.manifest, ImageRecord)
     return [_entry(one, one.group) for one in records if not one.error and not one.excluded]
 
@@ -213,5 +195,5 @@ def _entry(record: ImageRecord, group: str) -> PreparedImage:
 
 def _entry_of(row: dict[Hashable, Any]) -> PreparedImage:
     """What a row of per_image.csv says of its image."""
-    known = {name: row[name] for name in ("image", "pixel_sha256", "label", "group")}
+    known = {name: row[name] for name in _KEPT}
     return PreparedImage(masks="", split="test", height=0, width=0, **known)

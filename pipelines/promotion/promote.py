@@ -1,15 +1,17 @@
 """Promotion: compare the challenger with champion and anchor, and let the rule say who serves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
+from hgmnet.evaluation.promotion_rule import ORDER, Verdict
 from hgmnet.models.spec import identity
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import user
 from pipelines.promotion.comparison import VersionComparator, VersionComparison, read_version
-from pipelines.promotion.rule import Request, decision
 from pipelines.registry.aliases import (
     PromotionDecision,
     RegistryState,
@@ -19,6 +21,19 @@ from pipelines.registry.aliases import (
 )
 from pipelines.registry.history import Link
 from pipelines.registry.tracking_store import connect_with_retries
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: which version (None: the challenger), and whether a person answers for it.
+
+    `approved`: they do, and say why in `reason`; `by`: who, empty for the user of this process.
+    """
+
+    version: str | None = None
+    approved: bool = False
+    reason: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,11 +68,7 @@ class PromotionOutcome:
 
 
 def open_comparer(root: Path, data: str | None) -> VersionComparator:
-    """What compares the versions of a repository's registered model.
-
-    Args:
-        root: the repository.
-        data: a data set to compare on; None for the test split.
+    """What compares the versions of a repository's registered model; `data`: None for test.
 
     Raises:
         ConfigError: params.yaml is wrong, or the tracking store can't be reached.
@@ -68,13 +79,7 @@ def open_comparer(root: Path, data: str | None) -> VersionComparator:
 
 
 def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOutcome, Link]:
-    """Compare, decide by the rule, write it down and move the aliases.
-
-    Where another version becomes champion meanwhile it is compared with that one.
-
-    Raises:
-        ConfigError, InvalidDataError: as `propose` and `apply_decision`.
-    """
+    """`propose` and `apply_decision`; repeated if another version becomes champion meanwhile."""
     found: list[PromotionOutcome] = []
 
     def attempt() -> Link:
@@ -89,13 +94,13 @@ def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOut
 def uncompared_challenger(comparer: VersionComparator) -> str:
     """The version of the model on disk, if it is a challenger not yet compared with this champion.
 
-    So a run that found nothing new does not ask the same question every night. Empty: there is
-    none.
+    Empty otherwise: a nightly run that found nothing new does not compare the same two again.
     """
-    now = registry_state(comparer.store, comparer.params.registry.name)
+    name = comparer.params.registry.name
+    now = registry_state(comparer.store, name)
     if not now.challenger:
         return ""
-    tags = read_version(comparer.store, comparer.params.registry.name, now.challenger).tags
+    tags = read_version(comparer.store, name, now.challenger).tags
     if tags.get("hgmnet.model") != identity(comparer.workspace.model):
         return ""
     entries = [link.entry for link in now.links if link.entry]
@@ -118,10 +123,8 @@ def approve(
     comparer: VersionComparator, outcome: PromotionOutcome, request: Request
 ) -> PromotionOutcome:
     """The outcome of the same comparisons, where a person answers for it."""
-    by_person = comparer.params.registry.approval
-    made = decision(
-        outcome.comparisons, outcome.resolve.version, outcome.now, request, by_person=by_person
-    )
+    by_person, version = comparer.params.registry.approval, outcome.resolve.version
+    made = decision(outcome.comparisons, version, outcome.now, request, by_person=by_person)
     return replace(outcome, resolve=made)
 
 
@@ -136,22 +139,21 @@ def propose(comparer: VersionComparator, now: RegistryState, request: Request) -
     registry = comparer.params.registry
     number = request.version or now.challenger
     if not number:
-        msg = f"{registry.name} has no challenger; `dvc repro` makes one, or say --version N"
-        raise ConfigError(msg)
+        raise ConfigError(
+            f"{registry.name} has no challenger; `dvc repro` makes one, or say --version N"
+        )
     _refuse_unfit(comparer, number)
     if number == now.champion:
-        return PromotionOutcome(
-            now, (), PromotionDecision("kept", number, number, now.anchor, "it serves already")
-        )
+        kept = PromotionDecision("kept", number, number, now.anchor, "it serves already")
+        return PromotionOutcome(now, (), kept)
     others = {now.anchor: "anchor", now.champion: "champion"}  # one that is both is the champion
     comparisons = tuple(
         comparer.compare(number, against, other)
         for other, against in reversed(others.items())
         if other not in {"", number}
     )
-    return PromotionOutcome(
-        now, comparisons, decision(comparisons, number, now, request, by_person=registry.approval)
-    )
+    made = decision(comparisons, number, now, request, by_person=registry.approval)
+    return PromotionOutcome(now, comparisons, made)
 
 
 def _refuse_unfit(comparer: VersionComparator, number: str) -> None:
@@ -159,12 +161,64 @@ def _refuse_unfit(comparer: VersionComparator, number: str) -> None:
     tags = read_version(comparer.store, name, number).tags
     gate = tags.get("hgmnet.gate")
     if gate != "passed":
-        msg = f"{name} version {number}: its gate says {gate}; only one that passed serves"
-        raise ConfigError(msg)
+        raise ConfigError(
+            f"{name} version {number}: its gate says {gate}; only one that passed serves"
+        )
     if tags.get("hgmnet.pccp_sha256") != hash_file(comparer.workspace.change_plan):
-        msg = (
+        raise ConfigError(
             f"{name} version {number} was held to another change plan than pccp.yaml says now; at "
             f"commit {tags.get('hgmnet.git_commit', 'none')[:7]} with this pccp.yaml `dvc repro` "
             "judges it again"
         )
-        raise ConfigError(msg)
+
+
+def decision(
+    comparisons: Sequence[VersionComparison],
+    number: str,
+    now: RegistryState,
+    request: Request,
+    *,
+    by_person: bool,
+) -> PromotionDecision:
+    """Apply the rule to the verdicts.
+
+    A challenger that is better than the champion, and not worse than the anchor, is promoted by
+    itself, unless a person must approve (`by_person`). One that is worse than either is kept from
+    serving, whoever approves. The rest is a person's decision, whose version is the anchor then.
+    """
+    verdicts = [compared.comparison.verdict for compared in comparisons]
+    least = min(verdicts, key=ORDER.index, default="better")
+    said = " and ".join(
+        f"{_WORDS[c.comparison.verdict]} {c.against} {c.version}" for c in comparisons
+    )
+    said = said or "it passed its gate, and none served before"
+    clear = (not comparisons or verdicts[0] == "better") and least in {"better", "not worse"}
+    if least == "worse":
+        why = ""
+    elif clear and not by_person:
+        why = request.reason or said
+    else:
+        why = request.reason if request.approved else ""
+    evidence = {  # the figures behind the decision
+        f"{compared.against} {compared.version}: {name}": (
+            f"{figure.difference:+.4f} [{figure.lower:+.4f}, {figure.upper:+.4f}] n={figure.n}"
+        )
+        for compared in comparisons
+        for name, figure in compared.comparison.figures.items()
+    }
+    if not why:
+        kept = said if least == "worse" else f"{said}; a person must decide: --approve --reason ..."
+        return PromotionDecision(
+            "kept", number, now.champion, now.anchor, kept, least, evidence=evidence
+        )
+    anchor = number if request.approved else now.anchor
+    who = (request.by or user()) if request.approved else ""
+    return PromotionDecision("promoted", number, number, anchor, why, least, who, evidence)
+
+
+_WORDS: dict[Verdict, str] = {
+    "better": "better than",
+    "not worse": "not worse than",
+    "worse": "worse than",
+    "undecided": "undecided against",
+}

@@ -18,21 +18,12 @@ def format_promotion(name: str, outcome: PromotionOutcome) -> Iterator[str]:
 
 
 def _table(name: str, version: str, compared: VersionComparison) -> Iterator[str]:
-    left_out = (
-        f", {compared.dropped} left out since one of them had seen them" if compared.dropped else ""
-    )
+    dropped = compared.dropped
+    left_out = f", {dropped} left out since one of them had seen them" if dropped else ""
     yield f"{name} version {version} against {compared.against} {compared.version}"
-    yield f"{compared.images} images that neither has seen{left_out}"
-    yield ""
-    head = (
-        "figure",
-        compared.against,
-        "version " + version,
-        "difference",
-        "90 % interval",
-        "may lose",
-    )
-    yield f"{head[0]:<38}{head[1]:>9}{head[2]:>11}{head[3]:>12}  {head[4]:<18}{head[5]:>9}"
+    yield f"{compared.images} images that neither has seen{left_out}\n"
+    before, after = compared.against, f"version {version}"
+    yield f"{'figure':<38}{before:>9}{after:>11}  difference  {'90 % interval':<18} may lose"
     margins = compared.comparison.margins
     for metric, figure in compared.comparison.figures.items():
         interval = f"{figure.lower:+.3f} to {figure.upper:+.3f}"

@@ -18,8 +18,7 @@ def main(model_uri: str, images: Path, answers: Path) -> None:
     model = mlflow.pyfunc.load_model(model_uri, dst_path=str(copy))
     code = Path(sys.modules["hgmnet"].__file__ or "")
     if not code.resolve().is_relative_to(copy.resolve()):
-        msg = f"hgmnet was loaded from {code}, not from the version's own code"
-        raise ImportError(msg)
+        raise ImportError(f"hgmnet was loaded from {code}, not from the version's own code")
     frame = pd.DataFrame({"image": [file.read_bytes() for file in sorted(images.iterdir())]})
     model.predict(frame).to_json(answers, orient="records", double_precision=15)
 

@@ -1,8 +1,9 @@
 """Which version serves: the aliases, moved only together with a decision in the history."""
 
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -54,7 +55,7 @@ class PromotionDecision:
     reason: str
     verdict: str = ""
     approved_by: str = ""
-    evidence: tuple[tuple[str, str], ...] = ()
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 class ChangedError(ConfigError):
@@ -72,9 +73,10 @@ def registry_state(store: TrackingStore, name: str) -> RegistryState:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        where = redact_credentials(store.uri)
-        msg = f"{name} has no version at {where}; `dvc repro` registers one that passes"
-        raise ConfigError(msg) from None
+        raise ConfigError(
+            f"{name} has no version at {redact_credentials(store.uri)}; "
+            "`dvc repro` registers one that passes"
+        ) from None
     held = {alias: str(version) for alias, version in aliases.items()}
     champion, challenger, anchor = (held.get(a, "") for a in (CHAMPION, CHALLENGER, ANCHOR))
     return RegistryState(champion, challenger, anchor, read_history(store, name))
@@ -82,7 +84,7 @@ def registry_state(store: TrackingStore, name: str) -> RegistryState:
 
 def check(now: RegistryState, head: str | None = None) -> str | None:
     """What is wrong with history and aliases; None where nothing is."""
-    return first_fault(now.links, {CHAMPION: now.champion}, head)
+    return first_fault(now.links, now.champion, head)
 
 
 def decide(
@@ -95,14 +97,9 @@ def decide(
 ) -> Link:
     """Write a decision down and move the aliases, alone.
 
-    A decision whose process died before the aliases moved is carried out first.
-
-    Args:
-        store: the tracking store.
-        name: of the registered model.
-        compared_with: the champion that the decision was made against.
-        resolve: what to do.
-        repair: go on where somebody moved the alias past us; the chain itself must hold.
+    A decision whose process died before the aliases moved is carried out first. `compared_with`:
+    the champion that the decision was made against. `repair`: proceed where a person moved the
+    alias by hand; the chain itself must hold.
 
     Raises:
         ChangedError: another one is champion by now; nothing was written.
@@ -110,14 +107,25 @@ def decide(
     """
     with locked(store, name) as taken_from:
         now = _carried_out(store, name)
-        fault = check(now if not repair else _as_decided(now))
-        if fault:
-            msg = f"nothing was changed, for the history of {name} is broken: {fault}"
-            raise ConfigError(msg)
+        last = now.links[-1].entry if now.links else None
+        champion = (last.champion if last else "") if repair else now.champion
+        if fault := first_fault(now.links, champion):
+            raise ConfigError(f"nothing was changed, for the history of {name} is broken: {fault}")
         if not repair and now.champion != compared_with:
-            msg = f"version {now.champion or 'none'} became champion meanwhile; try again"
-            raise ChangedError(msg)
-        entry = _entry(now, name, resolve, taken_from)
+            raise ChangedError(
+                f"version {now.champion or 'none'} became champion meanwhile; try again"
+            )
+        entry = DecisionRecord(
+            number=len(now.links) + 1,
+            previous=now.head,
+            when=datetime.now(UTC).isoformat(timespec="seconds"),
+            who=user(),
+            host=socket.gethostname(),
+            name=name,
+            champion_before=now.champion,
+            taken_from=taken_from,
+            **vars(resolve),
+        )
         link = append(store, entry)
         _move(store, name, now.challenger, entry)
         finish(store, link)
@@ -131,10 +139,8 @@ def retry_on_conflict(attempt: Callable[[], Link], times: int = 3) -> Link:
         ChangedError: one came in between every time.
     """
     for _ in range(times - 1):
-        try:
+        with suppress(ChangedError):
             return attempt()
-        except ChangedError:
-            continue
     return attempt()
 
 
@@ -157,31 +163,8 @@ def served(links: Sequence[Link]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.champion for e in (k.entry for k in links) if e and e.champion))
 
 
-def _entry(
-    now: RegistryState, name: str, resolve: PromotionDecision, taken_from: str
-) -> DecisionRecord:
-    return DecisionRecord(
-        number=len(now.links) + 1,
-        previous=now.head,
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
-        who=user(),
-        host=socket.gethostname(),
-        action=resolve.action,
-        name=name,
-        version=resolve.version,
-        champion_before=now.champion,
-        champion=resolve.champion,
-        anchor=resolve.anchor,
-        verdict=resolve.verdict,
-        approved_by=resolve.approved_by,
-        reason=resolve.reason,
-        taken_from=taken_from,
-        evidence=dict(resolve.evidence),
-    )
-
-
 def _carried_out(store: TrackingStore, name: str) -> RegistryState:
-    """The standing, once the last decision's aliases are where it says."""
+    """The state once the aliases are as the last decision has them."""
     now = registry_state(store, name)
     last = now.links[-1] if now.links else None
     if last is None or last.done or last.entry is None:
@@ -191,13 +174,8 @@ def _carried_out(store: TrackingStore, name: str) -> RegistryState:
     return registry_state(store, name)
 
 
-def _as_decided(now: RegistryState) -> RegistryState:
-    last = now.links[-1].entry if now.links else None
-    return RegistryState(last.champion if last else "", now.challenger, now.anchor, now.links)
-
-
 def _move(store: TrackingStore, name: str, challenger: str, entry: DecisionRecord) -> None:
-    """Let the aliases say what a decision says; who serves no longer waits."""
+    """Set the aliases as a decision has them; the new champion is no longer challenger."""
     for alias, version in ((CHAMPION, entry.champion), (ANCHOR, entry.anchor)):
         if version:
             store.client.set_registered_model_alias(name, alias, version)

@@ -11,7 +11,6 @@ from mlflow.entities import Run
 from hgmnet.config.change_plan import ChangePlans, load_plans
 from hgmnet.config.params import Params, load_params
 from hgmnet.errors import ConfigError, InvalidDataError
-from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.spec import Spec, identity, load_spec
 from pipelines.artifacts.evaluation import Evaluation, Subgroups
 from pipelines.artifacts.gate import ClauseResult, GateResult
@@ -20,7 +19,13 @@ from pipelines.artifacts.lineage import Lineage, hash_file, read_lineage
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import RecordedEvaluation, opening_number, user
 from pipelines.gate.change_plan import openings_due
-from pipelines.registry.tracking_store import TrackingStore, all_runs, log_metrics, log_params
+from pipelines.registry.tracking_store import (
+    TrackingStore,
+    all_runs,
+    create_run,
+    log_metrics,
+    log_params,
+)
 
 
 @dataclass(frozen=True)
@@ -86,34 +91,21 @@ class Decision:
     @property
     def metrics(self) -> dict[str, float]:
         """Every figure as `<split>/<name>`, with its interval as `..._low` and `..._high`."""
-        parts = {
-            "val": self.evaluation.val,
-            "test": self.evaluation.test or {},
-            "baseline": self.evaluation.baselines,
-        }
+        known = self.evaluation
+        parts = {"val": known.val, "test": known.test or {}, "baseline": known.baselines}
         return {
             f"{part}/{name}{end}": value
             for part, figures in parts.items()
             for name, figure in figures.items()
-            for end, value in _ends(figure)
+            for end, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
             if value is not None
         }
-
-    @property
-    def flat_params(self) -> dict[str, str]:
-        """params.yaml with dotted keys; a list is one value, as JSON."""
-        return dict(_flatten("", self.params.model_dump(mode="json", by_alias=True)))
 
 
 def read_decision(
     workspace: Workspace, openings: Sequence[RecordedEvaluation], experiment: str = ""
 ) -> Decision:
-    """Read what the stages left on disk.
-
-    Args:
-        workspace: where it lies.
-        openings: all that are known.
-        experiment: the name of the DVC experiment that this is; empty for none.
+    """Read what the stages left on disk; `openings`, `experiment`: as in `Decision`.
 
     Raises:
         ConfigError: it belongs to another data set, registered model or change plan than those that
@@ -151,17 +143,15 @@ def read_decision(
 def _refuse_stale(workspace: Workspace, gate: GateResult, params: Params) -> None:
     now = "run `dvc repro`, not register alone"
     if gate.data != workspace.data:
-        msg = (
+        raise ConfigError(
             f"{workspace.gate} judges a model of {gate.data}, but params.yaml says "
             f"data.name: {workspace.data}; {now}"
         )
-        raise ConfigError(msg)
     if gate.registry != params.registry.name:
-        msg = (
+        raise ConfigError(
             f"{workspace.gate} holds the model to the plan of {gate.registry}, but params.yaml "
             f"says registry.name: {params.registry.name}; {now}"
         )
-        raise ConfigError(msg)
     if gate.plan_sha256 != hash_file(workspace.change_plan):
         raise ConfigError(f"{workspace.change_plan} was changed since the gate read it; {now}")
 
@@ -170,11 +160,8 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _ends(figure: Figure) -> tuple[tuple[str, float | None], ...]:
-    return ("", figure.value), ("_low", figure.low), ("_high", figure.high)
-
-
 def _flatten(prefix: str, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """A tree of settings with dotted keys; a list is one value, as JSON."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _flatten(f"{prefix}{key}.", value)
@@ -191,13 +178,14 @@ def record(store: TrackingStore, decision: Decision) -> str:
     A run that was cut short is deleted and rewritten. MLflow refuses to change a param, so one
     run can't serve two verdicts.
     """
-    for run in list(_find(store, decision)):
+    for run in _find(store, decision):
         if run.data.tags.get(_RECORDED) == "true":
             return str(run.info.run_id)
         store.client.delete_run(run.info.run_id)
-    run_id = str(_start(store, decision).info.run_id)
+    run_id = _start(store, decision)
     log_metrics(store, run_id, decision.metrics)
-    log_params(store, run_id, decision.flat_params)
+    settings = decision.params.model_dump(mode="json", by_alias=True)
+    log_params(store, run_id, dict(_flatten("", settings)))
     for file, folder in _files(decision.workspace):
         store.client.log_artifact(run_id, str(file), folder)
     store.client.set_tag(run_id, _RECORDED, "true")
@@ -205,14 +193,14 @@ def record(store: TrackingStore, decision: Decision) -> str:
     return run_id
 
 
-def _find(store: TrackingStore, decision: Decision) -> Iterator[Run]:
+def _find(store: TrackingStore, decision: Decision) -> list[Run]:
     names = ("hgmnet.model", "hgmnet.gate_sha256", "hgmnet.metrics_sha256")
     wanted = {name: decision.tags[name] for name in names} | _kind(decision)
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items())
     return all_runs(store, query)
 
 
-def _start(store: TrackingStore, decision: Decision) -> Run:
+def _start(store: TrackingStore, decision: Decision) -> str:
     tags = {
         **decision.tags,
         **_kind(decision),
@@ -222,11 +210,11 @@ def _start(store: TrackingStore, decision: Decision) -> Run:
     name = f"{decision.gate.status} {decision.model[:8]}"
     if decision.experiment:
         name = f"experiment {decision.experiment}, {decision.gate.status}"
-    return store.client.create_run(store.experiment_id, tags=tags, run_name=name)
+    return create_run(store, name, tags)
 
 
 def _kind(decision: Decision) -> dict[str, str]:
-    """The tags that tell an experiment's run from the others."""
+    """The tags that distinguish an experiment's run from others."""
     if decision.experiment:
         return {"hgmnet.kind": "experiment", "hgmnet.experiment": decision.experiment}
     return {"hgmnet.kind": "decision"}

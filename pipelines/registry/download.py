@@ -18,27 +18,22 @@ from pipelines.registry.tracking_store import (
     fluent_calls_to,
 )
 
-_CARD = "reports/model_card.md"
-
 
 def fetch_model(
     store: TrackingStore, name: str, number: str | None, cache: Path
 ) -> tuple[Path, str]:
     """Copy a version's model folder here unless it is here already; the folder and the version.
 
-    Args:
-        store: the tracking store.
-        name: of the registered model.
-        number: of the version; None for the champion.
-        cache: where copies lie, a folder a version.
+    `number`: None for the champion. `cache`: the folder of copies, `<name>/<version>` each.
 
     Raises:
         ConfigError: there is no such version, or no champion.
     """
     chosen = number or registry_state(store, name).champion
     if not chosen:
-        msg = f"{name} has no champion yet; `hgmnet promote`, or say --version N or --model FOLDER"
-        raise ConfigError(msg)
+        raise ConfigError(
+            f"{name} has no champion yet; `hgmnet promote`, or say --version N or --model FOLDER"
+        )
     folder = cache / name / chosen
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +43,7 @@ def fetch_model(
 
 
 def version_spec(store: TrackingStore, name: str, number: str) -> Spec:
-    """What a version's model says of itself: what it was fitted on, above all."""
+    """The description that a version's model carries, with the images it was fitted on."""
     with TemporaryDirectory() as part:
         return load_spec(_download(store, name, number, f"/{SPEC}", Path(part)).parent)
 
@@ -57,7 +52,7 @@ def read_card(store: TrackingStore, name: str, number: str) -> str:
     """A version's model card in Markdown, as its run holds it; empty where it holds none."""
     with TemporaryDirectory() as part, suppress(*STORE_ERRORS):
         run = store.client.get_model_version(name, number).run_id or ""
-        path = store.client.download_artifacts(run, _CARD, part)
+        path = store.client.download_artifacts(run, "reports/model_card.md", part)
         return Path(path).read_text(encoding="utf-8")
     return ""
 
@@ -80,23 +75,15 @@ _PATH = "reports/evaluation/per_image.csv"
 
 
 def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tuple[str, Path]:
-    """Fetch a version's per_image.csv; its number, and where the file lies.
-
-    Args:
-        store: the tracking store.
-        name: of the registered model.
-        word: a version's number, or an alias.
-        folder: where to put the file.
+    """Fetch the per_image.csv of a version (its number or an alias); its number, and the file.
 
     Raises:
         ConfigError: there is no such version, or its run has no evaluation.
     """
+    client = store.client
+    find = client.get_model_version if word.isdigit() else client.get_model_version_by_alias
     try:
-        version = (
-            store.client.get_model_version(name, word)
-            if word.isdigit()
-            else store.client.get_model_version_by_alias(name, word)
-        )
+        version = find(name, word)
     except MlflowException:
         raise ConfigError(
             f"`{word}` is neither a version or alias of {name} nor a file or folder with a "
@@ -104,21 +91,20 @@ def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tupl
         ) from None
     run_id = version.tags.get("hgmnet.decision_run") or version.run_id
     try:
-        path = store.client.download_artifacts(str(run_id), _PATH, str(folder))
+        path = client.download_artifacts(str(run_id), _PATH, str(folder))
     except (MlflowException, OSError) as error:
-        why = first_line(error)
-        msg = f"version {version.version} of {name}: run {run_id} has no {_PATH} ({why})"
-        raise ConfigError(msg) from None
+        raise ConfigError(
+            f"version {version.version} of {name}: run {run_id} has no {_PATH} "
+            f"({first_line(error)})"
+        ) from None
     return str(version.version), Path(path)
 
 
 def deleted_runs(store: TrackingStore) -> list[str]:
     """Deleted runs that no version of any model was made by; `mlflow gc` frees their disk."""
     experiments = [one.experiment_id for one in store.client.search_experiments()]
-    deleted = {
-        run.info.run_id
-        for run in store.client.search_runs(experiments, run_view_type=ViewType.DELETED_ONLY)
-    }
+    runs = store.client.search_runs(experiments, run_view_type=ViewType.DELETED_ONLY)
+    deleted = {run.info.run_id for run in runs}
     versions = store.client.search_model_versions()
     needed = {run for v in versions for run in (v.run_id, v.tags.get("hgmnet.decision_run"))}
     return sorted(deleted - needed)

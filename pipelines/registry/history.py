@@ -6,7 +6,7 @@ can't know the hash of its last link, the head, that was noted elsewhere.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from mlflow.entities import Run, RunStatus
 from pydantic import ValidationError
 
 from hgmnet.config.base import Frozen
-from pipelines.registry.tracking_store import TrackingStore, all_runs
+from pipelines.registry.tracking_store import TrackingStore, all_runs, create_run
 
 KIND = "promotion"
 FIRST = ""
@@ -92,9 +92,8 @@ def append(store: TrackingStore, entry: DecisionRecord) -> Link:
         _HASH: entry.hash,
         "mlflow.user": entry.who,
     }
-    run_name = f"{entry.number} {entry.action} {entry.version}"
-    run = store.client.create_run(store.experiment_id, tags=tags, run_name=run_name)
-    return Link(str(run.info.run_id), entry.number, entry, entry.hash, done=False)
+    run_id = create_run(store, f"{entry.number} {entry.action} {entry.version}", tags)
+    return Link(run_id, entry.number, entry, entry.hash, done=False)
 
 
 def finish(store: TrackingStore, link: Link) -> None:
@@ -102,29 +101,23 @@ def finish(store: TrackingStore, link: Link) -> None:
     store.client.set_terminated(link.run_id)
 
 
-def first_fault(
-    links: Sequence[Link], aliases: Mapping[str, str], head: str | None = None
-) -> str | None:
+def first_fault(links: Sequence[Link], champion: str, head: str | None = None) -> str | None:
     """What is wrong with a history, from its beginning; None where nothing is.
 
-    Args:
-        links: of `read_history`.
-        aliases: of the registered model, as MLflow has them now.
-        head: the hash of a decision, noted outside MLflow; it must be in the chain.
+    `champion`: the version that has the alias now, empty for none. `head`: the hash of a decision,
+    noted outside MLflow; it must be in the chain.
     """
     previous = FIRST
     for number, link in enumerate(links, start=1):
-        fault = _fault(link, number, previous)
-        if fault:
+        if fault := _fault(link, number, previous):
             return f"decision {number} (run {link.run_id}): {fault}"
         previous = link.hash
     if head is not None and head not in {link.hash for link in links}:
         return f"no decision has the hash {head}: the chain was rewritten, or cut short"
     last = links[-1].entry if links else None
-    served = aliases.get("champion", "")
-    if served != (last.champion if last else ""):
+    if champion != (last.champion if last else ""):
         said = f"version {last.champion}" if last and last.champion else "none"
-        return f"champion is version {served or 'none'}, but the last decision says {said}"
+        return f"champion is version {champion or 'none'}, but the last decision says {said}"
     return None
 
 

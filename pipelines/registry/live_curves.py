@@ -9,6 +9,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.registry.tracking_store import (
     ForgivingStore,
     TrackingStore,
+    create_run,
     log_metrics,
     log_params,
     reopened,
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 
 class LiveCurves:
-    """One MLflow run for one training, found again where a killed training goes on.
+    """One MLflow run for one training, found again where a killed training resumes.
 
-    As `ForgivingStore`, no method raises.
+    Its id is kept beside the checkpoints of that fingerprint. `params`: train's own, flat. As in
+    `ForgivingStore`, no method raises.
 
     Example:
         curves = LiveCurves(root, "phantom", fingerprint, {"train.epochs": "16"})
@@ -32,18 +34,14 @@ class LiveCurves:
     def __init__(
         self, root: Path, data: str, fingerprint: str, params: Mapping[str, str | float | bool]
     ) -> None:
-        """Open the run.
-
-        Args:
-            root: the repository.
-            data: the data set's name.
-            fingerprint: of the training; the run's id lies beside its checkpoints.
-            params: train's own, flat.
-        """
         self._run_id = ""
         self._store = ForgivingStore(root, data, "no live curves in MLflow, training goes on")
         memo = Workspace(root, data).checkpoints / fingerprint / "mlflow_run"
-        self._store.call(lambda store: self._enter(store, memo, fingerprint, params))
+
+        def enter(store: TrackingStore) -> None:
+            self._run_id = _resume(store, memo) or _start(store, memo, fingerprint, params)
+
+        self._store.call(enter)
 
     def log(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Report an epoch's figures, in one request; a later report of an epoch is added to it."""
@@ -53,28 +51,12 @@ class LiveCurves:
         """Close the run."""
         self._store.call(lambda store: store.client.set_terminated(self._run_id, status))
 
-    def _enter(
-        self,
-        store: TrackingStore,
-        memo: Path,
-        fingerprint: str,
-        params: Mapping[str, str | float | bool],
-    ) -> None:
-        self._run_id = _resume(store, memo) or _start(store, memo, fingerprint, params)
-
 
 @contextmanager
 def live_curves(
     root: Path, data: str, fingerprint: str, params: Mapping[str, str | float | bool]
 ) -> Iterator[Callable[["EpochFigures"], None]]:
-    """A run that is open within the block; the function reports an epoch's figures to it.
-
-    Args:
-        root: as of `LiveCurves`.
-        data: as of `LiveCurves`.
-        fingerprint: as of `LiveCurves`.
-        params: as of `LiveCurves`.
-    """
+    """A run that is open within the block; the function reports an epoch's figures to it."""
     curves = LiveCurves(root, data, fingerprint, params)
     try:
         yield lambda figures: curves.log(
@@ -98,9 +80,7 @@ def _start(
     store: TrackingStore, memo: Path, fingerprint: str, params: Mapping[str, str | float | bool]
 ) -> str:
     tags = {"hgmnet.kind": "training", "hgmnet.fingerprint": fingerprint}
-    name = f"training {fingerprint[:8]}"
-    run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
-    run_id = str(run.info.run_id)
+    run_id = create_run(store, f"training {fingerprint[:8]}", tags)
     log_params(store, run_id, params)
     memo.parent.mkdir(parents=True, exist_ok=True)
     memo.write_text(run_id + "\n", encoding="utf-8")

@@ -42,8 +42,7 @@ def locked(store: TrackingStore, name: str, wait_s: float = 120.0) -> Iterator[s
     try:
         yield taken_from
     finally:
-        if _tags(store, lock).get(_TOKEN) == token:
-            store.client.delete_registered_model(lock)
+        _remove(store, lock, token)
 
 
 def _acquire(store: TrackingStore, lock: str, token: str, wait_s: float) -> str:

@@ -40,26 +40,21 @@ class HGMNetModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
-        """Find in each image.
-
-        Args:
-            context: unused; `load_context` has read it.
-            model_input: column `image`: the bytes of a PNG, JPEG or DICOM file of any size, or the
-                same as base64 text.
-            params: unused.
+        """Predict each image of the column `image`: bytes of a PNG, JPEG or DICOM file, or base64.
 
         Returns:
-            A row an image; left, top, right, bottom are missing where no lesion is found. A model
-            for segmentation alone says `unclassified`, with equal probabilities. `uncertainty`: the
-            share of the val images that were surer; `refer`: so unsure that a person should look.
-            A row that holds no image has its `error`, and nothing else.
+            One row per image; left, top, right, bottom are missing where no lesion is found. A
+            model for segmentation alone gives `unclassified`, with equal probabilities.
+            `uncertainty`: the share of the val images that were surer; `refer`: so unsure that a
+            person should look. A row that holds no image has its `error`, and nothing else.
 
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE, where there is no row, or none holds an image.
         """
         if model_input.empty:
-            msg = f"no row; expected the bytes of an image in column `{IMAGE}`, an image a row"
-            raise MlflowException.invalid_parameter_value(msg)
+            raise MlflowException.invalid_parameter_value(
+                f"no row; expected the bytes of an image in column `{IMAGE}`, an image a row"
+            )
         rows = answer(model_input[IMAGE].tolist(), self.predictor, self.model)
         errors = [str(row["error"]) for row in rows if row["error"]]
         if errors and len(errors) == len(rows):
@@ -72,11 +67,7 @@ class HGMNetModel(PythonModel):
 
 
 def signature(classes: Sequence[str]) -> ModelSignature:
-    """What the model takes and gives, for these classes; a bad image's row lacks what is optional.
-
-    Args:
-        classes: their names.
-    """
+    """The model's inputs and outputs for these classes; an unreadable image has only `error`."""
     outputs = [
         *(ColSpec(one.kind, one.name, required=False) for one in prediction_columns(classes)),
         ColSpec("string", "mask_png", required=False),

@@ -24,13 +24,10 @@ class ServedVersion:
 def load_version(
     root: Path, version: str | None, poll_seconds: float, *, or_challenger: bool = False
 ) -> ServedVersion:
-    """Load a version, or the champion, which is replaced when the alias moves.
+    """Load a version, or (None) the champion, which is replaced when the alias moves.
 
-    Args:
-        root: the repository.
-        version: its number; None: the champion.
-        poll_seconds: between two readings of the alias.
-        or_challenger: where there is no champion yet, take the challenger until there is.
+    The alias is read every `poll_seconds`. `or_challenger`: take the challenger until there is a
+    champion.
 
     Raises:
         ConfigError: there is no such model.
@@ -39,14 +36,14 @@ def load_version(
     name, cache = params.registry.name, Workspace(root, params.data.name).versions
     store = connect_with_retries(root, params.data.name)
     number = version
-    if number is None and or_challenger:
-        number = _only_challenger(store, name)
+    if number is None and or_challenger and not (now := registry_state(store, name)).champion:
+        number = now.challenger or None
     slot = ModelSlot(champion(store, name, cache, number))
     if version is None:
         slot.watch(lambda: newer(store, name, cache, slot), poll_seconds)
     waits = number is not None and version is None
     remark = f"{name} has no champion yet; its challenger answers" if waits else ""
-    return ServedVersion(slot, _card_of(store, name), remark)
+    return ServedVersion(slot, lambda served: read_card(store, name, served.version), remark)
 
 
 def champion(
@@ -65,16 +62,3 @@ def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> Load
     """The champion, if it is another one than the one that answers."""
     now = registry_state(store, name).champion
     return champion(store, name, cache, now) if now not in {"", slot.served.version} else None
-
-
-def _only_challenger(store: TrackingStore, name: str) -> str | None:
-    """The challenger where there is no champion."""
-    now = registry_state(store, name)
-    return None if now.champion else now.challenger or None
-
-
-def _card_of(store: TrackingStore, name: str) -> FindCard:
-    def find(served: LoadedModel) -> str:
-        return read_card(store, name, served.version)
-
-    return find

@@ -8,6 +8,7 @@ from pipelines.artifacts.io import write_json
 from pipelines.registry.tracking_store import (
     ForgivingStore,
     TrackingStore,
+    create_run,
     log_metrics,
     log_params,
     reopened,
@@ -17,23 +18,14 @@ _PARENT = "parent"
 
 
 class StudyRuns:
-    """The runs of one study, found again by a memo where the study goes on.
+    """The runs of one study; `memo`, a file of this study alone, remembers them if it is resumed.
 
-    As `ForgivingStore`, no method raises.
+    `params`: the study's settings. As in `ForgivingStore`, no method raises.
     """
 
     def __init__(
         self, root: Path, data: str, memo: Path, *, name: str, params: Mapping[str, str]
     ) -> None:
-        """Open the parent run.
-
-        Args:
-            root: the repository.
-            data: the data set's name.
-            memo: a file for this very study, that remembers its runs.
-            name: of the study.
-            params: what it was asked for.
-        """
         self._memo = memo
         self._ids: dict[str, str] = json.loads(memo.read_text()) if memo.exists() else {}
         self._store = ForgivingStore(root, data, "the study is not in MLflow, but goes on")
@@ -41,8 +33,18 @@ class StudyRuns:
 
     def child(self, name: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
         """Record a cell, once."""
+
+        def add(store: TrackingStore) -> None:
+            tags = {"mlflow.parentRunId": self._ids[_PARENT], "hgmnet.kind": "study cell"}
+            run = create_run(store, name, tags)
+            log_params(store, run, params)
+            log_metrics(store, run, metrics)
+            store.client.set_terminated(run, "FINISHED")
+            self._ids[name] = run
+            write_json(self._memo, self._ids)
+
         if name not in self._ids:
-            self._store.call(lambda store: self._child(store, name, params, metrics))
+            self._store.call(add)
 
     def finish(self, metrics: Mapping[str, float], folder: Path) -> None:
         """Record the study's figures and files, and close it."""
@@ -63,22 +65,6 @@ class StudyRuns:
     def _open(self, store: TrackingStore, name: str, params: Mapping[str, str]) -> None:
         if _PARENT not in self._ids or not reopened(store, self._ids[_PARENT]):
             tags = {"hgmnet.kind": "study", "hgmnet.study": name}
-            run = store.client.create_run(store.experiment_id, tags=tags, run_name=f"study {name}")
-            self._ids = {_PARENT: str(run.info.run_id)}
+            self._ids = {_PARENT: create_run(store, f"study {name}", tags)}
             log_params(store, self._ids[_PARENT], params)
             write_json(self._memo, self._ids)
-
-    def _child(
-        self,
-        store: TrackingStore,
-        name: str,
-        params: Mapping[str, str],
-        metrics: Mapping[str, float],
-    ) -> None:
-        tags = {"mlflow.parentRunId": self._ids[_PARENT], "hgmnet.kind": "study cell"}
-        run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
-        log_params(store, run.info.run_id, params)
-        log_metrics(store, run.info.run_id, metrics)
-        store.client.set_terminated(run.info.run_id, "FINISHED")
-        self._ids[name] = str(run.info.run_id)
-        write_json(self._memo, self._ids)

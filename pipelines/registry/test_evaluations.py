@@ -7,10 +7,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from mlflow.entities import Run, ViewType
+from mlflow.entities import ViewType
 
 from pipelines.artifacts.test_evaluations import RecordedEvaluation
-from pipelines.registry.tracking_store import TrackingStore, all_runs
+from pipelines.registry.tracking_store import TrackingStore, all_runs, create_run
 
 _ID = "hgmnet.opening_id"
 
@@ -18,24 +18,26 @@ _ID = "hgmnet.opening_id"
 def forward(
     store: TrackingStore, openings: Sequence[RecordedEvaluation]
 ) -> list[RecordedEvaluation]:
-    """Append the openings that MLflow does not have; all that it then has, oldest first.
+    """Append this checkout's openings that MLflow does not have; all that it then has, by time.
 
-    Args:
-        store: opened at the experiment of openings, see `name_of`.
-        openings: this checkout's.
+    The store is opened at the experiment of openings: `name_of`.
     """
     runs = all_runs(store, view=ViewType.ALL)
-    known = {run.data.tags[_ID]: run for run in runs if _ID in run.data.tags}
+    known = {run.data.tags[_ID]: run.data.tags for run in runs if _ID in run.data.tags}
     here = dict(_identified(openings))
     for identity, opening in here.items():
         if identity not in known:
             _append(store, identity, opening)
-    elsewhere = [_read(run) for identity, run in known.items() if identity not in here]
+    elsewhere = [
+        RecordedEvaluation(**{k: tags[f"hgmnet.{k}"] for k in RecordedEvaluation.model_fields})
+        for identity, tags in known.items()
+        if identity not in here
+    ]
     return sorted([*here.values(), *elsewhere], key=lambda opening: opening.when)
 
 
 def name_of(data: str) -> str:
-    """What `open_tracking_store` is asked for, in the data set's place."""
+    """The name for `open_tracking_store`, in place of the data set's."""
     return f"{data}-openings"
 
 
@@ -51,12 +53,5 @@ def _identified(openings: Sequence[RecordedEvaluation]) -> Iterator[tuple[str, R
 def _append(store: TrackingStore, identity: str, opening: RecordedEvaluation) -> None:
     told = {f"hgmnet.{name}": value for name, value in opening.model_dump().items()}
     tags = {**told, _ID: identity, "hgmnet.kind": "opening", "mlflow.user": opening.who}
-    name = f"{opening.when} {opening.model[:8]}"
-    run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
-    store.client.set_terminated(run.info.run_id)
-
-
-def _read(run: Run) -> RecordedEvaluation:
-    return RecordedEvaluation(
-        **{name: run.data.tags[f"hgmnet.{name}"] for name in RecordedEvaluation.model_fields}
-    )
+    run = create_run(store, f"{opening.when} {opening.model[:8]}", tags)
+    store.client.set_terminated(run)

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils import get_results_from_paginated_fn
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,11 +30,8 @@ STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
 """What a store that is down, or half there, raises."""
 SQLITE = "sqlite:///"
 _VARIABLE = "MLFLOW_TRACKING_URI"
-_CREATION_S = 60.0
-"""For a local database; a new one takes seconds on an idle machine."""
 _PATIENCE_S = 5.0
 _PARAMS_A_BATCH = 100
-_RUNS_A_PAGE = 1000
 
 
 class TrackingStoreUnavailableError(ConfigError):
@@ -51,18 +50,11 @@ class TrackingStore:
 class ForgivingStore:
     """A tracking store that nothing may suffer from.
 
-    The first failure, or an answer that takes too long, costs one line on stderr; then nothing more
-    is sent. No method raises.
+    The first failure, or an answer that takes too long, costs one line on stderr: the complaint and
+    the reason. Then nothing more is sent. No method raises.
     """
 
     def __init__(self, root: Path, data: str, complaint: str) -> None:
-        """Open the store.
-
-        Args:
-            root: the repository.
-            data: the data set's name.
-            complaint: what the line on stderr says before the reason.
-        """
         self._complaint = complaint
         self._store: TrackingStore | None = None
         try:
@@ -83,13 +75,12 @@ class ForgivingStore:
 
     def _give_up(self, error: Exception) -> None:
         self._store = None
-        why = redact_credentials(first_line(error))
-        print(f"hgmnet: {self._complaint}: {why}", file=sys.stderr)
+        print(f"hgmnet: {self._complaint}: {first_line(error)}", file=sys.stderr)
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without what MLflow appends to it."""
-    return str(error).strip().split("\n")[0]
+    """An error's message, without what MLflow appends to it, and without passwords."""
+    return redact_credentials(str(error).strip().split("\n")[0])
 
 
 def reopened(store: TrackingStore, run_id: str) -> bool:
@@ -101,6 +92,12 @@ def reopened(store: TrackingStore, run_id: str) -> bool:
             return False
         raise
     return True
+
+
+def create_run(store: TrackingStore, name: str, tags: dict[str, str]) -> str:
+    """Begin a run in the store's experiment; its id."""
+    run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
+    return str(run.info.run_id)
 
 
 def log_params(store: TrackingStore, run_id: str, params: Mapping[str, object]) -> None:
@@ -119,19 +116,13 @@ def log_metrics(
     store.client.log_batch(run_id, metrics=values)
 
 
-def all_runs(
-    store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_ONLY
-) -> Iterator[Run]:
-    """The runs of the experiment that a query finds, page by page."""
-    token = None
-    while True:
-        page = store.client.search_runs(
-            [store.experiment_id], query, view, max_results=_RUNS_A_PAGE, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+def all_runs(store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
+    """The runs of the experiment that a query finds."""
+    ids, search = [store.experiment_id], store.client.search_runs
+    runs: list[Run] = get_results_from_paginated_fn(  # type: ignore[no-untyped-call]
+        lambda most, token: search(ids, query, view, most, page_token=token), 1000
+    )
+    return runs
 
 
 def tracking_uri(root: Path) -> str:
@@ -146,8 +137,10 @@ def tracking_uri(root: Path) -> str:
     if uri.startswith(SQLITE):
         return SQLITE + str((checkout(root) / uri.removeprefix(SQLITE)).resolve())
     if "://" not in uri or uri.startswith("file:"):
-        msg = f"MLFLOW_TRACKING_URI={redact_credentials(uri)}: expected http://host:port or sqlite:////<path>/mlflow.db"
-        raise ConfigError(msg)
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI={redact_credentials(uri)}: expected http://host:port or "
+            "sqlite:////<path>/mlflow.db"
+        )
     return uri
 
 
@@ -155,12 +148,8 @@ def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
     """Reach the store, creating the database and the experiment `hgmnet-<data>` where need be.
 
     A local database is created under a file lock: several processes at once would break it. Its
-    artifacts go to <root>/mlartifacts.
-
-    Args:
-        root: the repository.
-        data: the data set's name.
-        seconds: how long a server may take; a local database may take a minute.
+    artifacts go to <root>/mlartifacts. A server must answer within so many `seconds`; a local
+    database may take a minute, because creating one takes seconds on an idle machine.
 
     Raises:
         ConfigError: the address makes no sense, or the experiment was deleted.
@@ -169,7 +158,7 @@ def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
     """
     uri = tracking_uri(root)
     _quieten()
-    allowed = _CREATION_S if uri.startswith(SQLITE) else seconds
+    allowed = 60.0 if uri.startswith(SQLITE) else seconds
     with http_limits(timeout_s=seconds, retries=0):
         return call_with_timeout(allowed, lambda: _open(checkout(root), uri, f"hgmnet-{data}"))
 
@@ -178,7 +167,7 @@ def connect_with_retries(root: Path, data: str) -> TrackingStore:
     """`open_tracking_store`, tried four times with growing pauses, under a minute in all.
 
     Raises:
-        StoreDownError: the store can't be reached.
+        TrackingStoreUnavailableError: the store can't be reached.
     """
     for pause in (1, 2, 4, 0):
         try:
@@ -193,11 +182,7 @@ def connect_with_retries(root: Path, data: str) -> TrackingStore:
 
 @contextmanager
 def store_errors_as_messages(root: Path) -> Iterator[None]:
-    """Turn what a store in trouble raises into one line that says how to go on.
-
-    Raises:
-        StoreDownError: it did, or broke off.
-    """
+    """Turn a failing store's errors into TrackingStoreUnavailableError, which says what to do."""
     try:
         yield
     except (TimeoutError, MlflowException, RequestException, SQLAlchemyError) as error:
@@ -205,10 +190,9 @@ def store_errors_as_messages(root: Path) -> Iterator[None]:
 
 
 def _down(root: Path, reason: str) -> TrackingStoreUnavailableError:
-    where, why = redact_credentials(tracking_uri(root)), redact_credentials(reason)
     return TrackingStoreUnavailableError(
-        f"MLflow at {where} can't be used ({why}); everything is on disk, "
-        "run `dvc repro register` when it is back"
+        f"MLflow at {redact_credentials(tracking_uri(root))} can't be used ({reason}); everything "
+        "is on disk, run `dvc repro register` when it is back"
     )
 
 
@@ -236,15 +220,14 @@ def http_limits(timeout_s: float, retries: int) -> Iterator[None]:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(timeout_s)),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
     }
-    before = {name: os.environ.get(name) for name in limits}
+    before = {name: os.environ[name] for name in limits if name in os.environ}
     os.environ.update(limits)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        for name in limits:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
@@ -255,24 +238,18 @@ def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
     Raises:
         TimeoutError: `call` took longer.
     """
-    done: list[T] = []
-    failed: list[BaseException] = []
+    future: Future[T] = Future()
 
     def work() -> None:
         try:
-            done.append(call())
+            future.set_result(call())
         except BaseException as error:  # handed to the caller's thread
-            failed.append(error)
+            future.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failed:
-        raise failed[0]
-    if not done:
-        msg = f"no answer within {seconds:g} s"
-        raise TimeoutError(msg)
-    return done[0]
+    threading.Thread(target=work, daemon=True).start()
+    if wait([future], seconds).not_done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return future.result()
 
 
 def _quieten() -> None:
@@ -290,11 +267,10 @@ def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment) or _create(client, uri, experiment, root)
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
-        msg = (
+        raise ConfigError(
             f"the experiment {experiment} was deleted in MLflow; restore it: MLFLOW_TRACKING_URI="
             f"{redact_credentials(uri)} mlflow experiments restore -x {found.experiment_id}"
         )
-        raise ConfigError(msg)
     return TrackingStore(client, uri, found.experiment_id)
 
 

@@ -1,7 +1,6 @@
 """Registered versions: one a model, verified in a fresh process before an alias points at it."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -29,7 +28,7 @@ _FOLLOWING = (
     *("gate", "gate_sha256", "metrics_sha256", "test_sha"),
     *("openings", "opening", "pccp_sha256", "revalidate"),
 )
-"""The tags that tell of a version's latest verdict."""
+"""The tags of a version's latest verdict."""
 _REQUIREMENTS = (
     *("mlflow", "numpy", "pandas", "pillow", "pydantic", "pydicom", "ruamel.yaml", "safetensors"),
     *("segmentation-models-pytorch", "torch", "torchvision"),
@@ -37,19 +36,14 @@ _REQUIREMENTS = (
 
 
 def check_owner(store: TrackingStore, name: str, data: str) -> None:
-    """Make sure that a registered model belongs to this data set.
-
-    Raises:
-        ConfigError: it has a version that was made from another.
-    """
+    """Raise ConfigError if a registered model has a version made from another data set."""
     for version in _versions(store, name):
         other = version.tags.get("hgmnet.data", data)
         if other != data:
-            msg = (
+            raise ConfigError(
                 f"registry.name: {name} holds models of the data set {other}, and this one is "
                 f"{data}; give it a name of its own, as hgmnet-{data}"
             )
-            raise ConfigError(msg)
 
 
 def register(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
@@ -61,29 +55,29 @@ def register(store: TrackingStore, name: str, decision: Decision, run_id: str) -
     Raises:
         RuntimeError: a fresh process doesn't get the same answers from the version; it is deleted.
     """
-    known = _find(store, name, decision.model)
-    version = known or _create(store, name, decision, run_id)
+    version = _find(store, name, decision.model) or _create(store, name, decision, run_id)
     number = str(version.version)
     if version.tags.get(_VERIFIED) != "true":
         _verify(store, name, number, decision)
     _follow(store, name, number, decision, run_id)
-    aliases = store.client.get_registered_model(name).aliases
-    if str(aliases.get(CHAMPION)) != number:
+    if not _has_alias(store, name, CHAMPION, number):
         store.client.set_registered_model_alias(name, CHALLENGER, number)
     return number
 
 
 def withdraw(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str | None:
     """Take `challenger` off a model that no longer passes; its version, which it keeps, if any."""
-    version = _find(store, name, decision.model)
-    if version is None:
+    number = number_of(store, name, decision.model)
+    if number is None:
         return None
-    number = str(version.version)
-    aliases = store.client.get_registered_model(name).aliases
-    if str(aliases.get(CHALLENGER)) == number:
+    if _has_alias(store, name, CHALLENGER, number):
         store.client.delete_registered_model_alias(name, CHALLENGER)
     _follow(store, name, number, decision, run_id)
     return number
+
+
+def _has_alias(store: TrackingStore, name: str, alias: str, number: str) -> bool:
+    return str(store.client.get_registered_model(name).aliases.get(alias)) == number
 
 
 @dataclass(frozen=True)
@@ -102,22 +96,19 @@ def list_versions(store: TrackingStore, name: str) -> list[Registered]:
     """Every version, newest first; none where there is no such model."""
     newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
     aliases = store.client.get_registered_model(name).aliases if newest else {}
-    return [_registered(store, version, aliases) for version in newest]
-
-
-def _registered(
-    store: TrackingStore, version: ModelVersion, aliases: Mapping[str, str]
-) -> Registered:
-    number, tags = str(version.version), version.tags
-    figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
-    return Registered(
-        number=number,
-        gate=tags.get("hgmnet.gate", "–"),
-        commit=tags.get("hgmnet.git_commit", "–")[:7],
-        aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
-        lesion_dice=figures.get("test/lesion_dice"),
-        accuracy=figures.get("test/accuracy"),
-    )
+    found = []
+    for number, tags in ((str(version.version), version.tags) for version in newest):
+        figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
+        registered = Registered(
+            number=number,
+            gate=tags.get("hgmnet.gate", "–"),
+            commit=tags.get("hgmnet.git_commit", "–")[:7],
+            aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
+            lesion_dice=figures.get("test/lesion_dice"),
+            accuracy=figures.get("test/accuracy"),
+        )
+        found.append(registered)
+    return found
 
 
 def delete(store: TrackingStore, name: str, number: str) -> None:
@@ -129,9 +120,8 @@ def delete(store: TrackingStore, name: str, number: str) -> None:
     held = {version.number: version.aliases for version in list_versions(store, name)}
     if number not in held:
         raise ConfigError(f"{name} has no version {number}; there are: {', '.join(held) or 'none'}")
-    if held[number]:
-        msg = f"{name} version {number} is {' and '.join(held[number])}; it can't be deleted"
-        raise ConfigError(msg)
+    if aliases := " and ".join(held[number]):
+        raise ConfigError(f"{name} version {number} is {aliases}; it can't be deleted")
     store.client.delete_model_version(name, number)
 
 
@@ -151,8 +141,14 @@ def _find(store: TrackingStore, name: str, model: str) -> ModelVersion | None:
 
 
 def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) -> ModelVersion:
-    _ensure_model(store, name, decision.gate.data)
+    try:
+        store.client.create_registered_model(name, tags={"hgmnet.data": decision.gate.data})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
     model_id = _log_model(store, name, decision, run_id)
+    first = decision.opening
+    said = None if first is None else f"{text.ordinal(first)} evaluation on this test split"
     with fluent_calls_to(store.uri):  # MLflow looks the logged model up in the default store
         return store.client.create_model_version(
             name,
@@ -160,32 +156,15 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
             run_id=run_id,
             model_id=model_id,
             tags=decision.tags,
-            description=_description(decision.opening),
+            description=said,
         )
-
-
-def _description(opening: int | None) -> str | None:
-    """What MLflow's page says of the version; a person may change it."""
-    return None if opening is None else f"{text.ordinal(opening)} evaluation on this test split"
-
-
-def _ensure_model(store: TrackingStore, name: str, data: str) -> None:
-    try:
-        store.client.create_registered_model(name, tags={"hgmnet.data": data})
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def _log_model(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
     """Pack the model folder, serving.py and the hgmnet package; MLflow's id of it."""
     from pipelines.registry import pyfunc_model
 
-    with (
-        warnings.catch_warnings(),
-        fluent_calls_to(store.uri),
-        mlflow.start_run(run_id=run_id),
-    ):
+    with warnings.catch_warnings(), fluent_calls_to(store.uri), mlflow.start_run(run_id=run_id):
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name="hgmnet",
@@ -194,26 +173,18 @@ def _log_model(store: TrackingStore, name: str, decision: Decision, run_id: str)
             model_config={pyfunc_model.NAME: name},
             code_paths=[str(CODE)],
             signature=pyfunc_model.signature(decision.spec.classes),
-            pip_requirements=_requirements(),
+            # without a build's local part (`+cpu`), which no index has
+            pip_requirements=[f"{p}=={installed(p).partition('+')[0]}" for p in _REQUIREMENTS],
         )
     return str(logged.model_id)
-
-
-def _requirements() -> list[str]:
-    """The installed versions, without a build's local part (`+cpu`), which no index has."""
-    return [f"{package}=={installed(package).partition('+')[0]}" for package in _REQUIREMENTS]
 
 
 def _verify(store: TrackingStore, name: str, number: str, decision: Decision) -> None:
     from pipelines.registry.verification import verify
 
+    images = _evaluated_images(decision.workspace)
     try:
-        verify(
-            store.uri,
-            f"models:/{name}/{number}",
-            decision.workspace.model,
-            _evaluated_images(decision.workspace),
-        )
+        verify(store.uri, f"models:/{name}/{number}", decision.workspace.model, images)
     except RuntimeError:
         store.client.delete_model_version(name, number)
         raise

@@ -17,10 +17,6 @@ from typing import IO, cast
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
 from pipelines.system.processes import supervised
 
-_MOMENT_S = 0.5
-LAST_LINES = 40
-"""How much of the output a failure shows when the stage has not said why."""
-
 _KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
 
 
@@ -34,67 +30,22 @@ def run(
 ) -> None:
     """Run `dvc repro --single-item <target>`: DVC decides whether there is anything to do.
 
-    Nothing of it is left running when this returns, raises, or is interrupted, nor when this
-    process is killed.
-
-    Args:
-        root: the repository root.
-        target: a stage of dvc.yaml, a dvc.yaml or a .dvc file.
-        on_line: called with each line that DVC and the stage print, as it comes.
-        force: run it even if nothing has changed.
-        limit_s: seconds after which it is ended.
-
-    Raises:
-        ConfigError: the stage ended with status 2.
-        RejectedError: the stage ended with status 3.
-        InvalidDataError: the stage ended with status 4.
-        HgmnetError: it failed in any other way; the message shows the last lines. Or its time was
-            over.
+    `target`: a stage of dvc.yaml, a dvc.yaml or a .dvc file. Raises as `call`.
     """
     forced = ["--force"] if force else []
-    _call(root, ["repro", "--single-item", *forced, target], on_line, limit_s)
-
-
-def pull(
-    root: Path, target: str, on_line: Callable[[str], None], *, limit_s: float | None = None
-) -> None:
-    """Run `dvc pull <target>`: fetch what is not here from DVC's remote.
-
-    Raises:
-        HgmnetError: it failed; the message shows the last lines. Or its time was over.
-    """
-    _call(root, ["pull", target], on_line, limit_s)
-
-
-def push(root: Path, on_line: Callable[[str], None], *, limit_s: float | None = None) -> None:
-    """Run `dvc push`: have in DVC's remote what this workspace is made of.
-
-    Raises:
-        HgmnetError: it failed; the message shows the last lines. Or its time was over.
-    """
-    _call(root, ["push"], on_line, limit_s)
+    call(root, ["repro", "--single-item", *forced, target], on_line, limit_s)
 
 
 def fill_copy(root: Path, copy: Path, target: str) -> None:
     """Have a copy of a repository use its cache, and take from it what is there up to a stage.
 
-    Raises:
-        HgmnetError: it failed; the message shows the last lines.
+    Raises as `call`.
     """
     lines: list[str] = []
-    _call(root, ["cache", "dir"], lines.append, None)
-    _call(copy, ["cache", "dir", "--local", lines[-1]], lines.append, None)
+    call(root, ["cache", "dir"], lines.append)
+    call(copy, ["cache", "dir", "--local", lines[-1]], lines.append)
     found = ["--quiet", "--with-deps", "--allow-missing", "--force"]
-    _call(copy, ["checkout", *found, target], lines.append, None)
-
-
-def run_experiment(root: Path, target: str, on_line: Callable[[str], None]) -> None:
-    """Run `dvc exp run <target>`, which records an experiment and runs what is not up to date.
-
-    Raises:
-        HgmnetError: it failed; the message shows the last lines.
-    """
-    _call(root, ["exp", "run", "--quiet", target], on_line, None)
+    call(copy, ["checkout", *found, target], lines.append)
 
 
 def has_remote(root: Path) -> bool:
@@ -109,12 +60,24 @@ def setting(root: Path, section: str, name: str) -> str | None:
     return settings.get(section, name, fallback=None)
 
 
-def _call(
-    root: Path, words: Sequence[str], on_line: Callable[[str], None], limit_s: float | None
+def call(
+    root: Path, words: Sequence[str], on_line: Callable[[str], None], limit_s: float | None = None
 ) -> None:
+    """Run `dvc <words>`; `on_line` gets each line that DVC and a stage print, as it comes.
+
+    Nothing of it is left running when this returns, raises, or is interrupted, nor when this
+    process is killed.
+
+    Raises:
+        ConfigError: a stage ended with status 2.
+        RejectedError: a stage ended with status 3.
+        InvalidDataError: a stage ended with status 4.
+        HgmnetError: it failed in any other way; the message shows the last lines. Or it was ended
+            after `limit_s` seconds.
+    """
     _mend_lock(root, on_line)
     command = [sys.executable, "-m", "dvc", *words]
-    last: deque[str] = deque(maxlen=LAST_LINES)
+    last: deque[str] = deque(maxlen=40)
     with (
         supervised(command, cwd=root, env=_environment(), output=subprocess.PIPE) as process,
         _ended_after(limit_s, process) as late,
@@ -142,7 +105,7 @@ def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
         except FileNotFoundError:
             return
         except ValueError:
-            time.sleep(_MOMENT_S)
+            time.sleep(0.5)
         else:
             return
     on_line(f"{lock} was cut short, by a full disk probably; removed")
@@ -153,7 +116,7 @@ def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
 def _ended_after(
     seconds: float | None, process: "subprocess.Popen[bytes]"
 ) -> Iterator[threading.Event]:
-    """Within this block a supervisor is told to end its group after a time; the event tells so."""
+    """Within this block a supervisor ends its group after a time, and sets the event."""
     late = threading.Event()
 
     def end() -> None:
@@ -170,7 +133,7 @@ def _ended_after(
 
 
 def source_target(root: Path, name: str) -> str:
-    """What DVC is asked for to bring `data/<name>/raw` up to date: its .dvc file or its dvc.yaml.
+    """DVC's target that brings `data/<name>/raw` up to date: its .dvc file or its dvc.yaml.
 
     Raises:
         ConfigError: the data set is not here.
@@ -179,11 +142,10 @@ def source_target(root: Path, name: str) -> str:
         target = Path("data", name, file)
         if (root / target).is_file():
             return target.as_posix()
-    msg = (
+    raise ConfigError(
         f"data set `{name}` (params.yaml: data.name) is not in {root / 'data'}; "
         f"bring it in: hgmnet import {name} <folder or zip>"
     )
-    raise ConfigError(msg)
 
 
 def _environment() -> dict[str, str]:

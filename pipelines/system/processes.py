@@ -29,11 +29,7 @@ def supervised(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command whose processes are all gone when this block has been left.
 
-    Args:
-        command: the program and its arguments.
-        cwd: the folder that it runs in.
-        env: its whole environment.
-        output: where its stdout and stderr go: a file, or `subprocess.PIPE`.
+    `env`: its whole environment. `output`: of stdout and stderr: a file, or `subprocess.PIPE`.
 
     Yields:
         The supervisor; its exit status is the command's.
@@ -56,12 +52,7 @@ def supervised(
 
 
 def main(grace_s: float, command: Sequence[str]) -> int:
-    """Run the command until it ends, stdin closes or a signal comes; leave none of its group.
-
-    Args:
-        grace_s: seconds between SIGTERM and SIGKILL.
-        command: the program and its arguments.
-    """
+    """Run the command until it ends, stdin closes or a signal comes; leave none of its group."""
     heard = _listen()
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(

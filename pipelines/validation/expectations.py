@@ -89,26 +89,19 @@ def check(
 ) -> tuple[SuiteOutcome, ...]:
     """Check a table by rules, and write Great Expectations' own pages about it.
 
-    Args:
-        name: what the suite is called in the pages.
-        table: the rows.
-        key: the column that names a row.
-        rules: what must hold.
-        docs: folder of the pages; whatever is in it is replaced.
+    `name`: of the suite in the pages. `key`: the column that names a row. `docs`: folder of the
+    pages; whatever is in it is replaced.
 
     Returns:
-        An outcome a rule, in the order of the rules.
+        One outcome per rule, in the order of the rules.
 
     Raises:
         RuntimeError: an expectation could not be computed: a fault of the rule, not of the data.
     """
     context = _context(docs)
     suite = gx.ExpectationSuite(name=name, expectations=[*_numbered(rules)])
-    batch = (
-        context.data_sources.add_pandas("tables")
-        .add_dataframe_asset(name)
-        .add_batch_definition_whole_dataframe("rows")
-    )
+    asset = context.data_sources.add_pandas("tables").add_dataframe_asset(name)
+    batch = asset.add_batch_definition_whole_dataframe("rows")
     definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
     named = {
         "result_format": "COMPLETE",
@@ -197,12 +190,10 @@ def _refuse_crash(rule: Rule, info: Mapping[str, Any]) -> None:
     """Great Expectations says a crash as one flat record or as one for each metric that failed."""
     for crash in [info] if "raised_exception" in info else info.values():
         if crash["raised_exception"]:
-            msg = f"the expectation `{rule.meaning}` crashed: {crash['exception_message']}"
-            raise RuntimeError(msg)
+            raise RuntimeError(
+                f"the expectation `{rule.meaning}` crashed: {crash['exception_message']}"
+            )
 
-
-NAMED = 10
-"""So many rows are named on the index; the page behind it has more."""
 
 _FOREIGN = re.compile(
     r"<script\b.*?</script>"  # none of them works without those from the web
@@ -216,12 +207,6 @@ def _finish(docs: Path, title: str, rows: int, outcomes: Sequence[SuiteOutcome])
 
     As Great Expectations makes them, pages fetch a dozen scripts and styles from the web, and their
     index is empty without.
-
-    Args:
-        docs: the folder of the pages.
-        title: what was judged.
-        rows: of how many rows.
-        outcomes: one per rule, in the order of the rules.
     """
     css = (Path(__file__).parent / "templates" / "data_docs.css").read_text(encoding="utf-8")
     style = f"<style>{css}</style></head>"
@@ -233,17 +218,13 @@ def _finish(docs: Path, title: str, rows: int, outcomes: Sequence[SuiteOutcome])
         "index.html.j2",
         title=title,
         rows=rows,
-        named=NAMED,
-        outcomes=sorted(outcomes, key=_rank),
+        named=10,  # so many rows on the index; the page behind it has more
+        # what blocks first, then what is only shown, then what holds
+        outcomes=sorted(outcomes, key=lambda one: (one.held, one.rule.severity != "critical")),
         results=sorted(_links(docs, "validations")),
         suites=sorted(_links(docs, "expectations")),
     )
     (docs / "index.html").write_text(index, encoding="utf-8")
-
-
-def _rank(outcome: SuiteOutcome) -> tuple[bool, bool]:
-    """What blocks first, then what is shown, then what holds."""
-    return outcome.held, outcome.rule.severity != "critical"
 
 
 def _links(docs: Path, folder: str) -> list[str]:

@@ -18,22 +18,11 @@ from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
 from pipelines.validation.expectations import Rule, between, broken_lines, check, one_of
 
-NEAR_BLANK = 5.0
-"""Standard deviation of grey (0-255) below which an image shows next to nothing."""
-
-DARK = 0.8
-SATURATED = 0.2
-"""Shares of pixels that show nothing, and at full white, above which an image is ill exposed."""
-
-COLOUR = 0.005
-"""Share of coloured pixels from which an image is no plain B-mode."""
-
-SPECK = 10
-"""Pixels below which a part of a mask is a slip of the hand."""
-
-BORDER = 0.5
-"""Share of an image's border above which what is painted is no lesion but what lies around it."""
-
+NEAR_BLANK = 5.0  # standard deviation of grey (0-255) below which an image shows next to nothing
+DARK, SATURATED = 0.8, 0.2  # shares of black and of white pixels above which it is ill exposed
+COLOUR = 0.005  # share of coloured pixels from which an image is no plain B-mode
+SPECK = 10  # pixels below which a part of a mask is a slip of the hand
+BORDER = 0.5  # share of an image's border above which the mask shows the surroundings of a lesion
 _warning = partial(Rule, severity="warning", tells=True)
 _LOOK = "look at them, and exclude them in curation.csv if they mislead"
 
@@ -41,10 +30,7 @@ _LOOK = "look at them, and exclude them in curation.csv if they mislead"
 def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Iterator[Rule]:
     """Of masks: that they are there, fit their image, and show what a lesion may look like.
 
-    Args:
-        classes: the known ones, sorted.
-        readable: the condition on rows that can be read.
-        validate: the bounds.
+    `readable`: the condition on rows that can be read.
     """
     lesion = readable & Column("label").is_in([name for name in classes if name != NORMAL])
     masked = readable & (Column("mask_count") > 0) & Column("label").is_in(classes)
@@ -104,11 +90,7 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
 def quality_rules(known: Any) -> Iterator[Rule]:
     """Of pictures: that they show tissue and nothing else; `known`: the condition on rows."""
     visible = known & (Column("intensity_std") >= NEAR_BLANK)
-    yield Rule(
-        "no image is one even grey",
-        between("intensity_std", low=1e-6),
-        rows=known,
-    )
+    yield Rule("no image is one even grey", between("intensity_std", low=1e-6), rows=known)
     yield _warning(
         "no image is next to blank",
         between("intensity_std", low=NEAR_BLANK),
@@ -121,12 +103,7 @@ def quality_rules(known: Any) -> Iterator[Rule]:
         ("colour_share", COLOUR, "no image has colour (Doppler, elastography, tinted greys)"),
         ("marks", 0, "no image has burned-in marks (text, calipers, pictograms)"),
     ):
-        yield _warning(
-            meaning,
-            between(column, high=bound),
-            rows=visible,
-            remedy=_LOOK,
-        )
+        yield _warning(meaning, between(column, high=bound), rows=visible, remedy=_LOOK)
 
 
 _MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N")
@@ -251,10 +228,7 @@ def _identity_rules(classes: Sequence[str], known: Any) -> Iterator[Rule]:
         ("copy", "no image is a changed copy of another"),
     ):
         yield _warning(
-            meaning,
-            one_of(column, [""]),
-            rows=known,
-            remedy="they stay on one side of the split",
+            meaning, one_of(column, [""]), rows=known, remedy="they stay on one side of the split"
         )
 
 
@@ -269,9 +243,7 @@ def _class_rules(classes: Sequence[str], known: Any, validate: Validate) -> Iter
     yield Rule(
         f"no class has more than {validate.max_imbalance:g} images to one of another",
         partial(
-            gxe.ExpectColumnMaxToBeBetween,
-            column="outnumbered",
-            max_value=validate.max_imbalance,
+            gxe.ExpectColumnMaxToBeBetween, column="outnumbered", max_value=validate.max_imbalance
         ),
         severity="warning",
         rows=known,

@@ -33,8 +33,7 @@ class LikenessCache:
     def describe(self, images: Mapping[str, Callable[[], Grey]]) -> dict[str, Features]:
         """Compute the features of each image, several at once; those of other images are removed.
 
-        Args:
-            images: how to read an image's grey pixels (H, W) uint8, by the hash of its pixels.
+        `images`: how to read an image's grey pixels (H, W) uint8, by the hash of its pixels.
         """
         self._make_room(images)
         with ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:

@@ -1,8 +1,7 @@
 """The page that shows near-duplicates side by side."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from hgmnet.data.images import Grey
 from hgmnet.pages.html import data_uri, fill, fit
@@ -10,33 +9,6 @@ from hgmnet.splitting.pairs import Conflict, Pair
 
 SHOWN = 60
 """Pairs of a kind, at most; the least certain ones are shown."""
-
-_SIDE = 240  # px
-_QUALITY = 78
-
-
-class PairImage(NamedTuple):
-    """A picture ready to be shown, and how it was called."""
-
-    name: str
-    label: str
-    uri: str
-
-
-@dataclass(frozen=True)
-class Couple:
-    """Two images side by side and what is known of them."""
-
-    pictures: tuple[PairImage, PairImage]
-    evidence: str
-
-
-@dataclass(frozen=True)
-class PairRow:
-    """Pairs of one kind: those that are shown, of how many."""
-
-    couples: tuple[Couple, ...]
-    total: int
 
 
 def render_likeness(
@@ -48,41 +20,35 @@ def render_likeness(
 ) -> str:
     """The whole page; the same arguments give the same text.
 
-    Args:
-        data: the data set's name.
-        labels: the class by image.
-        pairs: all of them; those of equal pixels, and those that were told, are counted.
-        conflicts: all of them are shown.
-        read: gives an image (H, W) by its name.
+    `labels`: the class by image. Pairs of equal pixels, of curation.csv and of one patient are only
+    counted; all conflicts are shown. `read` gives an image (H, W) by its name.
     """
     found = [pair for pair in pairs if pair.transform not in {"identity", "curation", "patient"}]
 
-    def show(image: str) -> PairImage:
+    def picture(image: str) -> dict[str, str]:
         grey = read(image)
-        return PairImage(image, labels[image], data_uri(grey, fit(grey, _SIDE), _QUALITY))
+        uri = data_uri(grey, fit(grey, 240), 78)  # px, JPEG quality
+        return {"name": image, "label": labels[image], "uri": uri}
+
+    def couple(pair: Pair) -> dict[str, Any]:
+        points = f"{pair.score} agreeing points · {pair.transform}"
+        evidence = f"agreement {pair.agreement:.3f} · {points}"
+        if pair.transform == "identity":
+            evidence = "the same pixels"
+        return {"pictures": (picture(pair.first), picture(pair.second)), "evidence": evidence}
+
+    def shelf(kind: str) -> dict[str, Any]:
+        of_kind = [pair for pair in found if pair.kind == kind]
+        of_kind.sort(key=lambda pair: (pair.agreement, pair.score, pair.first, pair.second))
+        return {"couples": [couple(pair) for pair in of_kind[:SHOWN]], "total": len(of_kind)}
 
     return fill(
         __file__,
         "near_duplicates.html.j2",
         data=data,
-        conflicts=[[_couple(pair, show) for pair in conflict.pairs] for conflict in conflicts],
-        copies=_shelf((pair for pair in found if pair.kind == "copy"), show),
-        scenes=_shelf((pair for pair in found if pair.kind == "scene"), show),
+        conflicts=[[couple(pair) for pair in conflict.pairs] for conflict in conflicts],
+        copies=shelf("copy"),
+        scenes=shelf("scene"),
         twins=sum(pair.transform == "identity" for pair in pairs),
         told=sum(pair.transform in {"curation", "patient"} for pair in pairs),
     )
-
-
-def _shelf(pairs: Iterable[Pair], show: Callable[[str], PairImage]) -> PairRow:
-    """The least certain first."""
-    ordered = sorted(pairs, key=lambda pair: (pair.agreement, pair.score, pair.first, pair.second))
-    return PairRow(tuple(_couple(pair, show) for pair in ordered[:SHOWN]), len(ordered))
-
-
-def _couple(pair: Pair, show: Callable[[str], PairImage]) -> Couple:
-    evidence = "the same pixels"
-    if pair.transform != "identity":
-        evidence = (
-            f"agreement {pair.agreement:.3f} · {pair.score} agreeing points · {pair.transform}"
-        )
-    return Couple((show(pair.first), show(pair.second)), evidence)

@@ -248,7 +248,7 @@ def test_two_processes_at_once_leave_one_champion_and_two_links(store, name, tmp
 
 def test_a_decision_fits_into_a_tag(store, name):
     """MLflow allows 8,000 characters."""
-    figures = tuple((f"figure {i}", "+0.0123 [-0.0456, 0.0789]") for i in range(20))
+    figures = {f"figure {i}": "+0.0123 [-0.0456, 0.0789]" for i in range(20)}
     link = promote(store, name, "1", evidence=figures)
     assert len(link.entry.text) < 4000
     assert json.loads(link.entry.text)["evidence"]["figure 7"] == "+0.0123 [-0.0456, 0.0789]"

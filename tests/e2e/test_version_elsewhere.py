@@ -23,8 +23,7 @@ from hgmnet.config.params import load_params
 from hgmnet.data.images import decode_grey
 from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.paths import Workspace
-from pipelines.promotion.promote import open_comparer, promote
-from pipelines.promotion.rule import Request
+from pipelines.promotion.promote import Request, open_comparer, promote
 from pipelines.registry import verification
 from pipelines.stages import register
 from tests.servers import free_port

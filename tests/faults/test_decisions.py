@@ -21,8 +21,7 @@ from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError
 from pipelines.artifacts.paths import Workspace
 from pipelines.promotion.comparison import read_version
-from pipelines.promotion.promote import open_comparer, promote
-from pipelines.promotion.rule import Request
+from pipelines.promotion.promote import Request, open_comparer, promote
 from pipelines.registry import lock, verification
 from pipelines.registry.aliases import ChangedError, PromotionDecision, decide, registry_state
 from pipelines.registry.history import DecisionRecord, append

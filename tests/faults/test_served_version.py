@@ -25,8 +25,7 @@ from hgmnet.serving.api import build_app
 from hgmnet.serving.model_slot import LoadedModel, ModelSlot
 from pipelines.artifacts.paths import Workspace
 from pipelines.promotion.comparison import read_version
-from pipelines.promotion.promote import open_comparer, promote
-from pipelines.promotion.rule import Request
+from pipelines.promotion.promote import Request, open_comparer, promote
 from pipelines.registry import verification
 from pipelines.registry.download import fetch_model
 from pipelines.registry.serving import champion, load_version

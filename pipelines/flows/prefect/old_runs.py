@@ -13,7 +13,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 
 _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
-_PAGE = 200
 
 
 def old_runs(days: float) -> list[UUID]:
@@ -25,7 +24,7 @@ def old_runs(days: float) -> list[UUID]:
     )
     found: list[UUID] = []
     with get_client(sync_client=True) as client:
-        while page := client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found)):
+        while page := client.read_flow_runs(flow_run_filter=wanted, limit=200, offset=len(found)):
             found += [run.id for run in page]
     return found
 

@@ -16,22 +16,18 @@ def map_tasks(
 ) -> Iterator[AnyState]:
     """The state of each call, in their order.
 
-    Args:
-        work: the task; what it is called with can be pickled.
-        calls: its arguments.
-        workers: processes of this machine; 1: this one.
-        dask: the address of a Dask scheduler, whose workers see the same folders; instead of them.
+    `calls`: arguments, which can be pickled. `workers`: processes of this machine; 1: this one.
+    `dask`: the address of a Dask scheduler, whose workers see the same folders; instead of them.
 
     Raises:
-        ConfigError: Dask is asked for and is not installed.
+        ConfigError: Dask is requested and not installed.
     """
     if workers == 1 and not dask:
         for call in calls:
             yield cast("AnyState", work(*call, return_state=True))
         return
-    runner = _runner(workers, dask)
 
-    @flow(name=f"{work.name} on Dask", task_runner=runner)
+    @flow(name=f"{work.name} on Dask", task_runner=_runner(workers, dask))
     def together() -> list[AnyState]:
         futures = [work.submit(*call) for call in calls]
         for future in futures:

@@ -6,22 +6,17 @@ what `running` sets.
 
 import os
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from urllib.request import urlopen
 
 from filelock import FileLock, Timeout
 
-from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.errors import HgmnetError
+from pipelines.operations.local_services import PREFECT_SERVER, answers, await_answer
 from pipelines.system.processes import supervised
 from pipelines.system.urls import redact_credentials
-
-STARTUP_SECONDS = 180.0
-"""A server takes 5 s on a free machine, half a minute on a busy one."""
 
 
 @contextmanager
@@ -41,7 +36,7 @@ def running(root: Path) -> Iterator[str]:
     """
     os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     named = os.environ.get("PREFECT_API_URL")
-    found = named if named and _answers(named) else None
+    found = named if named and answers(f"{named}/health") else None
     if named and not found:
         print(
             f"PREFECT_API_URL: {redact_credentials(named)} does not answer; starting a server",
@@ -61,8 +56,7 @@ def _own(root: Path) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     url = os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-    app = ["--factory", "prefect.server.api.server:create_app"]
-    command = [sys.executable, "-m", "uvicorn", *app, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", *PREFECT_SERVER, "--port", str(port)]
     env = {**os.environ, "PREFECT_UI_API_URL": url}
     log = home / "server.log"
     with (
@@ -70,7 +64,7 @@ def _own(root: Path) -> Iterator[str]:
         log.open("wb") as output,
         supervised(command, cwd=home, env=env, output=output) as process,
     ):
-        _wait_until_it_answers(url, process, log)
+        await_answer(f"the Prefect server at {url}", f"{url}/health", process, log)
         yield url
 
 
@@ -81,24 +75,15 @@ def _alone(home: Path) -> Iterator[None]:
         with FileLock(home / "server.lock", timeout=0):
             yield
     except Timeout:
-        msg = f"a flow has its server in {home} already; wait for its end, or stop it"
-        raise HgmnetError(msg) from None
+        raise HgmnetError(
+            f"a flow has its server in {home} already; wait for its end, or stop it"
+        ) from None
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
-
-
-def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while not _answers(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            msg = f"the Prefect server at {url} did not start; {log} says why"
-            raise ConfigError(msg)
-        time.sleep(0.2)
 
 
 def _drain() -> None:
@@ -108,11 +93,3 @@ def _drain() -> None:
 
     for worker in (APILogWorker, EventsWorker):
         worker.drain_all(timeout=5)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(f"{url}/health", timeout=5):  # noqa: S310 - the user's own setting, or ours
-            return True
-    except (OSError, ValueError):
-        return False
