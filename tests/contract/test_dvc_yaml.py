@@ -1,7 +1,6 @@
 """dvc.yaml against the code: what a stage runs, reads, writes, is called with and is made of."""
 
 import importlib
-import inspect
 import itertools
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,10 @@ def _paths(entry: dict[str, Any], *kinds: str) -> list[str]:
 def _known_paths() -> tuple[set[str], set[str]]:
     """The paths that Workspace names, and those of them whose files go by their own names."""
     workspace = Workspace(REPOSITORY, DATA)
-    properties = inspect.getmembers(Workspace, lambda member: isinstance(member, property))
-    named = {
-        name: getattr(workspace, name).relative_to(REPOSITORY).as_posix() for name, _ in properties
-    }
+    names = [name for name in vars(Workspace) if not name.startswith("_")]
+    known = {name: getattr(workspace, name) for name in names}
+    paths = {name: path for name, path in known.items() if isinstance(path, Path)}
+    named = {name: path.relative_to(REPOSITORY).as_posix() for name, path in paths.items()}
     return set(named.values()), {named[part] for part in PARTS}
 
 
