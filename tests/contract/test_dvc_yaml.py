@@ -1,6 +1,7 @@
 """dvc.yaml against the code: what a stage runs, reads, writes, is called with and is made of."""
 
 import importlib
+import inspect
 import itertools
 from pathlib import Path
 from typing import Any
