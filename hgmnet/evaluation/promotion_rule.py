@@ -74,5 +74,7 @@ def _values(name: str, rows: pd.DataFrame) -> NDArray[np.float64]:
     if name == "served_sensitivity_malignant":
         decided = np.asarray(rows["decision"] == MALIGNANT, dtype=float)
         return np.where(rows["label"] == MALIGNANT, decided, np.nan)
+    if name != "served_lesion_dice":
+        raise ValueError(f"no rule compares {name}: add a branch here")
     counts = [rows[f"served_{part}"].to_numpy(dtype=np.int64) for part in ("tp", "fp", "fn")]
     return np.where(counts[0] + counts[2] > 0, segmentation.dice(*counts), np.nan)

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pipelines.cli.studies import FOLD_STUDIES
+
 
 def configure_flow(parser: argparse.ArgumentParser) -> None:
     """Take the flow's name and its parameters."""
@@ -45,7 +47,7 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
     for flow in (monitor, batch):
         flow.add_argument("--version", metavar="N", help="instead of the champion")
     study = flows.add_parser("study", help="`hgmnet study`, its trainings side by side")
-    study.add_argument("kind", choices=("crossval", "leakage", "ablation", "curve"))
+    study.add_argument("kind", choices=tuple(FOLD_STUDIES))
     study.add_argument("--folds", type=int, default=5, help="5")
     study.add_argument("--seeds", type=int, default=1, help="trainings a fold; 1")
     study.add_argument("--only", nargs="+", default=[], help="variants of the ablation")

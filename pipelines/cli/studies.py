@@ -25,13 +25,13 @@ def run_stage(root: Path, args: argparse.Namespace) -> None:
     runner.run_stage(args.name, root)
 
 
-CELLS = {
+FOLD_STUDIES = {
     "crossval": "judge every image of train and val once, by a model that never saw it",
     "leakage": "the same recipe on a naive random split and on the grouped one",
     "ablation": "take each part of the model away, on the same folds and seeds",
     "curve": "figures over a tenth, a quarter, half, three quarters and all of the training groups",
 }
-"""The studies made of cells; each is `pipelines/studies/<name>.py`, with a `design`."""
+"""The studies that train on folds; each has a `design` in pipelines/studies."""
 
 
 def configure_study(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     does = "train the settings with several seeds: mean, spread, and their ensemble"
     seeds = studies.add_parser("seeds", help=does, description=does)
     seeds.add_argument("--seeds", type=int, default=3, help="how many, from train.seed on (3)")
-    for name, said in CELLS.items():
+    for name, said in FOLD_STUDIES.items():
         study = studies.add_parser(name, help=said, description=said)
         _size(study)
         if name == "ablation":
