@@ -51,6 +51,9 @@ def aurc(uncertain: Floats, errors: Floats) -> float:
 
     Smaller is better; images ordered at random give the mean error (Geifman, El-Yaniv, NeurIPS
     2017). Equally certain images share their mean error.
+
+    >>> aurc(np.array([0.1, 0.2]), np.array([0.0, 1.0]))
+    0.25
     """
     order = np.argsort(uncertain, kind="stable")
     _, start, size = np.unique(uncertain[order], return_index=True, return_counts=True)
@@ -190,6 +193,9 @@ def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:
 
     It is midway to the next lower score (or to 0), because the last digits of a score depend on the
     batch of its image.
+
+    >>> threshold_for(np.array([0.9, 0.5, 0.25, 0.0]), sensitivity=0.5)
+    0.375
     """
     needed = ceil(sensitivity * len(scores) - 1e-9)
     falling = np.append(np.sort(scores)[::-1], 0.0)

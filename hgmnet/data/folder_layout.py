@@ -65,7 +65,11 @@ def is_image(path: PurePosixPath) -> bool:
 
 
 def mask_of(stem: str) -> str | None:
-    """The stem of the image that a mask's stem belongs to; None if it is not a mask's."""
+    """The stem of the image that a mask's stem belongs to; None if it is not a mask's.
+
+    >>> mask_of("benign (1)_mask_2")
+    'benign (1)'
+    """
     match = _MASK.fullmatch(stem)
     return match["stem"] if match else None
 

@@ -37,7 +37,11 @@ def resize_to_original(prob: Prob, height: int, width: int, prepare: Prepare) ->
 
 
 def content_size(height: int, width: int, prepare: Prepare) -> tuple[int, int]:
-    """Height and width of an image inside the square, in px."""
+    """Height and width of an image inside the square, in px.
+
+    >>> content_size(300, 600, Prepare(side=64, fit="letterbox"))
+    (32, 64)
+    """
     if prepare.fit == "stretch":
         return prepare.side, prepare.side
     scale = prepare.side / max(height, width)

@@ -113,7 +113,11 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def classify(probs: NDArray[np.float64], classes: Sequence[str], malignant_threshold: float) -> str:
-    """The class served: malignant from its threshold on, else the likeliest of the others."""
+    """The class served: malignant from its threshold on, else the likeliest of the others.
+
+    >>> classify(np.array([0.6, 0.3, 0.1]), ("benign", "malignant", "normal"), 0.25)
+    'malignant'
+    """
     malignant = classes.index(MALIGNANT)
     if probs[malignant] >= malignant_threshold:
         return MALIGNANT

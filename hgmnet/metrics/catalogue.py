@@ -203,6 +203,9 @@ _BY_NAME = {one.name: one for one in METRICS}
 def metric(name: str) -> Metric:
     """The declaration of a metric, `sensitivity_<class>` and `specificity_<class>` too.
 
+    >>> metric("lesion_dice").title
+    'Lesion Dice'
+
     Raises:
         KeyError: there is no such metric.
     """

@@ -99,7 +99,11 @@ def count_pixels(predicted: Mask, truth: Mask) -> tuple[int, int, int, int]:
 
 
 def dice(tp: Counts, fp: Counts, fn: Counts) -> Floats:
-    """2 tp / (2 tp + fp + fn) by image; 1 where truth and prediction are both empty."""
+    """2 tp / (2 tp + fp + fn) by image; 1 where truth and prediction are both empty.
+
+    >>> dice(np.array([8, 0]), np.array([2, 0]), np.array([2, 0]))
+    array([0.8, 1. ])
+    """
     total = 2 * tp + fp + fn
     return np.where(total > 0, 2 * tp / np.maximum(total, 1), 1.0)
 
