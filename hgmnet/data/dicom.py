@@ -119,10 +119,9 @@ def decode(data: bytes, name: str) -> Scan:
             warnings.simplefilter("ignore")  # of values that break the standard's small print
             header = pydicom.dcmread(io.BytesIO(data))
             _hold(header, name)
-            png = io.BytesIO()
-            Image.fromarray(_pixels(header)).save(png, "PNG")
+            png = images.png_file(Image.fromarray(_pixels(header)))
             patient = str(header.get("PatientID") or "").strip()
-            return Scan(png.getvalue(), patient, _pixel_mm(header))
+            return Scan(png, patient, _pixel_mm(header))
     except InvalidDataError:
         raise
     except Exception as error:  # on broken files pydicom raises any error

@@ -1,7 +1,6 @@
 """What is laid over an image: maps as colours, a mask's outline."""
 
 import base64
-import io
 
 import numpy as np
 from contourpy import contour_generator
@@ -9,6 +8,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from hgmnet.data.dicom import ImageInput, read_grey
+from hgmnet.data.images import png_file
 from hgmnet.data.resize import Mask, Prob
 from hgmnet.errors import InvalidDataError
 
@@ -57,9 +57,7 @@ def heat_uri(values: Prob) -> str:
     shades = np.rint(255 * np.clip(shrunk(values), 0, 1)).astype(np.uint8)
     picture = Image.fromarray(shades, "L").convert("P")
     picture.putpalette(palette())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return png_uri(buffer.getvalue())
+    return png_uri(png_file(picture, optimize=True))
 
 
 def png_uri(content: bytes) -> str:
