@@ -14,8 +14,7 @@ from hgmnet.errors import InvalidDataError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 """Suffixes of image files, in lower case."""
 
-MAX_PIXELS = 64_000_000
-"""A header with more pixels is refused before anything is decoded."""
+MAX_PIXELS = 64_000_000  # a header with more pixels is refused before anything is decoded
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")

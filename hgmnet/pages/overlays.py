@@ -12,8 +12,7 @@ from hgmnet.data.images import png_file
 from hgmnet.data.resize import Mask, Prob
 from hgmnet.errors import InvalidDataError
 
-SIDE = 128
-"""A map's longer side in a page, at most, px; the page stretches it over the picture."""
+SIDE = 128  # a map's longer side in a page, at most, px; the page stretches it over the picture
 
 _OUTLINE = (240, 160, 0)
 _STOPS = (

@@ -14,10 +14,8 @@ from hgmnet.errors import ConfigError
 from hgmnet.inference.response import Value, answer
 from hgmnet.serving.model_slot import ModelSlot
 
-MAX_BYTES = 256 * 2**20
-"""Of a request's body."""
-MAX_IMAGES = 256
-"""Of a request."""
+MAX_BYTES = 256 * 2**20  # of a request's body
+MAX_IMAGES = 256  # of a request
 Row = dict[str, Value]
 
 

@@ -7,8 +7,7 @@ from hgmnet.importing import spreadsheet
 from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.spreadsheet import Sheet
 
-COLUMNS = ("image", "label")
-"""The columns that identify the table."""
+COLUMNS = ("image", "label")  # the columns that identify the table
 
 _SPACINGS = ("pixel_mm", "spacing")  # columns of a pixel's side in mm, in order of precedence
 
