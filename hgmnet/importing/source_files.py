@@ -91,8 +91,7 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
     if source.is_dir():
         yield Folder(source), None
     elif not source.is_file():
-        msg = f"{source} is missing; expected a folder, a .zip, or a table of images"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{source} is missing; expected a folder, .zip or table of images")
     elif source.suffix.lower() in TABLES:
         yield Folder(source.parent), PurePosixPath(source.name)
     else:

@@ -122,12 +122,8 @@ def class_entropy(probs: Floats) -> Floats:
 def disagreement(views: NDArray[np.float16], prob: NDArray[np.float32], threshold: float) -> Floats:
     """1 - the mean Dice of each view's mask with the mask predicted, (B,) in [0, 1].
 
-    Where both are empty they agree.
-
-    Args:
-        views: mask probabilities by view, (B, V, S, S).
-        prob: the mask probabilities predicted, (B, S, S).
-        threshold: from which a pixel is lesion.
+    `views`: mask probabilities, (B, V, S, S); `prob`: those predicted, (B, S, S). Where both masks
+    are empty they agree.
     """
     mask = (prob.astype(views.dtype) >= threshold)[:, None]
     seen = views >= threshold

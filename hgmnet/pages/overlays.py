@@ -23,11 +23,7 @@ _STOPS = (
 
 
 def overlay(image: ImageInput, mask: Mask) -> Image.Image:
-    """The image, in grey, with the lesion's outline on it.
-
-    Args:
-        image: a path, the bytes of a file, or pixels (H, W) or (H, W, 3) uint8.
-        mask: (H, W) bool; without a lesion the image stays as it is.
+    """The image, in grey, with the lesion's outline on it; `mask`: (H, W) bool, perhaps empty.
 
     Raises:
         InvalidDataError: the image can't be read, or the mask has another size.
