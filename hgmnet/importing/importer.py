@@ -53,8 +53,8 @@ def lay_out(source: Path, raw: Path, form: Format = "auto") -> LaidOut:
             check(plan.pictures, files, source)
             entries = [_bring(picture, files, part) for picture in plan.pictures]
             used = {path for one in plan.pictures for path in (one.source, *one.masks)}
-            rest = () if given else (path for path in files if path not in used | {plan.table})
-            left_out = tuple(sorted(map(str, rest)))
+            others = (path for path in files if path not in used and path != plan.table)
+            left_out = () if given else tuple(sorted(map(str, others)))
         metadata.write(part, entries)
         old = part.with_suffix(".old")
         if raw.exists():
