@@ -1,6 +1,6 @@
 """Choose the mask threshold and the minimum area on val."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 
@@ -125,8 +125,9 @@ class _Tried:
     def at(
         cls, threshold: float, prob: NDArray[np.float32], truth: Bools, shares: Floats
     ) -> "_Tried":
-        counts = np.array(list(_counts(threshold, prob, truth)), dtype=np.int64)
-        predicted, real, both = counts.T
+        mask = prob >= threshold
+        masks = (mask, truth, mask & truth)
+        predicted, real, both = (np.count_nonzero(one, axis=(1, 2)) for one in masks)
         return cls(threshold, predicted, real, both, predicted / prob[0].size / shares)
 
     def kept(self, least: float, taken: Bools) -> Bools:
@@ -142,11 +143,3 @@ class _Tried:
         dice, false = self.dice(least, taken)[lesion], self.kept(least, taken)[~lesion]
         means = (float(values.mean()) if len(values) else None for values in (dice, false))
         return Point(self.threshold, least, *means)
-
-
-def _counts(
-    threshold: float, prob: NDArray[np.float32], truth: Bools
-) -> Iterator[tuple[int, int, int]]:
-    for said, real in zip(prob, truth, strict=True):
-        mask = said >= threshold
-        yield int(mask.sum()), int(real.sum()), int((mask & real).sum())

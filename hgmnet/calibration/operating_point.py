@@ -13,8 +13,8 @@ from hgmnet.config.base import MALIGNANT, NORMAL, UNCLASSIFIED
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.config.model import Model
 from hgmnet.errors import InvalidDataError
+from hgmnet.inference import postprocess
 from hgmnet.inference.postprocess import RawPrediction, classify, softmax, uncertainty_scores
-from hgmnet.inference.uncertainty import levels, uncertainty
 from hgmnet.metrics.bootstrap import GroupBootstrap
 from hgmnet.models.spec import Operating, Uncertainty
 
@@ -166,10 +166,11 @@ def _uncertainty(
 ) -> Uncertainty:
     entropy, disagreeing, _ = uncertainty_scores(val.raw, point)
     known = Uncertainty(
-        class_entropy=levels(entropy) if model.classifies else (),
-        mask_disagreement=levels(disagreeing) if model.segments else (),
+        class_entropy=postprocess.levels(entropy) if model.classifies else (),
+        mask_disagreement=postprocess.levels(disagreeing) if model.segments else (),
     )
-    bound = refer_bound(uncertainty(entropy, disagreeing, known), errors, val.groups, share)
+    unsure = postprocess.uncertainty(entropy, disagreeing, known)
+    bound = refer_bound(unsure, errors, val.groups, share)
     return known.model_copy(update={"refer_above": bound})
 
 

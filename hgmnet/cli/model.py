@@ -153,8 +153,7 @@ def run_serve(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> None:
     """Serve the model of a slot at `args.host` and `args.port` until Ctrl-C."""
-    from hgmnet.serving.api import build_app
-    from hgmnet.serving.startup import listen, run
+    from hgmnet.serving.api import build_app, listen, run
 
     with listen(args.host, args.port) as taken:
         slot = find_slot()
@@ -196,9 +195,9 @@ def demo(
 
     `find_slot` gives the model, where its card is, and a remark to print first.
     """
+    from hgmnet.serving.api import listen, run
     from hgmnet.serving.demo.app import build_demo
     from hgmnet.serving.demo.view import describe_model
-    from hgmnet.serving.startup import listen, run
 
     with listen(_DEMO_HOST, args.port) as taken:
         slot, find_card, remark = find_slot()

@@ -77,27 +77,15 @@ def figure_lines(figures: "Mapping[str, Figure]") -> Sequence[str]:
 def _entries(folder: Path) -> "list[PreparedImage]":
     from hgmnet.data.dicom import read_image
     from hgmnet.data.folder_layout import scan
-    from hgmnet.data.images import pixel_sha256
-    from hgmnet.data.prepared import PreparedImage
     from hgmnet.errors import InvalidDataError
-    from hgmnet.splitting.near_duplicates import group_near_duplicates
+    from hgmnet.estimator.fit import numbered
 
     samples = scan(folder)
     if wrong := next((sample for sample in samples if sample.error), None):
         raise InvalidDataError(f"{folder / wrong.image} {wrong.error}")
     decoded = [read_image(folder / sample.image) for sample in samples]
-    pixels = [pixel_sha256(one.rgb) for one in decoded]
-    groups = group_near_duplicates([one.grey for one in decoded], pixels)
+    entries = numbered(decoded, [sample.label for sample in samples], None, "test")
     return [
-        PreparedImage(
-            image=sample.image,
-            masks="|".join(sample.masks),
-            pixel_sha256=pixels[i],
-            label=sample.label,
-            group=groups[i],
-            split="test",
-            height=decoded[i].grey.shape[0],
-            width=decoded[i].grey.shape[1],
-        )
-        for i, sample in enumerate(samples)
+        entry.model_copy(update={"image": sample.image, "masks": "|".join(sample.masks)})
+        for entry, sample in zip(entries, samples, strict=True)
     ]

@@ -1,5 +1,4 @@
 """params.yaml and pccp.yaml as typed, frozen sections: no defaults, no unknown keys.
 
-Imports only `hgmnet.errors`. One module per reader, so that a stage depends only on its own
-sections.
+One module per reader, so that a stage depends only on its own sections.
 """

@@ -15,8 +15,7 @@ from hgmnet.errors import ConfigError
 
 NORMAL = "normal"
 MALIGNANT = "malignant"
-UNCLASSIFIED = "unclassified"
-"""The class of a model that predicts none."""
+UNCLASSIFIED = "unclassified"  # the class of a model that predicts none
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -1,4 +1,1 @@
-"""Images, masks and what is known of them, from files to prepared arrays.
-
-Imports config. Provides decoded images, manifest rows (`image_record`) and `prepared`.
-"""
+"""Images, masks and what is known of them, from files to manifest rows and prepared arrays."""

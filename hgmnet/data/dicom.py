@@ -119,10 +119,9 @@ def decode(data: bytes, name: str) -> Scan:
             warnings.simplefilter("ignore")  # of values that break the standard's small print
             header = pydicom.dcmread(io.BytesIO(data))
             _hold(header, name)
-            png = io.BytesIO()
-            Image.fromarray(_pixels(header)).save(png, "PNG")
+            png = images.png_file(Image.fromarray(_pixels(header)))
             patient = str(header.get("PatientID") or "").strip()
-            return Scan(png.getvalue(), patient, _pixel_mm(header))
+            return Scan(png, patient, _pixel_mm(header))
     except InvalidDataError:
         raise
     except Exception as error:  # on broken files pydicom raises any error
@@ -134,8 +133,7 @@ def decode(data: bytes, name: str) -> Scan:
 def _hold(header: Any, name: str) -> None:
     frames = int(header.get("NumberOfFrames") or 1)
     if frames > 1:
-        msg = f"{name} has {frames} frames, expected a single image; export one frame"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{name} has {frames} frames, expected one image; export one frame")
     if "PixelData" not in header:
         raise InvalidDataError(f"{name} is DICOM without an image; remove it")
     if header.Rows * header.Columns > images.MAX_PIXELS:

@@ -10,8 +10,7 @@ from scipy import ndimage
 from hgmnet.data.images import Grey, Rgb
 from hgmnet.data.resize import Mask
 
-DARK = 10
-"""Grey (0-255) up to which a pixel shows nothing."""
+DARK = 10  # grey (0-255) up to which a pixel shows nothing
 
 _CHROMA = 8  # levels between a pixel's channels: JPEG's rounding reaches 3
 _BITS = {"1": 1, "I": 32, "F": 32}

@@ -14,8 +14,7 @@ from hgmnet.errors import InvalidDataError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 """Suffixes of image files, in lower case."""
 
-MAX_PIXELS = 64_000_000
-"""A header with more pixels is refused before anything is decoded."""
+MAX_PIXELS = 64_000_000  # a header with more pixels is refused before anything is decoded
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
@@ -102,17 +101,18 @@ def encode_png(data: bytes, name: str) -> bytes:
         _open(data, name, load=False)
         return data
     image = _open(data, name)
-    if image.mode not in _PNG_MODES:
-        image = Image.fromarray(_to_rgb(image, name))
-    png = io.BytesIO()
-    image.save(png, "PNG")
-    return png.getvalue()
+    return png_file(image if image.mode in _PNG_MODES else Image.fromarray(_to_rgb(image, name)))
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> bytes:
     """A mask (H, W) bool as a PNG file of 0 and 255."""
+    return png_file(Image.fromarray(mask).convert("L"))
+
+
+def png_file(image: Image.Image, *, optimize: bool = False) -> bytes:
+    """An image as the bytes of a PNG file."""
     png = io.BytesIO()
-    Image.fromarray(mask).convert("L").save(png, "PNG")
+    image.save(png, "PNG", optimize=optimize)
     return png.getvalue()
 
 

@@ -117,8 +117,7 @@ def _millimetres(text: str, where: str) -> float:
 
 
 CURATION_COLUMNS = ("image", "group", "exclude", "reason")
-HEADER = ",".join(CURATION_COLUMNS) + "\n"
-"""An empty curation.csv."""
+HEADER = ",".join(CURATION_COLUMNS) + "\n"  # an empty curation.csv
 
 _YES = {"true": True, "false": False, "": False}
 

@@ -156,6 +156,28 @@ def _mask(mask: MaskInput, image: DecodedFile, row: int) -> Mask:
     return np.asarray(found)
 
 
+def numbered(
+    decoded: Sequence[DecodedFile], labels: Sequence[str], groups: Sequence[str] | None, split: str
+) -> list[PreparedImage]:
+    """Entries of images that no file names; without groups, near-duplicates are grouped."""
+    pixels = [pixel_sha256(one.rgb) for one in decoded]
+    if groups is None:
+        groups = group_near_duplicates([one.grey for one in decoded], pixels)
+    return [
+        PreparedImage(
+            image=str(row),
+            masks="",
+            pixel_sha256=pixels[row],
+            label=labels[row],
+            group=groups[row],
+            split=split,
+            height=one.grey.shape[0],
+            width=one.grey.shape[1],
+        )
+        for row, one in enumerate(decoded)
+    ]
+
+
 def _prepared(
     decoded: Sequence[DecodedFile],
     truth: Sequence[Mask],
@@ -166,22 +188,7 @@ def _prepared(
     val: float,
 ) -> PreparedDataset:
     """The images as a prepared data set in memory, split into train and val by group."""
-    pixels = [pixel_sha256(one.rgb) for one in decoded]
-    if groups is None:
-        groups = group_near_duplicates([one.grey for one in decoded], pixels)
-    entries = [
-        PreparedImage(
-            image=str(row),
-            masks="",
-            pixel_sha256=pixels[row],
-            label=labels[row],
-            group=groups[row],
-            split="train",
-            height=one.grey.shape[0],
-            width=one.grey.shape[1],
-        )
-        for row, one in enumerate(decoded)
-    ]
+    entries = numbered(decoded, labels, groups, "train")
     if not 0 < val <= 0.5:
         raise ConfigError(f"val: expected a share above 0 and up to 0.5, got {val:g}")
     folds = assign_folds(entries, round(1 / val), recipe.train.seed)

@@ -1,4 +1,1 @@
-"""From predictions to figures: rows per image, subgroups, drift, and the promotion rule.
-
-Imports inference, calibration, metrics, splitting and their imports.
-"""
+"""From predictions to figures: rows per image, subgroups, drift, and the promotion rule."""

@@ -9,6 +9,7 @@ from hgmnet.config.base import MALIGNANT
 from hgmnet.config.model import Model
 from hgmnet.data import prepared
 from hgmnet.evaluation.per_image import COUNTS, OUTLINES
+from hgmnet.metrics import classification as scores
 from hgmnet.metrics import segmentation
 from hgmnet.metrics.bootstrap import (
     Figure,
@@ -19,15 +20,6 @@ from hgmnet.metrics.bootstrap import (
     Statistic,
     paired,
     whole,
-)
-from hgmnet.metrics.classification import (
-    Auroc,
-    AveragePrecision,
-    BalancedAccuracy,
-    Bools,
-    CalibrationError,
-    MacroF1,
-    brier,
 )
 
 
@@ -132,19 +124,19 @@ def _classification(table: pd.DataFrame, classes: Sequence[str]) -> Iterator[Tas
     positive, score = label == malignant, probs[:, malignant]
     yield "accuracy", table, True, Mean((label == predicted).astype(float))
     yield "served_accuracy", table, True, Mean((label == decided).astype(float))
-    yield "balanced_accuracy", table, True, BalancedAccuracy(label, predicted)
-    yield "macro_f1", table, False, MacroF1(label, predicted, len(classes))
-    yield "auroc_malignant", table, False, Auroc(positive, score)
-    yield "average_precision_malignant", table, False, AveragePrecision(positive, score)
-    yield "brier", table, False, Mean(brier(label, probs))
-    yield "ece", table, False, CalibrationError(label == predicted, probs.max(axis=1))
+    yield "balanced_accuracy", table, True, scores.BalancedAccuracy(label, predicted)
+    yield "macro_f1", table, False, scores.MacroF1(label, predicted, len(classes))
+    yield "auroc_malignant", table, False, scores.Auroc(positive, score)
+    yield "average_precision_malignant", table, False, scores.AveragePrecision(positive, score)
+    yield "brier", table, False, Mean(scores.brier(label, probs))
+    yield "ece", table, False, scores.CalibrationError(label == predicted, probs.max(axis=1))
     for i, name in enumerate(classes):
         yield from _by_class(table, name, label == i, predicted == i, "")
     yield from _by_class(table, MALIGNANT, positive, decided == malignant, "served_")
 
 
 def _by_class(
-    table: pd.DataFrame, name: str, truth: Bools, said: Bools, prefix: str
+    table: pd.DataFrame, name: str, truth: scores.Bools, said: scores.Bools, prefix: str
 ) -> Iterator[Task]:
     yield f"{prefix}sensitivity_{name}", table[truth], True, Mean(said[truth].astype(float))
     yield f"{prefix}specificity_{name}", table[~truth], True, Mean((~said[~truth]).astype(float))

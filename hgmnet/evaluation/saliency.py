@@ -43,12 +43,8 @@ def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
     """How much the class answer moves with each pixel: |d log-odds of the likeliest class / d x|.
 
     Log-odds, because logits are defined up to a constant. The derivative includes the coarse
-    net's map, even if training does not (`detach_coarse`): the answer depends on it.
-
-    Args:
-        network: in evaluation mode, on its device; it predicts a class.
-        spec: of the network.
-        square: (B, S, S) uint8.
+    net's map, even if training does not (`detach_coarse`): the answer depends on it. `network`: in
+    evaluation mode, on its device; it predicts a class. `square`: (B, S, S) uint8.
 
     Returns:
         (B, S, S) float32, at least 0.
@@ -67,15 +63,9 @@ def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
 
 
 def share(moved: Prob, lesion: Mask, frame: Mask) -> Share | None:
-    """The share of a map inside the lesion.
+    """The share of a map inside the lesion, both (S, S); None if the lesion or the map is empty.
 
-    Args:
-        moved: (S, S), at least 0.
-        lesion: (S, S), the truth.
-        frame: (S, S), the image's part of the square; the rest is padding and does not count.
-
-    Returns:
-        None if the lesion or the map is empty.
+    `frame`: (S, S), the image's part of the square; the rest is padding and does not count.
     """
     total = float(moved[frame].sum())
     if not lesion.any() or not total > 0:

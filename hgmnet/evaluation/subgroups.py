@@ -18,8 +18,7 @@ from hgmnet.data.image_record import ImageRecord
 OWN = ("label", "lesion_size", "image_size", "overlays")
 """The columns of every data set, in this order; a source's column of the same name is ignored."""
 
-MANY = 12
-"""A source's column with more values makes no subgroups (a name, an age, a date)."""
+MANY = 12  # a source's column with more values makes no subgroups (a name, an age, a date)
 
 _LESION_SHARES = (0.03, 0.10)  # below the first a lesion is small, from the second on large
 _IMAGE_PIXELS = (250_000, 350_000)  # the same for an image

@@ -24,12 +24,8 @@ _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 def brought(source: str, folder: Path, sha256: str = "") -> Iterator[Path]:
     """Bring a source onto this machine for as long as it is needed; yields where it lies.
 
-    A download stays where the block within fails, so that another try need not fetch it again.
-
-    Args:
-        source: a path, or a file:// or https:// URL; http:// only with a `sha256`.
-        folder: where downloads lie.
-        sha256: what the file must hash to, in hex; empty for any.
+    A download stays in `folder` where the block within fails, so that another try need not fetch it
+    again. `source`: a path, or a file:// or https:// URL; http:// only with a `sha256`, in hex.
 
     Raises:
         InvalidDataError: it can't be fetched, or its hash is another.

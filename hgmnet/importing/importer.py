@@ -63,8 +63,8 @@ def lay_out(
             check(plan.pictures, files, source)
             entries = [_bring(picture, files, part) for picture in plan.pictures]
             used = {path for one in plan.pictures for path in (one.source, *one.masks)}
-            rest = () if given else (path for path in files if path not in used | {plan.table})
-            left_out = tuple(sorted(map(str, rest)))
+            others = (path for path in files if path not in used and path != plan.table)
+            left_out = () if given else tuple(sorted(map(str, others)))
         metadata.write(part, entries)
         accept(part)
         _swap(part, raw)

@@ -54,8 +54,7 @@ def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
     wanted = {path for picture in pictures for path in (picture.source, *picture.masks)}
     absent = sorted(str(path) for path in wanted if path not in files)
     if absent:
-        msg = f"{source}: {named(absent)} missing; add the files, or remove their rows"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{source}: {named(absent)} missing; add them, or remove their rows")
     taken: dict[str, PurePosixPath] = {}
     for picture in pictures:
         problem = _problem(picture)

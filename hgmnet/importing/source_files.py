@@ -13,12 +13,10 @@ from pathlib import Path, PurePosixPath
 
 from hgmnet.errors import InvalidDataError
 
-MAX_FILE_BYTES = 512 * 2**20
-"""A larger file is not an image and is not read."""
+MAX_FILE_BYTES = 512 * 2**20  # a larger file is not an image and is not read
 
 Read = Callable[[], bytes]
-Files = Mapping[PurePosixPath, Read]
-"""The files of a source: by path, a function that reads one."""
+Files = Mapping[PurePosixPath, Read]  # the files of a source: by path, a function that reads one
 
 
 class Folder(Mapping[PurePosixPath, Read]):
@@ -74,8 +72,7 @@ MAX_ENTRIES = 100_000
 MAX_RATIO = 100
 """An archive that unpacks to more than this many times its size, and past 1 GiB, is refused."""
 
-TABLES = (".csv", ".xlsx")
-"""Suffixes of tables, in lower case."""
+TABLES = (".csv", ".xlsx")  # suffixes of tables, in lower case
 
 _FREE_BYTES = 2**30
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
@@ -94,8 +91,7 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
     if source.is_dir():
         yield Folder(source), None
     elif not source.is_file():
-        msg = f"{source} is missing; expected a folder, a .zip, or a table of images"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{source} is missing; expected a folder, .zip or table of images")
     elif source.suffix.lower() in TABLES:
         yield Folder(source.parent), PurePosixPath(source.name)
     else:

@@ -10,8 +10,7 @@ from hgmnet.inference.postprocess import RawPrediction, softmax
 from hgmnet.inference.predictor import Predictor
 from hgmnet.models.spec import Operating
 
-TEMPERATURE = 1.0
-"""Of an ensemble: what it averages is calibrated."""
+TEMPERATURE = 1.0  # of an ensemble: what it averages is calibrated
 
 
 class EnsemblePredictor(Predictor):

@@ -19,11 +19,13 @@ from hgmnet.models.spec import Spec, normalise
 
 
 @dataclass(frozen=True)
-class Maps:
-    """Of a batch, on the square the network sees.
+class ImageMaps:
+    """Maps in [0, 1], float32: of one image at its own size, (H, W) each.
 
-    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32 in [0, 1], the same where there is no coarse
-    net. `gates`: (B, S_l, S_l) float32 in [0, 1] by scale, finest first; none without a gate.
+    `mask_prob`, `coarse_mask_prob`: the lesion probability of the fine and of the coarse net, the
+    same where there is no coarse net. `gates`: what the gate of each scale lets through, finest
+    first; none without a gate. Of a batch, on the square the network sees, they are (B, S, S), and
+    a gate is (B, S_l, S_l).
     """
 
     mask_prob: Prob
@@ -31,7 +33,7 @@ class Maps:
     gates: tuple[Prob, ...]
 
 
-def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
+def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> ImageMaps:
     """Run the network over prepared images, (B, S, S) uint8, and keep what it goes by.
 
     `network`: in evaluation mode, on its device. `mirror`: average each map with the mirrored
@@ -45,20 +47,7 @@ def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
             mirrored = _forward(network, image.flip(-1))
             found = [(a + b.flip(-1)) / 2 for a, b in zip(found, mirrored, strict=True)]
     mask, coarse, *gates = (one.float().squeeze(1).cpu().numpy() for one in found)
-    return Maps(mask, coarse, tuple(gates))
-
-
-@dataclass(frozen=True)
-class ImageMaps:
-    """Of one image, at its own size, (H, W) float32 in [0, 1] each.
-
-    `mask_prob`, `coarse_mask_prob`: the lesion probability of the fine and of the coarse net.
-    `gates`: what the gate of each scale lets through, finest first; none without a gate.
-    """
-
-    mask_prob: Prob
-    coarse_mask_prob: Prob
-    gates: tuple[Prob, ...]
+    return ImageMaps(mask, coarse, tuple(gates))
 
 
 def native_maps(predictor: TorchPredictor, images: Sequence[ImageInput]) -> list[ImageMaps]:

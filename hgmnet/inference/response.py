@@ -14,8 +14,7 @@ from hgmnet.models.spec import Operating
 
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
-Kind = Literal["string", "double", "boolean", "long"]
-"""As MLflow calls them."""
+Kind = Literal["string", "double", "boolean", "long"]  # as MLflow calls them
 
 
 @dataclass(frozen=True)

@@ -71,12 +71,8 @@ def run_network(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Outputs for images and their views, as the fields of `RawPrediction` (`views` float32).
 
-    Args:
-        network: in evaluation mode.
-        image: (B, 1, S, S), normalised.
-        mirror: as of `forward_tta`.
-        scales: as of `forward_tta`.
-        few: the mirrored images pass the network together with the images.
+    `image`: (B, 1, S, S), normalised. `few`: the mirrored images pass the network together with
+    the images. Otherwise as `forward_tta`.
     """
     inputs = (image, image.flip(-1)) if mirror else (image,)
     passes = _at_once(network, inputs) if few else [_forward(network, one) for one in inputs]

@@ -1,4 +1,1 @@
-"""Formulas: Dice, outlines, lesions, classification, bootstrap; and the list of all metrics.
-
-Imports data and config; uses no models and no files.
-"""
+"""Formulas: Dice, outlines, lesions, classification, bootstrap; and the list of all metrics."""

@@ -1,4 +1,1 @@
-"""The network: encoders, decoder, gates, HGM-Net, and its folder on disk.
-
-Imports config alone.
-"""
+"""The network: encoders, decoder, gates, HGM-Net, and its folder on disk."""

@@ -61,7 +61,7 @@ class Spec(Frozen):
 
 
 class Uncertainty(Frozen):
-    """What an image's uncertainty is compared with (`hgmnet.inference.uncertainty`).
+    """What an image's uncertainty is compared with (`hgmnet.inference.postprocess`).
 
     `class_entropy`, `mask_disagreement`: every twentieth of val's values, rising; empty where the
     model does not tell them. `refer_above`: the uncertainty above which a finding is referred to a

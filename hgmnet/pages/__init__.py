@@ -1,4 +1,1 @@
-"""Parts of HTML pages: templates, pictures as addresses, what is laid over an image.
-
-Imports data.
-"""
+"""Parts of HTML pages: templates, pictures as addresses, what is laid over an image."""

@@ -1,7 +1,6 @@
 """What is laid over an image: maps as colours, a mask's outline."""
 
 import base64
-import io
 
 import numpy as np
 from contourpy import contour_generator
@@ -9,11 +8,11 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from hgmnet.data.dicom import ImageInput, read_grey
+from hgmnet.data.images import png_file
 from hgmnet.data.resize import Mask, Prob
 from hgmnet.errors import InvalidDataError
 
-SIDE = 128
-"""A map's longer side in a page, at most, px; the page stretches it over the picture."""
+SIDE = 128  # a map's longer side in a page, at most, px; the page stretches it over the picture
 
 _OUTLINE = (240, 160, 0)
 _STOPS = (
@@ -24,11 +23,7 @@ _STOPS = (
 
 
 def overlay(image: ImageInput, mask: Mask) -> Image.Image:
-    """The image, in grey, with the lesion's outline on it.
-
-    Args:
-        image: a path, the bytes of a file, or pixels (H, W) or (H, W, 3) uint8.
-        mask: (H, W) bool; without a lesion the image stays as it is.
+    """The image, in grey, with the lesion's outline on it; `mask`: (H, W) bool, perhaps empty.
 
     Raises:
         InvalidDataError: the image can't be read, or the mask has another size.
@@ -57,9 +52,7 @@ def heat_uri(values: Prob) -> str:
     shades = np.rint(255 * np.clip(shrunk(values), 0, 1)).astype(np.uint8)
     picture = Image.fromarray(shades, "L").convert("P")
     picture.putpalette(palette())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return png_uri(buffer.getvalue())
+    return png_uri(png_file(picture, optimize=True))
 
 
 def png_uri(content: bytes) -> str:

@@ -1,4 +1,1 @@
-"""Predictions of files, by torch or ONNX Runtime, and exports that were compared with their model.
-
-Imports inference, pages, phantom and data.
-"""
+"""Predictions of files, by torch or ONNX Runtime; exports that were compared with their model."""

@@ -14,8 +14,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs 
     from hgmnet.prediction.onnx_export import CheckImages
 
 Wanted = Literal["auto", "torch", "onnx"]
-_CODE = ("inference/*.py", "models/*.py")
-"""Of the package hgmnet: what an export is made by."""
+_CODE = ("inference/*.py", "models/*.py")  # of the package hgmnet: what an export is made by
 MANY = 1000  # images from which on an export pays within one call (docs/speed.md)
 
 

@@ -41,11 +41,10 @@ def export_checked(
 
     def make(part: Path) -> Parity:
         export_onnx(predictor, part)
-        agreed = parity(predictor.predict(images), OnnxPredictor.load(part).predict(images))
-        if not agreed.holds:
-            msg = f"the exported model answers otherwise: {agreed}; nothing was written"
-            raise HgmnetError(msg)
-        return agreed
+        found = parity(predictor.predict(images), OnnxPredictor.load(part).predict(images))
+        if not found.holds:
+            raise HgmnetError(f"the exported model answers otherwise: {found}; nothing was written")
+        return found
 
     return f"{write_checked(file, make)} ({', '.join(sources)})"
 

@@ -1,5 +1,6 @@
 """The HTTP side: MLflow's scoring protocol, and plain image bytes."""
 
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -9,13 +10,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
+from hgmnet.errors import ConfigError
 from hgmnet.inference.response import Value, answer
 from hgmnet.serving.model_slot import ModelSlot
 
-MAX_BYTES = 256 * 2**20
-"""Of a request's body."""
-MAX_IMAGES = 256
-"""Of a request."""
+MAX_BYTES = 256 * 2**20  # of a request's body
+MAX_IMAGES = 256  # of a request
 Row = dict[str, Value]
 
 
@@ -133,3 +133,21 @@ def _values(batch: InvocationBatch) -> list[object]:
         keys = sorted({str(key) for row in rows if isinstance(row, dict) for key in row})
         raise HTTPException(400, f"expected a column `image`, got: {', '.join(keys) or 'none'}")
     return values
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, 0 a free one; ConfigError if it is taken, or there is no such address here."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (")[0]
+        raise ConfigError(f"{host}:{port}: {why}; take another: --port N") from None
+
+
+def run(app: FastAPI, taken: socket.socket, slot: ModelSlot, grace_s: int) -> None:
+    """Serve until Ctrl-C, then give requests that have arrived `grace_s` seconds."""
+    import uvicorn
+
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s)
+    uvicorn.Server(config).run(sockets=[taken])
+    slot.stop()

@@ -1,5 +1,1 @@
-"""Which images belong together, and which split each is in.
-
-Imports data and config. Features, near-duplicates, pairs, groups, the locked split, cross-
-validation.
-"""
+"""Which images belong together (near-duplicates, pairs, groups), and which split each is in."""

@@ -89,15 +89,10 @@ def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
 
 
 def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
-    """Apply what was drawn; image and mask move together.
+    """Apply what was drawn for B images; image and mask move together.
 
-    Args:
-        image: (B, 1, H, W) float in [0, 1].
-        mask: (B, 1, H, W) float in {0, 1}.
-        drawn: for the same B.
-
-    Returns:
-        Image in [0, 1] and mask in {0, 1}, shaped as they came; what enters from outside is 0.
+    `image`: (B, 1, H, W) float in [0, 1]. `mask`: the same shape, in {0, 1}. So are the results;
+    what enters from outside is 0.
     """
     drawn = drawn.to(image.device)
     size = list(image.shape)

@@ -115,13 +115,9 @@ class StreamingSource(BatchSource):
 
 
 def build_feed(store: PreparedDataset, labels: Tensor, *, room: int, workers: int) -> BatchSource:
-    """Hold train and val on the device if they take up no more than `room`, else stream them.
+    """Hold train and val on the device if they take up at most `room` bytes, else stream them.
 
-    Args:
-        store: the prepared images.
-        labels: class index of each of its rows, (N,) int64.
-        room: bytes.
-        workers: threads that read, where streamed.
+    `labels`: class index of each row of the store, (N,) int64. `workers`: threads that stream.
     """
     live = len(store.rows("train")) + len(store.rows("val"))
     if live * store.row_bytes <= room:

@@ -6,7 +6,6 @@ nothing after it is saved: checkpoints are written at an epoch's end, after the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,6 @@ from hgmnet.training.checkpoints import LAST, AtomicCheckpointIO
 from hgmnet.training.lightning_module import EpochFigures
 
 STEPS_A_LOOK = 50
-
-
-@dataclass(frozen=True)
-class _Step:
-    number: int
-    learning_rate: float
-    loss: Tensor
 
 
 class TrainingMonitor(lightning.Callback):
@@ -47,7 +39,7 @@ class TrainingMonitor(lightning.Callback):
         self.on_epoch, self.folder, self.mark = on_epoch, folder, mark
         self.checkpoints = checkpoints
         self._learning_rate = 0.0
-        self._steps: list[_Step] = []
+        self._steps: list[tuple[int, float, Tensor]] = []  # number, learning rate, loss
 
     def on_fit_start(self, trainer: lightning.Trainer, _: Any) -> None:
         """Hold that all processes train the same, from the same checkpoint."""
@@ -67,7 +59,7 @@ class TrainingMonitor(lightning.Callback):
 
     def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, *_: Any) -> None:
         """Look at the loss, now or later."""
-        self._steps.append(_Step(trainer.global_step, self._learning_rate, outputs["loss"]))
+        self._steps.append((trainer.global_step, self._learning_rate, outputs["loss"]))
         if len(self._steps) >= steps_a_look(learner.device):
             self._look(trainer)
 
@@ -91,12 +83,12 @@ class TrainingMonitor(lightning.Callback):
         steps, self._steps = self._steps, []
         if not steps:
             return
-        losses = torch.stack([step.loss for step in steps])
+        losses = torch.stack([loss for _, _, loss in steps])
         losses = trainer.strategy.reduce(losses, reduce_op="mean")
-        for step, loss in zip(steps, losses.tolist(), strict=True):
+        for (number, rate, _), loss in zip(steps, losses.tolist(), strict=True):
             if not isfinite(loss):
-                self._learning_rate = step.learning_rate
-                raise self._diverged(trainer, step.number, loss)
+                self._learning_rate = rate
+                raise self._diverged(trainer, number, loss)
 
     def _diverged(self, trainer: lightning.Trainer, step: int, loss: float) -> HgmnetError:
         epoch = trainer.current_epoch

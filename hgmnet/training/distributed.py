@@ -54,7 +54,8 @@ def plan(train: Train) -> DevicePlan:
     devices = train.devices if train.devices != "auto" else (seen if cuda else 1)
     if cuda and devices > seen:
         raise ConfigError(f"train.devices: {devices}, but torch sees {seen} GPUs; set it to auto")
-    if cuda and train.precision == "bf16-mixed" and not _has_bf16():
+    has_bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    if cuda and train.precision == "bf16-mixed" and not has_bf16:
         raise ConfigError(
             f"train.precision: bf16-mixed, but {torch.cuda.get_device_name()} has no bf16; set it "
             "to 16-mixed or 32-true"
@@ -141,10 +142,6 @@ def _check_started(planned: DevicePlan) -> None:
             f"torchrun started {started[0]} processes, {started[1]} on this machine, but "
             f"train.devices and num_nodes say {wanted[0]} and {wanted[1]}; make them agree"
         )
-
-
-def _has_bf16() -> bool:
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _torchrun() -> bool:

@@ -76,14 +76,9 @@ def plan(
     images: int,
     minutes: float,
 ) -> TrainingPlan:
-    """Propose settings.
+    """Propose settings for a training on `machine`, where `measure` runs a step, within `minutes`.
 
-    Args:
-        shapes: height and width of every image of the data set, px.
-        machine: to train on.
-        measure: runs a step there.
-        images: how many of them train.
-        minutes: that a training may take.
+    `shapes`: height and width of every image of the data set, px. `images`: how many of them train.
     """
     precision, why_precision = _precision(machine)
     side, why_side = _side(shapes, measure, precision, images, minutes)

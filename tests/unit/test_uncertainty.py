@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hgmnet.calibration.operating_point import aurc, refer_bound
-from hgmnet.inference.uncertainty import class_entropy, disagreement, levels, rank, uncertainty
+from hgmnet.inference.postprocess import class_entropy, disagreement, levels, rank, uncertainty
 from hgmnet.models.spec import Uncertainty
 
 values = arrays.arrays(float, st.integers(1, 60), elements=st.integers(0, 20).map(lambda n: n / 20))

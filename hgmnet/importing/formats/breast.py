@@ -15,8 +15,7 @@ from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.source_files import Files
 from hgmnet.importing.spreadsheet import Sheet
 
-COLUMNS = ("CaseID", "Image_filename")
-"""The columns that identify the table."""
+COLUMNS = ("CaseID", "Image_filename")  # the columns that identify the table
 
 _USED = (*COLUMNS, "Mask_tumor_filename", "Pixel_size", "Classification")
 _CENTIMETRES_BELOW = 0.025  # of the median; pixels of breast ultrasound have sides of 0.03-0.3 mm

@@ -7,8 +7,7 @@ from hgmnet.importing import spreadsheet
 from hgmnet.importing.planned_image import PlannedImage
 from hgmnet.importing.spreadsheet import Sheet
 
-COLUMNS = ("image", "label")
-"""The columns that identify the table."""
+COLUMNS = ("image", "label")  # the columns that identify the table
 
 _SPACINGS = ("pixel_mm", "spacing")  # columns of a pixel's side in mm, in order of precedence
 
@@ -56,9 +55,7 @@ def plan(sheet: Sheet) -> list[PlannedImage]:
 def _path(sheet: Sheet, text: str, where: str) -> PurePosixPath:
     path = PurePosixPath(text.replace("\\", "/"))
     if not path.name:
-        msg = f"{where}: no image is named; expected a path below the table's folder"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{where}: no image is named; give a path below the table's folder")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        msg = f"{where}: {text} leads out of the table's folder; put the file below it"
-        raise InvalidDataError(msg)
+        raise InvalidDataError(f"{where}: {text} leads out of the table's folder; put it below")
     return sheet.path.parent / path

@@ -1,12 +1,12 @@
 """Synthetic images to try the page with: drawn when asked for, with the lesion that was drawn."""
 
-import io
 from dataclasses import dataclass
 from functools import cached_property
 
 from PIL import Image
 
 from hgmnet.config.data import Phantom
+from hgmnet.data.images import png_file
 from hgmnet.phantom.generate import PhantomCase, plan, render
 from hgmnet.phantom.planted_copies import PhantomImage
 
@@ -38,9 +38,7 @@ class DemoSample:
     @property
     def png(self) -> bytes:
         """Its pixels as a file."""
-        file = io.BytesIO()
-        Image.fromarray(self.picture.image).save(file, "PNG")
-        return file.getvalue()
+        return png_file(Image.fromarray(self.picture.image))
 
 
 def samples() -> dict[str, DemoSample]:

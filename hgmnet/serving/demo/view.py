@@ -152,8 +152,7 @@ def _share(mask: Mask) -> str:
     return f"{100 * mask.mean():.1f} %"
 
 
-SIDE = 1024
-"""A picture's longer side on the page, px, at most."""
+SIDE = 1024  # a picture's longer side on the page, px, at most
 
 
 class DemoLayer(Frozen):
