@@ -1,4 +1,4 @@
-"""Stage: check the manifest by Great Expectations' rules; a critical breach ends the run."""
+"""Stage validate: check the manifest with Great Expectations; a critical failure ends the run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,14 +19,14 @@ from pipelines.validation.image_rules import COLOUR, image_rules, image_table
 from pipelines.validation.near_duplicate_page import render_likeness
 
 NAMED = 10
-"""So many files are named in a message; the report names all."""
+"""Maximum number of files in a message; the report names all."""
 
 
 def run(root: Path, data: Data, validate: Validate) -> None:
-    """Write reports/validation.json, reports/likeness.html and Great Expectations' pages; judge.
+    """Write reports/validation.json, reports/likeness.html and Great Expectations' pages.
 
     Raises:
-        InvalidDataError: a critical expectation does not hold; a line for each, with the files.
+        InvalidDataError: critical expectations are not met; one line per expectation, with files.
     """
     workspace = Workspace(root, data.name)
     records = read_rows(workspace.manifest, ImageRecord)
@@ -49,11 +49,11 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     for line in _shares(report):
         print(line)
     if pairs:
-        told = f"label conflicts: {len(conflicts)}, pairs of images that are alike: {len(pairs)}"
+        told = f"label conflicts: {len(conflicts)}, pairs of near-duplicates: {len(pairs)}"
         print(f"{told}; see {workspace.likeness.relative_to(root)}")
     if not report.passed:
         raise InvalidDataError("\n".join(_lines(outcomes, "critical")))
-    print(f"{report.images} images, {report.expectations} expectations, nothing critical broken")
+    print(f"{report.images} images, {report.expectations} expectations, no critical failure")
 
 
 def _report(
@@ -106,7 +106,7 @@ def _share(
 
 
 def _shares(report: ValidationReport) -> Iterator[str]:
-    """A line for each thing that a network may take for the disease if one class has more of it."""
+    """Yield one line per possible shortcut: the percentage of images that show it, by class."""
     for what, shares in report.shares.items():
         if any(shares.values()):
             told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
@@ -120,7 +120,7 @@ def _lines(outcomes: Sequence[SuiteOutcome], severity: str) -> Iterator[str]:
 
 
 def _found(outcome: SuiteOutcome) -> str:
-    """The offending files, ten at most, each with its value where that tells more."""
+    """Format up to `NAMED` offending files, with their values if those are informative."""
     broken = outcome.broken_by
     if not broken:
         return f"found {outcome.observed}"
@@ -129,9 +129,9 @@ def _found(outcome: SuiteOutcome) -> str:
         for name, value in islice(broken.items(), NAMED)
     ]
     rest = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-    return f"not so for {', '.join(named)}{rest}"
+    return f"not met by {', '.join(named)}{rest}"
 
 
 def _short(name: str, value: str) -> str:
-    """On one line, and without the file's name, which stands before it."""
+    """Format a value on one line, without the file's name that precedes it."""
     return " ".join(value.removeprefix(name).split())
