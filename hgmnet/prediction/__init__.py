@@ -1,4 +1,4 @@
-"""Predictions of files, by torch or ONNX Runtime, and exports that were compared with their model.
+"""Predict files with torch or ONNX Runtime, and export models with a check of the export.
 
 Imports inference, pages, phantom and data.
 """

@@ -1,4 +1,4 @@
-"""What runs a model on this machine: torch, or ONNX Runtime on an export that was checked."""
+"""Choose the backend on this machine: torch, or ONNX Runtime with a checked export."""
 
 import hashlib
 from importlib.metadata import version
@@ -15,9 +15,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs 
 
 Wanted = Literal["auto", "torch", "onnx"]
 _CODE = ("inference/*.py", "models/*.py")
-"""Of the package hgmnet: what an export is made by."""
+"""Code of the package hgmnet that an export depends on."""
 MANY = 1000
-"""Images from which on an export pays within one call (docs/speed.md)."""
+"""Number of images from which an export saves time within one call (docs/speed.md)."""
 
 
 def load(
@@ -27,21 +27,21 @@ def load(
     images: int,
     check_images: "CheckImages | None" = None,
 ) -> tuple[Predictor, str]:
-    """Load a model; and by what it runs, in words.
+    """Load a model; return it and the name of its backend.
 
-    `auto` takes torch on a GPU. Elsewhere it takes ONNX Runtime where that is installed and the
-    model was exported before, or where there are so many images that an export pays.
+    `auto` takes torch on a GPU. Without a GPU it takes ONNX Runtime if that is installed and the
+    model was exported before, or if the number of images justifies an export.
 
     Args:
-        exports: the folder that keeps exports for ONNX Runtime.
+        exports: folder of the cached exports.
         model: a model folder, or a file of `hgmnet export`.
-        wanted: what to run it by.
-        images: how many will be predicted.
-        check_images: what a new export is checked on, beside phantom images.
+        wanted: the backend.
+        images: number of images to predict.
+        check_images: gives images for the check of a new export, beside phantom images.
 
     Raises:
-        ConfigError: there is no such model, or what is wanted is not installed.
-        HgmnetError: the export answers otherwise than the model.
+        ConfigError: there is no such model, or the backend is not installed.
+        HgmnetError: the export predicts otherwise than the model.
     """
     if model.is_file():
         return OnnxPredictor.load(model), _onnxruntime()
@@ -60,10 +60,10 @@ def load(
 
 
 def cached(exports: Path, identity: str) -> Path:
-    """Where the export of a model lies once it is made, by the model and by the code that makes it.
+    """Path of a model's cached export; it depends on the model and the exporting code.
 
     Args:
-        exports: the folder that keeps them.
+        exports: folder of the cached exports.
         identity: `hgmnet.models.spec.identity` of the model folder.
     """
     package = Path(hgmnet.__file__).parent
@@ -80,7 +80,7 @@ def _pays(kept: Path, images: int) -> bool:
 
 
 def _device() -> str:
-    """`cuda` or `cpu`; torch, which takes seconds to import, is asked where a driver is there."""
+    """Return `cuda` or `cpu`; torch, which takes seconds to import, is used only with a driver."""
     if not Path("/proc/driver/nvidia").exists():
         return "cpu"
     import torch

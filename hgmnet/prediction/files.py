@@ -1,4 +1,4 @@
-"""Predict image files: a mask, an overlay and one row for each; a bad file's row says why."""
+"""Predict image files: one mask, overlay and row per file; a bad file's row has the error."""
 
 import json
 import time
@@ -20,19 +20,19 @@ from hgmnet.pages.overlays import overlay
 
 @dataclass(frozen=True)
 class Summary:
-    """How many files were predicted, how many could not be read."""
+    """Number of files predicted, and of files that could not be read."""
 
     predicted: int
     failed: int
 
 
 def find_files(words: Sequence[str]) -> list[Path]:
-    """The image files meant by files, folders (with all below them) and globs, without masks.
+    """Find image files by file names, folders (recursively) and globs, without masks.
 
-    A file that is named is taken, whatever it is called.
+    A file given by name is taken even if it is named like a mask.
 
     Raises:
-        ConfigError: a word means no file.
+        ConfigError: a word matches no file.
     """
     found: dict[Path, None] = {}
     for word in words:
@@ -58,8 +58,8 @@ def predict_files(
     Args:
         files: images, DICOM among them.
         predictor: the model.
-        model: what to say of it in each row, by column.
-        out: made where absent.
+        model: columns about the model in each row, by name.
+        out: output folder; created if absent.
     """
     names = _names(files)
     out.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def _columns(predictor: Predictor, model: Iterable[str]) -> list[str]:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """What the files made from each are called: its stem, with a number where two share it."""
+    """Return the output names: each file's stem, with a number if two share it."""
     taken: dict[str, int] = {}
     names = []
     for file in files:

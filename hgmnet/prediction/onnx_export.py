@@ -1,4 +1,4 @@
-"""Exports that are compared with their model before they are kept."""
+"""Export a model, and keep the export only if it agrees with the model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,28 +17,28 @@ from hgmnet.phantom.generate import plan, render
 
 T = TypeVar("T")
 CheckImages = Callable[[Spec], tuple[list[Grey], str]]
-"""Gives images of a model's own data to compare it and its export on, and what they are."""
+"""Returns images of a model's data set for the check of its export, and their description."""
 CHECKED = 50
-"""Images that the two are compared on; phantom images where there are fewer of the model's own."""
+"""Number of images for the check; phantom images are added if the data set has fewer."""
 _PHANTOM = Phantom(seed=0, benign=17, malignant=17, normal=16, copies=0, width=320, height=256)
 
 
 def export_checked(
     predictor: TorchPredictor, file: Path, check_images: CheckImages | None = None
 ) -> str:
-    """Write a model as ONNX if its answers are the model's.
+    """Write a model as ONNX if the export's predictions agree with the model's.
 
     Args:
-        predictor: on the CPU.
-        file: where to; left as it is where the check fails.
-        check_images: images of the model's data; None: phantom images alone.
+        predictor: the model, on the CPU.
+        file: output file; unchanged if the check fails.
+        check_images: gives images of the model's data; None: phantom images alone.
 
     Returns:
-        How well the two agree, in words.
+        A sentence on the agreement of the two.
 
     Raises:
         ConfigError: a package is not installed.
-        HgmnetError: the file answers otherwise than the model.
+        HgmnetError: the export predicts otherwise than the model.
     """
     own, source = check_images(predictor.spec) if check_images else ([], "")
     drawn = [render(case, _PHANTOM).image for case in plan(_PHANTOM)[: CHECKED - len(own)]]
@@ -57,7 +57,7 @@ def export_checked(
 
 
 def write_checked(file: Path, make: Callable[[Path], T]) -> T:
-    """Let `make` write and check a file, which takes its place only then."""
+    """Call `make` with a temporary path, and move the file to `file` when it returns."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
         part = Path(folder) / file.name

@@ -1,4 +1,4 @@
-"""A model over HTTP: `api` for programs, `demo` a page for people.
+"""Serve a model over HTTP: `api` for programs, `demo` a page for users.
 
-Imports prediction, evaluation, pages and what they do; whoever knows a registry fills the slot.
+Imports prediction, evaluation, pages and their imports; the caller loads models from a registry.
 """

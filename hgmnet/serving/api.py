@@ -1,4 +1,4 @@
-"""The HTTP side: MLflow's scoring protocol, and plain image bytes."""
+"""HTTP API: MLflow's scoring protocol, and plain image bytes."""
 
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,14 +13,14 @@ from hgmnet.inference.response import Value, answer
 from hgmnet.serving.model_slot import ModelSlot
 
 MAX_BYTES = 256 * 2**20
-"""Of a request's body."""
+"""Maximum size of a request's body."""
 MAX_IMAGES = 256
-"""Of a request."""
+"""Maximum number of images per request."""
 Row = dict[str, Value]
 
 
 class DataframeSplit(BaseModel):
-    """A table as pandas' `to_dict(orient="split")` has it."""
+    """A table in the format of pandas' `to_dict(orient="split")`."""
 
     model_config = ConfigDict(extra="ignore")
     columns: list[str]
@@ -38,19 +38,19 @@ class InvocationBatch(BaseModel):
 
 
 class Endpoints:
-    """What is answered where; one prediction at a time, since one uses every core."""
+    """Handlers of the API; one prediction at a time, since it uses every core."""
 
     def __init__(self, holder: ModelSlot) -> None:
-        """Answer by the model that this holds at the time."""
+        """Predict with the model that is in the slot at the time of a request."""
         self._holder = holder
         self._turn = threading.Lock()
 
     def health(self) -> Row:
-        """Which model answers, and what went wrong when it was last looked for another."""
+        """Return the model in use, and the error of the last check for another one."""
         return {**self._holder.served.described, "fault": self._holder.fault}
 
     async def invocations(self, batch: InvocationBatch) -> dict[str, list[Row]]:
-        """Answer a batch; a bad image is a row with its error."""
+        """Predict a batch; a bad image gives a row with its error."""
         values = _values(batch)
         if not values:
             raise HTTPException(400, "no row; expected an image a row, base64 in column `image`")
@@ -61,7 +61,7 @@ class Endpoints:
         return {"predictions": rows}
 
     async def predict(self, request: Request) -> Row:
-        """Answer one image, the body's bytes: PNG, JPEG or DICOM."""
+        """Predict one image, the body's bytes: PNG, JPEG or DICOM."""
         data = await read_body(request)
         rows = await run_in_threadpool(self._look, [data])
         _refuse_if_all_bad(rows)
@@ -74,7 +74,7 @@ class Endpoints:
 
 
 def build_app(holder: ModelSlot) -> FastAPI:
-    """The application; its own documentation is at /docs."""
+    """Build the application; its documentation is at /docs."""
     app = FastAPI(title="HGM-Net", description="Research use only; not a medical device.")
     at = Endpoints(holder)
     app.middleware("http")(hold_to_size)
@@ -88,7 +88,7 @@ def build_app(holder: ModelSlot) -> FastAPI:
 async def hold_to_size(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
-    """Refuse a body that says it is too large, before it is read."""
+    """Refuse a body with a too large Content-Length, before it is read."""
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BYTES:
         msg = f"the body has {length} bytes; at most {MAX_BYTES} are read"
@@ -97,11 +97,10 @@ async def hold_to_size(
 
 
 async def read_body(request: Request) -> bytes:
-    """The body's bytes.
+    """Read the body's bytes.
 
     Raises:
-        HTTPException: 413, it turns out larger than `MAX_BYTES`, whatever it said; 400, it is
-            empty.
+        HTTPException: 413, it is larger than `MAX_BYTES`, whatever its header; 400, it is empty.
     """
     data = bytearray()
     async for part in request.stream():
@@ -119,10 +118,10 @@ def _refuse_if_all_bad(rows: Sequence[Row]) -> None:
 
 
 def _values(batch: InvocationBatch) -> list[object]:
-    """The images of a batch.
+    """Return the images of a batch.
 
     Raises:
-        HTTPException: 400, where there is no column `image`.
+        HTTPException: 400, there is no column `image`.
     """
     if batch.dataframe_split is not None:
         table = batch.dataframe_split

@@ -1,4 +1,4 @@
-"""The model that answers, and a thread that looks whether another one should."""
+"""The model in use, and a thread that checks for another one."""
 
 import threading
 from collections.abc import Callable
@@ -11,27 +11,27 @@ from hgmnet.inference.response import Value
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model; `described`: the columns about it in every answer, by name."""
+    """A loaded model; `described`: the columns about it in every row of output, by name."""
 
     predictor: TorchPredictor
     described: dict[str, Value]
 
     @property
     def version(self) -> str:
-        """Its number in the registry; empty for a folder."""
+        """Version number in the registry; empty for a folder."""
         return str(self.described["version"])
 
 
 def load_folder(folder: Path, name: str = "", version: str = "") -> LoadedModel:
-    """Load a model folder onto the GPU, or the CPU where there is none.
+    """Load a model folder onto the GPU, or the CPU if there is none.
 
     Args:
         folder: the model folder.
-        name: what answers call it; empty: the folder's path.
-        version: its number in the registry; empty where it is in none.
+        name: name of the model in the output; empty: the folder's path.
+        version: version number in the registry; empty if it is in none.
 
     Raises:
-        ConfigError: a file of it is absent, damaged, or of another version.
+        ConfigError: a file is absent, damaged, or has another format version.
     """
     predictor = TorchPredictor.load(folder, "auto")
     known = {"model": name or str(folder), "version": version, "model_sha256": predictor.identity}
@@ -39,19 +39,18 @@ def load_folder(folder: Path, name: str = "", version: str = "") -> LoadedModel:
 
 
 class ModelSlot:
-    """Holds the model that answers; a request takes it once, and keeps it to its end."""
+    """Slot of the model in use; a request reads it once and uses that model to its end."""
 
     def __init__(self, served: LoadedModel) -> None:
-        """Begin with this one."""
+        """Start with a model."""
         self.served = served
         self.fault = ""
         self._stop = threading.Event()
 
     def watch(self, find: Callable[[], LoadedModel | None], seconds: float) -> threading.Thread:
-        """Call `find` every so many seconds; a model that it returns takes over.
+        """Call `find` every `seconds`; a model that it returns replaces the present one.
 
-        Whatever goes wrong is kept in `fault`; the present model goes on, and `find` is called
-        again.
+        An error is stored in `fault`; the present model stays in use, and `find` is called again.
         """
 
         def work() -> None:
@@ -67,5 +66,5 @@ class ModelSlot:
         return thread
 
     def stop(self) -> None:
-        """End the watch."""
+        """Stop the thread."""
         self._stop.set()

@@ -1,4 +1,4 @@
-"""What every server here begins with: a port; and how it runs and ends."""
+"""Open a server's port, run the server and shut it down."""
 
 import socket
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port; 0 is a free one.
+    """Bind a port; 0 chooses a free one.
 
     Raises:
-        ConfigError: it is taken, or there is no such address here.
+        ConfigError: the port is in use, or the host is not an address of this machine.
     """
     try:
         return socket.create_server((host, port))
@@ -24,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(app: "FastAPI", taken: socket.socket, slot: ModelSlot, grace_s: int) -> None:
-    """Serve until Ctrl-C, then give requests that have arrived `grace_s` seconds."""
+    """Serve until Ctrl-C, then wait up to `grace_s` seconds for requests that have arrived."""
     import uvicorn
 
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s)

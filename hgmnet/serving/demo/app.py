@@ -1,4 +1,4 @@
-"""The page for people: drop an image, see what the model makes of it."""
+"""Web page for users: upload an image and see the prediction."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ from hgmnet.serving.model_card import FindCard, own_words, to_html
 from hgmnet.serving.model_slot import ModelSlot
 
 HOSTS = ["127.0.0.1", "localhost"]
-"""A request for another name comes from a page elsewhere that had its name led here."""
+"""Accepted host names; others are refused as DNS rebinding by a foreign page."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -33,15 +33,15 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Nothing from another host, nothing to one, and no patient's image in a browser's cache."""
+"""Forbid requests to other hosts, and patients' images in the browser's cache."""
 _PAGE = Path(__file__).parent / "templates"
 
 
 class Pages:
-    """What is answered where; one image at a time, since one uses every core."""
+    """Handlers of the page; one image at a time, since it uses every core."""
 
     def __init__(self, holder: ModelSlot, find_card: FindCard) -> None:
-        """Answer by the model that this holds at the time."""
+        """Predict with the model that is in the slot at the time of a request."""
         self._holder = holder
         self._find_card = find_card
         self._samples = samples()
@@ -49,7 +49,7 @@ class Pages:
         self._turn = threading.Lock()
 
     def page(self) -> HTMLResponse:
-        """The page itself."""
+        """Return the page."""
         ramp = heat_uri(np.linspace(0, 1, 64, dtype=np.float32)[None])
         return self._fill(
             "page.html.j2",
@@ -60,23 +60,23 @@ class Pages:
         )
 
     def card(self) -> HTMLResponse:
-        """The model's card."""
+        """Return the model's card as HTML."""
         served = self._holder.served
         card = self._find_card(served) or own_words(served)
         return self._fill("card.html.j2", card=to_html(card))
 
     async def look(self, request: Request, name: str = "image") -> DemoResult:
-        """Look at an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
+        """Predict an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
         data = await read_body(request)
         return await run_in_threadpool(self._look, data, name, None)
 
     def look_at_sample(self, key: str) -> DemoResult:
-        """Look at a synthetic image."""
+        """Predict a synthetic image."""
         sample = self._sample(key)
         return self._look(sample.png, sample.name, sample)
 
     def sample(self, key: str) -> Plain:
-        """A synthetic image's pixels."""
+        """Return a synthetic image as PNG."""
         return Plain(self._sample(key).png, media_type="image/png")
 
     def _look(self, data: bytes, name: str, sample: DemoSample | None) -> DemoResult:
@@ -98,7 +98,7 @@ class Pages:
 
 
 def build_demo(holder: ModelSlot, find_card: FindCard) -> FastAPI:
-    """The application: the page at /, its style and script, and what they ask for."""
+    """Build the application: the page at /, its style and script, and their endpoints."""
     app = FastAPI(title="HGM-Net", docs_url=None, redoc_url=None, openapi_url=None)
     at = Pages(holder, find_card)
     app.middleware("http")(hold_to_size)

@@ -1,4 +1,4 @@
-"""Synthetic images to try the page with: drawn when asked for, with the lesion that was drawn."""
+"""Synthetic sample images for the page, generated on request, with their true lesions."""
 
 import io
 from dataclasses import dataclass
@@ -11,40 +11,40 @@ from hgmnet.phantom.generate import PhantomCase, plan, render
 from hgmnet.phantom.planted_copies import PhantomImage
 
 SETTINGS = Phantom(seed=2025, benign=3, malignant=3, normal=2, copies=0, width=200, height=160)
-"""A seed that no profile has: the images are in no data set that a model is trained on."""
+"""The seed is used by no profile: the images are in no data set that a model is trained on."""
 
 
 @dataclass(frozen=True)
 class DemoSample:
-    """A synthetic image; `key` names it in an address."""
+    """A synthetic image; `key` is its name in a URL."""
 
     case: PhantomCase
 
     @property
     def key(self) -> str:
-        """As in an address: `malignant-2`."""
+        """Name in a URL, such as `malignant-2`."""
         return f"{self.case.label}-{self.case.number}"
 
     @property
     def name(self) -> str:
-        """For people; it says that the image is synthetic."""
+        """Display name; it states that the image is synthetic."""
         return f"synthetic {self.case.label} {self.case.number}"
 
     @property
     def picture(self) -> PhantomImage:
-        """Its pixels and its lesions; always the same."""
+        """Generate pixels and lesions, always the same."""
         return _drawn(self.case)
 
     @property
     def png(self) -> bytes:
-        """Its pixels as a file."""
+        """Encode the pixels as PNG."""
         file = io.BytesIO()
         Image.fromarray(self.picture.image).save(file, "PNG")
         return file.getvalue()
 
 
 def samples() -> dict[str, DemoSample]:
-    """All of them, by key, in the order in which they are shown."""
+    """Return all samples by key, in display order."""
     return {sample.key: sample for sample in map(DemoSample, plan(SETTINGS))}
 
 

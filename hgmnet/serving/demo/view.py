@@ -1,4 +1,4 @@
-"""What the page shows of a prediction: sentences, figures and maps."""
+"""Content of the page for a prediction: sentences, figures and maps."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from hgmnet.serving.model_slot import LoadedModel
 
 
 class Bar(Frozen):
-    """A number from 0 to 1; `mark`: a bound on it, `note` says what happens from there on."""
+    """A number in [0, 1]; `mark`: a threshold, `note`: its effect."""
 
     name: str
     value: float
@@ -34,20 +34,20 @@ class Bar(Frozen):
 
 
 def headline(finding: Prediction) -> str:
-    """The decision and its probability."""
+    """Format the decision and its probability."""
     if finding.decision == UNCLASSIFIED:
         return "no class: this model draws masks alone"
     return f"{finding.decision}, probability {finding.probs[finding.decision]:.3f}"
 
 
 def alt(name: str, finding: Prediction) -> str:
-    """The picture for who can't see it."""
+    """Alternative text of the picture, for screen readers."""
     lesion = f"A lesion is outlined on {_share(finding.mask)} of it." if finding.box else ""
     return f"Ultrasound image {name}. {lesion or 'No lesion is outlined.'}"
 
 
 def refer(finding: Prediction, operating: Operating) -> str:
-    """That a person should look, and why; empty where none should."""
+    """Format the reason for referral to a person; empty without referral."""
     if not finding.refer:
         return ""
     bound = operating.uncertainty.refer_above
@@ -58,7 +58,7 @@ def refer(finding: Prediction, operating: Operating) -> str:
 
 
 def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
-    """The class probabilities, then the uncertainty."""
+    """Return bars of the class probabilities, then of the uncertainty."""
     point, known = predictor.operating, predictor.operating.uncertainty
     classes = finding.probs.items() if finding.decision != UNCLASSIFIED else ()
     found = [_class_bar(name, prob, point.malignant_threshold) for name, prob in classes]
@@ -72,7 +72,7 @@ def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
 def facts(
     finding: Prediction, opened: DecodedFile, learnt: Model, truth: Mask | None, seconds: float
 ) -> tuple[tuple[str, str], ...]:
-    """Terms and values, of what the model learnt; `truth` is that of a synthetic image."""
+    """Return (term, value) pairs of the tasks learned; `truth`: (H, W), of a synthetic image."""
     height, width = opened.grey.shape
     sides = f"{width} × {height} px"
     known = f"{sides}, {opened.pixel_mm:.3g} mm a pixel" if opened.pixel_mm else sides
@@ -87,12 +87,12 @@ def facts(
 def notes(
     finding: Prediction, predictor: TorchPredictor, sample: DemoSample | None
 ) -> tuple[str, ...]:
-    """What must be said beside the numbers, a sentence or two each."""
+    """Return the warnings beside the numbers, one or two sentences each."""
     return tuple(_notes(finding, predictor, sample))
 
 
 def describe_model(served: LoadedModel) -> str:
-    """Which model it is, in a line."""
+    """Format name and version of the model in one line."""
     version = f" version {served.version}" if served.version else ""
     spec, sha256 = served.predictor.spec, served.predictor.identity
     name = f"{served.described['model']}{version}"
@@ -173,11 +173,11 @@ def _share(mask: Mask) -> str:
 
 
 SIDE = 1024
-"""A picture's longer side on the page, px, at most."""
+"""Maximum length of a picture's longer edge on the page, px."""
 
 
 class DemoLayer(Frozen):
-    """A map to lay over the picture: a PNG as an address, stretched to the picture's size."""
+    """A map over the picture; `src`: PNG as a data URL, stretched to the picture's size."""
 
     key: str
     name: str
@@ -186,13 +186,13 @@ class DemoLayer(Frozen):
 
 
 class DemoResult(Frozen):
-    """An answer as the page shows it.
+    """A prediction as shown on the page.
 
-    `width`, `height`: of `picture`, in whose px `outline` (the mask served) and `truth` (a
-    synthetic image's lesions) are SVG paths, empty for no lesion. `mask`: the mask served, a PNG at
-    the image's own size. `bars`: numbers from 0 to 1. `facts`: terms and values. `notes`: whole
-    sentences. `refer`: the sentence that says that a person should look, empty where none should.
-    `row`: the answer as `hgmnet predict` writes it. `sha256`: of the model.
+    `width`, `height`: of `picture`, px; `outline` (the mask served) and `truth` (a synthetic
+    image's lesions) are SVG paths in these px, empty without a lesion. `mask`: the mask served, a
+    PNG at native size. `bars`: numbers in [0, 1]. `facts`: (term, value). `notes`: sentences.
+    `refer`: sentence on referral to a person, empty without. `row`: the row that `hgmnet predict`
+    writes. `sha256`: of the model.
     """
 
     name: str
@@ -219,13 +219,13 @@ class DemoResult(Frozen):
 def look(
     opened: DecodedFile, name: str, served: LoadedModel, sample: DemoSample | None = None
 ) -> DemoResult:
-    """Find in an image and draw what lies behind the finding.
+    """Predict an image and draw masks and maps.
 
     Args:
-        opened: the image.
-        name: of its file.
+        opened: the decoded image.
+        name: name of its file.
         served: the model.
-        sample: the synthetic image that this is, if it is one.
+        sample: the sample, for a synthetic image.
     """
     start = time.perf_counter()
     predictor, grey = served.predictor, opened.grey
@@ -262,7 +262,7 @@ def look(
 
 
 def _disagreement(predictor: TorchPredictor, opened: DecodedFile) -> list[tuple[Layer, Prob]]:
-    """Where the views of an image differ; nothing where there is one view, or no mask."""
+    """Map of the differences between an image's views; empty with one view or without masks."""
     spec, grey = predictor.spec, opened.grey
     views = predictor.predict_raw(resize_to_input(grey, spec.prepare)[None]).views
     if not spec.model.segments or views.shape[1] < 2:
