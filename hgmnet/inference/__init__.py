@@ -1,4 +1,4 @@
-"""From an image to a prediction: network, test-time augmentation, postprocessing; torch or ONNX.
+"""Predict images: network, test-time augmentation, postprocessing; by torch or ONNX.
 
-Imports data, models and config. `predictor` is the way in; `postprocess` needs no torch.
+Imports data, models and config. Start with `predictor`; `postprocess` needs no torch.
 """

@@ -1,4 +1,4 @@
-"""Several models of one shape as one: the mean of their calibrated probabilities."""
+"""Ensemble of models of one architecture: the mean of their calibrated probabilities."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from hgmnet.inference.predictor import Predictor
 from hgmnet.models.spec import Operating
 
 TEMPERATURE = 1.0
-"""Of an ensemble: what it averages is calibrated."""
+"""Temperature of an ensemble: its members are calibrated already."""
 
 
 class EnsemblePredictor(Predictor):
@@ -22,21 +22,21 @@ class EnsemblePredictor(Predictor):
     """
 
     def __init__(self, members: Sequence[Predictor], operating: Operating) -> None:
-        """Take loaded models, all seeing an image the same way, and the operating point of all."""
+        """Store loaded models with equal input settings, and their common operating point."""
         identity = hashlib.sha256("".join(m.identity for m in members).encode()).hexdigest()
         super().__init__(members[0].spec, operating, identity)
         self.members = tuple(members)
 
     def predict_raw(self, squares: Grey) -> RawPrediction:
-        """As `mean_prediction` of the members."""
+        """See `mean_prediction`."""
         return mean_prediction(self.members, squares)
 
 
 def mean_prediction(members: Sequence[Predictor], squares: Grey) -> RawPrediction:
-    """What the members output for prepared images on average.
+    """Average the members' outputs for prepared images.
 
     Args:
-        members: each with the temperature that was chosen for it on val.
+        members: models, each with its temperature chosen on val.
         squares: (B, S, S) uint8.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What lies behind a prediction: probability maps and gates, and what replacing the map does."""
+"""Probability maps and gates behind a prediction, and predictions with a replaced map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from hgmnet.models.spec import Spec, normalise
 
 @dataclass(frozen=True)
 class Maps:
-    """Of a batch, on the square the network sees.
+    """Maps of a batch at the network's input size.
 
-    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32 in [0, 1], the same where there is no coarse
-    net. `gates`: (B, S_l, S_l) float32 in [0, 1] by scale, finest first; none without a gate.
+    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32 in [0, 1], equal without a coarse net.
+    `gates`: (B, S_l, S_l) float32 in [0, 1] by scale, finest first; empty without a gate.
     """
 
     mask_prob: Prob
@@ -32,11 +32,11 @@ class Maps:
 
 
 def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
-    """Run the network over prepared images and keep what it goes by.
+    """Run the network over prepared images and return probability maps and gates.
 
     Args:
         network: in evaluation mode, on its device.
-        spec: how it sees an image.
+        spec: spec with the normalisation.
         square: (B, S, S) uint8.
         mirror: average each map with the mirrored image's, as inference does.
     """
@@ -53,10 +53,10 @@ def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> Maps:
 
 @dataclass(frozen=True)
 class ImageMaps:
-    """Of one image, at its own size, (H, W) float32 in [0, 1] each.
+    """Maps of one image at native size, each (H, W) float32 in [0, 1].
 
-    `mask_prob`, `coarse_mask_prob`: the lesion probability of the fine and of the coarse net.
-    `gates`: what the gate of each scale lets through, finest first; none without a gate.
+    `mask_prob`, `coarse_mask_prob`: lesion probability of the fine and of the coarse net. `gates`:
+    values of the gate by scale, finest first; empty without a gate.
     """
 
     mask_prob: Prob
@@ -65,7 +65,7 @@ class ImageMaps:
 
 
 def native_maps(predictor: TorchPredictor, images: Sequence[ImageInput]) -> list[ImageMaps]:
-    """The maps of each image, averaged with the mirrored image's where predictions are.
+    """Compute the maps of each image, averaged with the mirrored image's if predictions are.
 
     Raises:
         InvalidDataError: an image can't be read.
@@ -89,33 +89,33 @@ def _native(predictor: TorchPredictor, grey: Grey) -> ImageMaps:
 
 
 def spread(views: NDArray[np.float16]) -> Prob:
-    """How far the views of an image differ at each pixel: their largest value minus their least.
+    """Difference between the largest and the smallest value of the views at each pixel.
 
     Args:
         views: mask probabilities by view, (B, V, S, S), as in `RawPrediction`.
 
     Returns:
-        (B, S, S) in [0, 1]; 0 where there is one view alone.
+        (B, S, S) in [0, 1]; 0 with a single view.
     """
     seen = views.astype(np.float32)
     return np.asarray(seen.max(axis=1) - seen.min(axis=1))
 
 
 def cropped(square: Prob, height: int, width: int, spec: Spec) -> Prob:
-    """The part of a map that an image lies on, without what letterboxing puts around it.
+    """Crop the padding of letterboxing from a map.
 
     Args:
-        square: (s, s), of the whole square; s divides the side.
-        height: of the image, px.
-        width: of the image, px.
-        spec: how the network saw it.
+        square: (s, s) map of the whole input; s divides its edge length.
+        height: height of the image, px.
+        width: width of the image, px.
+        spec: spec with the input settings.
     """
     rows, columns = content_size(height, width, spec.prepare)
     return resize_to_original(_whole(square, spec), rows, columns, spec.prepare)
 
 
 def _whole(square: Prob, spec: Spec) -> Prob:
-    """A map (s, s) of the square as (S, S), its cells repeated."""
+    """Enlarge a map (s, s) to the input size (S, S) by repeating its cells."""
     repeat = spec.prepare.side // len(square)
     return np.kron(square, np.ones((repeat, repeat), square.dtype))
 
@@ -126,7 +126,7 @@ def _forward(network: HGMNet, image: Tensor) -> list[Tensor]:
 
 
 Map = Literal["own", "shuffled", "truth"]
-"""The coarse net's own map, that of another image, or the true mask."""
+"""Map of the coarse net, map of another image, or the true mask."""
 
 _BATCH = 32
 
@@ -141,20 +141,20 @@ def infer_with(
     mirror: bool,
     scales: Sequence[float] = (),
 ) -> RawPrediction:
-    """Run the network over prepared images with another map in the coarse one's place.
+    """Run the network over prepared images with another map instead of the coarse net's.
 
-    The map acts on the gates and on where the classifier pools. The coarse mask stays the coarse
-    net's own.
+    The map affects the gates and where the classifier pools. The coarse mask stays the coarse
+    net's.
 
     Args:
         network: in evaluation mode, on its device.
-        spec: how it sees an image.
+        spec: spec with the input settings.
         square: (N, S, S) uint8.
         truth: (N, S, S) in {0, 1}.
-        given: which map; `own` leaves all as it is. A shuffled one is of the next image in an order
-            that is drawn with seed 0, so that none keeps its own.
-        mirror: average with the mirrored image, its map mirrored too.
-        scales: of further views, which tell of uncertainty alone; left out unless the map is `own`.
+        given: which map; `own` changes nothing. `shuffled` is the map of the next image in a random
+            order (seed 0), so each image gets the map of another one.
+        mirror: average with the mirrored image, with its map mirrored too.
+        scales: magnifications of further views for the uncertainty; unused unless `given` is `own`.
     """
     parts = [slice(start, start + _BATCH) for start in range(0, len(square), _BATCH)]
     near = scales if given == "own" else ()
@@ -170,7 +170,7 @@ def infer_with(
 
 
 def joined(parts: list[RawPrediction]) -> RawPrediction:
-    """Batches as one."""
+    """Concatenate batches."""
     return RawPrediction(
         np.concatenate([part.mask_prob for part in parts]),
         np.concatenate([part.coarse_mask_prob for part in parts]),

@@ -1,4 +1,4 @@
-"""A model that `hgmnet export` wrote, run by ONNX Runtime: the same predictions, without torch."""
+"""Run a model of `hgmnet export` with ONNX Runtime: the same predictions, without torch."""
 
 import os
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ _NOBODY = Seen(train=(), val=(), groups=(), parent=())
 
 
 class OnnxPredictor(Predictor):
-    """An ONNX file, loaded; ONNX Runtime runs it on the CPU.
+    """A loaded ONNX file, run by ONNX Runtime on the CPU.
 
-    Its `spec` does not say which images the model has seen: the file leaves that out.
+    Its `spec.seen` is empty: the file does not list the images that the model has seen.
 
     Example:
         prediction = OnnxPredictor.load("model.onnx").predict(["scan.png"])[0]
     """
 
     def __init__(self, session: Any, spec: Spec, operating: Operating, sha256: str) -> None:
-        """Take an `onnxruntime.InferenceSession`."""
+        """Store an `onnxruntime.InferenceSession`, spec, operating point and the model's hash."""
         super().__init__(spec, operating, sha256)
         self._session = session
 
@@ -41,14 +41,15 @@ class OnnxPredictor(Predictor):
     def load(cls, path: str | PathLike[str], device: str = "cpu") -> "OnnxPredictor":
         """Load a file.
 
-        It takes OMP_NUM_THREADS threads where that is set, else one per core.
+        It runs with OMP_NUM_THREADS threads if that is set, else one per core.
 
         Args:
             path: the file.
-            device: `cpu` or `auto`; nothing else runs an exported file here.
+            device: `cpu` or `auto`; other devices are not supported.
 
         Raises:
-            ConfigError: onnxruntime is not installed, this is no such file, or another device.
+            ConfigError: onnxruntime is not installed, the file is not a model of `hgmnet export`,
+                or the device is not supported.
         """
         if device not in {"cpu", "auto"}:
             raise ConfigError(f"{path}: an exported file runs on the CPU here, not on {device}")
@@ -68,16 +69,16 @@ class OnnxPredictor(Predictor):
         return cls(session, spec, operating, known["model_sha256"])
 
     def predict_raw(self, squares: Grey) -> RawPrediction:
-        """As the base class says."""
+        """See `Predictor.predict_raw`."""
         mask, coarse, logits, views = self._session.run(list(OUTPUTS), {INPUT: squares})
         return RawPrediction(mask, coarse, logits, views.astype(np.float16))
 
 
 def describe(model: Predictor, precision: str) -> dict[str, str]:
-    """What the file's metadata say, text by name; `spec` without the images that it has seen.
+    """Return the file's metadata, text by name; `spec` without the images that it has seen.
 
     Args:
-        model: whose file it is.
+        model: the exported model.
         precision: `fp32` or `int8`.
     """
     return {
@@ -91,7 +92,7 @@ def describe(model: Predictor, precision: str) -> dict[str, str]:
 
 
 def lacking(packages: Sequence[str]) -> str:
-    """Those of these packages that are not installed, as words; empty where all are."""
+    """Format the names of packages that are not installed; empty if all are."""
     return " and ".join(name for name in packages if find_spec(name) is None)
 
 

@@ -1,8 +1,8 @@
-"""A trained model as one ONNX file: the network with its views, and all that is known of it.
+"""Export a trained model as one ONNX file: the network with its views, and its metadata.
 
-The graph takes prepared images as they are, (B, S, S) uint8, and gives the fields of
-`RawPrediction`; normalisation, the mirrored image and further views are inside.
-What comes before and after it is in the file's metadata (`hgmnet.inference.onnx.describe`).
+The graph takes prepared images, (B, S, S) uint8, and returns the fields of `RawPrediction`; it
+includes normalisation, the mirrored image and further views. Settings of pre- and postprocessing
+are in the file's metadata (`hgmnet.inference.onnx.describe`).
 """
 
 import logging
@@ -30,12 +30,12 @@ def export_onnx(predictor: TorchPredictor, file: Path) -> None:
     """Write a model as ONNX in float32, for batches of any size.
 
     Args:
-        predictor: on the CPU.
-        file: replaced where it is there.
+        predictor: the model, on the CPU.
+        file: output file; replaced if it exists.
 
     Raises:
         ConfigError: onnx, onnxscript or onnxruntime is not installed.
-        HgmnetError: torch has fixed the size of the batch, which it does where code asks for it.
+        HgmnetError: torch has fixed the batch size, which happens if code depends on it.
     """
     _check_installed()
     import onnx
@@ -62,15 +62,15 @@ def export_onnx(predictor: TorchPredictor, file: Path) -> None:
 def quantise(model: Predictor, file: Path, squares: Grey, into: Path) -> None:
     """Write the int8 form of an exported file.
 
-    Convolutions and what lies between them run on 8 bits: weights signed, by channel, in 7 bits, so
-    that sums do not overflow on processors without VNNI; activations unsigned, over the range that
-    they have on `squares`.
+    Convolutions and the operations between them use 8 bits: weights signed, per channel, in 7 bits,
+    so that sums do not overflow on processors without VNNI; activations unsigned, with their range
+    on `squares`.
 
     Args:
-        model: that the file was made from.
-        file: of `export_onnx`.
-        squares: prepared images to find the ranges on, (N, S, S) uint8; a hundred will do.
-        into: replaced where it is there.
+        model: the exported model.
+        file: file of `export_onnx`.
+        squares: prepared images to determine the ranges on, (N, S, S) uint8; N of 100 suffices.
+        into: output file; replaced if it exists.
 
     Raises:
         ConfigError: onnx, onnxscript or onnxruntime is not installed.
@@ -99,7 +99,7 @@ def quantise(model: Predictor, file: Path, squares: Grey, into: Path) -> None:
 
 
 class _Seeing(nn.Module):
-    """`hgmnet.inference.infer` as a graph."""
+    """Module for the export: `run_network` with normalisation."""
 
     def __init__(self, predictor: TorchPredictor) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class _Seeing(nn.Module):
 
 
 class _Batches:
-    """Squares as onnxruntime's calibration asks for them."""
+    """Data reader of prepared images for onnxruntime's calibration."""
 
     def __init__(self, squares: Grey) -> None:
         self._left = iter({INPUT: squares[i : i + _BATCH]} for i in range(0, len(squares), _BATCH))
@@ -130,7 +130,7 @@ def _check_installed() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what torch's exporter and onnxruntime's quantiser tell of themselves."""
+    """Suppress the output of torch's exporter and onnxruntime's quantiser."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

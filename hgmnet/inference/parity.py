@@ -1,4 +1,4 @@
-"""How far two ways to run a model agree, and what a coarser way to compute costs in figures."""
+"""Agreement of two ways to run a model, and the loss in figures of a less precise one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ MASK_AGREEMENT = 0.999
 
 @dataclass(frozen=True)
 class Parity:
-    """How two ways to run a model agree on `images` images.
+    """Agreement of two ways to run a model on `images` images.
 
-    `prob_gap`: the largest difference of a class probability. `mask_agreement`: the smallest share
-    of an image's pixels on which the fine net's masks, or the masks served, are the same.
+    `prob_gap`: largest difference in a class probability. `mask_agreement`: smallest fraction of an
+    image's pixels on which the fine net's masks, or the masks served, are equal.
     """
 
     images: int
@@ -28,7 +28,7 @@ class Parity:
 
     @property
     def holds(self) -> bool:
-        """Within 1e-4, and equal on 99.9 % of each image's pixels."""
+        """Whether `prob_gap` is within 1e-4 and `mask_agreement` at least 99.9 %."""
         return self.prob_gap <= PROB_TOLERANCE and self.mask_agreement >= MASK_AGREEMENT
 
     def __str__(self) -> str:
@@ -41,10 +41,10 @@ class Parity:
 
 @dataclass(frozen=True)
 class Loss:
-    """What the second way to run a model loses against the first on the same images.
+    """Loss of the second way to run a model compared with the first, on the same images.
 
-    `lesion_dice`, `accuracy`: of the first way minus the second, each, NaN where the model or the
-    images have none. `before`, `after`: the two figures of the first way, and of the second.
+    `lesion_dice`, `accuracy`: first minus second; NaN if the model or the images have none.
+    `before`, `after`: (lesion Dice, accuracy) of the first and of the second.
     """
 
     images: int
@@ -54,16 +54,16 @@ class Loss:
 
     @property
     def lesion_dice(self) -> float:
-        """Of the fine net's masks."""
+        """Loss in lesion Dice of the fine net's masks."""
         return self.before[0] - self.after[0]
 
     @property
     def accuracy(self) -> float:
-        """Of the likeliest class."""
+        """Loss in accuracy of the likeliest class."""
         return self.before[1] - self.after[1]
 
     def within(self, dice_bound: float, accuracy_bound: float) -> bool:
-        """Whether neither loss is over its bound; a figure that there is not loses nothing."""
+        """Whether both losses are within their bounds; an absent figure counts as no loss."""
         return not (self.lesion_dice > dice_bound or self.accuracy > accuracy_bound)
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Loss:
 
 
 def parity(first: Sequence[Prediction], second: Sequence[Prediction]) -> Parity:
-    """Compare what two ways to run a model say of the same images, at least one."""
+    """Compare the predictions of two ways to run a model on the same images, at least one."""
     pairs = list(zip(first, second, strict=True))
     gaps = [abs(a.probs[name] - b.probs[name]) for a, b in pairs for name in a.probs]
     agreements = [
@@ -96,13 +96,13 @@ def loss(
     truth: Sequence[Mask],
     labels: Sequence[str],
 ) -> Loss:
-    """Measure what the second way to run a model loses.
+    """Compute the loss of the second way to run a model.
 
     Args:
-        first: what is said of each image.
-        second: what the other way says of them.
-        truth: the lesion of each, in the size of its findings' masks.
-        labels: the class of each.
+        first: predictions of the first way, one per image.
+        second: predictions of the second way.
+        truth: true mask of each image, (H, W) bool, of the predicted masks' size.
+        labels: true class of each image.
     """
     lesions = sum(bool(mask.any()) for mask in truth)
     before, after = _figures(first, truth, labels), _figures(second, truth, labels)
@@ -112,7 +112,7 @@ def loss(
 def _figures(
     findings: Sequence[Prediction], truth: Sequence[Mask], labels: Sequence[str]
 ) -> tuple[float, float]:
-    """Lesion Dice and accuracy; NaN where there is no lesion, or the model gives no class."""
+    """Return lesion Dice and accuracy; NaN without a lesion, or without a predicted class."""
     counts = [
         count_pixels(finding.raw_mask, mask)[:3]
         for finding, mask in zip(findings, truth, strict=True)

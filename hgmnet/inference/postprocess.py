@@ -1,4 +1,4 @@
-"""From the network's raw output to a prediction at the image's own size; needs no torch."""
+"""Turn the network's raw output into a prediction at native size; needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class RawPrediction:
-    """What the network says of a batch, on the square.
+    """The network's output for a batch, at input size.
 
-    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32. `class_logits`: (B, C) float32. `views`: the
-    mask probabilities that each view of the image gives, in its place, (B, V, S, S) float16.
+    `mask_prob`, `coarse_mask_prob`: (B, S, S) float32 in [0, 1]. `class_logits`: (B, C) float32.
+    `views`: mask probabilities by view, mapped back to the image, (B, V, S, S) float16.
     """
 
     mask_prob: Prob
@@ -30,18 +30,18 @@ class RawPrediction:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one image of (H, W).
+    """Prediction for one image (H, W); masks are (H, W) bool.
 
     `probs`: calibrated, by class. `predicted`: the likeliest class. `decided`: malignant from its
     threshold on, else the likeliest of the others. `decision`: the class served, after the
     consistency rules. `raw_mask`, `coarse_mask`: the fine and the coarse net's mask at the mask
     threshold. `large`: the fine net's mask reaches the minimum area. `mask`: the mask served, after
-    minimum area and the consistency rules. `lesion_area`: its pixels. `box`: left, top, right,
+    minimum area and the consistency rules. `lesion_area`: its area, px. `box`: left, top, right,
     bottom (exclusive), None without a lesion. `class_entropy`, `mask_disagreement`, `uncertainty`:
-    0 to 1, see `hgmnet.inference.uncertainty`. `refer`: so unsure that a person should look.
+    0 to 1, see `hgmnet.inference.uncertainty`. `refer`: above the uncertainty threshold.
 
-    A model for segmentation alone leaves every image `unclassified`, its `probs` all equal; one for
-    classification alone finds empty masks.
+    For a model for segmentation alone every image is `unclassified`, with equal `probs`; for one
+    for classification alone masks are empty.
     """
 
     probs: dict[str, float]
@@ -63,13 +63,13 @@ class Prediction:
 def postprocess(
     raw: RawPrediction, i: int, shape: tuple[int, int], spec: Spec, operating: Operating
 ) -> Prediction:
-    """Turn what the network says of image i of a batch into a finding at native size.
+    """Turn the network's output for image i of a batch into a prediction at native size.
 
     Args:
-        raw: of the batch.
-        i: which image of it.
-        shape: the image's own height and width, px.
-        spec: how the network saw it.
+        raw: output for the batch.
+        i: index of the image in the batch.
+        shape: height and width of the image, px.
+        spec: spec with the input settings and classes.
         operating: the operating point.
     """
     probs = softmax(raw.class_logits[i] / operating.temperature)
@@ -105,21 +105,21 @@ def postprocess(
 
 
 def uncertainty_scores(raw: RawPrediction, operating: Operating) -> tuple[NDArray[np.float64], ...]:
-    """Class entropy, mask disagreement and uncertainty of a batch, (B,) each."""
+    """Return class entropy, mask disagreement and uncertainty of a batch, each (B,) in [0, 1]."""
     entropy = class_entropy(softmax(raw.class_logits / operating.temperature))
     disagreeing = disagreement(raw.views, raw.mask_prob, operating.mask_threshold)
     return entropy, disagreeing, uncertainty(entropy, disagreeing, operating.uncertainty)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities over the last axis."""
+    """Compute probabilities over the last axis."""
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     exponent = np.exp(shifted)
     return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
 
 
 def classify(probs: NDArray[np.float64], classes: Sequence[str], malignant_threshold: float) -> str:
-    """The class served: malignant from its threshold on, else the likeliest of the others."""
+    """Return malignant from its threshold on, else the likeliest of the others."""
     malignant = classes.index(MALIGNANT)
     if probs[malignant] >= malignant_threshold:
         return MALIGNANT
@@ -128,16 +128,16 @@ def classify(probs: NDArray[np.float64], classes: Sequence[str], malignant_thres
 
 
 def final_mask(raw_mask: Mask, decided: str, operating: Operating) -> Mask:
-    """The mask served: none below the minimum area, none where the class is normal."""
+    """Return the mask served: empty below the minimum area, or for normal if that rule is on."""
     taken = decided == NORMAL and operating.normal_means_no_mask
     return raw_mask if _large(raw_mask, operating) and not taken else np.zeros_like(raw_mask)
 
 
 def final_class(decided: str, mask: Mask, classes: Sequence[str], operating: Operating) -> str:
-    """The decision served: normal where the mask served is empty, if that rule is on.
+    """Return the decision served: normal if the mask served is empty and that rule is on.
 
-    A malignant decision stays: a lesion that the mask misses must not pass for healthy. Without a
-    class `normal` nothing changes.
+    A malignant decision stays: a lesion that the mask misses must not be served as normal. Without
+    a class `normal` nothing changes.
     """
     bare = operating.no_mask_means_normal and NORMAL in classes and not mask.any()
     return NORMAL if bare and decided not in {MALIGNANT, UNCLASSIFIED} else decided
@@ -148,7 +148,7 @@ def _large(raw_mask: Mask, operating: Operating) -> bool:
 
 
 def _one(raw: RawPrediction, i: int) -> RawPrediction:
-    """Image i alone."""
+    """Return the output for image i as a batch of one."""
     only = slice(i, i + 1)
     return RawPrediction(
         raw.mask_prob[only], raw.coarse_mask_prob[only], raw.class_logits[only], raw.views[only]

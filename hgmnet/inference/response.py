@@ -1,4 +1,4 @@
-"""What is output for an image: the list of columns, and rows for encoded images over HTTP."""
+"""Columns of a prediction, and rows for encoded images over HTTP."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,19 +15,19 @@ from hgmnet.models.spec import Operating
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
 Kind = Literal["string", "double", "boolean", "long"]
-"""As MLflow calls them."""
+"""Types of columns, with MLflow's names."""
 
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """A column of predictions, wherever they are written."""
+    """A column of predictions; the same in all formats."""
 
     name: str
     kind: Kind
 
 
 def prediction_columns(classes: Sequence[str]) -> tuple[OutputColumn, ...]:
-    """What is output for one image, in order: CSV, JSONL, Parquet, HTTP and MLflow alike."""
+    """Return the columns of a prediction, in order; the same in CSV, JSONL, Parquet and HTTP."""
     return (
         OutputColumn("decision", "string"),
         OutputColumn("class", "string"),
@@ -44,12 +44,12 @@ def prediction_columns(classes: Sequence[str]) -> tuple[OutputColumn, ...]:
 def prediction_row(
     prediction: Prediction, operating: Operating, pixel_mm: float
 ) -> dict[str, Value]:
-    """The values of `prediction_columns`; None where there is nothing to output.
+    """Return the values of `prediction_columns`; None for an absent value.
 
     Args:
-        prediction: of one image.
+        prediction: the prediction of an image.
         operating: the model's operating point.
-        pixel_mm: a pixel's side in mm; 0: unknown.
+        pixel_mm: pixel spacing, mm; 0: unknown.
     """
     area = prediction.lesion_area
     return {
@@ -71,15 +71,14 @@ def answer(
     """Predict each image, for a server; the columns are those of `columns`.
 
     Args:
-        values: bytes of a PNG, JPEG, BMP, TIFF or DICOM file of any size, or the same as base64
-            text, each.
+        values: PNG, JPEG, BMP, TIFF or DICOM files of any size, as bytes or base64 text.
         predictor: the model.
-        model: what each row says of it, by column.
+        model: columns about the model in each row, by name.
 
     Returns:
-        One row per image, in their order. A bad one has `error` and None elsewhere; the others'
-        error is empty. `mask_png`: the mask served as PNG, 0 and 255, at the image's own size, as
-        base64 text. The box is None where no lesion is found.
+        One row per image, in their order. A bad image has `error` and None elsewhere; for others
+        `error` is empty. `mask_png`: the mask served as base64 PNG, 0 and 255, at native size. The
+        box is None without a lesion.
     """
     read = [_read(value, f"row {row}") for row, value in enumerate(values)]
     decoded = [one for one in read if not isinstance(one, str)]
@@ -104,12 +103,12 @@ def answer(
 
 
 def columns(classes: Sequence[str], model: Iterable[str]) -> tuple[str, ...]:
-    """The columns of an answer, in order, for these classes."""
+    """Return the columns of `answer`, in order."""
     return (*(one.name for one in prediction_columns(classes)), "mask_png", *model, "error")
 
 
 def _read(value: object, name: str) -> DecodedFile | str:
-    """The image, or what is wrong with it."""
+    """Decode an image; return its error message if that fails."""
     try:
         return decode_file(_to_bytes(value, name), name)
     except HgmnetError as error:

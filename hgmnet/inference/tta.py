@@ -1,4 +1,4 @@
-"""The network run on images and their views: mirrored and magnified, brought back and averaged."""
+"""Test-time augmentation: run the network on images and their mirrored and magnified views."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def zoom(image: Tensor, factor: float) -> Tensor:
-    """Magnify about the centre by `factor`, on a square of the same side.
+    """Magnify about the centre by `factor`; the size stays the same.
 
-    Below 1 the image shrinks, and what lies beyond its edge is its reflection.
+    A factor below 1 shrinks the image; the margin is filled by reflection.
 
     Args:
-        image: (B, C, S, S).
+        image: (B, C, S, S) float.
         factor: above 0.
     """
     grid = _grid(image, 1 / factor)
@@ -29,12 +29,12 @@ def zoom(image: Tensor, factor: float) -> Tensor:
 
 
 def unzoom(view: Tensor, factor: float, elsewhere: Tensor) -> Tensor:
-    """Bring what was said of a zoomed view back to the whole image.
+    """Map the output for a zoomed view back to the whole image.
 
     Args:
-        view: (B, C, S, S), said of `zoom(image, factor)`.
-        factor: that of the zoom.
-        elsewhere: (B, C, S, S); stands where the view showed nothing of the image.
+        view: (B, C, S, S), output for `zoom(image, factor)`.
+        factor: factor of the zoom.
+        elsewhere: (B, C, S, S), used where the view does not show the image.
     """
     grid = _grid(view, factor)
     back = functional.grid_sample(view, grid, padding_mode="border", align_corners=False)
@@ -43,14 +43,14 @@ def unzoom(view: Tensor, factor: float, elsewhere: Tensor) -> Tensor:
 
 
 def _grid(image: Tensor, stretch: float) -> Tensor:
-    """Where each pixel looks, (B, S, S, 2), in coordinates that run from -1 to 1 over the image."""
+    """Return each pixel's sampling position, (B, S, S, 2), in coordinates of [-1, 1]."""
     theta = torch.tensor([[stretch, 0, 0], [0, stretch, 0]], device=image.device, dtype=image.dtype)
     one = functional.affine_grid(theta[None], [1, *image.shape[1:]], align_corners=False)
     return one.expand(image.shape[0], -1, -1, -1)  # by torch.export's leave: any number of images
 
 
 _TOGETHER = 16
-"""Squares that pass the network at once; the views of few images do, which is faster."""
+"""Maximum number of inputs for which mirrored images share a pass with the images, for speed."""
 
 
 def forward_tta(
@@ -59,11 +59,11 @@ def forward_tta(
     """Run the network over prepared images.
 
     Args:
-        network: in evaluation mode, on its device; laid out again for speed (docs/speed.md).
-        spec: how it sees an image.
+        network: in evaluation mode, on its device; its memory format is changed (docs/speed.md).
+        spec: spec with the normalisation.
         square: (B, S, S) uint8.
         mirror: average probabilities and class logits with the mirrored image's.
-        scales: magnifications of further views, which change nothing but `views`.
+        scales: magnifications of further views, which affect only `views`.
     """
     import torch
 
@@ -84,14 +84,14 @@ def forward_tta(
 def run_network(
     network: "HGMNet", image: "Tensor", *, mirror: bool, scales: Sequence[float], few: bool
 ) -> "tuple[Tensor, Tensor, Tensor, Tensor]":
-    """Outputs for images and their views, as the fields of `RawPrediction` (`views` float32).
+    """Run images and their views; return the fields of `RawPrediction` (`views` float32).
 
     Args:
         network: in evaluation mode.
         image: (B, 1, S, S), normalised.
-        mirror: as of `forward_tta`.
-        scales: as of `forward_tta`.
-        few: the mirrored images pass the network together with the images.
+        mirror: see `forward_tta`.
+        scales: see `forward_tta`.
+        few: run the mirrored images together with the images.
     """
     import torch
 
@@ -116,7 +116,7 @@ def run_network(
 def _at_once(
     network: "HGMNet", inputs: "Sequence[Tensor]"
 ) -> "list[tuple[Tensor, Tensor, Tensor]]":
-    """What the network says of each input of the same size, in one pass."""
+    """Run inputs of equal size in one pass; return the outputs per input."""
     import torch
 
     count = len(inputs)

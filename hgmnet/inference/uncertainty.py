@@ -1,10 +1,10 @@
-"""How unsure a finding is, in one number.
+"""Uncertainty of a prediction, as one number.
 
-Two things are measured of an image. The entropy of its class probabilities tells of wrong classes;
-how far the masks of its views differ (test-time augmentation: Wang et al., Neurocomputing 338,
-2019) tells of wrong masks. Either is put as the share of the val images that have less of it, and
-the larger of the two is the uncertainty: docs/thresholds.md shows that it orders images better than
-either does.
+Two measures are computed per image. The entropy of its class probabilities indicates wrong classes;
+the disagreement of its views' masks (test-time augmentation: Wang et al., Neurocomputing 338, 2019)
+indicates wrong masks. Each is expressed as the fraction of val images with a smaller value, and the
+larger of the two is the uncertainty: docs/thresholds.md shows that it ranks errors better than each
+measure alone.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from hgmnet.models.spec import Uncertainty
 
 Floats = NDArray[np.float64]
 _LEVELS = 21
-"""Of val's values: every 5 %."""
+"""Number of quantiles of val's values: every 5 %."""
 
 
 def class_entropy(probs: Floats) -> Floats:
-    """The entropy of class probabilities (..., C) as a share of the largest possible, in [0, 1]."""
+    """Entropy of class probabilities (..., C), divided by its maximum, in [0, 1]."""
     entropy = -(probs * np.log(np.clip(probs, 1e-12, None))).sum(axis=-1)
     return np.asarray(np.clip(entropy / log(probs.shape[-1]), 0, 1))
 
 
 def disagreement(views: NDArray[np.float16], told: NDArray[np.float32], threshold: float) -> Floats:
-    """1 - the mean Dice of each view's mask with the mask that is told, by image, in [0, 1].
+    """1 - mean Dice of each view's mask with the predicted mask, (B,) in [0, 1].
 
-    Where both are empty they agree.
+    Two empty masks have a Dice of 1.
 
     Args:
         views: mask probabilities by view, (B, V, S, S).
-        told: the mask probabilities that are told, (B, S, S).
-        threshold: from which a pixel is lesion.
+        told: predicted mask probabilities, (B, S, S).
+        threshold: mask threshold, in (0, 1).
     """
     mask = (told.astype(views.dtype) >= threshold)[:, None]
     seen = views >= threshold
@@ -44,16 +44,16 @@ def disagreement(views: NDArray[np.float16], told: NDArray[np.float32], threshol
 
 
 def levels(values: Floats) -> tuple[float, ...]:
-    """What `rank` holds a value against: every twentieth of val's values, rising."""
+    """Return the quantiles for `rank`: every 5 % of val's values, ascending."""
     return tuple(round(float(v), 6) for v in np.quantile(values, np.linspace(0, 1, _LEVELS)))
 
 
 def rank(values: Floats, among: Sequence[float]) -> Floats:
-    """The share of the val images that have less, in [0, 1]; 0 where `among` is empty.
+    """Return the fraction of val images with a smaller value, in [0, 1]; 0 if `among` is empty.
 
     Args:
         values: any shape.
-        among: of `levels`; between two of them the share rises evenly.
+        among: quantiles of `levels`; the fraction is interpolated linearly between them.
     """
     if not among:
         return np.zeros_like(values, dtype=np.float64)
@@ -66,7 +66,7 @@ def rank(values: Floats, among: Sequence[float]) -> Floats:
 
 
 def uncertainty(entropy: Floats, disagreeing: Floats, known: Uncertainty) -> Floats:
-    """The share of the val images whose class, or whose mask, was surer: the larger, in [0, 1]."""
+    """Return the larger of both ranks among the val images, in [0, 1]."""
     return np.maximum(
         rank(entropy, known.class_entropy), rank(disagreeing, known.mask_disagreement)
     )
