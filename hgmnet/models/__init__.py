@@ -1,4 +1,4 @@
 """The network: encoders, decoder, gates, HGM-Net, and its folder on disk.
 
-Imports config alone.
+Imports only config.
 """

@@ -1,4 +1,4 @@
-"""The U-Net decoder of segmentation-models-pytorch, with every block's output."""
+"""U-Net decoder of segmentation-models-pytorch, with every block's output."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from hgmnet.config.model import Model
 from hgmnet.models.image_size import DEPTH
 
 _DEEP = 3
-"""Blocks below full resolution that predict masks of their own: at 1/8, 1/4 and 1/2."""
+"""Number of blocks below full resolution that predict masks: at 1/8, 1/4 and 1/2."""
 
 
 class MaskDecoder(nn.Module):
-    """From an encoder's features to mask logits, at full resolution and, if asked for, below."""
+    """Decode an encoder's features to mask logits, at full resolution and optionally below."""
 
     def __init__(self, encoder_channels: Sequence[int], model: Model, *, deep: bool) -> None:
         """Build.
 
         Args:
-            encoder_channels: of the input and the five scales.
-            model: names the decoder's channels.
+            encoder_channels: number of channels of the input and the five scales.
+            model: settings with the decoder's channels.
             deep: add heads at 1/8, 1/4 and 1/2 of the resolution.
         """
         super().__init__()
@@ -39,7 +39,7 @@ class MaskDecoder(nn.Module):
         """Decode.
 
         Args:
-            features: the image (used for its size alone) and (B, C_l, H_l, W_l), finest first.
+            features: the image (only its size is used) and (B, C_l, H_l, W_l), finest first.
 
         Returns:
             Mask logits (B, 1, H, W), and those of the deeper heads, coarsest first.

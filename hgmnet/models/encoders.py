@@ -1,4 +1,4 @@
-"""The encoders: which there are, and what they know at the start."""
+"""Encoders and their initial weights."""
 
 import hashlib
 import sys
@@ -20,7 +20,7 @@ TESTED = (
     *("densenet121", "efficientnet-b0", "efficientnet-b3", "mobilenet_v2", "tu-regnety_004"),
     *("tu-resnet10t", "tu-mobilenetv3_large_100"),
 )
-"""Those that the tests hold to the contract; any other of smp's with five scales should do."""
+"""Encoders covered by the tests; any other one of smp with five scales should work."""
 
 _HEADS = (
     *("fc.", "classifier.", "head.", "last_linear."),  # torchvision, timm, and smp's own
@@ -30,10 +30,10 @@ _SHOWN = 5
 
 
 def build_encoder(model: Model) -> nn.Module:
-    """The encoder that `model` names, for its channels; a file of weights is not read here.
+    """Build the encoder that `model` names, for its input channels; doesn't read a weights file.
 
     Raises:
-        ConfigError: there is no such encoder, or its ImageNet weights can't be had.
+        ConfigError: there is no such encoder, or its ImageNet weights are not available.
     """
     weights = "imagenet" if model.encoder_weights == "imagenet" else None
     channels = 1 if model.input == "grey" else 3
@@ -62,21 +62,21 @@ def build_encoder(model: Model) -> nn.Module:
 
 
 def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[str, ...]:
-    """Give an encoder the weights of a file, in the keys of torchvision, timm or smp.
+    """Load weights from a file, with the keys of torchvision, timm or smp.
 
-    The first convolution is summed over its inputs where the encoder sees one grey channel; a
-    classifier's weights in the file are left out.
+    The first convolution is summed over its inputs if the encoder has one grey input channel;
+    a classifier's weights in the file are ignored.
 
     Args:
-        encoder: of `build_encoder`.
-        file: safetensors.
-        root: what its path is relative to.
+        encoder: encoder of `build_encoder`.
+        file: a safetensors file.
+        root: folder that its path is relative to.
 
     Returns:
-        The encoder's keys that the file does not have: those stay random.
+        The encoder's keys that the file lacks; their weights stay random.
 
     Raises:
-        ConfigError: the file is absent or another one, or some of its weights have no place here.
+        ConfigError: the file is absent, its sha256 differs, or some of its weights don't fit.
     """
     given = _read(file, root)
     own = encoder.state_dict()
@@ -92,7 +92,7 @@ def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[st
 
 
 def say_missing(file: File, missing: tuple[str, ...]) -> None:
-    """One line on stderr where a file of weights was not complete."""
+    """Print one line to stderr if a weights file was incomplete."""
     if missing:
         print(
             f"{file.path} lacks {len(missing)} of the encoder's tensors, which start at random: "
@@ -102,7 +102,7 @@ def say_missing(file: File, missing: tuple[str, ...]) -> None:
 
 
 def few(items: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
+    """Format the first items and the number of further ones."""
     more = len(items) - _SHOWN
     return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

@@ -1,4 +1,4 @@
-"""What a network knows before its training: nothing, an encoder's weights, or another model's."""
+"""Initial weights of a network: random, an encoder's weights, or another model's."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ _CLASSIFIER = "classifier."
 
 
 def warm_encoders(network: HGMNet, root: Path) -> None:
-    """Load the file that `model.encoder_weights` names, if it is one, into every encoder.
+    """Load the weights into every encoder if `model.encoder_weights` names a file.
 
     Args:
-        network: fresh.
-        root: what the file's path is relative to.
+        network: an untrained network.
+        root: folder that the file's path is relative to.
 
     Raises:
-        ConfigError: as `hgmnet.models.encoders.load_encoder_weights`.
+        ConfigError: see `hgmnet.models.encoders.load_encoder_weights`.
     """
     file = network.model.encoder_weights
     if isinstance(file, File):
@@ -31,21 +31,21 @@ def warm_encoders(network: HGMNet, root: Path) -> None:
 
 
 def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root: Path) -> Spec:
-    """Take up the weights of a model that was trained before, on another data set perhaps.
+    """Load the weights of a trained model, possibly of another data set.
 
-    Where its classes are others, the classifier stays as it is: fresh.
+    If its classes differ, the classifier keeps its random weights.
 
     Args:
-        network: to fill; of the parent's shape.
-        parent: a model folder; `sha256` as `hgmnet.models.spec.identity` has it.
-        classes: that the network is to tell apart.
-        root: what the folder's path is relative to.
+        network: network to fill, of the parent's architecture.
+        parent: a model folder; `sha256`: its `hgmnet.models.spec.identity`.
+        classes: classes of the network.
+        root: folder that the parent's path is relative to.
 
     Returns:
-        What the parent says of itself.
+        The parent's spec.
 
     Raises:
-        ConfigError: the folder is absent, damaged or another model, or of another shape.
+        ConfigError: the folder is absent or damaged, or its sha256 or architecture differs.
     """
     folder = root / parent.path
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""What a model folder says of itself; no torch is needed to read it."""
+"""Files of a model folder that describe the model; they can be read without torch."""
 
 import hashlib
 from pathlib import Path
@@ -19,14 +19,14 @@ T = TypeVar("T", bound=Frozen)
 FORMAT = 2
 WEIGHTS, SPEC, OPERATING = "weights.safetensors", "model.json", "operating.json"
 PROFILE = "profile.json"
-"""What the images were like (`hgmnet.evaluation.drift.Profile`); not needed to predict."""
+"""Profile of the images (`hgmnet.evaluation.drift.Profile`); not needed to predict."""
 
 
 class Seen(Frozen):
     """Pixel hashes and groups that the weights or thresholds were fitted on.
 
-    `parent`: the pixel hashes that the model which training began with had seen. Its groups are
-    among `groups` if it comes from the same data set.
+    `parent`: pixel hashes seen by the model that training started from. Its groups are included in
+    `groups` if it was trained on the same data set.
     """
 
     train: tuple[str, ...]
@@ -36,15 +36,15 @@ class Seen(Frozen):
 
     @property
     def pixels(self) -> frozenset[str]:
-        """All pixel hashes."""
+        """Union of all pixel hashes."""
         return frozenset((*self.train, *self.val, *self.parent))
 
 
 class Spec(Frozen):
-    """model.json: the architecture, how it sees an image, and what it was made from.
+    """model.json: architecture, input settings and origin of a model.
 
-    A grey value v in 0-255 enters the network as (v / 255 - mean) / std. `parent`: the sha256 of
-    the model that training began with, if any.
+    A grey value v in 0-255 is normalised to (v / 255 - mean) / std. `parent`: sha256 of the model
+    that training started from, if any.
     """
 
     format: int
@@ -61,11 +61,11 @@ class Spec(Frozen):
 
 
 class Uncertainty(Frozen):
-    """What an image's uncertainty is compared with (`hgmnet.inference.uncertainty`).
+    """Quantiles and threshold of the uncertainty (`hgmnet.inference.uncertainty`).
 
-    `class_entropy`, `mask_disagreement`: every twentieth of val's values, rising; empty where the
-    model does not tell them. `refer_above`: the uncertainty above which a finding is referred to a
-    person, None where none is.
+    `class_entropy`, `mask_disagreement`: quantiles of val's values, every 5 %, ascending; empty if
+    the model lacks the task. `refer_above`: uncertainty above which an image is referred to a
+    person; None: never.
     """
 
     class_entropy: tuple[float, ...] = ()
@@ -74,14 +74,14 @@ class Uncertainty(Frozen):
 
 
 class Operating(Frozen):
-    """operating.json: how logits become findings.
+    """operating.json: settings of the postprocessing.
 
-    `min_area`: a smaller mask, as a share of the image, is dropped. `malignant_threshold`: the
-    calibrated probability from which the decision is malignant, None for a model that tells no
-    class. `normal_means_no_mask`: a decision for normal takes the mask away.
-    `no_mask_means_normal`: where no mask is left, a decision that is not malignant becomes normal.
-    `mirror`: average with the mirrored image. `scales`: further views that tell of uncertainty.
-    A file from before the last three were known says none of them, and that is what it does.
+    `min_area`: smaller masks are dropped, as a fraction of the image. `malignant_threshold`:
+    calibrated probability from which the decision is malignant, None for a model without classes.
+    `normal_means_no_mask`: a decision for normal removes the mask. `no_mask_means_normal`: without
+    a mask, a decision that is not malignant becomes normal. `mirror`: average with the mirrored
+    image. `scales`: magnifications of further views for the uncertainty. The defaults of the last
+    three fields are the behaviour of older files, which lack them.
     """
 
     temperature: Positive
@@ -99,7 +99,7 @@ def load_spec(folder: Path) -> Spec:
     """Read model.json.
 
     Raises:
-        ConfigError: the file is absent, damaged, or of another version.
+        ConfigError: the file is absent, damaged, or has another format version.
     """
     spec = _read(folder / SPEC, Spec)
     if spec.format != FORMAT:
@@ -117,7 +117,7 @@ def load_operating(folder: Path) -> Operating:
 
 
 def identity(folder: Path) -> str:
-    """The sha256 that a model is known by: over its four files.
+    """Return the sha256 (hex) that identifies a model: over its four files.
 
     Raises:
         ConfigError: a file is absent.
@@ -148,5 +148,5 @@ def _missing(path: Path) -> ConfigError:
 
 
 def normalise(square: "Tensor", spec: Spec) -> "Tensor":
-    """Prepared grey images (B, S, S) uint8 as the network's input (B, 1, S, S) float32."""
+    """Convert prepared grey images (B, S, S) uint8 to the network's input (B, 1, S, S) float32."""
     return (square.unsqueeze(1).float() / 255 - spec.mean) / spec.std

@@ -1,9 +1,9 @@
-"""Several processes, one batch: layers whose statistics and draws are those of the whole batch.
+"""Batch norm and dropout over the whole batch of several processes.
 
-On GPUs batch norm is torch's SyncBatchNorm, put in by timm's converter: Lightning's own
-(`sync_batchnorm=True`) drops the activation of timm's layers that hold one. SyncBatchNorm refuses
-CPU tensors, and frozen statistics would be another training, so on CPUs the layers here take its
-place: with them several processes train what one would, which is what the tests hold.
+On GPUs batch norm is torch's SyncBatchNorm, inserted by timm's converter: Lightning's own
+(`sync_batchnorm=True`) drops the activation of timm's layers that contain one. SyncBatchNorm
+refuses CPU tensors, and frozen statistics would change the training, so on CPUs the layers here
+replace it: several processes then train the same weights as one, as the tests check.
 """
 
 from typing import cast
@@ -18,12 +18,12 @@ from hgmnet.models.hgmnet import HGMNet
 
 
 def synchronise(network: HGMNet, side: int, *, cuda: bool) -> None:
-    """Make a fresh network ready for several processes, in place; its tensors keep their names.
+    """Prepare an untrained network for several processes, in place; its tensors keep their names.
 
     Args:
         network: in training mode.
-        side: px, of the images that it will see.
-        cuda: they run on GPUs.
+        side: edge length of the images, px.
+        cuda: whether the processes run on GPUs.
     """
     freeze_unused(network, side)
     for module in network.modules():
@@ -36,7 +36,7 @@ def synchronise(network: HGMNet, side: int, *, cuda: bool) -> None:
 
 
 def freeze_unused(network: HGMNet, side: int) -> None:
-    """Take the parameters that no loss reaches out of training: DDP would wait for their gradient.
+    """Freeze the parameters without a gradient: DDP would wait for it.
 
     Some encoders have them. It is cheaper than `find_unused_parameters`, which searches each step.
     """
@@ -50,7 +50,7 @@ def freeze_unused(network: HGMNet, side: int) -> None:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the batches of all processes; alone it is torch's own."""
+    """Batch norm over the batches of all processes; with a single process it is torch's."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Normalise (B, C, H, W)."""
@@ -60,7 +60,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 class SharedBatchNormAct(BatchNormAct2d):
-    """The same for timm's batch norm with dropout and activation behind it."""
+    """Shared variant of timm's batch norm with dropout and activation."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise and activate (B, C, H, W)."""
@@ -70,10 +70,10 @@ class SharedBatchNormAct(BatchNormAct2d):
 
 
 class SharedDropout(nn.Dropout):
-    """Draws for the whole batch, of which a process has every n-th row; alone it is torch's own."""
+    """Dropout drawn for the whole batch; of n processes each uses every n-th row."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """Drop out of (B, ...)."""
+        """Apply dropout to (B, ...)."""
         if not self.training or not distributed.is_initialized():
             return super().forward(input)
         rank, processes = distributed.get_rank(), distributed.get_world_size()
@@ -82,7 +82,7 @@ class SharedDropout(nn.Dropout):
 
 
 def _normalise(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """In two passes, mean before variance; the running statistics move as torch moves them."""
+    """Normalise in two passes, mean before variance; running statistics are updated as in torch."""
     own = torch.cat([x.sum((0, 2, 3)), x.new_tensor([x[:, 0].numel()])])
     total = _sum_over_processes(own)
     count = total[-1]
@@ -99,7 +99,7 @@ def _normalise(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 
 def _sum_over_processes(own: Tensor) -> Tensor:
-    """Differentiable: its gradient is summed over the processes too."""
+    """Sum over processes, differentiably: the gradient is summed over the processes too."""
     return cast("Tensor", all_reduce(own))  # type: ignore[no-untyped-call]
 
 

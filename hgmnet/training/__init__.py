@@ -1,4 +1,4 @@
-"""Learning: batches, augmentation, loss, the loop, checkpoints, several devices.
+"""Training: batches, augmentation, loss, the loop, checkpoints, several devices.
 
-Imports data, models and config; `fit.fit` is the way in.
+Imports data, models and config; start with `fit.fit`.
 """

@@ -1,6 +1,6 @@
 """Random changes to a batch on its device: drawn first (all the randomness), then applied.
 
-One resampling does all geometry (mirror, rotation, scale, shift, elastic), so nothing blurs twice.
+All geometry (mirror, rotation, scale, shift, elastic) is one resampling, so images blur only once.
 """
 
 import math
@@ -17,12 +17,12 @@ _KNOTS = 4  # control points a side of the elastic field
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for a batch of B: a plain record, enough to repeat the change exactly.
+    """Random parameters for a batch of B, which reproduce the changes exactly.
 
     `theta`: (B, 2, 3) affine maps on [-1, 1] coordinates. `elastic`: (B, 2, 4, 4) shifts of the
     control points, in the same coordinates. `gamma`, `contrast`, `noise`: (B, 1, 1, 1).
-    `noise_seed`: of the speckle-like noise field, which is drawn for `whole` images; these are its
-    rows at `share`.
+    `noise_seed`: of the speckle-like noise field, which is drawn for `whole` images; this batch
+    uses its rows at `share`.
     """
 
     theta: Tensor
@@ -35,7 +35,7 @@ class Draw:
     share: slice
 
     def part(self, share: slice) -> "Draw":
-        """What was drawn for some images of the batch, by position: they change as they would."""
+        """Return the parameters of some images, by position; their changes stay the same."""
         return replace(
             self,
             theta=self.theta[share],
@@ -47,7 +47,7 @@ class Draw:
         )
 
     def to(self, device: torch.device) -> "Draw":
-        """The same on a device: one copy, which the device does not wait for."""
+        """Copy the parameters to a device in one asynchronous transfer."""
         if device.type == "cpu":
             return self
         parts = [self.theta, self.elastic, self.gamma, self.contrast, self.noise]
@@ -93,15 +93,15 @@ def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
 
 
 def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
-    """Apply what was drawn; image and mask move together.
+    """Apply the changes; image and mask move together.
 
     Args:
         image: (B, 1, H, W) float in [0, 1].
         mask: (B, 1, H, W) float in {0, 1}.
-        drawn: for the same B.
+        drawn: parameters for the same B.
 
     Returns:
-        Image in [0, 1] and mask in {0, 1}, shaped as they came; what enters from outside is 0.
+        Image in [0, 1] and mask in {0, 1}, of the same shapes; pixels from outside are 0.
     """
     drawn = drawn.to(image.device)
     size = list(image.shape)
@@ -114,7 +114,7 @@ def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
 
 
 def _tone(image: Tensor, drawn: Draw) -> Tensor:
-    """Gamma, contrast about the mean, and noise in proportion to the signal, as speckle is."""
+    """Apply gamma, contrast about the mean, and multiplicative noise like speckle."""
     image = image.clamp(min=1e-4) ** drawn.gamma
     mean = image.mean(dim=(2, 3), keepdim=True)
     image = mean + (image - mean) * drawn.contrast

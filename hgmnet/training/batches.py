@@ -1,7 +1,7 @@
-"""Where a training's pictures come from: the device's memory, or the disk if they don't fit there.
+"""Sources of training batches: the device's memory, or the disk if the images don't fit there.
 
-Either way the same rows give the same batches, so that a set may outgrow the device and a training
-of it still gives the same weights. The random changes come later, on the device.
+Both give the same batches for the same rows, so a training gives the same weights with either. The
+augmentation is applied later, on the device.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from hgmnet.data.prepared import PreparedDataset
 
 
 class Batch(NamedTuple):
-    """Prepared images, as they are stored.
+    """A batch of prepared images, as stored.
 
     `images`: (B, S, S) uint8. `masks`: (B, S, S) uint8 in {0, 1}. `labels`: (B,) int64.
     """
@@ -29,31 +29,31 @@ class Batch(NamedTuple):
 
 
 class BatchSource(ABC):
-    """Gives batches of the store's rows; `train` and `val` are the rows of each, on the CPU."""
+    """Source of batches; `train` and `val`: the store's row numbers of each split, on the CPU."""
 
     def __init__(self, store: PreparedDataset, labels: Tensor) -> None:
-        """Take a store and the class index of each of its rows, (N,) int64."""
+        """Store the prepared images and the class index of each row, (N,) int64."""
         self.train, self.val = (torch.from_numpy(store.rows(split)) for split in ("train", "val"))
         self.labels = labels
 
     @abstractmethod
     def to(self, device: torch.device) -> None:
-        """Be told where the training runs, before the first batch."""
+        """Set the device of the training, before the first batch."""
 
     @abstractmethod
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
-        """A batch for each tensor of rows, in order, none of them waited for by the device."""
+        """Yield one batch per tensor of row numbers, in order, without synchronising the device."""
 
     def batches(self, plan: Sequence[Tensor]) -> "Batches":
-        """A loader for Lightning: a batch for each tensor of row numbers, in order."""
+        """Return a loader for Lightning: one batch per tensor of row numbers, in order."""
         return Batches(self, plan)
 
 
 class Batches:
-    """An epoch's batches, or a rank's share of them; can be gone through again."""
+    """Batches of an epoch, or a process's part of them; can be iterated repeatedly."""
 
     def __init__(self, feed: BatchSource, plan: Sequence[Tensor]) -> None:
-        """Take where from, and which rows, (B,) int64 a batch."""
+        """Store the source, and the row numbers of each batch, (B,) int64."""
         self.feed, self.plan = feed, plan
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Batches:
 
 
 class InMemorySource(BatchSource):
-    """All images of train and val lie on the device; a batch is looked up there."""
+    """Source with all images of train and val on the device."""
 
     def __init__(self, store: PreparedDataset, labels: Tensor) -> None:
         """Read the images of train and val."""
@@ -81,7 +81,7 @@ class InMemorySource(BatchSource):
         self.labels, self.place = self.labels.to(device), self.place.to(device)
 
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
-        """Row numbers go to the device once, not batch by batch."""
+        """Yield the batches; row numbers are copied to the device once."""
         rows = torch.cat([*plan]).to(self.images.device)
         for part in torch.split(rows, [len(batch) for batch in plan]):
             where = self.place[part]
@@ -89,23 +89,23 @@ class InMemorySource(BatchSource):
 
 
 class StreamingSource(BatchSource):
-    """Images stay on the disk; threads read the next batches while the device is at work.
+    """Source with images on the disk; threads read the next batches while the device computes.
 
-    Threads, not processes: all that is done here is to copy bytes, which needs no interpreter, and
-    a process would cost some hundred MiB. No more than `workers` + 1 batches lie ready.
+    Threads, not processes: copying bytes does not hold the interpreter's lock, and a process would
+    need some hundred MiB. At most `workers` + 1 batches are in memory.
     """
 
     def __init__(self, store: PreparedDataset, labels: Tensor, workers: int) -> None:
-        """Take a store; nothing is read yet."""
+        """Store the prepared images; nothing is read yet."""
         super().__init__(store, labels)
         self.store, self.workers, self.pin = store, workers, False
 
     def to(self, device: torch.device) -> None:
-        """For a GPU, batches lie in pinned memory: their copy there runs beside its work."""
+        """Set the device; for a GPU, batches are in pinned memory for asynchronous copies."""
         self.pin = device.type == "cuda"
 
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
-        """As many batches ahead as there are workers."""
+        """Yield the batches, reading `workers` batches ahead."""
         ahead: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
             for rows in plan:
@@ -122,13 +122,13 @@ class StreamingSource(BatchSource):
 
 
 def build_feed(store: PreparedDataset, labels: Tensor, *, room: int, workers: int) -> BatchSource:
-    """Hold train and val on the device if they take up no more than `room`, else stream them.
+    """Return a source on the device if train and val need at most `room`, else one on the disk.
 
     Args:
         store: the prepared images.
         labels: class index of each of its rows, (N,) int64.
-        room: bytes.
-        workers: threads that read, where streamed.
+        room: maximum size on the device, bytes.
+        workers: number of reading threads, for a source on the disk.
     """
     live = len(store.rows("train")) + len(store.rows("val"))
     if live * store.row_bytes <= room:

@@ -1,8 +1,8 @@
-"""What looks on while Lightning trains: a loss that is no number, each epoch's end, its checkpoint.
+"""Monitor a training: check losses for NaN and infinity, report epochs, write checkpoints.
 
-To look at a loss makes a CPU wait for its GPU, so on a GPU it happens every 50 steps and at the
-epoch's end; on a CPU, in every step. Either way the step that is named is the first bad one, and
-nothing after it is saved: checkpoints are written at an epoch's end, after the look.
+Reading a loss synchronises with the GPU, so on a GPU losses are checked every 50 steps and at the
+epoch's end; on a CPU, in every step. Either way the error names the first bad step, and nothing
+after it is saved: checkpoints are written at an epoch's end, after the check.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class _Step:
 
 
 class TrainingMonitor(lightning.Callback):
-    """Tells of each epoch, stops at a loss that is no number, writes the checkpoints."""
+    """Reports each epoch, stops at a loss that is not finite, writes the checkpoints."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class TrainingMonitor(lightning.Callback):
         checkpoints: AtomicCheckpointIO,
         mark: str,
     ) -> None:
-        """Watch a training.
+        """Store the settings.
 
         Args:
             on_epoch: called with each new epoch's figures, in the first process alone.
-            folder: of the checkpoints.
-            checkpoints: what the trainer writes them with.
-            mark: of all that the processes must have in common.
+            folder: folder of the checkpoints.
+            checkpoints: the trainer's writer of checkpoints.
+            mark: hash of everything that must be equal in all processes.
         """
         self.on_epoch, self.folder, self.mark = on_epoch, folder, mark
         self.checkpoints = checkpoints
@@ -53,7 +53,7 @@ class TrainingMonitor(lightning.Callback):
         self._steps: list[_Step] = []
 
     def on_fit_start(self, trainer: lightning.Trainer, _: Any) -> None:
-        """Hold that all processes train the same, from the same checkpoint."""
+        """Check that all processes have the same settings and checkpoint."""
         if trainer.world_size > 1:
             marks = [""] * trainer.world_size
             torch.distributed.all_gather_object(marks, self.mark)
@@ -65,23 +65,23 @@ class TrainingMonitor(lightning.Callback):
                 )
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Note the rate, which has moved on when the step has ended."""
+        """Store the learning rate, which changes at the end of the step."""
         self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, learner: Any, outputs: Any, *_: Any
     ) -> None:
-        """Look at the loss, now or later."""
+        """Store the loss, and check the stored ones if it is time."""
         self._steps.append(_Step(trainer.global_step, self._learning_rate, outputs["loss"]))
         if len(self._steps) >= steps_a_look(learner.device):
             self._look(trainer)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: Any) -> None:
-        """The epoch's last steps."""
+        """Check the losses of the epoch's last steps."""
         self._look(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
-        """Tell of the epoch, then keep it."""
+        """Report the epoch, then write its checkpoint."""
         figures = learner.curves[-1]
         if not isfinite(figures.train_loss + figures.val_loss):
             raise self._diverged(trainer, trainer.global_step, figures.val_loss)
@@ -113,5 +113,5 @@ class TrainingMonitor(lightning.Callback):
 
 
 def steps_a_look(device: torch.device) -> int:
-    """After how many steps the losses are looked at."""
+    """Return the number of steps between checks of the losses."""
     return 1 if device.type == "cpu" else STEPS_A_LOOK

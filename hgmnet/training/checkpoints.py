@@ -1,6 +1,6 @@
-"""Checkpoints on disk: written whole or not at all, known by their hash, the one before kept.
+"""Checkpoints on disk: written atomically and verified by their hash; the one before is kept.
 
-A file is a line that says what it is, the SHA-256 of the rest, and the rest, as torch writes it.
+A file consists of a line with its type, the SHA-256 of the content, and torch's content.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ _HASH = 32  # bytes
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """How Lightning writes and reads checkpoints here.
+    """Lightning plugin that writes and reads checkpoints.
 
-    A checkpoint that can't be written is no exception at once: the first process alone writes, and
-    the others would wait for it for ever. It stays in `failure` until all have been told.
+    A failed write does not raise at once: only the first process writes, and the others would wait
+    for it forever. The error is kept in `failure` until all processes know of it.
     """
 
     def __init__(self) -> None:
-        """Nothing has failed yet."""
+        """Start without a failure."""
         self.failure: CheckpointError | None = None
 
     def save_checkpoint(
@@ -39,7 +39,7 @@ class AtomicCheckpointIO(CheckpointIO):
         path: Any,
         storage_options: object = None,  # noqa: ARG002
     ) -> None:
-        """Write a checkpoint over the last one, which becomes the one before."""
+        """Write a checkpoint; keep the last one as the one before."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         try:
@@ -58,7 +58,7 @@ class AtomicCheckpointIO(CheckpointIO):
         map_location: object = None,  # noqa: ARG002
         weights_only: bool | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
-        """Read what `newest` found; tensors come on the CPU."""
+        """Read a checkpoint of `newest`; its tensors are on the CPU."""
         content = io.BytesIO(Path(path).read_bytes()[len(_MAGIC) + _HASH :])
         found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
         return found
@@ -69,9 +69,9 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def newest(folder: Path) -> Path | None:
-    """The last intact checkpoint in a folder, or None: start afresh.
+    """Return the path of the last intact checkpoint in a folder, or None.
 
-    A damaged one costs a line on stderr and is deleted, so that it is never kept as the one before.
+    A damaged one is reported on stderr and deleted, so that it is never kept as the one before.
     """
     for path in (folder / LAST, folder / PREVIOUS):
         if mark(path):
@@ -82,10 +82,10 @@ def newest(folder: Path) -> Path | None:
 
 
 def mark(path: Path) -> str:
-    """The hash of a checkpoint's content, hexadecimal; empty if the file is absent or damaged.
+    """Return the SHA-256 (hex) of a checkpoint's content; empty if the file is absent or damaged.
 
     Raises:
-        PermissionError: it is somebody else's.
+        PermissionError: the file is not readable by this user.
     """
     try:
         content = memoryview(path.read_bytes())
@@ -99,16 +99,16 @@ def mark(path: Path) -> str:
 
 
 def write(path: Path, content: bytes | memoryview) -> None:
-    """Write a checkpoint so that a kill or a power cut leaves this one or the last one, whole.
+    """Write a checkpoint so that a kill or a power cut leaves this one or the last one intact.
 
-    The one before goes first, so that no more than two lie on the disk at any time.
+    The one before is deleted first, so that at most two are on the disk at any time.
 
     Args:
-        path: the last checkpoint; what is there is intact, and becomes the one before.
-        content: what torch wrote.
+        path: path of the last checkpoint; an existing file is intact, and becomes the one before.
+        content: bytes of the checkpoint.
 
     Raises:
-        OSError: the disk is full, say; the last checkpoint is as it was, and nothing else is left.
+        OSError: writing failed, as on a full disk; the last checkpoint is unchanged.
     """
     part, previous = path.with_suffix(".part"), path.with_name(PREVIOUS)
     path.parent.mkdir(parents=True, exist_ok=True)

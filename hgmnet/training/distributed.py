@@ -1,4 +1,4 @@
-"""One process or several: who takes part in a training, and what each of them does of a step.
+"""Distributed training: the processes, and each one's part of a batch.
 
 On one machine Lightning starts the processes beside the first by running the same command again;
 on several, torchrun starts all of them. A batch is distributed: of B images and n
@@ -28,7 +28,7 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """Which processes train: `devices` on each of `nodes` machines, on CUDA GPUs or on CPUs."""
+    """Processes of a training: `devices` on each of `nodes` machines, on CUDA GPUs or CPUs."""
 
     devices: int
     nodes: int
@@ -36,16 +36,16 @@ class DevicePlan:
 
     @property
     def processes(self) -> int:
-        """All of them."""
+        """Total number of processes."""
         return self.devices * self.nodes
 
 
 def plan(train: Train) -> DevicePlan:
-    """Who trains, by the settings and by what this machine has.
+    """Plan the processes from the settings and this machine's devices.
 
     Raises:
-        ConfigError: there are not as many GPUs, they lack the precision, there are more processes
-            than images in a batch, or torchrun has started others than the settings say.
+        ConfigError: there are too few GPUs, they lack the precision, there are more processes than
+            images in a batch, or torchrun has started other processes than configured.
     """
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if train.accelerator == "gpu" and not seen:
@@ -70,7 +70,7 @@ def plan(train: Train) -> DevicePlan:
 
 
 def trainer_settings(train: Train, planned: DevicePlan) -> dict[str, Any]:
-    """What Lightning's Trainer is told of devices; lets the processes beside this one know it."""
+    """Return the Trainer's arguments for devices; pass this process's id on to its children."""
     if planned.processes == 1 and train.strategy == "auto":
         return {"accelerator": train.accelerator, "devices": 1}
     if is_first():
@@ -88,21 +88,21 @@ def trainer_settings(train: Train, planned: DevicePlan) -> dict[str, Any]:
 
 
 def environment() -> LightningEnvironment | TorchElasticEnvironment:
-    """Who starts the processes; never guessed from a cluster's variables."""
+    """Return the launcher of the processes; never guessed from a cluster's variables."""
     return TorchElasticEnvironment() if _torchrun() else LightningEnvironment()
 
 
 def is_first() -> bool:
-    """Whether this is the process that tells, and writes what training puts out."""
+    """Whether this is the process that prints and writes the training's output."""
     return int(os.environ.get("RANK" if _torchrun() else "LOCAL_RANK", "0")) == 0
 
 
 @contextmanager
 def following() -> Iterator[None]:
-    """The training of a process beside the first.
+    """Context of the training in a process other than the first.
 
-    It ends when the first does, however that dies. What all of them fail from the first one says;
-    this one ends with 0, for at another status Lightning kills the first before it has said it.
+    The process ends with the first, however that ends. The first one reports errors; this one exits
+    with 0, because at another status Lightning kills the first before its message.
     """
     if not _torchrun():
         threading.Thread(target=_end_without, args=(os.environ.get(_PARENT),), daemon=True).start()
@@ -113,12 +113,12 @@ def following() -> Iterator[None]:
 
 
 def share(trainer: lightning.Trainer) -> slice:
-    """What this process takes of a batch, by position."""
+    """Return the positions of a batch that this process takes."""
     return slice(trainer.global_rank, None, trainer.world_size)
 
 
 def summed(trainer: lightning.Trainer, values: Sequence[float]) -> list[float]:
-    """Each value summed over the processes."""
+    """Sum each value over the processes."""
     if trainer.world_size == 1:
         return list(values)
     device = trainer.strategy.root_device

@@ -1,4 +1,4 @@
-"""Training HGM-Net on a prepared data set by Lightning: seeded, and resumed where it was killed."""
+"""Train HGM-Net on a prepared data set with Lightning: seeded, and resumed after interruption."""
 
 import logging
 import sys
@@ -33,7 +33,7 @@ MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network in evaluation mode on the CPU, its spec, and a row of figures an epoch."""
+    """A trained network in evaluation mode on the CPU, its spec, and its figures per epoch."""
 
     network: HGMNet
     spec: Spec
@@ -52,26 +52,26 @@ def fit(
     checkpoints: Path,
     on_epoch: Callable[[EpochFigures], None],
 ) -> Trained:
-    """Train, or go on from `checkpoints` if a training of the same fingerprint was interrupted.
+    """Train, or resume from `checkpoints` if a training of the same fingerprint was interrupted.
 
     Args:
-        store: the prepared images; only train and val are looked at.
-        data: classes.
-        prepare: how the store was made.
-        model: the network's shape.
+        store: the prepared images; only train and val are used.
+        data: name and classes of the data set.
+        prepare: settings of the store.
+        model: the network's architecture.
         train: the recipe. On a CPU the same seed gives the same weights, bit for bit.
-        root: what the paths in `model` and `train` are relative to.
-        fingerprint: identifies everything that the weights depend on.
+        root: folder that the paths in `model` and `train` are relative to.
+        fingerprint: hash of everything that the weights depend on.
         checkpoints: a folder for this fingerprint alone.
         on_epoch: called with each new epoch's figures, in the first process alone.
 
     Raises:
-        ConfigError: the encoder, its weights, the model to start from, the image side or the device
-            can't be had.
+        ConfigError: the encoder, its weights, the model to start from, the edge length or the
+            device is not available.
         InvalidDataError: train or val has no images, or the model to start from has seen some of
             val or test.
         HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
-        CheckpointError: the disk takes no checkpoint; the one before is intact.
+        CheckpointError: a checkpoint could not be written; the one before is intact.
     """
     check_size(prepare.side)
     planned = plan(train)
@@ -108,15 +108,15 @@ def fit(
 def build_trainer(
     train: Train, *callbacks: lightning.Callback, durable: AtomicCheckpointIO | None = None
 ) -> lightning.Trainer:
-    """Lightning's Trainer as every training here has it.
+    """Build Lightning's Trainer.
 
     Args:
         train: the recipe.
-        callbacks: to be called in this order.
-        durable: what writes the checkpoints, if there are any.
+        callbacks: callbacks, in order.
+        durable: writer of the checkpoints; None: no checkpoints.
 
     Raises:
-        ConfigError: as `hgmnet.training.distributed.plan`.
+        ConfigError: see `hgmnet.training.distributed.plan`.
     """
     return lightning.Trainer(
         **trainer_settings(train, plan(train)),
@@ -137,7 +137,7 @@ def build_trainer(
 def _parent(
     network: HGMNet, store: PreparedDataset, train: Train, data: Data, root: Path
 ) -> Spec | None:
-    """Give the network the weights of the model to start from, if there is one."""
+    """Load the weights of the model to start from, if there is one; return its spec."""
     if not isinstance(train.init_from, File):
         return None
     parent = start_from(network, train.init_from, classes=data.classes, root=root)
@@ -183,6 +183,6 @@ def _feed(store: PreparedDataset, data: Data, train: Train, planned: DevicePlan)
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning's notices and advice off the terminal; warnings of other kinds stay."""
+    """Suppress Lightning's notices and advice; warnings of other kinds stay."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

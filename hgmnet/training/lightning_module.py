@@ -1,4 +1,4 @@
-"""The moving average of a network's weights and statistics, without a wait for the device."""
+"""Lightning module of HGM-Net, and the moving average of its weights."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -21,10 +21,10 @@ from hgmnet.training.losses import joint_loss
 
 
 class ExponentialMovingAverage(nn.Module):
-    """A copy of a network that trails it: average += (1 - decay) * (network - average).
+    """Exponential moving average of a network: average += (1 - decay) * (network - average).
 
-    What torch's AveragedModel does, but that one asks the device for its counter in every step and
-    averages the buffers one by one.
+    Like torch's AveragedModel, which however synchronises with the device in every step for its
+    counter and averages the buffers one by one.
     """
 
     def __init__(self, network: HGMNet, decay: float) -> None:
@@ -34,16 +34,16 @@ class ExponentialMovingAverage(nn.Module):
         self.decay = decay
 
     def forward(self, image: Tensor) -> NetworkOutput:
-        """What the averaged network says; see `HGMNet.forward`."""
+        """Run the averaged network; see `HGMNet.forward`."""
         out: NetworkOutput = self.module(image)
         return out
 
     @torch.no_grad()
     def update(self, network: HGMNet, step: int) -> None:
-        """Move towards the network, or become it in the first step; counters are taken over.
+        """Update the average; the first step copies the network. Integer buffers are copied.
 
         Args:
-            network: of the same shape, on the same device.
+            network: network of the same architecture, on the same device.
             step: number of optimiser steps done, from 1 on.
         """
         pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
@@ -59,15 +59,15 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 
 _SUMS = ("n", "lesions", "loss", "dice", "coarse", "correct", "correlation")
-"""What a val batch adds to."""
+"""Names of the sums over val batches."""
 
 
 class EpochFigures(BaseModel):
-    """What an epoch showed; Dice and accuracy on the prepared val images, at 0.5 and the argmax.
+    """Figures of an epoch; Dice (threshold 0.5) and accuracy (argmax) on the prepared val images.
 
-    What the model does not learn is None.
+    Figures of tasks that the model does not learn are None.
     `gate_correlation`: Pearson's, of the gates with the coarse map at their scale, mean over
-    scales. `gate_gamma`: mean absolute strength of the gate. Both are 0 where there is no gate.
+    scales. `gate_gamma`: mean absolute strength of the gate. Both are 0 without a gate.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,10 +84,10 @@ class EpochFigures(BaseModel):
 
 
 class HGMNetModule(lightning.LightningModule):
-    """Trains an HGM-Net; `average` holds the moving average of its weights and statistics."""
+    """Trains an HGM-Net; `average`: moving average of its weights and statistics."""
 
     def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: BatchSource) -> None:
-        """Take a fresh network and the data that it learns from."""
+        """Store an untrained network, its spec, the recipe and the source of batches."""
         super().__init__()
         network.to(memory_format=torch.channels_last)
         self.network = network
@@ -103,36 +103,36 @@ class HGMNetModule(lightning.LightningModule):
 
     @property
     def averaged(self) -> HGMNet:
-        """The network whose weights are the moving average."""
+        """Network with the moving average as weights."""
         return self.average.module
 
     @property
     def batch_size(self) -> int:
-        """Images a step, over all processes: as the settings say, or all that there are."""
+        """Images per step over all processes: the configured number, or all if there are fewer."""
         return min(self.settings.batch_size, len(self.feed.train))
 
     @property
     def steps(self) -> int:
-        """Optimiser steps an epoch; a last, smaller batch is left out."""
+        """Optimiser steps per epoch; a last, smaller batch is left out."""
         return len(self.feed.train) // self.batch_size
 
     def on_fit_start(self) -> None:
-        """Bring the pictures to the device, or say where they are to be sent."""
+        """Move the images to the device, or set the device that batches are copied to."""
         self.feed.to(self.device)
 
     def train_dataloader(self) -> Batches:
-        """This process's share of this epoch's batches, shuffled by (seed, epoch)."""
+        """Return this process's part of this epoch's batches, shuffled by (seed, epoch)."""
         generator = torch.Generator().manual_seed(self._seed(0))
         rows = self.feed.train[torch.randperm(len(self.feed.train), generator=generator)]
         whole = torch.split(rows, self.batch_size)[: self.steps]
         return self.feed.batches([batch[share(self.trainer)] for batch in whole])
 
     def val_dataloader(self) -> Batches:
-        """Val, in order."""
+        """Return the batches of val, in order."""
         return self.feed.batches(torch.split(self.feed.val, self.settings.batch_size))
 
     def configure_optimizers(self) -> Any:
-        """AdamW, its rate on one cycle over the whole training."""
+        """Return AdamW with a one-cycle learning-rate schedule over the training."""
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=self.settings.learning_rate,
@@ -149,9 +149,9 @@ class HGMNetModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of this process's share of an augmented batch; nothing here waits for a GPU.
+        """Return the loss, a scalar, of this process's part of an augmented batch.
 
-        The mean of the processes' losses is the whole batch's.
+        The mean over processes is the loss of the batch. No step synchronises with the GPU.
         """
         torch.manual_seed(self._seed(index + 1))  # for dropout
         generator = torch.Generator().manual_seed(self._seed(index + 1))
@@ -166,11 +166,11 @@ class HGMNetModule(lightning.LightningModule):
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average towards the new weights."""
+        """Update the moving average."""
         self.average.update(self.network, self.trainer.global_step)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Sums over a val batch, by the averaged weights; whole batches are distributed."""
+        """Add a val batch to the sums, with averaged weights; processes take whole batches."""
         if index % self.trainer.world_size != self.global_rank:
             return
         mask, label = batch.masks.unsqueeze(1).float(), batch.labels
@@ -190,7 +190,7 @@ class HGMNetModule(lightning.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Note the figures of the epoch: validation runs at its end."""
+        """Store the figures of the epoch, at whose end validation runs."""
         train_loss = float(torch.stack(self._losses).mean()) / self.trainer.world_size
         sums = [float(sum(float(part[k]) for part in self._val)) for k in _SUMS]
         train_loss, *sums = summed(self.trainer, [train_loss, *sums])
@@ -215,11 +215,11 @@ class HGMNetModule(lightning.LightningModule):
         self._val.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The curves so far go on with the training."""
+        """Add the curves to the checkpoint."""
         checkpoint["curves"] = [figures.model_dump() for figures in self.curves]
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take up the curves."""
+        """Restore the curves."""
         self.curves = [EpochFigures(**figures) for figures in checkpoint["curves"]]
 
     def _seed(self, index: int) -> int:

@@ -1,4 +1,4 @@
-"""The joint loss: Dice + cross-entropy on every mask, cross-entropy on the class."""
+"""Joint loss: Dice + cross-entropy on every mask, cross-entropy on the class."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ _SMOOTH = 1.0  # px: keeps the Dice term defined, and its gradient alive, where 
 def joint_loss(
     out: NetworkOutput, mask: Tensor, label: Tensor, weights: LossWeights, model: Model
 ) -> Tensor:
-    """The training loss, a scalar: a term for each thing that the model learns.
+    """Compute the training loss, a scalar: one term per output that the model learns.
 
     Args:
-        out: what the network said.
-        mask: truth, (B, 1, H, W) float in {0, 1}.
+        out: the network's output.
+        mask: true mask, (B, 1, H, W) float in {0, 1}.
         label: class index, (B,) int64.
-        weights: of the other terms, beside the fine mask's 1.
-        model: which terms there are.
+        weights: weights of the other terms; the fine mask's is 1.
+        model: settings that determine the terms.
     """
     terms = []
     if model.tasks != "classification":
@@ -40,7 +40,7 @@ def joint_loss(
 
 
 def deep_loss(deep_mask_logits: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Mean mask loss of the deeper heads, each brought to full resolution; a scalar."""
+    """Mean mask loss of the deeper heads, each resized to full resolution; a scalar."""
     size = mask.shape[-2:]
     full = (functional.interpolate(d, size=size, mode="bilinear") for d in deep_mask_logits)
     return torch.stack([mask_loss(logits, mask) for logits in full]).mean()
@@ -49,8 +49,8 @@ def deep_loss(deep_mask_logits: Sequence[Tensor], mask: Tensor) -> Tensor:
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
     """Mean over images of 1 - soft Dice, plus binary cross-entropy: a scalar.
 
-    The soft Dice of Milletari et al. (V-Net, 2016) per image, with squares left out and 1 px added
-    above and below: an empty truth costs what is predicted on it.
+    The soft Dice of Milletari et al. (V-Net, 2016) per image, without squares and with 1 px added
+    to numerator and denominator, so that predictions on an empty truth are penalised.
 
     Args:
         logits: (B, 1, H, W) float.

@@ -1,7 +1,7 @@
-"""What fits this machine: image side, batch size, epochs and precision, from measured steps.
+"""Propose edge length, batch size, epochs and precision for this machine, from measured steps.
 
-In the manner of nnU-Net (Isensee et al., Nature Methods 18, 2021): from facts of the data and the
-machine by fixed rules, each with its reason.
+Like nnU-Net (Isensee et al., Nature Methods 18, 2021), it derives settings from properties of data
+and machine by fixed rules, each with its reason.
 """
 
 import resource
@@ -23,10 +23,10 @@ from hgmnet.models.image_size import STRIDE
 from hgmnet.training.losses import joint_loss
 
 SIDES = (64, 512)
-"""The smallest and the largest square that is proposed, px."""
+"""Smallest and largest proposed edge length, px."""
 
 EPOCHS = (20, 40, 100)
-"""The fewest that are worth a training, those that a side must leave time for, and the most."""
+"""Minimum for a training, number that an edge length must leave time for, and maximum."""
 
 BATCHES = (16, 8, 4)
 _STRETCH = 1.25  # of the median width to height; beyond it shapes suffer
@@ -38,7 +38,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the training would run: `gpu` by name or empty, memory in GiB (the GPU's if any)."""
+    """Machine of the training: `gpu`: name or empty; `memory`: GiB, the GPU's if there is one."""
 
     cores: int
     memory: float
@@ -48,7 +48,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one training step, measured: seconds an image, and peak memory in GiB."""
+    """Measured cost of a training step: seconds per image, and peak memory, GiB."""
 
     seconds: float
     memory: float
@@ -56,7 +56,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A proposal; `reasons` has a sentence for each setting, by the setting's name."""
+    """Proposed settings; `memory`: GiB; `reasons`: one sentence per setting, by its name."""
 
     side: int
     fit: Literal["letterbox", "stretch"]
@@ -69,7 +69,7 @@ class TrainingPlan:
 
 
 Measure = Callable[[int, int, Precision], Cost]
-"""The cost of a step: (side in px, batch size, precision) -> cost."""
+"""Measures a step: (edge length in px, batch size, precision) -> cost."""
 
 
 def plan(
@@ -84,10 +84,10 @@ def plan(
 
     Args:
         shapes: height and width of every image of the data set, px.
-        machine: to train on.
-        measure: runs a step there.
-        images: how many of them train.
-        minutes: that a training may take.
+        machine: the machine to train on.
+        measure: function that measures a step there.
+        images: number of training images.
+        minutes: maximum duration of the training, min.
     """
     precision, why_precision = _precision(machine)
     side, why_side = _side(shapes, measure, precision, images, minutes)
@@ -127,7 +127,7 @@ def _side(
     images: int,
     minutes: float,
 ) -> tuple[int, str]:
-    """The largest side that the images fill and that leaves time for enough epochs."""
+    """Return the largest edge length, px, that images fill and that allows enough epochs."""
     smallest, largest = SIDES
     shown = median(min(shape) for shape in shapes)
     top = max(smallest, min(largest, int(shown) // STRIDE * STRIDE))
@@ -143,7 +143,7 @@ def _side(
 def _batch(
     machine: Machine, measure: Measure, side: int, precision: Precision, images: int
 ) -> tuple[int, Cost, str]:
-    """The first of BATCHES that fits into memory and leaves at least eight steps an epoch."""
+    """Return the first of BATCHES that fits into memory and gives eight or more steps per epoch."""
     room = machine.memory * _ROOM
     cost = Cost(0.0, 0.0)
     for batch in BATCHES:
@@ -181,18 +181,18 @@ _GIB = 2**30
 def step_cost(
     model: Model, train: Train, classes: int, *, side: int, batch: int, precision: Precision
 ) -> Cost:
-    """Run a few steps on random images.
+    """Measure a few steps on random images.
 
     Args:
-        model: the network's shape; its weights are random here.
-        train: whose loss it is.
-        classes: how many.
-        side: of the images, px.
-        batch: images a step.
-        precision: as Lightning names it.
+        model: the network's architecture; its weights are random.
+        train: recipe with the loss.
+        classes: number of classes.
+        side: edge length of the images, px.
+        batch: images per step.
+        precision: Lightning's name of the precision.
 
     Returns:
-        Median seconds an image, and the peak memory: the GPU's, else this process's.
+        Median seconds per image, and peak memory in GiB: the GPU's, else this process's.
     """
     device = torch.device(best_device())
     bare = model.model_copy(update={"encoder_weights": "none"})
