@@ -2,8 +2,8 @@
 
     python read_onnx.py model.onnx scan.png [more.png ...]
 
-prints a line of JSON an image and writes <name>_mask.png beside where it is run. It shows all that
-an answer takes; copy from it what you need. For research; not a medical device.
+prints one line of JSON per image and writes <name>_mask.png to the working directory. It shows all
+steps of a prediction; copy from it what you need. For research; not a medical device.
 """
 
 import json
@@ -17,7 +17,7 @@ from PIL import Image
 
 
 def find(session: Any, grey: Any) -> tuple[dict[str, Any], Any]:
-    """What the model says of a grey image (H, W) uint8; and the lesion's mask, (H, W) bool."""
+    """Return the prediction for a grey image (H, W) uint8, and the lesion's mask, (H, W) bool."""
     known = session.get_modelmeta().custom_metadata_map
     spec, point = json.loads(known["spec"]), json.loads(known["operating"])
     square, inside = fit(grey, spec["prepare"])
@@ -39,7 +39,7 @@ def find(session: Any, grey: Any) -> tuple[dict[str, Any], Any]:
 
 
 def fit(grey: Any, prepare: Any) -> tuple[Any, Any]:
-    """The square that the network sees, (S, S) uint8, and which part of it the image takes up."""
+    """Return the network's input, (S, S) uint8, and the slices of it that the image covers."""
     side = prepare["side"]
     rows = columns = side
     if prepare["fit"] != "stretch":  # a letterbox: the longer side fills the square
@@ -54,13 +54,13 @@ def fit(grey: Any, prepare: Any) -> tuple[Any, Any]:
 
 
 def softmax(logits: Any) -> Any:
-    """Probabilities."""
+    """Compute probabilities (C,) from logits (C,)."""
     exponent = np.exp(logits.astype(np.float64) - logits.max())
     return exponent / exponent.sum()
 
 
 def decide(probs: Any, classes: list[str], threshold: float | None) -> str:
-    """Malignant from the threshold on, else the likeliest of the others."""
+    """Return malignant from the threshold on, else the likeliest of the others."""
     if threshold is None:
         return "unclassified"  # a model for segmentation alone
     malignant = classes.index("malignant")
@@ -71,7 +71,7 @@ def decide(probs: Any, classes: list[str], threshold: float | None) -> str:
 
 
 def main(model: str, *images: str) -> None:
-    """Print what is found in each image, and write its mask."""
+    """Print the prediction for each image, and write its mask."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     for image in images:
         with Image.open(image) as opened:  # colour becomes grey; no transparency, no 16 bits

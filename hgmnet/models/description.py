@@ -1,4 +1,4 @@
-"""A network in words, for reports and cards."""
+"""Describe a network in text, for reports and cards."""
 
 from hgmnet.config.model import File, Model
 from hgmnet.models.spec import Spec
@@ -21,7 +21,7 @@ _TASKS = {
 
 
 def shape(spec: Spec) -> tuple[tuple[str, str], ...]:
-    """What the network is made of and started from, as terms and values."""
+    """Return architecture and initial weights, as (term, value)."""
     model, side = spec.model, spec.prepare.side
     channels = "grey" if model.input == "grey" else "the grey channel three times"
     return (
@@ -37,7 +37,7 @@ def shape(spec: Spec) -> tuple[tuple[str, str], ...]:
 
 
 def summary(spec: Spec) -> str:
-    """What the network is and answers with, in two sentences."""
+    """Describe architecture and outputs in two sentences."""
     model, classes = spec.model, ", ".join(spec.classes)
     answers = {
         "joint": f"with a lesion mask and class probabilities for {classes}",

@@ -1,8 +1,8 @@
-"""Where a model runs."""
+"""Choose the device of a model."""
 
 import torch
 
 
 def best_device() -> str:
-    """`cuda` where there is a GPU, else `cpu`."""
+    """Return `cuda` if there is a GPU, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"

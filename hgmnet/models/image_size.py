@@ -1,4 +1,4 @@
-"""Which image sides the encoders can take."""
+"""Edge lengths of images that the encoders support."""
 
 from hgmnet.errors import ConfigError
 
@@ -7,7 +7,7 @@ STRIDE = 2**DEPTH
 
 
 def check_size(size: int) -> None:
-    """Hold that the encoders can take a square of `size` px.
+    """Check that the encoders support images of `size` x `size` px.
 
     Raises:
         ConfigError: it is not a multiple of 32.

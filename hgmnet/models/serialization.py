@@ -1,4 +1,4 @@
-"""The model folder: all that is needed to rebuild a trained HGM-Net, with no pickle and no network.
+"""Model folder: all files to rebuild a trained HGM-Net, without pickle or network access.
 
 `weights.safetensors` and `model.json` are written by training, `operating.json` and
 `profile.json` by calibration.
@@ -35,7 +35,7 @@ def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
     """Rebuild the network, in evaluation mode on the CPU, from weights.safetensors and model.json.
 
     Raises:
-        ConfigError: a file is absent, damaged, or of another version.
+        ConfigError: a file is absent, damaged, or has another format version.
     """
     folder = Path(path)
     spec = load_spec(folder)
@@ -53,9 +53,9 @@ def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
 
 
 class _WithoutStart(TorchFunctionMode):
-    """Leaves parameters as memory had them: drawing what is overwritten takes longer than loading.
+    """Leaves parameters uninitialised: random initialisation takes longer than loading.
 
-    `load_state_dict` misses none of them. After Lightning's `init_module(empty_init=True)`.
+    `load_state_dict` overwrites all of them. After Lightning's `init_module(empty_init=True)`.
     """
 
     def __torch_function__(
@@ -65,7 +65,7 @@ class _WithoutStart(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Pass over what draws into a tensor: `torch.nn.init`, `normal_` and `uniform_`."""
+        """Skip random initialisation: `torch.nn.init`, `normal_` and `uniform_`."""
         named = kwargs or {}
         of_init = getattr(func, "__module__", None) == "torch.nn.init"
         if of_init or getattr(func, "__name__", "") in {"normal_", "uniform_"}:

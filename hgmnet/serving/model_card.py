@@ -1,4 +1,4 @@
-"""A model's card as a part of a page."""
+"""Find a model's card and convert it to HTML."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +9,11 @@ from hgmnet.models import description
 from hgmnet.serving.model_slot import LoadedModel
 
 FindCard = Callable[[LoadedModel], str]
-"""The card of a model in Markdown; empty where there is none."""
+"""Returns the card of a model in Markdown; empty if there is none."""
 
 
 def to_html(markdown: str) -> str:
-    """A card as HTML; what is HTML in it is shown, not obeyed, and pictures are left out."""
+    """Convert a card to HTML; HTML in it is escaped, and pictures are left out."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     tokens = parser.parse(markdown)
     for token in tokens:
@@ -23,9 +23,9 @@ def to_html(markdown: str) -> str:
 
 
 def card_beside(folder: Path) -> FindCard:
-    """Look for reports/model_card.md of the repository that a model folder lies in.
+    """Return a finder of reports/model_card.md in the repository of a model folder.
 
-    It counts only where it names the model by its sha256: a card outlives the model it was for.
+    A card is used only if it contains the model's sha256, as it may be of an earlier model.
     """
 
     def find(served: LoadedModel) -> str:
@@ -37,7 +37,7 @@ def card_beside(folder: Path) -> FindCard:
 
 
 def own_words(served: LoadedModel) -> str:
-    """A card from the model folder alone, for a model that no report was written of."""
+    """Write a card from the model folder alone, for a model without a report."""
     spec = served.predictor.spec
     rows = [*description.shape(spec), ("Data set", spec.data), ("Classes", ", ".join(spec.classes))]
     rows += [("Fitted on", f"{len(spec.seen.train)} train images; {len(spec.seen.val)} val")]

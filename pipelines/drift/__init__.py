@@ -1,4 +1,4 @@
-"""New images compared with those that a model was made from.
+"""Compare new images with those that a model was trained on.
 
 Imports validation, artifacts and hgmnet.
 """

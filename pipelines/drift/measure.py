@@ -1,4 +1,4 @@
-"""What is compared of images: facts that need no model, and what a model says of them."""
+"""Measure images for drift: statistics of the pixels, and a model's predictions."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,10 +29,10 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Measured:
-    """A folder of images.
+    """Measurements of a folder of images.
 
-    `columns`: numbers by column. `told`: of each image that its images.csv names, words by column.
-    `images`: how many were read. `unreadable`: the others.
+    `columns`: numbers by column. `told`: text by column, of each image in images.csv. `images`:
+    number of images read. `unreadable`: names of the others.
     """
 
     columns: dict[str, list[float]]
@@ -42,14 +42,13 @@ class Measured:
 
 
 def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
-    """Measure and predict every image of a folder and the folders in it; masks are left out.
+    """Measure and predict every image below a folder, except masks.
 
-    What the model says of images that its weights were fitted on is left out: it is surer of them
-    than of others.
+    Predictions on images that the weights were fitted on are left out, because the model is more
+    confident on them.
 
     Raises:
-        InvalidDataError: there is no folder, or no image in it that can be read, or its images.csv
-            is not what it must be.
+        InvalidDataError: the folder or a readable image is absent, or images.csv is invalid.
     """
     names = _list(folder)
     trained_on = frozenset(predictor.spec.seen.train)
@@ -74,17 +73,17 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
 def drift_of(
     model: Path, identity: str, facts: Mapping[str, Mapping[str, float]], raw: Path, source: str
 ) -> DriftReport:
-    """Images that were evaluated against the profile of the model that was asked.
+    """Compare evaluated images with the model's profile.
 
     Args:
-        model: the folder of it.
-        identity: the hash that it is known by.
-        facts: of each image, by its path below `raw`; the same columns for all.
-        raw: the folder that the images lie in.
-        source: the same in words.
+        model: the model folder.
+        identity: hash of the model.
+        facts: features of each image, by its path below `raw`; the same columns for all.
+        raw: folder of the images.
+        source: name of the images for messages, such as `test split of busi`.
 
     Raises:
-        InvalidDataError: the profile is absent or damaged, or images.csv is not what it must be.
+        InvalidDataError: the profile is absent or damaged, or images.csv is invalid.
     """
     profile = read_json(model / PROFILE, Profile)
     shifts = compare(profile, by_column(list(facts.values())))
@@ -102,10 +101,10 @@ def drift_of(
 
 
 def measure_images(paths: Iterable[Path]) -> list[ImageStatistics]:
-    """Measure images, several at once.
+    """Measure images in parallel.
 
     Raises:
-        InvalidDataError: one can't be decoded.
+        InvalidDataError: an image can't be decoded.
     """
 
     def look(path: Path) -> ImageStatistics:
@@ -123,20 +122,20 @@ class _Look:
 
 
 def _list(folder: Path) -> list[str]:
-    """The images, POSIX paths below the folder, sorted."""
+    """Return the images as POSIX paths below the folder, sorted."""
     if not folder.is_dir():
-        msg = f"{folder} is no folder; expected one of images, such as data/<name>/raw"
+        msg = f"{folder} is not a folder; expected one with images, such as data/<name>/raw"
         raise InvalidDataError(msg)
     names = [file.relative_to(folder).as_posix() for file in find_images(folder)]
     if not names:
         kinds = ", ".join(SUFFIXES)
-        msg = f"{folder} holds no image; expected files that end in {kinds}"
+        msg = f"{folder} has no image; expected files that end in {kinds}"
         raise InvalidDataError(msg)
     return names
 
 
 def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, _Look | None]]]:
-    """Batches of images; None where one can't be read. No more than a batch is in memory."""
+    """Yield batches of (name, image), None for an unreadable one; one batch is in memory."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]

@@ -1,4 +1,4 @@
-"""A folder of images compared with a model's training images: Great Expectations, file, table."""
+"""Compare a folder of images with a model's training images; write file, pages and table."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -19,14 +19,14 @@ from pipelines.validation.expectations import Rule, SuiteOutcome, check
 
 
 def check_drift(shifts: Sequence[Shift], docs: Path) -> tuple[SuiteOutcome, ...]:
-    """Judge shifts, and write Great Expectations' own pages about them.
+    """Check shifts with Great Expectations and write its pages.
 
     Args:
-        shifts: a column each.
-        docs: folder of the pages; whatever is in it is replaced.
+        shifts: one per column.
+        docs: folder of the pages; its content is replaced.
 
     Returns:
-        An outcome a shift, in their order.
+        One outcome per shift, in their order.
     """
     table = pd.DataFrame([shift.model_dump() for shift in shifts])
     return check("drift", table, "column", [_rule(shift) for shift in shifts], docs)
@@ -40,7 +40,7 @@ def _rule(shift: Shift) -> Rule:
         within,
         severity="warning",
         rows=Column("column") == shift.column,
-        remedy="look at the images; a model's figures may not hold for them",
+        remedy="inspect the images; the model's figures may not apply to them",
         tells=True,
     )
 
@@ -53,12 +53,12 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
 
     Args:
         root: the repository.
-        folder: images, in folders or not; masks are left out.
+        folder: folder of images, with or without subfolders; masks are left out.
         model: a model folder.
 
     Raises:
         ConfigError: the model is absent or damaged.
-        InvalidDataError: its profile is, or the folder holds no image that can be read.
+        InvalidDataError: its profile is absent or damaged, or the folder has no readable image.
     """
     profile = read_json(model / PROFILE, Profile)
     predictor = TorchPredictor.load(model, best_device())
@@ -81,7 +81,7 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
 
 
 def tell(report: DriftReport) -> Iterator[str]:
-    """A line a column, and the verdict."""
+    """Yield one line per column, then the verdict."""
     yield from _table(report.columns)
     yield ""
     yield from _summary(report)
@@ -90,7 +90,7 @@ def tell(report: DriftReport) -> Iterator[str]:
 def _table(shifts: Sequence[Shift]) -> Iterator[str]:
     yield f"{'column':<12} {'reference':>10} {'new':>10} {'distance':>9} {'bound':>6}  verdict"
     for shift in shifts:
-        verdict = "drifted" if shift.drifted else "as before"
+        verdict = "drifted" if shift.drifted else "no drift"
         medians = f"{shift.reference_median:>10.4g} {shift.new_median:>10.4g}"
         yield (
             f"{shift.column:<12} {medians} {shift.statistic:>9.3f} {shift.bound:>6.3f}  {verdict}"

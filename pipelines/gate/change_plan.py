@@ -1,4 +1,4 @@
-"""A model checked by its change plan, clause by clause. Pure: values in, values out."""
+"""Check a model against its change plan, clause by clause, without reading files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _DAYS_A_MONTH = 365.2425 / 12
 
 @dataclass(frozen=True)
 class Design:
-    """What is known of a model before it is trained."""
+    """Properties of a model that are known before training."""
 
     data: str
     classes: tuple[str, ...]
@@ -27,7 +27,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a plan is told of a model: its name, what it is, and what the evaluation found."""
+    """A model to check: registry name, design, operating point, figures and drift."""
 
     registry: str
     design: Design
@@ -37,10 +37,10 @@ class Candidate:
 
 
 def check_change_plan(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseResult, ...]:
-    """Every clause of the plan that the model's name has; without a plan it is outside.
+    """Check every clause of the plan for `candidate.registry`; a missing plan is a breach.
 
-    `revalidate.openings_above` and `.months` need what is known only later: the record in MLflow,
-    and the day (`hgmnet flow monitoring` asks).
+    `revalidate.openings_above` and `.months` are checked later, as they need MLflow and the date
+    (`hgmnet flow monitoring`).
     """
     plan = plans.plans.get(candidate.registry)
     known = check_design(plans, candidate.registry, candidate.design)
@@ -56,17 +56,17 @@ def check_change_plan(plans: ChangePlans, candidate: Candidate) -> tuple[ClauseR
 
 
 def check_design(plans: ChangePlans, registry: str, design: Design) -> tuple[ClauseResult, ...]:
-    """The clauses that can be told before a training."""
+    """Check the clauses that depend on the design alone, so before training."""
     plan = plans.plans.get(registry)
     if plan is None:
         planned = ", ".join(sorted(plans.plans)) or "none"
-        why = f"there is no plan for {registry}; there are plans for {planned}"
+        why = f"there is no plan for {registry}; found plans for {planned}"
         return (ClauseResult(clause="plans", status="breached", reason=why),)
     return (*_allowed(plan, design), *_fixed(plan, design))
 
 
 def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
-    """Whether a test split was evaluated so often that its figures flatter."""
+    """Check whether the test split was evaluated more often than the plan allows."""
     most = plan.revalidate.openings_above
     due = openings > most
     side = "above" if due else "up to"
@@ -75,7 +75,7 @@ def openings_due(plan: ChangePlan, openings: int) -> ClauseResult:
 
 
 def drift_due(plan: ChangePlan, drift: DriftReport) -> Iterator[ClauseResult]:
-    """Whether new images differ so much from the training images that figures may not hold."""
+    """Check whether new images have drifted more than the plan allows, or have new values."""
     yield _drifted(plan, drift)
     yield from (_new_values(column, drift) for column in plan.revalidate.new_values_in)
 
@@ -86,7 +86,7 @@ def _drifted(plan: ChangePlan, drift: DriftReport) -> ClauseResult:
     due = share > most
     says = (
         f"the {drift.source} differs from the training images in {len(drift.drifted)} of "
-        f"{len(drift.columns)} facts, {share:.0%} {'>' if due else '≤'} {most:.0%}"
+        f"{len(drift.columns)} features, {share:.0%} {'>' if due else '≤'} {most:.0%}"
     )
     return _due("drifted_share_above", says, due=due)
 
@@ -99,12 +99,12 @@ def _new_values(column: str, drift: DriftReport) -> ClauseResult:
         reason = f"the {drift.source} has {column} {', '.join(new)}; the training images do not"
     elif new is None:
         status = "not judged"
-        reason = f"images.csv of the training images or of the {drift.source} tells no {column}"
+        reason = f"images.csv of the training images or of the {drift.source} lacks {column}"
     return ClauseResult(clause="revalidate.new_values_in", status=status, reason=reason)
 
 
 def age_due(plan: ChangePlan, days: float) -> ClauseResult:
-    """Whether the version was made so long ago that it must be validated again."""
+    """Check whether the version is older than the plan allows; `days`: its age."""
     most, months = plan.revalidate.months, days / _DAYS_A_MONTH
     due = months > most
     says = f"the version is {months:.1f} months old, {'above' if due else 'up to'} {most}"
@@ -118,12 +118,12 @@ def _due(clause: str, says: str, *, due: bool) -> ClauseResult:
 
 def _allowed(plan: ChangePlan, design: Design) -> Iterator[ClauseResult]:
     sets, allowed = plan.allowed.data.sets, plan.allowed.retraining
-    yield _clause("allowed.data", "is made from", design.data, sets, held=design.data in sets)
+    yield _clause("allowed.data", "is trained on", design.data, sets, held=design.data in sets)
     encoder, side = design.model.encoder, design.prepare.side
     known = allowed.knows(encoder)
     name = "allowed.retraining"
     yield _clause(f"{name}.encoders", "has the encoder", encoder, allowed.encoders, held=known)
-    yield _within(f"{name}.side", "sees a side of", side, allowed.side)
+    yield _within(f"{name}.side", "has an edge length of", side, allowed.side)
 
 
 def _thresholds(allowed: Thresholds, operating: Operating, model: Model) -> Iterator[ClauseResult]:
@@ -133,7 +133,7 @@ def _thresholds(allowed: Thresholds, operating: Operating, model: Model) -> Iter
         yield _within(f"{name}.malignant", "calls malignant from", value, allowed.malignant)
     if model.segments:
         value = operating.mask_threshold
-        yield _within(f"{name}.mask", "draws a mask from", value, allowed.mask)
+        yield _within(f"{name}.mask", "segments from", value, allowed.mask)
         value = operating.min_area
         yield _within(f"{name}.min_area", "drops a mask below", value, allowed.min_area)
 
@@ -142,15 +142,15 @@ def _fixed(plan: ChangePlan, design: Design) -> Iterator[ClauseResult]:
     fixed, classes = plan.fixed, sorted(design.classes)
     same = classes == sorted(fixed.classes)
     said = ", ".join(classes)
-    yield _clause("fixed.classes", "tells", said, sorted(fixed.classes), held=same)
+    yield _clause("fixed.classes", "predicts", said, sorted(fixed.classes), held=same)
     tasks = design.model.tasks
     yield _clause("fixed.tasks", "learns", tasks, [fixed.tasks], held=tasks == fixed.tasks)
     seen, planned = design.model.input, fixed.input.channels
-    yield _clause("fixed.input.channels", "sees", seen, [planned], held=seen == planned)
+    yield _clause("fixed.input.channels", "takes", seen, [planned], held=seen == planned)
 
 
 def _criterion(check: CheckResult) -> ClauseResult:
-    """A criterion counts as the checks of params.yaml do."""
+    """Convert an acceptance criterion's check to a clause."""
     of = f" where {check.where.column} is {check.where.value}" if check.where else ""
     status: Literal["held", "breached", "not judged"] = "held" if check.passed else "breached"
     if check.reason == UNOPENED:

@@ -1,4 +1,4 @@
-"""The gate's judgement, pure: figures and checks in, results out. What can't be judged fails."""
+"""Evaluate the gate's checks on figures; a check that can't be evaluated fails."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ Status = Literal["passed", "failed", "not judged"]
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures on the test split, of all images and by subgroup; `all` None: not opened."""
+    """Figures on the test split, of all images and by subgroup; `all` None: not evaluated."""
 
     all: Mapping[str, Figure] | None
     subgroups: Sequence[Subgroup]
 
     def values(self, column: str) -> list[str]:
-        """The values of a column that the images have."""
+        """Return the values of a column among the images."""
         return [group.value for group in self.subgroups if group.column == column]
 
     def of(self, where: Where | None) -> Mapping[str, Figure]:
-        """The figures of a subgroup, or of all; none where no image is in it."""
+        """Return the figures of a subgroup, or of all images; empty for an empty subgroup."""
         if where is None:
             return self.all or {}
         wanted = (where.column, where.value)
@@ -40,7 +40,7 @@ class Figures:
 def verdict(
     figures: Figures, checks: Sequence[CheckResult], clauses: Sequence[ClauseResult]
 ) -> Status:
-    """Passed where every check holds and no clause of the plan is breached."""
+    """Return the gate's status: checks and clauses combined; `not judged` without test figures."""
     if figures.all is None:
         return "not judged"
     inside = all(clause.status != "breached" for clause in clauses)
@@ -50,35 +50,34 @@ def verdict(
 def validate_checks(
     checks: Sequence[Check], figures: Figures, classes: Sequence[str], at: str
 ) -> None:
-    """Make sure that every check asks for something that can be measured.
+    """Check that every check names an existing metric and column.
 
     Args:
-        checks: from `at`, which the message names.
-        figures: whose subgroups say which columns there are.
-        classes: of the data set.
-        at: as `params.yaml, gate.checks`.
+        checks: checks from `at`.
+        figures: figures whose subgroups give the columns.
+        classes: classes of the data set.
+        at: origin for messages, such as `params.yaml, gate.checks`.
 
     Raises:
-        ConfigError: it names a metric or a column that does not exist, or a metric that is not
-            told by subgroup.
+        ConfigError: a metric or column does not exist, or a metric is not computed per subgroup.
     """
     names = known(classes)
     columns = sorted({group.column for group in figures.subgroups})
     for check in checks:
         if check.metric not in names:
             told = ", ".join(names)
-            raise ConfigError(f"{at}: there is no metric `{check.metric}`; there are: {told}")
+            raise ConfigError(f"{at}: there is no metric `{check.metric}`. Choose one of: {told}")
         if check.subgroup is None:
             continue
         if check.metric not in BY_SUBGROUP:
             told = ", ".join(BY_SUBGROUP)
-            msg = f"{at}: `{check.metric}` is not told by subgroup; these are: {told}"
+            msg = f"{at}: `{check.metric}` is not computed per subgroup. Choose one of: {told}"
             raise ConfigError(msg)
         if figures.all is not None and check.subgroup.column not in columns:
             told = ", ".join(columns) or "none"
             msg = (
-                f"{at}: no column `{check.subgroup.column}` tells the test images apart; "
-                f"these do: {told} (reports/evaluation/subgroups.json)"
+                f"{at}: there are no subgroups by `{check.subgroup.column}`. Choose one of: {told} "
+                "(reports/evaluation/subgroups.json)"
             )
             raise ConfigError(msg)
 
@@ -86,7 +85,7 @@ def validate_checks(
 def evaluate_check(check: Check, figures: Figures) -> CheckResult:
     """Compare one figure with its bound.
 
-    It fails where the figure is missing, could not be computed, or rests on too few images.
+    The check fails if the figure is missing, not finite, or computed on too few images.
     """
     figure = figures.of(check.subgroup).get(check.metric)
     value = _value(check, figure)
@@ -108,7 +107,7 @@ def evaluate_check(check: Check, figures: Figures) -> CheckResult:
 
 
 def _value(check: Check, figure: Figure | None) -> float | None:
-    """The point, or the end of the interval that counts against the model; None if not finite."""
+    """Return the point estimate or the interval's conservative end; None if not finite."""
     if figure is None:
         return None
     end = figure.low if higher_is_better(check.metric) else figure.high
@@ -119,13 +118,13 @@ def _value(check: Check, figure: Figure | None) -> float | None:
 def _refusal(
     check: Check, figures: Figures, figure: Figure | None, value: float | None
 ) -> str | None:
-    """Why there is nothing to judge, if so."""
+    """Reason why the check can't be evaluated, or None."""
     if figures.all is None:
         return UNOPENED
     where = check.subgroup
     if where and where.value not in figures.values(where.column):
         there = ", ".join(figures.values(where.column))
-        return f"no test image has {where.column} `{where.value}`; there are: {there}"
+        return f"no test image has {where.column} `{where.value}`; found: {there}"
     if figure is None:
         return MISSING
     if figure.n < check.min_n:

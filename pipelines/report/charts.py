@@ -1,7 +1,7 @@
 """Line, point and forest charts as inline SVG; text stays text, colours come from the page.
 
-Written by hand because a chart in a report must be the same bytes every time, follow the page's
-light or dark colours, and stay readable when the page is narrow.
+Hand-written, so that a chart is the same bytes in every run, follows the page's light or dark
+colours, and stays readable on a narrow page.
 """
 
 import math
@@ -19,7 +19,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of a chart; `ticks` are where its numbers stand. A `log` axis is all above 0."""
+    """An axis of a chart; `ticks` are the labelled values. All values of a `log` axis are > 0."""
 
     label: str
     low: float
@@ -28,7 +28,7 @@ class Axis:
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value lies between the ends, 0 to 1; beyond the ends it is put on them."""
+        """Relative position of a value on the axis, clipped to [0, 1]."""
         low, high, at = self.low, self.high, value
         if self.log:
             low, high, at = math.log(low), math.log(high), math.log(max(value, low))
@@ -36,10 +36,10 @@ class Axis:
 
 
 class Chart:
-    """A frame with two axes, filled by `line` and `points`, turned into SVG by `svg`."""
+    """A chart with two axes; add data with `line` and `points`, then call `svg`."""
 
     def __init__(self, title: str, x: Axis, y: Axis) -> None:
-        """Begin an empty chart; `title` is what a screen reader says of it."""
+        """Create an empty chart; `title` is its label for screen readers."""
         self.title = title
         self.x = x
         self.y = y
@@ -47,7 +47,7 @@ class Chart:
         self._legend: list[tuple[str, str]] = []
 
     def line(self, points: Points, style: str, label: str = "") -> "Chart":
-        """Join points; `style` is the CSS class of the line, `label` its entry in the legend."""
+        """Draw a line; `style` is its CSS class, `label` its entry in the legend."""
         path = " ".join(f"{self._x(x)},{self._y(y)}" for x, y in points)
         self._marks.append(f'<polyline class="line {style}" points="{path}"/>')
         if label:
@@ -55,7 +55,7 @@ class Chart:
         return self
 
     def points(self, points: Iterable[tuple[float, float, str]], style: str) -> "Chart":
-        """Put a dot at each x and y; the third part is what is told when it is pointed at."""
+        """Draw a dot per (x, y, tooltip)."""
         for x, y, said in points:
             dot = f'<circle class="dot {style}" cx="{self._x(x)}" cy="{self._y(y)}" r="3.5">'
             self._marks.append(f"{dot}<title>{escape(said)}</title></circle>")
@@ -67,7 +67,7 @@ class Chart:
         return self
 
     def svg(self) -> str:
-        """The chart as an `<svg>` element."""
+        """Return the chart as an `<svg>` element."""
         body = "".join((*self._frame(), *self._marks, *self._keys()))
         return (
             f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -107,11 +107,11 @@ class Chart:
 
 
 def strip(figure: Figure, bounds: Points = ()) -> str:
-    """A figure from 0 to 1 on one line: a dot, its interval as a bar, and ticks for comparison.
+    """Draw a figure in [0, 1] as a dot, its interval as a bar, and ticks for comparison.
 
     Args:
-        figure: what could not be computed has no strip.
-        bounds: where ticks stand, and 1 for a gate's bound or 0 for another figure.
+        figure: one without a value gives an empty string.
+        bounds: (position of a tick in [0, 1], 1 for a gate's bound or 0 for a baseline).
     """
     if figure.value is None:
         return ""
@@ -131,7 +131,7 @@ def strip(figure: Figure, bounds: Points = ()) -> str:
 
 
 def linear(label: str, values: Iterable[float], count: int = 5) -> Axis:
-    """An axis around the values whose ticks are 1, 2 or 5 times a power of ten apart."""
+    """Linear axis that covers the values; ticks are 1, 2 or 5 times a power of ten apart."""
     known = list(values)
     low, high = min(known), max(known)
     if high == low:
@@ -145,12 +145,12 @@ def linear(label: str, values: Iterable[float], count: int = 5) -> Axis:
 
 
 def unit(label: str) -> Axis:
-    """An axis from 0 to 1."""
+    """Axis from 0 to 1."""
     return Axis(label, 0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
 
 
 def decades(label: str, values: Iterable[float]) -> Axis:
-    """A logarithmic axis around values above 0, its ticks at powers of ten."""
+    """Logarithmic axis that covers the values, all > 0; ticks are powers of ten."""
     known = list(values)
     first = math.floor(math.log10(min(known)))
     last = max(first + 1, math.ceil(math.log10(max(known))))
@@ -176,12 +176,12 @@ STYLE = (
     ".chart .dot{stroke:#fff;stroke-width:.75}.chart .c1{fill:#0067a5}.chart .c2{fill:#c25100}"
     ".chart .c3{fill:#00795c}.chart .c4{fill:#6b5b95}"
 )
-"""The report's light colours, for a chart that stands alone."""
+"""The report's light colours, for a chart in its own file."""
 
 
 @dataclass(frozen=True)
 class ForestRow:
-    """A figure with its interval; `said`: both in words, told when the dot is pointed at."""
+    """A figure with its interval; `said`: both as text, the tooltip of the dot."""
 
     label: str
     value: float
@@ -191,11 +191,11 @@ class ForestRow:
 
 
 def forest_plot(title: str, label: str, rows: Sequence[ForestRow]) -> str:
-    """The plot as an `<svg>` element; the line at 0 means no difference.
+    """Return a forest plot as an `<svg>` element; the line at 0 means no difference.
 
     Args:
-        title: what a screen reader says of it.
-        label: of the axis.
+        title: label for screen readers.
+        label: label of the axis.
         rows: from top to bottom, at least one.
     """
     axis = linear(label, [0.0, *(end for row in rows for end in (row.low, row.high))])
@@ -208,7 +208,7 @@ def forest_plot(title: str, label: str, rows: Sequence[ForestRow]) -> str:
 
 
 def standalone(svg: str) -> str:
-    """A chart as a file of its own."""
+    """Return the content of an SVG file with this chart."""
     head, _, body = svg.partition(">")
     head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return f"{head}><style>{STYLE}</style>{body}\n"

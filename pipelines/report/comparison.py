@@ -1,4 +1,4 @@
-"""Two evaluations of the same images: rows aligned, compared, and shown as a page."""
+"""Align and compare two evaluations of the same images, and render the page."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _NEEDED = ("image", "pixel_sha256", "label", "group", "split")
 
 @dataclass(frozen=True, eq=False)
 class AlignedPair:
-    """Two tables of per_image.csv's rows, row i of each the same picture; both of `split`."""
+    """Rows of two per_image.csv on `split`; row i of both is the same picture."""
 
     split: str
     sha: str
@@ -34,7 +34,7 @@ class AlignedPair:
 
 
 def find_file(path: Path) -> Path | None:
-    """The per_image.csv that a file or a folder (of a run, reports or evaluation) leads to."""
+    """Path of the per_image.csv: the file itself, or in a run's, reports or evaluation folder."""
     if path.is_file():
         return path
     return next((path / name for name in _WITHIN if (path / name).is_file()), None)
@@ -44,26 +44,26 @@ def read_rows(path: Path) -> pd.DataFrame:
     """Read a per_image.csv.
 
     Raises:
-        InvalidDataError: it is none.
+        InvalidDataError: it is not readable, lacks a column or has no rows.
     """
     try:
         table = pd.read_csv(path, dtype={"pixel_sha256": str, "group": str, "image": str})
     except (ValueError, OSError) as error:
-        raise InvalidDataError(f"{path} is no {FILE}: {error}") from None
+        raise InvalidDataError(f"{path} is not a readable {FILE}: {error}") from None
     absent = [name for name in _NEEDED if name not in table]
     if absent or table.empty:
         said = f"it lacks the columns {', '.join(absent)}" if absent else "it has no rows"
-        raise InvalidDataError(f"{path} is no {FILE} of an evaluation: {said}")
+        raise InvalidDataError(f"{path} is not the {FILE} of an evaluation: {said}")
     return table
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> AlignedPair:
-    """Bring two evaluations together: on test where both were evaluated, else on val.
+    """Align the rows of two evaluations on test if both were evaluated on it, else on val.
 
     Args:
-        first: rows of one model.
-        second: rows of the other.
-        names: of the two, for messages.
+        first: per_image.csv of one model, one row per image.
+        second: per_image.csv of the other.
+        names: names of the two, for messages.
 
     Raises:
         ConfigError: the two were not evaluated on the same images.
@@ -71,7 +71,7 @@ def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> A
     both = set(first["split"]) & set(second["split"])
     split = next((name for name in ("test", "val") if name in both), None)
     if split is None:
-        raise ConfigError(f"{names[0]} and {names[1]} were evaluated on no split in common")
+        raise ConfigError(f"{names[0]} and {names[1]} share no split: evaluate both on val or test")
     sides = [_in_order(table, split) for table in (first, second)]
     shas = [test_sha(zip(t["pixel_sha256"], t["label"], strict=True)) for t in sides]
     if shas[0] != shas[1]:
@@ -94,12 +94,12 @@ def _in_order(table: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 DICE_APART = 0.2
-"""A larger difference of lesion Dice is a disagreement."""
+"""A larger difference in lesion Dice is a disagreement."""
 
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """A figure of both, and second minus first; `better`: first, second, neither."""
+    """A metric of both models and second minus first; `better`: first, second or neither."""
 
     metric: str
     first: Figure
@@ -110,7 +110,7 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """What one model says of one image; `prob`: of its decision; None where it does not tell."""
+    """One model's output for one image; `prob`: of `decision`. None: not predicted."""
 
     decision: str
     prob: float | None
@@ -119,7 +119,7 @@ class RecordedAnswer:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An image on which the two differ in decision, or in Dice by more than 0.2."""
+    """An image on which the models differ in decision, or in Dice by more than 0.2."""
 
     image: str
     label: str
@@ -130,7 +130,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class AlignedComparison:
-    """All of it; `images`: how many were compared, `beyond`: figures that are told apart."""
+    """Result of the comparison; `images`: number of images compared."""
 
     split: str
     sha: str
@@ -141,17 +141,17 @@ class AlignedComparison:
 
     @property
     def beyond(self) -> int:
-        """How many figures are told apart."""
+        """Number of figures with a significant difference."""
         return sum(row.better != "neither" for row in self.rows)
 
 
 def compare_aligned(pair: AlignedPair, template: Model, evaluate: Evaluate) -> AlignedComparison:
-    """Compare on the bootstrap's draws and seed that evaluation uses.
+    """Compare two aligned evaluations with the bootstrap of the evaluation.
 
     Args:
-        pair: the two, aligned.
-        template: any model's settings; what both learn is read off the rows.
-        evaluate: draws and seed.
+        pair: the aligned rows.
+        template: settings of any model; the tasks of both are read from the rows.
+        evaluate: number of draws and seed of the bootstrap.
     """
     classes = [
         name.removeprefix("prob_") for name in map(str, pair.first) if name.startswith("prob_")
@@ -178,7 +178,7 @@ def compare_aligned(pair: AlignedPair, template: Model, evaluate: Evaluate) -> A
 
 
 def _learnt(pair: AlignedPair, template: Model) -> Model:
-    """What both models tell, as settings."""
+    """Model settings with the tasks that both models learned."""
     masks, classes = (_both_have(pair, "tp"), _both_have(pair, "decision", "prob_malignant"))
     tasks = "joint" if masks and classes else "segmentation" if masks else "classification"
     coarse = masks and _both_have(pair, "coarse_tp")
@@ -191,7 +191,7 @@ def _both_have(pair: AlignedPair, *names: str) -> bool:
 
 
 def _filled(table: pd.DataFrame, classes: Sequence[str], model: Model) -> pd.DataFrame:
-    """With the columns that an older version's rows lack, empty; without masks no counts."""
+    """Add the columns that an older version lacks, empty; without masks drop the counts."""
     names = dict.fromkeys([*table.columns, *columns(classes)])
     if not model.segments:
         names = dict.fromkeys(name for name in names if not name.endswith(("tp", "fp", "fn", "tn")))
@@ -208,7 +208,7 @@ def _better(metric: str, difference: Paired) -> str:
 
 
 def _disagreements(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[Disagreement]:
-    """The largest differences of Dice first, then by image."""
+    """Yield disagreements by falling difference in Dice, then by image."""
     found = []
     for ours, theirs in zip(first.to_dict("records"), second.to_dict("records"), strict=True):
         one, other = _answer(ours), _answer(theirs)
@@ -232,12 +232,12 @@ def _number(value: object) -> float | None:
 
 
 SHORT = (*text.HEADLINES, "coarse_lesion_dice", "hd95")
-"""What the terminal shows, of what there is."""
+"""Metrics for the terminal; absent ones are left out."""
 _STYLE = Path(__file__).parent / "templates" / "report.css"
 
 
 def render(comparison: AlignedComparison, names: tuple[str, str], data: str) -> str:
-    """The page; the same arguments give the same text."""
+    """Render the HTML page; equal arguments give equal text."""
     return fill(
         __file__,
         "compare.html.j2",
@@ -251,7 +251,7 @@ def render(comparison: AlignedComparison, names: tuple[str, str], data: str) -> 
 
 
 def short(comparison: AlignedComparison, names: tuple[str, str]) -> str:
-    """A few figures and how many images the two disagree on, aligned."""
+    """Format the main figures and the number of disagreements for the terminal."""
     first, second = names
     head = ("figure", first, second, "difference", "95 % interval", "better")
     shown = [row for row in comparison.rows if row.metric in SHORT]
@@ -263,14 +263,14 @@ def short(comparison: AlignedComparison, names: tuple[str, str]) -> str:
             "",
             *text.aligned([head, *(_cells(row, names) for row in shown)]),
             "",
-            f"they disagree on {count} images, in the decision on {decisions}",
+            f"the models disagree on {count} images, in the decision on {decisions}",
         ]
     )
 
 
 def said(row: ComparedRow, names: tuple[str, str]) -> str:
-    """Which of the two is better, or that they are not told apart."""
-    return {"first": names[0], "second": names[1], "neither": "not told apart"}[row.better]
+    """Name of the better model, or `not significant`."""
+    return {"first": names[0], "second": names[1], "neither": "not significant"}[row.better]
 
 
 def _cells(row: ComparedRow, names: tuple[str, str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run: the figures against their gate, and where all lies."""
+"""Terminal output at the end of a run: figures, gate verdict and paths."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,19 +10,19 @@ from pipelines.artifacts.gate import CheckResult, GateResult
 from pipelines.report import text
 
 HEADLINES = ("lesion_dice", "accuracy", "served_normal_fp_rate")
-"""Shown whether or not the gate asks for them."""
+"""Shown even if the gate has no check of them."""
 _HEAD = ("figure", "value", "95 % interval", "bound", "verdict")
 
 
 def figures_table(
     evaluation: Evaluation, gate: GateResult, subgroups: Sequence[Subgroup] = ()
 ) -> str:
-    """The headline figures and every check of the gate, aligned, under a line that says of what.
+    """Format a table of the gate's checks and the headline figures, with a title line.
 
     Args:
-        evaluation: its test figures, or those on val where the test split was not evaluated.
-        gate: the verdict.
-        subgroups: the figures of those that a check is about.
+        evaluation: test figures are shown, or val figures if test was not evaluated.
+        gate: result of the gate.
+        subgroups: figures of the subgroups that checks refer to.
     """
     split = "val" if evaluation.test is None else "test"
     figures = evaluation.val if evaluation.test is None else evaluation.test
@@ -39,7 +39,7 @@ def figures_table(
             for check in gate.checks
         ),
         *(
-            _row(text.title(metric), figures[metric], "–", "not asked")
+            _row(text.title(metric), figures[metric], "–", "no check")
             for metric in HEADLINES
             if metric in figures and metric not in checked
         ),
@@ -48,12 +48,12 @@ def figures_table(
 
 
 def details(pairs: Sequence[tuple[str, str]]) -> str:
-    """Names and values, aligned."""
+    """Format (name, value) pairs, one aligned line per pair."""
     return "\n".join(text.aligned(pairs))
 
 
 def opened(number: int | None, openings: int) -> str:
-    """Which evaluation on the test split showed it to the model, and how many there were by now."""
+    """Format this model's evaluation number on the test split and the count of evaluations."""
     by_now = f"evaluated {openings} time{'s' * (openings != 1)} so far"
     if number is None:
         return f"{by_now}, not for this model"
@@ -61,17 +61,14 @@ def opened(number: int | None, openings: int) -> str:
 
 
 def rejection(gate: GateResult, run_id: str, report: Path) -> str:
-    """The last line of a rejection: which checks failed, by how much, and where to read on.
-
-    Also every clause of the change plan that the model is outside of.
-    """
+    """Format the last line of a rejection: failed checks, breached clauses, run id and report."""
     failed = [_failure(check) for check in gate.checks if not check.passed]
     said = ", ".join([*failed, *map(text.outside, gate.breached)])
     return f"Rejected, not an error: {said}; recorded as run {run_id}; report at {report}"
 
 
 def _judged(gate: GateResult, check: CheckResult) -> tuple[str, str]:
-    """What a check asks for, and what came of it."""
+    """Return the bound and the verdict of a check."""
     end = ", conservative end" if check.on == "conservative" else ""
     verdict = "passed" if check.passed else "failed"
     if gate.status == "not judged":

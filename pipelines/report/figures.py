@@ -1,4 +1,4 @@
-"""The report's charts, each a function from evidence to a captioned piece of SVG."""
+"""Charts of the report; each function takes evidence and returns SVG with a caption."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Plot:
-    """A chart as SVG with its title and what it shows."""
+    """A chart as SVG, with title and caption."""
 
     title: str
     svg: str
@@ -41,7 +41,7 @@ class Plot:
 
 
 def training_plots(curves: Curves) -> tuple[Plot, ...]:
-    """A chart for each group of curves that was recorded."""
+    """One chart per panel of `PANELS` that has a recorded column; `curves`: one row per epoch."""
     found = []
     for title, label, columns in PANELS:
         there = {name: said for name, said in columns.items() if any(name in row for row in curves)}
@@ -51,7 +51,7 @@ def training_plots(curves: Curves) -> tuple[Plot, ...]:
 
 
 def class_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
-    """ROC of malignant against the rest, and how far probabilities can be believed."""
+    """ROC of malignant against the rest, and a reliability diagram."""
     if not cases:
         return ()
     positives = sum(case.label == MALIGNANT for case in cases)
@@ -60,7 +60,7 @@ def class_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
 
 
 def lesion_plots(cases: Sequence[EvaluatedImage], *, coarse: bool) -> tuple[Plot, ...]:
-    """Lesion size against Dice, and how Dice is spread; nothing where no image has a lesion."""
+    """Lesion size against Dice, and the distribution of Dice; empty if no image has a lesion."""
     lesions = [(case, case.dice) for case in cases if case.dice is not None]
     return (_sizes(lesions), _spread(lesions, coarse=coarse)) if lesions else ()
 
@@ -68,15 +68,15 @@ def lesion_plots(cases: Sequence[EvaluatedImage], *, coarse: bool) -> tuple[Plot
 def confusion(
     cases: Sequence[EvaluatedImage], classes: Sequence[str]
 ) -> tuple[tuple[int, ...], ...]:
-    """Images by true class (rows) and predicted class (columns), in the order of `classes`."""
+    """Count images by true class (rows) and predicted class (columns), in `classes` order."""
     pairs = [(case.label, case.predicted) for case in cases]
     return tuple(tuple(pairs.count((true, said)) for said in classes) for true in classes)
 
 
 def roc_corners(cases: Sequence[EvaluatedImage]) -> list[tuple[float, float]]:
-    """The ROC of malignant as (1 - specificity, sensitivity); equal probabilities are one step.
+    """Return the ROC of malignant as (1 - specificity, sensitivity), ties as one step.
 
-    There must be a malignant image and another.
+    `cases` must include a malignant image and another.
     """
     truth = [case.label == MALIGNANT for case in cases]
     scores = [case.probs[MALIGNANT] for case in cases]
@@ -134,12 +134,12 @@ def _reliability(cases: Sequence[EvaluatedImage]) -> Plot:
         believed = sum(confidence for confidence, _ in inside) / len(inside)
         right = sum(correct for _, correct in inside) / len(inside)
         dots.append(
-            (believed, right, f"{len(inside)} images: {believed:.2f} said, {right:.2f} true")
+            (believed, right, f"{len(inside)} images: {believed:.2f} predicted, {right:.2f} true")
         )
-    chart = Chart("Reliability", unit("probability of the class said"), unit("share correct"))
+    chart = Chart("Reliability", unit("predicted probability"), unit("fraction correct"))
     chart.line([(0, 0), (1, 1)], "chance", "perfect")
     chart.line([(x, y) for x, y, _ in dots], "s1", "measured").points(dots, "c1")
-    caption = "Below the diagonal the network is surer than it should be. Tenths of probability."
+    caption = "Below the diagonal the network is overconfident. Ten bins of equal width."
     return Plot("Reliability", chart.svg(), caption)
 
 
@@ -155,12 +155,12 @@ def _sizes(lesions: Sequence[tuple[EvaluatedImage, float]]) -> Plot:
         ]
         chart.points(dots, style).legend(label, style)
     missed = sum(dice == 0 for _, dice in lesions)
-    caption = f"{len(lesions)} lesions, {missed} of them missed altogether (Dice 0)."
+    caption = f"{len(lesions)} lesions, {missed} of them missed completely (Dice 0)."
     return Plot("Lesion size against Dice", chart.svg(), caption)
 
 
 def _spread(lesions: Sequence[tuple[EvaluatedImage, float]], *, coarse: bool) -> Plot:
-    chart = Chart("How Dice is spread", unit("Dice"), unit("share of lesions with at least this"))
+    chart = Chart("Distribution of Dice", unit("Dice"), unit("fraction with at least this Dice"))
     told = [([dice for _, dice in lesions], "s1", "fine net")]
     if coarse:
         told.append(([case.coarse_dice or 0.0 for case, _ in lesions], "s2", "coarse net"))
@@ -169,14 +169,14 @@ def _spread(lesions: Sequence[tuple[EvaluatedImage, float]], *, coarse: bool) ->
         shares = [(at, sum(dice >= at for dice in dices) / len(dices)) for at in levels]
         chart.line(shares, style, label)
     middle = ", ".join(f"{label} {median(dices):.3f}" for dices, _, label in told)
-    return Plot("How Dice is spread", chart.svg(), f"Median Dice: {middle}.")
+    return Plot("Distribution of Dice", chart.svg(), f"Median Dice: {middle}.")
 
 
 TITLE = "Class evidence inside the lesion"
 
 
 def evidence_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
-    """The share of class evidence inside each lesion, against the lesion's share of the image."""
+    """Class evidence inside each lesion against the lesion's fraction of the image, in %."""
     told = [
         (case, 100 * case.evidence_chance, 100 * case.evidence_inside)
         for case in cases
@@ -185,7 +185,7 @@ def evidence_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
     if not told:
         return ()
     known = [share for _, *shares in told for share in shares if share > 0]
-    x = decades("lesion’s share of the image, % (chance)", known)
+    x = decades("lesion area, % of the image (chance)", known)
     chart = Chart(TITLE, x, replace(x, label="evidence inside, %"))
     chart.line([(x.low, x.low), (x.high, x.high)], "chance", "chance")
     for label, style in zip(sorted({case.label for case, *_ in told}), DOTS, strict=False):
@@ -196,19 +196,17 @@ def evidence_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
         ]
         chart.points(dots, style).legend(label, style)
     below = sum(inside <= at for _, at, inside in told)
-    caption = (
-        f"{len(told)} lesions; in {below} of them no more evidence lies inside than by chance."
-    )
+    caption = f"{len(told)} lesions; in {below} of them no more evidence is inside than by chance."
     return (Plot(TITLE, chart.svg(), caption),)
 
 
 def coverage_plots(certainty: Certainty | None) -> tuple[Plot, ...]:
-    """How accuracy and Dice change where only the most certain images are kept."""
+    """Accuracy and lesion Dice against the fraction of images kept, the most certain first."""
     if certainty is None or not certainty.points:
         return ()
     points = sorted(certainty.points, key=lambda point: point.share)
     chart = Chart(
-        "Figures of the most certain images", unit("share of images kept"), unit("figure")
+        "Figures of the most certain images", unit("fraction of images kept"), unit("figure")
     )
     drawn = []
     named = (("accuracy", "accuracy"), ("lesion_dice", "lesion Dice"))
@@ -226,15 +224,15 @@ def coverage_plots(certainty: Certainty | None) -> tuple[Plot, ...]:
     if not drawn:
         return ()
     caption = (
-        "No bound for referral was set."
+        "No uncertainty threshold for referral was set."
         if certainty.refer_above is None
-        else f"Served, images less certain than the bound are referred: {certainty.referred:.1%}."
+        else f"As served, images above the threshold are referred: {certainty.referred:.1%}."
     )
     return (Plot("Coverage: the most certain first", chart.svg(), caption),)
 
 
 def mask_plots(curve: MaskCurve | None) -> tuple[Plot, ...]:
-    """What the mask threshold and the minimum area were chosen from, on val; none without both."""
+    """Candidates for mask threshold and minimum area on val; empty without lesions or normals."""
     dots = [dot for point in curve.points if (dot := _dot(point))] if curve else []
     chosen = _dot(curve.chosen) if curve and curve.chosen else None
     if not dots or chosen is None:
@@ -244,7 +242,7 @@ def mask_plots(curve: MaskCurve | None) -> tuple[Plot, ...]:
     )
     chart.points(dots, "c1")
     chart.points([chosen], "c2")
-    chart.legend("looked at", "c1").legend("chosen", "c2")
+    chart.legend("evaluated", "c1").legend("chosen", "c2")
     caption = (
         f"Chosen: {chosen[2]}, with lesion Dice {chosen[1]:.3f} and {chosen[0]:.1%} of normals "
         "with a false lesion on val, as served."
@@ -253,7 +251,7 @@ def mask_plots(curve: MaskCurve | None) -> tuple[Plot, ...]:
 
 
 def _dot(point: MaskPoint) -> tuple[float, float, str] | None:
-    """Where a point lies, and what it is; None where val lacks lesions or normals."""
+    """Return x, y and setting of a point; None if val lacks lesions or normals."""
     if point.normal_fp_rate is None or point.lesion_dice is None:
         return None
     return point.normal_fp_rate, point.lesion_dice, _setting(point)

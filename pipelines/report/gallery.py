@@ -1,4 +1,4 @@
-"""Which images a reader should see, and how they are drawn."""
+"""Choose the images of the gallery and draw them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from pipelines.report.inputs import EvaluatedImage
 
 BENIGN = "benign"
 EACH = 4
-"""Images in a shelf, at most: a row of them."""
+"""Maximum number of images per row of the gallery."""
 
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """A row of the gallery: `name` says which images, `note` how they were chosen."""
+    """A row of the gallery; `note` states how the images were chosen."""
 
     name: str
     note: str
@@ -28,12 +28,12 @@ class GalleryRow:
 def choose(
     cases: Sequence[EvaluatedImage], *, segments: bool = True, classifies: bool = True
 ) -> tuple[GalleryRow, ...]:
-    """The worst of each kind of failure, and the best, middle and worst lesions by Dice.
+    """Choose the worst of each kind of failure, and the best, median and worst lesions by Dice.
 
     Args:
-        cases: of one split.
-        segments: whether the model tells masks.
-        classifies: whether it tells a class.
+        cases: images of one split.
+        segments: whether the model predicts masks.
+        classifies: whether it predicts a class.
     """
     lesions = [case for case in cases if case.dice is not None]
     masks = (*_by_dice(lesions), _missed(lesions), _false(cases)) if segments else ()
@@ -41,7 +41,7 @@ def choose(
 
 
 def _by_dice(lesions: Sequence[EvaluatedImage]) -> tuple[GalleryRow, ...]:
-    """Best, middle and worst, no image twice."""
+    """Best, median and worst lesions; no image twice."""
     ranked = sorted(lesions, key=lambda c: (c.dice, c.image))
     each = min(EACH, -(-len(ranked) // 3))
     worst, rest = ranked[:each], ranked[each:]
@@ -59,7 +59,7 @@ def _by_dice(lesions: Sequence[EvaluatedImage]) -> tuple[GalleryRow, ...]:
 
 def _missed(lesions: Sequence[EvaluatedImage]) -> GalleryRow:
     missed = sorted((c for c in lesions if not c.tp), key=lambda c: (-c.area, c.image))
-    note = f"{len(missed)} of {len(lesions)} lesions: no pixel of them found; the largest first"
+    note = f"{len(missed)} of {len(lesions)} lesions: no pixel found; the largest first"
     return GalleryRow("Missed lesions", note, tuple(missed[:EACH]))
 
 
@@ -80,7 +80,7 @@ def _alarms(cases: Sequence[EvaluatedImage]) -> GalleryRow:
     benign = [case for case in cases if case.label == BENIGN]
     wrong = [case for case in benign if case.decision == MALIGNANT]
     ranked = sorted(wrong, key=lambda c: (-c.probs[MALIGNANT], c.image))
-    note = f"{len(wrong)} of {len(benign)} benign; the surest first"
+    note = f"{len(wrong)} of {len(benign)} benign; the most confident first"
     return GalleryRow("Benign called malignant", note, tuple(ranked[:EACH]))
 
 
@@ -96,12 +96,12 @@ def _overlooked(cases: Sequence[EvaluatedImage]) -> GalleryRow:
 
 
 SIDE = 400
-"""A picture's longer side in the report, in px; a larger one is made smaller."""
+"""Maximum length of a picture's longer edge in the report, px."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One image, drawn: `svg` with maps and outlines, if any; and its caption in two parts."""
+    """A drawn image: `svg` with maps and outlines; the caption is `name` and `told`."""
 
     name: str
     told: str
@@ -110,7 +110,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class DrawnShelf:
-    """A shelf whose images are drawn; `layers`: the maps that lie over each of them."""
+    """A gallery row with drawn images; `layers`: the maps over each of them."""
 
     name: str
     note: str
@@ -120,9 +120,9 @@ class DrawnShelf:
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """What a tile is drawn from: image, truth and the fine net's mask, all (H, W), and maps.
+    """Input of a tile: image, truth and the fine net's mask, all (H, W), and maps.
 
-    A map covers the whole image on a grid of its own, each value in [0, 1].
+    A map covers the whole image at its own resolution, with values in [0, 1].
     """
 
     image: Grey
@@ -134,7 +134,7 @@ class GalleryImage:
 def draw_shelves(
     shelves: Sequence[GalleryRow], pictures: Mapping[str, GalleryImage]
 ) -> tuple[DrawnShelf, ...]:
-    """Draw every image of the shelves; `pictures` are looked up by the case's `image`."""
+    """Draw every image of the rows; the keys of `pictures` are `EvaluatedImage.image`."""
     drawn = []
     for shelf in shelves:
         seen = [pictures[case.image] for case in shelf.cases]
@@ -145,7 +145,7 @@ def draw_shelves(
 
 
 def list_shelves(shelves: Sequence[GalleryRow]) -> tuple[DrawnShelf, ...]:
-    """The shelves with captions alone, where patients' pictures must not be shown."""
+    """Return the rows with captions only, for reports without patients' pictures."""
     return tuple(
         DrawnShelf(s.name, s.note, tuple(Tile(case.name, _told(case), "") for case in s.cases))
         for s in shelves
@@ -153,7 +153,7 @@ def list_shelves(shelves: Sequence[GalleryRow]) -> tuple[DrawnShelf, ...]:
 
 
 def draw(case: EvaluatedImage, picture: GalleryImage) -> Tile:
-    """One image with truth (solid) and prediction (dashed) outlined, and its caption."""
+    """Draw an image with truth (solid) and prediction (dashed) outlined, and its caption."""
     size = fit(picture.image, SIDE)
     told = _told(case)
     truth, predicted = _extent(picture.truth), _extent(picture.predicted)
@@ -172,7 +172,7 @@ def draw(case: EvaluatedImage, picture: GalleryImage) -> Tile:
 
 
 def _layers(picture: GalleryImage, size: tuple[int, int]) -> str:
-    """The maps, stretched over the picture; the page shows one of them or none."""
+    """Maps as `<image>` elements over the picture; the page shows at most one of them."""
     return "".join(
         f'<image class="layer {layer.key}" width="{size[0]}" height="{size[1]}" '
         f'preserveAspectRatio="none" href="{heat_uri(values)}"/>'
@@ -188,7 +188,7 @@ def _told(case: EvaluatedImage) -> str:
 
 
 def _said(case: EvaluatedImage) -> str:
-    """The decision with its probability; of a wrong one about malignant, malignant's too."""
+    """Decision with its probability; for a missed malignant also the probability of malignant."""
     told = f"{case.decision} {case.probs[case.decision]:.2f}"
     if case.label == MALIGNANT != case.decision:
         told += f", malignant {case.probs[MALIGNANT]:.2f}"

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page, a pure function of evidence and drawn gallery."""
+"""Render the report: one self-contained HTML page from evidence and drawn gallery."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from pipelines.report.tables import FEW, breakdown
 
 @dataclass(frozen=True)
 class Headline:
-    """A row of the first table, ready to be shown."""
+    """A formatted row of the first table."""
 
     title: str
     value: str
@@ -29,7 +29,7 @@ class Headline:
 
 
 def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
-    """The whole page; the same arguments give the same text."""
+    """Render the page; equal arguments give equal text."""
     headlines = [
         headline(evidence, metric)
         for metric in text.HEADLINES
@@ -63,7 +63,7 @@ def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
 
 
 def shared(evidence: ReportInputs) -> dict[str, Any]:
-    """What the templates of page and model card both show, by name."""
+    """Return the variables that the templates of page and model card share, by name."""
     return {
         "evidence": evidence,
         "data": evidence.evaluation.data,
@@ -79,7 +79,7 @@ def shared(evidence: ReportInputs) -> dict[str, Any]:
 
 
 def headline(evidence: ReportInputs, metric: str) -> Headline:
-    """A figure with its interval, what is reached without a picture, and what was published."""
+    """Format a figure with its interval, its baselines and the published figure."""
     figure = evidence.figures[metric]
     others = text.baselines(evidence, metric)
     paper = text.paper(evidence, metric)
@@ -104,9 +104,9 @@ SIDES = ("train", "val", "test", "excluded")
 
 
 def class_counts(evidence: ReportInputs) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
-    """By class: images in the data set, and on each of `SIDES`, as words.
+    """One row per class: label, number of images, and their number per split of `SIDES`.
 
-    Without split.csv train and excluded can't be told, nor test where it was not evaluated.
+    Without split.csv the cells of train and excluded are dashes, and of an unevaluated test.
     """
     sides = evidence.provenance.sides
     assigned = Counter((case.label, case.split) for case in evidence.cases)
@@ -125,7 +125,7 @@ def class_counts(evidence: ReportInputs) -> tuple[tuple[str, int, tuple[str, ...
 
 
 def lineage(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
-    """What the version was made from, as terms and values."""
+    """Data, model and training of the version, as (term, value)."""
     spec = evidence.spec
     return (
         ("Data set", evidence.evaluation.data),
@@ -143,7 +143,7 @@ def lineage(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
 
 
 def _operating(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
-    """How its answers become findings, of what it learns."""
+    """Operating point of the tasks that the model learns, as (term, value)."""
     model, operating = evidence.spec.model, evidence.operating
     threshold = operating.malignant_threshold
     classes = (

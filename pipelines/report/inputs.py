@@ -1,4 +1,4 @@
-"""What a report is made of: the files that the earlier stages wrote, and the model's origin."""
+"""Inputs of the report: the outputs of earlier stages, and the model's provenance."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -33,12 +33,12 @@ T = TypeVar("T", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Provenance:
-    """Data, split and training; what no file tells is None or empty.
+    """Data, split and training; None or empty where the file is absent.
 
     `data_sha256`: of the manifest, so of every image's pixels, label, masks and group. `copies`,
-    `scenes`: pairs of images that are copies, or frames of one scene. `groups`: groups of more
-    than one image, and `grouped`: images in them. `sides`: images by class and status in the
-    split. `excluded`: images by reason. `lock_id` names the assignment, `split_sha256` its rows.
+    `scenes`: number of pairs of copies, and of frames of one scene. `groups`: number of groups of
+    more than one image, `grouped`: of images in them. `sides`: number of images by (class, split).
+    `excluded`: by reason. `lock_id`: id of the split lock, `split_sha256`: of the split's rows.
     """
 
     data_sha256: str | None
@@ -54,7 +54,7 @@ class Provenance:
 
 
 def read_provenance(space: Workspace) -> Provenance:
-    """Read what is there; only a damaged file is an error.
+    """Read the files that exist.
 
     Raises:
         InvalidDataError: a file is damaged.
@@ -78,7 +78,7 @@ def read_provenance(space: Workspace) -> Provenance:
 
 
 def read_if_there(path: Path, kind: type[T]) -> T | None:
-    """A value that `write_json` wrote, or None where there is no such file.
+    """Read a file that `write_json` wrote; None if it doesn't exist.
 
     Raises:
         InvalidDataError: the file is damaged.
@@ -87,7 +87,7 @@ def read_if_there(path: Path, kind: type[T]) -> T | None:
 
 
 def terms(provenance: Provenance) -> tuple[tuple[str, str], ...]:
-    """Data and split, as terms and values."""
+    """Hashes of data and split, as (term, value)."""
     known = (
         ("Data (sha256 of the manifest)", provenance.data_sha256),
         ("Split lock", provenance.lock_id),
@@ -97,9 +97,9 @@ def terms(provenance: Provenance) -> tuple[tuple[str, str], ...]:
 
 
 def run_terms(run: TrainRun | None) -> tuple[tuple[str, str], ...]:
-    """How the weights were made, as terms and values."""
+    """Commit, device, duration and packages of the training, as (term, value)."""
     if run is None:
-        return (("Training run", "not available: reports/train/run.json is not there"),)
+        return (("Training run", "not available: reports/train/run.json is absent"),)
     known = run.git_commit != UNKNOWN
     dirty = ", with uncommitted changes" if known and run.git_dirty else ""
     several = "" if run.processes == 1 else f", {run.processes} processes"
@@ -113,32 +113,32 @@ def run_terms(run: TrainRun | None) -> tuple[tuple[str, str], ...]:
 
 
 def likeness(provenance: Provenance) -> str | None:
-    """Copies, scenes and groups in a sentence; None where no file tells of them."""
+    """Format the numbers of copies, scenes and groups; None if they are unknown."""
     if provenance.copies is None or provenance.scenes is None:
         return None
-    found = f"Likeness: {counted(provenance.copies, 'pair')} of copies and "
+    found = f"Near-duplicates: {counted(provenance.copies, 'pair')} of copies and "
     found += f"{counted(provenance.scenes, 'pair')} of frames of one scene were found"
     if provenance.groups is None:
         return f"{found}."
     return (
         f"{found}; {counted(provenance.grouped or 0, 'image')} in "
-        f"{counted(provenance.groups, 'group')} of more than one, each on one side of the split."
+        f"{counted(provenance.groups, 'group')} of more than one, each in one split."
     )
 
 
 def excluded(provenance: Provenance) -> tuple[str, ...]:
-    """How many images the split leaves out, by reason, the most frequent first."""
+    """Format the number of excluded images per reason, the most frequent first."""
     by_count = sorted(provenance.excluded.items(), key=lambda item: (-item[1], item[0]))
     return tuple(f"{counted(count, 'image')}: {reason}" for reason, count in by_count)
 
 
 def counted(number: int, noun: str) -> str:
-    """How many: `1 seed`, `3 seeds`."""
+    """Format a count: `1 seed`, `3 seeds`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:
-    """In the units a person would use."""
+    """Format a duration in s, min or h."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -151,11 +151,10 @@ _COUNTS = ("tp", "fp", "fn", "coarse_tp", "coarse_fp", "coarse_fn")
 class EvaluatedImage:
     """One evaluated image: a row of per_image.csv.
 
-    `image`: its path below raw/. `tp`, `fp`, `fn`: pixels of the fine net's mask against the truth,
-    at native size; `coarse_*`: of the coarse net's. `served`: pixels of the mask served. `probs`:
-    calibrated, by class. Counts of what the model does not tell are 0, and `probs` is empty for one
-    that tells no class. `evidence_*`: the share of the class evidence inside the lesion, and what
-    it would be by chance; None where it was not measured.
+    `image`: path below raw/. `tp`, `fp`, `fn`: pixels of the fine net's mask at native size;
+    `coarse_*`: of the coarse net's. `served`: pixels of the mask served. `probs`: calibrated, by
+    class; empty if the model predicts none. Counts of masks that it doesn't predict are 0.
+    `evidence_*`: fraction of class evidence inside the lesion, and by chance; None: not measured.
     """
 
     image: str
@@ -177,30 +176,30 @@ class EvaluatedImage:
 
     @property
     def name(self) -> str:
-        """The file's stem."""
+        """Stem of the image's file name."""
         return self.image.rpartition("/")[2].rpartition(".")[0]
 
     @property
     def area(self) -> float:
-        """The true lesion's share of the image, 0 to 1."""
+        """True lesion's fraction of the image, 0 to 1."""
         return (self.tp + self.fn) / self.pixels
 
     @property
     def dice(self) -> float | None:
-        """Lesion Dice, 0 to 1; None where the truth is empty."""
+        """Lesion Dice of the fine net, 0 to 1; None if the truth is empty."""
         return _dice(self.tp, self.fp, self.fn)
 
     @property
     def coarse_dice(self) -> float | None:
-        """Lesion Dice of the coarse net."""
+        """Lesion Dice of the coarse net, 0 to 1; None if the truth is empty."""
         return _dice(self.coarse_tp, self.coarse_fp, self.coarse_fn)
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything that a report tells; `curves` holds a mapping of column to figure an epoch.
+    """Inputs of a report; `curves`: one mapping of column to figure per epoch.
 
-    `subgroups` and what follows: None where the stage before did not write them.
+    `subgroups` and the fields after it are None if their file is absent.
     """
 
     validation: ValidationReport
@@ -221,24 +220,24 @@ class ReportInputs:
 
     @property
     def split(self) -> str:
-        """The split whose figures lead: test where it was evaluated, else val."""
+        """The split that the report shows: test if it was evaluated, else val."""
         return "val" if self.evaluation.test is None else "test"
 
     @property
     def figures(self) -> dict[str, Figure]:
-        """The figures of that split."""
+        """Figures of `split`, by metric."""
         return self.evaluation.val if self.evaluation.test is None else self.evaluation.test
 
     @property
     def shown(self) -> tuple[EvaluatedImage, ...]:
-        """The images of that split."""
+        """Images of `split`."""
         return tuple(case for case in self.cases if case.split == self.split)
 
 
 def read_evidence(
     space: Workspace, spec: Spec, operating: Operating, identity: str
 ) -> ReportInputs:
-    """Read the files of a finished evaluation; the model's own parts come from its folder.
+    """Read the files of a finished evaluation; the arguments come from the model's folder.
 
     Raises:
         InvalidDataError: a file is absent or damaged.

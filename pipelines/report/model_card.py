@@ -1,8 +1,8 @@
 """The model card as Markdown, with CLAIM's items filled from the run.
 
 The Checklist for Artificial Intelligence in Medical Imaging: Mongan, Moy, Kahn, Radiology: AI 2(2),
-2020, doi 10.1148/ryai.2020200029; numbered as there. The 2024 update (Tejani et al., doi
-10.1148/ryai.240300) says reference standard where it says ground truth.
+2020, doi 10.1148/ryai.2020200029, with its numbers. The 2024 update (Tejani et al., doi
+10.1148/ryai.240300) replaces "ground truth" by "reference standard".
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ NOT_AVAILABLE = "not available"
 
 @dataclass(frozen=True)
 class Item:
-    """An item: its number, what it asks for, and what the run answers."""
+    """An item of the checklist: number, required information, and the run's answer."""
 
     number: int
     asks: str
@@ -26,7 +26,7 @@ class Item:
 
 
 def items(evidence: ReportInputs) -> tuple[Item, ...]:
-    """All 42 items in order; what no file of the run tells is `not available`."""
+    """Return all 42 items in order; unknown ones are `not available`."""
     told = dict(_told(evidence))
     return tuple(Item(n, asks, told.get(n, NOT_AVAILABLE)) for n, asks in enumerate(ASKED, 1))
 
@@ -75,7 +75,7 @@ ASKED = (
     "Access to the protocol",
     "Funding",
 )
-"""What item n asks for, in short, at n - 1."""
+"""Required information of item n, at index n - 1."""
 
 
 def _told(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
@@ -105,12 +105,12 @@ def _about_data(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
         yield 10, "; ".join(inputs.excluded(facts)) or "no image was left out of the split"
     if synthetic:
         yield 12, "none needed: no patients"
-        yield 14, "the lesions that were drawn"
+        yield 14, "the generated lesions"
         yield 18, "none: the truth is known"
     else:
         yield (
             14,
-            "lesion masks and class folders as the data set has them; several masks are united",
+            "lesion masks and class folders of the data set; several masks of an image are united",
         )
     if facts.lock_id:
         lock = f"split {facts.lock_id}"
@@ -127,14 +127,14 @@ def _about_training(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     weights = dict(description.shape(spec))
     yield 24, f"{weights['Encoder weights at the start']}; {weights['Started from']}"
     epochs = f"{len(evidence.curves)} epochs, seed {spec.seed}"
-    yield 25, f"{epochs}; every setting stands in the report" if run else epochs
+    yield 25, f"{epochs}; every setting is in the report" if run else epochs
     if run:
         packages = ", ".join(f"{name} {version}" for name, version in run.packages.items())
         yield 23, f"Python {run.python}, {packages}"
         if "train.select" in run.params:
             kept = {"ema": "the last epoch’s averaged weights", "last": "the last epoch’s weights"}
             yield 26, kept.get(run.params["train.select"], run.params["train.select"])
-    mirror = "; answers are averaged with the mirrored image’s" if evidence.operating.mirror else ""
+    mirror = "; averaged with the mirrored image’s prediction" if evidence.operating.mirror else ""
     yield 27, f"none{mirror}"
 
 
@@ -168,7 +168,7 @@ def _by_side(evidence: ReportInputs) -> str:
 
 
 def render_model_card(evidence: ReportInputs) -> str:
-    """The card, wholly from the evidence; the same evidence gives the same text."""
+    """Render the model card; equal evidence gives equal text."""
     return fill(
         __file__,
         "model_card.md.j2",

@@ -1,4 +1,4 @@
-"""The report's table of figures by subgroup."""
+"""Table of figures by subgroup in the report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipelines.report import text
 from pipelines.report.charts import strip
 
 FEW = 30
-"""A figure of fewer images is marked: it says little."""
+"""Figures of fewer images are marked as unreliable."""
 
 METRICS = (
     "lesion_dice",
@@ -18,13 +18,13 @@ METRICS = (
     "served_specificity_malignant",
     "served_normal_fp_rate",
 )
-"""What is shown of each subgroup, of those that any of them has; three at most."""
+"""Candidate columns: the first three that any subgroup has are shown."""
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class SubgroupCell:
-    """A figure of a subgroup, ready to be shown; `few` marks one of too few images."""
+    """A formatted figure of a subgroup; `few`: fewer than `FEW` images."""
 
     value: str
     interval: str
@@ -35,7 +35,7 @@ class SubgroupCell:
 
 @dataclass(frozen=True)
 class Section:
-    """The subgroups by one column: a name and a cell for each metric of the table."""
+    """Subgroups of one column: per row its value and one cell per metric."""
 
     name: str
     rows: tuple[tuple[str, tuple[SubgroupCell | None, ...]], ...]
@@ -43,14 +43,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The whole table."""
+    """The table: one section per column of subgroups."""
 
     metrics: tuple[str, ...]
     sections: tuple[Section, ...]
 
 
 def breakdown(subgroups: Subgroups | None) -> Breakdown | None:
-    """The table, or None where there is nothing to show."""
+    """Build the table; None without subgroups."""
     if subgroups is None or not subgroups.groups:
         return None
     told = {name for group in subgroups.groups for name, f in group.figures.items() if _told(f)}

@@ -1,4 +1,4 @@
-"""How figures, checks and the verdict are put into words, the same in page and model card."""
+"""Texts of figures, checks and verdict, shared by page, model card and terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ HEADLINES = (
     "served_sensitivity_malignant",
     "served_normal_fp_rate",
 )
-"""The figures a reader needs first; those that were not measured are left out."""
+"""Metrics of the first table; absent ones are left out."""
 
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """Figures that others published: where, of what, and by which protocol."""
+    """Figures that others published, with source, model and protocol."""
 
     source: str
     model: str
@@ -32,7 +32,7 @@ class PublishedFigure:
 
 
 PAPER = {"lesion_dice": 0.7431, "accuracy": 0.8500}
-"""Published on BUSI; the protocol is not public, so they are shown and not compared."""
+"""Published on BUSI; shown but not compared, because the protocol is not public."""
 
 PUBLISHED = (
     PublishedFigure(
@@ -45,23 +45,23 @@ PUBLISHED = (
         "Al Shafi et al. 2026, arXiv:2603.01295",
         "multi-task network with interacting decoders",
         "lesion IoU 0.745, accuracy 0.906",
-        "from the abstract, which tells of no split",
+        "from the abstract; split not reported",
     ),
     PublishedFigure(
         "“Breast ultrasound images for segmentation and classification using multi-task U-Net”"
         ", 2026",
         "multi-task U-Net",
         "Dice up to 0.81, accuracy up to 0.96-0.98",
-        "from the abstract: duplicates and inconsistent images removed; no split told of",
+        "from the abstract: duplicates and inconsistent images removed; split not reported",
     ),
     PublishedFigure(
         "Deng et al. 2024, doi 10.1142/S2972370124500077",
         "LUNeXt, segmentation alone",
         "Dice 0.7612, IoU 0.6264",
-        "from the abstract, which tells of no split",
+        "from the abstract; split not reported",
     ),
 )
-"""Published on BUSI, each as its abstract has it; none of them comparable with ours."""
+"""Figures on BUSI from published abstracts; none is comparable with ours."""
 
 EVIDENCE_TITLES = {
     "evidence_inside": "Class evidence inside the lesion",
@@ -75,7 +75,7 @@ BASELINES = {
     "area": "true lesion area alone",
     "size": "image size alone",
 }
-"""A baseline is named `<key>_<metric>`."""
+"""Baselines by key; a baseline's figure is named `<key>_<metric>`."""
 
 LIMITS = (
     (
@@ -88,26 +88,26 @@ LIMITS = (
     ),
     (
         "Lesion Dice is the mean over images whose truth is not empty; an empty prediction there "
-        "counts as 0. Images without a lesion are judged by the false-lesion rates instead. “As "
-        "served” means after the minimum area, the malignant threshold and, where it is on, the "
+        "counts as 0. Images without a lesion are evaluated by the false-lesion rates instead. “As "
+        "served” means after the minimum area, the malignant threshold and, if it is on, the "
         "rule that a decision for normal has no mask."
     ),
     (
-        "Intervals are 95 %: a bootstrap that draws groups (copies and frames of one scene), not "
-        "single images; for proportions the wider of that and Wilson’s with n = number of groups. "
-        "They tell how a figure would vary with other images of the same kind, not with another "
+        "Intervals are 95 %: a bootstrap that resamples groups (copies and frames of one scene), "
+        "not single images; for proportions the wider of that and Wilson’s with n = number of "
+        "groups. They cover the variation with other images of the same kind, not with another "
         "hospital, probe or population."
     ),
     (
-        "Groups hold images that look alike. Without patient identifiers nobody can promise that "
-        "no patient has images on both sides of a split."
+        "Groups contain near-duplicates. Without patient identifiers it is not known whether "
+        "a patient has images in two splits."
     ),
 )
 
 
 @dataclass(frozen=True)
 class CheckText:
-    """`word` in capitals, `kind` for the style sheet, `sentence` with the reason."""
+    """The gate's verdict: `word` in capitals, `kind`: CSS class, `sentence` with the reason."""
 
     word: str
     kind: str
@@ -115,7 +115,7 @@ class CheckText:
 
 
 def verdict(evidence: ReportInputs) -> CheckText:
-    """What came of the gate, in a word and a sentence."""
+    """Format the gate's result as a word and a sentence."""
     gate, data = evidence.gate, evidence.evaluation.data
     if gate.status == "not judged":
         sentence = (
@@ -126,7 +126,7 @@ def verdict(evidence: ReportInputs) -> CheckText:
     failing = [check for check in gate.checks if not check.passed]
     count = len(gate.checks)
     if gate.status == "passed":
-        noun = "The one check holds" if count == 1 else f"All {count} checks hold"
+        noun = "The one check passed" if count == 1 else f"All {count} checks passed"
         return CheckText("PASSED", "good", f"{noun} on the test split of {data}.")
     clauses = [outside(clause) for clause in gate.breached]
     if failing:
@@ -138,12 +138,12 @@ def verdict(evidence: ReportInputs) -> CheckText:
 
 
 def outside(clause: ClauseResult) -> str:
-    """That the model is outside its change plan, as a clause."""
+    """Format a breached clause of the change plan."""
     return f"outside pccp.yaml, clause {clause.clause}: {clause.reason}"
 
 
 def broken(check: CheckResult) -> str:
-    """Why a check failed, as a clause."""
+    """Format the reason why a check failed."""
     if not check.judged:
         return f"{checked(check)} {absent(check)}"
     side = "below" if higher_is_better(check.metric) else "above"
@@ -152,20 +152,20 @@ def broken(check: CheckResult) -> str:
 
 
 def checked(check: CheckResult) -> str:
-    """What a check looks at: a metric, and of which images."""
+    """Title of a check: its metric and, if any, its subgroup."""
     name = title(check.metric)
     return name if check.where is None else f"{name}, {subgroup(check.where)}"
 
 
 def subgroup(where: Where) -> str:
-    """The images it is about, as `lesion size small`."""
+    """Name of a subgroup, such as `lesion size small`."""
     return f"{where.column.replace('_', ' ')} {where.value}"
 
 
 def absent(check: CheckResult) -> str:
-    """Why a check could not be judged."""
+    """Reason why a check could not be evaluated."""
     if check.reason == MISSING:
-        return "is missing: the model does not tell it"
+        return "is missing: the model does not predict it"
     if check.n is None:
         return f"is missing: {check.reason}"
     if check.n < check.min_n:
@@ -174,7 +174,7 @@ def absent(check: CheckResult) -> str:
 
 
 def held(check: CheckResult) -> str:
-    """The value of a check, with as many decimals as set it apart from the bound."""
+    """Format a check's value with enough decimals to differ from its bound, 3 to 8."""
     if check.value is None:
         return number(None)
     value, edge = check.value, check.bound
@@ -183,27 +183,27 @@ def held(check: CheckResult) -> str:
 
 
 def asked(check: CheckResult) -> str:
-    """What a check asks for."""
+    """Format a check's bound with its direction, such as `≥ 0.70`."""
     return f"{'≥' if higher_is_better(check.metric) else '≤'} {limit(check)}"
 
 
 def limit(check: CheckResult) -> str:
-    """A bound as it was written, with two decimals at least."""
+    """Format a bound with all its decimals, at least two."""
     return max(f"{check.bound:.2f}", f"{check.bound:g}", key=len)
 
 
 def drift(report: DriftReport) -> str:
-    """Whether the images that were evaluated are like those that the model was made from."""
+    """Format a drift report in one sentence."""
     count = len(report.columns)
     if not report.drifted:
-        return f"The {report.source} is like the training images in all {count} facts."
+        return f"The {report.source} is like the training images in all {count} features."
     named = ", ".join(report.drifted).replace("_", " ")
-    said = f"differs from the training images in {len(report.drifted)} of {count} facts"
+    said = f"differs from the training images in {len(report.drifted)} of {count} features"
     return f"The {report.source} {said}: {named}."
 
 
 def shortcut(figures: Mapping[str, Figure]) -> str | None:
-    """The shortcut check in two sentences; None where it was not made."""
+    """Format the shortcut check; None if its figures are absent."""
     inside, chance = figures.get("evidence_inside"), figures.get("evidence_chance")
     above = figures.get("evidence_above_chance")
     if not inside or not chance or not above or above.low is None or above.high is None:
@@ -213,39 +213,39 @@ def shortcut(figures: Mapping[str, Figure]) -> str | None:
         if above.low > 0
         else "less than chance"
         if above.high < 0
-        else "not told apart from chance"
+        else "not significantly different from chance"
     )
     return (
         f"Class evidence inside the lesion: {percent(inside.value)} on average "
         f"({percent(inside.low)} to {percent(inside.high)}) against {percent(chance.value)} by "
-        f"chance, the lesion’s share of the image: {verdict} (difference {percent(above.value)}, "
+        f"chance, the lesion’s area fraction: {verdict} (difference {percent(above.value)}, "
         f"{percent(above.low)} to {percent(above.high)}; {above.n} images with a lesion, "
         f"{above.groups} groups)."
     )
 
 
 SHORTCUT = (
-    "Evidence is the size of the gradient of the class’s log-odds with respect to each pixel. A "
-    "share near chance says that the class may be read off something else than the lesion, as a "
-    "marker or the frame. A share above chance does not say that it is read rightly: lesions lie "
-    "where scanners aim, and what surrounds one (shadow, enhancement, the rim) is evidence too "
-    "and counts as outside."
+    "Evidence is the magnitude of the gradient of the class’s log-odds with respect to each pixel. "
+    "A fraction near chance suggests that the class may depend on something other than the lesion, "
+    "such as a marker or the frame. A fraction above chance does not prove that the network uses "
+    "the lesion: lesions are where scanners aim, and their surroundings (shadow, enhancement, the "
+    "rim) are evidence too and count as outside."
 )
 
 
 def percent(value: float | None) -> str:
-    """A share in percent with one decimal."""
+    """Format a fraction in percent with one decimal."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def ordered(metrics: Iterable[str]) -> list[str]:
-    """Metrics in the order of the catalogue, the others after them by name."""
+    """Sort metrics in the order of the catalogue, others after them by name."""
     order = {name: place for place, name in enumerate(_ORDER)}
     return sorted(set(metrics), key=lambda name: (order.get(name, len(order)), name))
 
 
 def title(name: str) -> str:
-    """A metric's name for people."""
+    """Display name of a metric."""
     try:
         return metric(name).title
     except KeyError:
@@ -253,7 +253,7 @@ def title(name: str) -> str:
 
 
 def baseline_title(name: str) -> str:
-    """A baseline's name for people: its figure, and what was looked at."""
+    """Display name of a baseline: its metric and predictor."""
     for key, said in BASELINES.items():
         if name.startswith(f"{key}_"):
             return f"{title(name.removeprefix(f'{key}_'))}: {said}"
@@ -261,67 +261,67 @@ def baseline_title(name: str) -> str:
 
 
 def outcome(evidence: ReportInputs, check: CheckResult) -> str:
-    """What came of one check."""
+    """Result of a check: `passed`, `failed` or `not judged`."""
     if evidence.gate.status == "not judged":
         return "not judged"
     return "passed" if check.passed else "failed"
 
 
 def number(value: float | None) -> str:
-    """Three decimals, or a dash where there is nothing."""
+    """Format a value with three decimals; None is a dash."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines, each column as wide as its widest cell."""
+    """Format rows of cells as lines; each column is as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = ([cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in rows)
     return ["  ".join(row).rstrip() for row in cells]
 
 
 def signed(value: float | None) -> str:
-    """A difference with its sign and three decimals."""
+    """Format a difference with its sign and three decimals; None is a dash."""
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
 def interval(figure: Figure) -> str:
-    """The ends of the 95 % interval."""
+    """Format the ends of the 95 % interval; a dash without them."""
     if figure.low is None or figure.high is None:
         return "–"
     return f"{figure.low:.3f} to {figure.high:.3f}"
 
 
 def spread(value: float | None, low: float | None, high: float | None, sd: float | None) -> str:
-    """A figure with its standard deviation and interval; a dash where there is none."""
+    """Format a figure with its standard deviation and interval; a dash without them."""
     if value is None or low is None or high is None:
         return "–"
     return f"{value:.3f}{'' if sd is None else f' ± {sd:.3f}'} ({low:.3f} to {high:.3f})"
 
 
 def counted(figure: Figure) -> str:
-    """How many images in how many groups went into a figure."""
+    """Format the numbers of images and groups of a figure, such as `7 / 6`."""
     return f"{figure.n} / {figure.groups}"
 
 
 def baselines(evidence: ReportInputs, metric: str) -> tuple[tuple[str, Figure], ...]:
-    """What is reached without a picture: (what was looked at, its figure)."""
+    """Baselines of a metric, as (predictor, figure)."""
     named = ((said, f"{key}_{metric}") for key, said in BASELINES.items())
     found = evidence.evaluation.baselines
     return tuple((said, found[name]) for said, name in named if name in found)
 
 
 def paper(evidence: ReportInputs, metric: str) -> float | None:
-    """The published figure, where the data set is the published one."""
+    """Published figure of a metric on BUSI; None on other data sets."""
     return PAPER.get(metric) if evidence.evaluation.data == "busi" else None
 
 
 def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 11th, ..."""
+    """Format a number as 1st, 2nd, 3rd, 11th, ..."""
     teen = number % 100 in {11, 12, 13}
     return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def opening(evidence: ReportInputs) -> str:
-    """Which opening of the test split these figures come from; empty where it was not evaluated."""
+    """Format the number of this test evaluation; empty if test was not evaluated."""
     number = evidence.opening.number if evidence.opening else None
     return "" if number is None else f"{ordinal(number)} evaluation on this test split"

@@ -1,4 +1,4 @@
-"""Stage calibrate: choose the operating point on val, and keep what the images are like."""
+"""Stage calibrate: choose the operating point on val, and profile the images."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def run(root: Path, data: Data, calibrate: Calibrate) -> None:
     """Write operating.json, profile.json and mask_curve.json.
 
     Raises:
-        InvalidDataError: val holds no malignant image, or a train image can't be read any more.
+        InvalidDataError: val has no malignant image, or a train image can't be read.
     """
     workspace = Workspace(root, data.name)
     chosen = calibrate_model(workspace.model, workspace, calibrate)
@@ -34,10 +34,10 @@ def run(root: Path, data: Data, calibrate: Calibrate) -> None:
 
 
 def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calibrated:
-    """Give a model folder its operating.json and profile.json.
+    """Write operating.json and profile.json into a model folder.
 
     Raises:
-        InvalidDataError: val holds no malignant image, or a train image can't be read any more.
+        InvalidDataError: val has no malignant image, or a train image can't be read.
     """
     network, spec = load_model(folder)
     network.to(best_device())

@@ -1,4 +1,4 @@
-"""Stage evaluate: count pixels and classes at native size; open the test split only if asked to."""
+"""Stage evaluate: count pixels and classes at native size, on test only if configured."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ _BATCH = 16
 
 
 def run(root: Path, data: Data, evaluate: Evaluate) -> None:
-    """Write per_image.csv, metrics.json and opening.json, and what is told of the leading split.
+    """Write per_image.csv, metrics.json and opening.json.
 
-    That is drift.json, subgroups.json, certainty.json and consistency.json.
+    Write drift, subgroups, certainty and consistency of test if it is evaluated, else of val.
 
     Raises:
-        InvalidDataError: a picture or group that the model was fitted on stands in the test split.
+        InvalidDataError: a picture or group that the model was fitted on is in the test split.
     """
     workspace = Workspace(root, data.name)
     store = open_prepared(workspace.prepared)
@@ -102,14 +102,14 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
 
 @dataclass(frozen=True)
 class Look:
-    """An image's row of per_image.csv, and what drift is told from."""
+    """An image's row of per_image.csv, and its features for drift."""
 
     row: dict[str, str | int | float]
     facts: dict[str, float]
 
 
 def refuse_seen(entries: Iterable[PreparedImage], data: str, model: Spec) -> None:
-    """Make sure that a model was fitted on nothing of the test split.
+    """Check that a model was not fitted on images or groups of the test split.
 
     Raises:
         InvalidDataError: it was.
@@ -124,7 +124,7 @@ def refuse_seen(entries: Iterable[PreparedImage], data: str, model: Spec) -> Non
 
 
 def looks(raw: Path, finder: Predictor, entries: Sequence[PreparedImage]) -> Iterator[Look]:
-    """Find in each image, and count against its truth at native size."""
+    """Predict each image and compare it with its truth at native size."""
     model = finder.spec.model
     for start in range(0, len(entries), _BATCH):
         batch = entries[start : start + _BATCH]

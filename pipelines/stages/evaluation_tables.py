@@ -1,4 +1,4 @@
-"""What `evaluate` writes beside its figures: certainty, consistency rules, subgroups."""
+"""Further tables of stage evaluate: certainty, consistency rules, subgroups."""
 
 from collections.abc import Callable, Mapping
 
@@ -24,7 +24,7 @@ from pipelines.artifacts.paths import Workspace
 def certainty(
     table: pd.DataFrame, data: Data, evaluate: Evaluate, model: Model, refer_above: float | None
 ) -> Certainty:
-    """Whether uncertainty tells where the model errs, of one split's rows of per_image.csv."""
+    """Compute how well uncertainty predicts errors; `table`: one split's rows of per_image.csv."""
     curve = coverage(table, data.classes, evaluate.draws, evaluate.seed, model=model)
     wrong, referred = errors(table, model), table["refer"].to_numpy(dtype=bool)
     return Certainty(
@@ -40,9 +40,9 @@ def certainty(
 
 
 def consistency(table: pd.DataFrame, data: Data, evaluate: Evaluate, model: Model) -> Consistency:
-    """What each consistency rule does, of one split's rows of per_image.csv.
+    """Compute figures per combination of consistency rules, on one split's rows of per_image.csv.
 
-    Nothing where the model or the classes give the rules no sense.
+    Without rules if the model lacks a task or the classes lack normal.
     """
     sensible = model.segments and model.classifies and NORMAL in data.classes
     rules = tuple(_ruled(table, data, evaluate, model, pair) for pair in RULES if sensible)
@@ -64,12 +64,12 @@ def find_subgroups(
     table: pd.DataFrame,
     measure: Callable[[pd.DataFrame], Mapping[str, Figure]],
 ) -> tuple[Subgroup, ...]:
-    """The figures of every subgroup; those that no image of it has are left out.
+    """Compute the figures of every subgroup; figures without images are left out.
 
     Args:
-        workspace: where manifest.csv and raw/images.csv lie.
+        workspace: workspace with manifest.csv and raw/images.csv.
         table: rows of per_image.csv, of one split.
-        measure: gives the figures of such rows.
+        measure: computes the figures of such rows.
 
     Raises:
         InvalidDataError: the manifest lacks an image of the table, or images.csv is damaged.
@@ -77,13 +77,13 @@ def find_subgroups(
     by_image = facts_of(workspace)
     strange = [image for image in table["image"] if image not in by_image]
     if strange:
-        msg = f"{workspace.manifest} has no row for {strange[0]}; remake both: dvc repro prepare"
+        msg = f"{workspace.manifest} has no row for {strange[0]}; update both: dvc repro prepare"
         raise InvalidDataError(msg)
     return tuple(_measured(part, measure) for part in parts(table, by_image))
 
 
 def facts_of(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """What is known of every image by column: `hgmnet.evaluation.subgroups.subgroup_values`."""
+    """Return each image's subgroup values by column, see `subgroup_values`; keyed by image."""
     records = read_rows(workspace.manifest, ImageRecord)
     told = metadata.read(workspace.raw, (record.image for record in records))
     columns = next((entry.further for entry in told.values()), {})

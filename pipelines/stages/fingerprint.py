@@ -1,4 +1,4 @@
-"""What a stage's outputs depend on, in one hash: its sections of params.yaml and its deps."""
+"""Hash of a stage's inputs: its sections of params.yaml and its deps."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from pipelines.artifacts.lineage import hash_file
 
 
 def fingerprint(root: Path, stage: str, data_name: str, sections: dict[str, Frozen]) -> str:
-    """The sha256 over the sections and the content of every dep that dvc.yaml names for a stage."""
+    """Return the sha256 (hex) of the sections and the content of all deps of a stage."""
     digest = hashlib.sha256()
     for name in sorted(sections):
         digest.update(f"{name}={sections[name].model_dump_json()}\n".encode())
@@ -24,6 +24,6 @@ def fingerprint(root: Path, stage: str, data_name: str, sections: dict[str, Froz
 
 
 def stage_deps(root: Path, stage: str) -> list[str]:
-    """The deps that dvc.yaml names for a stage; none where it has no such stage."""
+    """Return a stage's deps in dvc.yaml; empty if there is no such stage."""
     described = YAML(typ="safe", pure=True).load((root / "dvc.yaml").read_text(encoding="utf-8"))
     return list(((described or {}).get("stages", {}).get(stage) or {}).get("deps", []))

@@ -1,6 +1,6 @@
 """Stage gate: compare the figures with the bounds, and the model with its change plan.
 
-A verdict is a result, not a fault.
+A failed gate is a result, not an error.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage ingest: images into the manifest, likeness into pairs.csv, what follows into groups.csv."""
+"""Stage ingest: write manifest.csv, near-duplicates to pairs.csv, and groups.csv."""
 
 from collections import Counter
 from functools import partial
@@ -20,7 +20,7 @@ def run(root: Path, data: data.Data) -> None:
     """Read raw/ and curation.csv, write manifest.csv, pairs.csv and groups.csv.
 
     Raises:
-        InvalidDataError: there are no images, or curation.csv or images.csv is not what it must be.
+        InvalidDataError: there are no images, or curation.csv or images.csv is invalid.
     """
     space = Workspace(root, data.name)
     records = manifest.build(space.raw)
@@ -53,7 +53,7 @@ def _read_notes(path: Path, records: list[ImageRecord]) -> list[metadata.Note]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        msg = f"{path} is missing; an empty one has the line {metadata.HEADER.strip()}"
+        msg = f"{path} is missing; create it with the line {metadata.HEADER.strip()}"
         raise InvalidDataError(msg) from None
     except UnicodeDecodeError:
         msg = f"{path} is not UTF-8; save it as CSV UTF-8"
@@ -62,7 +62,7 @@ def _read_notes(path: Path, records: list[ImageRecord]) -> list[metadata.Note]:
 
 
 def _find_likeness(space: Workspace, records: list[ImageRecord]) -> tuple[Pair, ...]:
-    """Search the readable images, of those with the same pixels the first."""
+    """Find near-duplicates among the readable images; of identical ones only the first is used."""
     firsts = {r.pixel_sha256: r.image for r in reversed(records) if r.pixel_sha256}
     cache = LikenessCache(space.state / "likeness" / space.data)
     read = {pixels: partial(images.read_grey, space.raw, image) for pixels, image in firsts.items()}

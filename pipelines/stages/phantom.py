@@ -11,6 +11,6 @@ def run(root: Path, phantom: data.Phantom) -> None:
     """Write data/phantom/raw.
 
     Raises:
-        ConfigError: the folder holds something already, or copies of no image are asked for.
+        ConfigError: the folder is not empty, or copies of no image are configured.
     """
     generate(phantom, Workspace(root, "phantom").raw)

@@ -1,4 +1,4 @@
-"""Stage prepare: resample every live image and its mask once, into arrays."""
+"""Stage prepare: resample every image of the split and its mask once, into arrays."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def run(root: Path, data: Data, prepare: Prepare) -> None:
     """Write data/<name>/prepared.
 
     Raises:
-        ConfigError: the encoders can't take the image side.
-        InvalidDataError: an image has no row in split.csv, or can't be read any more.
+        ConfigError: the encoders don't support the edge length `prepare.side`, px.
+        InvalidDataError: an image has no row in split.csv, or can't be read.
     """
     check_size(prepare.side)
     workspace = Workspace(root, data.name)

@@ -1,7 +1,7 @@
 """Stage register: record the decision in MLflow; register the model if it passed its gate.
 
-It always runs and may run twice: the same model and verdict give the same run and version. A DVC
-experiment is recorded only, whatever its gate says.
+It always runs and is idempotent: the same model and verdict give the same run and version. A DVC
+experiment is only recorded, whatever its verdict.
 """
 
 import os
@@ -31,7 +31,7 @@ from pipelines.system.urls import redact_credentials
 
 @dataclass(frozen=True)
 class Registration:
-    """What was recorded: `text`, the closing table; `rejection`, why it failed, else empty."""
+    """Result: `text`, the closing table; `rejection`, why the gate failed, else empty."""
 
     text: str
     rejection: str
@@ -42,8 +42,8 @@ def run(root: Path, data: Data, registry: Registry) -> None:
 
     Raises:
         ConfigError: as `record_and_register`.
-        RejectedError: the gate failed; the run is recorded all the same. Not in `dvc exp run`,
-            which saves no experiment whose stage fails.
+        RejectedError: the gate failed; the run is recorded. Not raised in `dvc exp run`, which
+            doesn't save an experiment with a failed stage.
         RuntimeError: as `record_and_register`.
     """
     experiment = os.environ.get("DVC_EXP_NAME", "")
@@ -62,14 +62,14 @@ def record_and_register(
 
     Args:
         root: the repository.
-        data: params.yaml's section.
-        registry: the section.
-        experiment: the name of the DVC experiment that made the model, which is not registered
-            then; empty for none.
+        data: section `data` of params.yaml.
+        registry: section `registry`.
+        experiment: name of the DVC experiment that trained the model, which is then not
+            registered; empty for none.
 
     Raises:
         ConfigError: MLflow can't be reached, or `registry.name` belongs to another data set.
-        RuntimeError: the registered version doesn't answer as the model does.
+        RuntimeError: the registered version predicts otherwise than the model.
     """
     workspace = Workspace(root, data.name)
     decision = read_decision(workspace, read_evaluations(workspace.openings), experiment)
@@ -92,7 +92,7 @@ def record_and_register(
 
 
 def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
-    """Do what the verdict asks for; what became of the model, in words."""
+    """Register or withdraw the model by its verdict; return the outcome as text."""
     if decision.experiment:
         name = decision.experiment
         return (

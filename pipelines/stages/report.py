@@ -30,11 +30,11 @@ _BATCH = 16
 
 
 def run(root: Path, data: data.Data, report: evaluation.Report) -> None:
-    """Write reports/html/index.html and reports/model_card.md, whatever the gate said.
+    """Write reports/html/index.html and reports/model_card.md, whatever the gate's verdict.
 
     Raises:
-        InvalidDataError: a file that an earlier stage writes is absent or damaged.
-        ConfigError: the model folder is.
+        InvalidDataError: a file of an earlier stage is absent or damaged.
+        ConfigError: the model folder is absent or damaged.
     """
     space = Workspace(root, data.name)
     predictor = TorchPredictor.load(space.model)

@@ -1,7 +1,7 @@
-"""Runs a stage with its settings, and checks that nothing it is made of was edited meanwhile.
+"""Run a stage with its settings, and check that settings and code were not edited meanwhile.
 
-DVC notes params.yaml and the code as they stand when a stage ends. Edited meanwhile, they would be
-noted beside what others made, and that would count as up to date.
+DVC records params.yaml and the code at the end of a stage. After an edit during the stage, outputs
+of the old code would be recorded as up to date with the new.
 """
 
 import importlib
@@ -21,7 +21,7 @@ _CODE = ("hgmnet/", "pipelines/")
 
 @dataclass(frozen=True)
 class StageInputs:
-    """A stage's sections of params.yaml, and the sha256 of each file of its code, at one time."""
+    """A stage's sections of params.yaml, and the sha256 of each file of its code, when read."""
 
     root: Path
     stage: str
@@ -30,19 +30,19 @@ class StageInputs:
     code: dict[str, str]
 
     def check(self) -> None:
-        """Refuse to go on where something was edited.
+        """Check that nothing was edited since.
 
         Raises:
-            ConfigError: it was; what, and what to do.
+            ConfigError: a file or section was edited; the message names it.
         """
         now = begin(self.root, self.stage, self.sections)
         edited = sorted(dict(self.code.items() ^ now.code.items()))
         if names := [k for k, part in self.sections.items() if now.sections[k] != part]:
             edited.append(f"params.yaml ({', '.join(names)})")
         if edited:
-            kept = "; put back, no epoch is lost" if self.stage == "train" else ""
+            kept = "; with the edit undone, no epoch is lost" if self.stage == "train" else ""
             raise ConfigError(
-                f"{', '.join(edited)} edited while {self.stage} ran, so what it made is not taken; "
+                f"{', '.join(edited)} edited while {self.stage} ran, so its outputs are discarded; "
                 f"run the same command again{kept}"
             )
 
@@ -51,8 +51,8 @@ def run_stage(name: str, root: Path) -> None:
     """Call a stage with the sections of params.yaml that its signature names.
 
     Raises:
-        ConfigError: params.yaml is not what it must be, or something was edited meanwhile.
-        HgmnetError: as the stage does.
+        ConfigError: params.yaml is invalid, or settings or code were edited meanwhile.
+        HgmnetError: the stage failed.
     """
     stage = importlib.import_module(f"pipelines.stages.{name}")
     inputs = begin(root, name, sections_of(stage.run))
@@ -70,16 +70,16 @@ def run_stage(name: str, root: Path) -> None:
 
 
 def sections_of(run: Callable[..., None]) -> list[str]:
-    """The sections of params.yaml that a stage takes, by the names of its parameters."""
+    """Return the sections of params.yaml that a stage takes, from its parameters' names."""
     _, *others = inspect.signature(run).parameters.values()
     return [one.name for one in others if one.kind is not one.KEYWORD_ONLY]
 
 
 def begin(root: Path, stage: str, sections: Iterable[str]) -> StageInputs:
-    """What params.yaml and dvc.yaml name for a stage, as it is now.
+    """Read a stage's current settings, and hash its current code.
 
     Raises:
-        ConfigError: params.yaml is not what it must be.
+        ConfigError: params.yaml is invalid.
     """
     params = load_params(root / "params.yaml")
     files = (root / dep for dep in stage_deps(root, stage) if dep.startswith(_CODE))

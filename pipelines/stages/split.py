@@ -1,4 +1,4 @@
-"""Stage split: no image moves, new ones are assigned; its own outputs are read and extended."""
+"""Stage split: assign new images and keep the others; it reads and extends its own outputs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ def run(root: Path, data: data.Data, split: data.Split) -> None:
     """Extend split.csv and split.json by new images, or assign all for the first time.
 
     Raises:
-        ConfigError: seed or fractions are not those of the lock.
+        ConfigError: seed or fractions differ from the lock's.
         InvalidDataError: the images did not pass validation, split.csv is not the locked one, a
-            class is on no image of a side, or too many images are gone.
+            class is absent from a split, or too many images are gone.
     """
     space = Workspace(root, data.name)
     rows, lock = _read(space, split)
@@ -39,10 +39,10 @@ def run(root: Path, data: data.Data, split: data.Split) -> None:
 
 
 def resplit(root: Path, data: data.Data, split: data.Split, reason: str) -> None:
-    """Forget the assignment and split every image again; the lock's history keeps the reason.
+    """Split all images anew; the lock's history keeps the reason.
 
     Raises:
-        InvalidDataError: as `run`, but for the lock, which is not checked.
+        InvalidDataError: as `run`, except that the lock is not checked.
     """
     space = Workspace(root, data.name)
     records = _valid_records(space)
@@ -59,8 +59,8 @@ def _read(space: Workspace, params: data.Split) -> tuple[list[SplitRow], Lock | 
         return [], None
     if len(there) == 1:
         msg = (
-            f"{there[0]} is there without its other half (split.csv and split.json belong "
-            'together); bring it back from git, or split again: hgmnet resplit --reason "..."'
+            f"found {there[0]} alone, expected split.csv and split.json; restore both from git, or "
+            'split again: hgmnet resplit --reason "..."'
         )
         raise InvalidDataError(msg)
     rows = io.read_rows(space.split_csv, SplitRow)
@@ -74,14 +74,14 @@ def _read_lock(space: Workspace) -> Lock:
         return io.read_json(space.split_json, Lock)
     except InvalidDataError:
         raise InvalidDataError(
-            f"{space.split_json} is damaged; bring it and split.csv back from git, or remove both "
+            f"{space.split_json} is damaged; restore it and split.csv from git, or remove both "
             'and split again: hgmnet resplit --reason "..."'
         ) from None
 
 
 def _valid_records(space: Workspace) -> list[ImageRecord]:
     if not io.read_json(space.validation, ValidationReport).passed:
-        msg = f"the images did not pass validation ({space.validation}); mend them: dvc repro"
+        msg = f"the images did not pass validation ({space.validation}); fix them, then dvc repro"
         raise InvalidDataError(msg)
     return io.read_rows(space.manifest, ImageRecord)
 
@@ -100,20 +100,20 @@ def _write(space: Workspace, rows: list[SplitRow], lock: Lock, records: list[Ima
 
 
 def _check(there: Sequence[ActiveImage]) -> None:
-    """Hold what the split promises: no group on two sides, every class on every side."""
+    """Check that no group is in two splits and that every split has every class."""
     sides: dict[str, set[str]] = {}
     for item in there:
         sides.setdefault(item.row.group, set()).add(item.row.status)
     straddling = sorted(group for group, found in sides.items() if len(found) > 1)
     if straddling:
-        msg = f"groups on several sides: {straddling}"
+        msg = f"groups in several splits: {straddling}"
         raise AssertionError(msg)
     for label in sorted({item.row.label for item in there}):
         rows = [item.row for item in there if item.row.label == label]
         absent = [side for side in SIDES if side not in {row.status for row in rows}]
         if absent and len({row.group for row in rows}) >= len(SIDES):
             msg = (
-                f"no {label} image is left on {' and '.join(absent)}; bring images back, add some, "
+                f"no {label} image is left in {' and '.join(absent)}; restore or add images, "
                 'or split again: hgmnet resplit --reason "..."'
             )
             raise InvalidDataError(msg)

@@ -1,4 +1,4 @@
-"""Stage train: train HGM-Net on the prepared images, or go on with a training that was killed."""
+"""Stage train: train HGM-Net on the prepared images, or resume an interrupted training."""
 
 import platform
 import shutil
@@ -29,12 +29,12 @@ from pipelines.stages.fingerprint import fingerprint
 
 OnEpoch = Callable[[EpochFigures], None]
 PACKAGES = ("torch", "torchvision", "segmentation-models-pytorch", "lightning", "numpy", "pillow")
-"""Whose versions the weights may depend on."""
+"""Packages that the weights may depend on; their versions are recorded."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training is made from: its sections of params.yaml."""
+    """Settings of a training: its sections of params.yaml."""
 
     data: Data
     prepare: Prepare
@@ -43,11 +43,11 @@ class Recipe:
 
     @property
     def sections(self) -> dict[str, Frozen]:
-        """By name."""
+        """Sections by name."""
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
     def fingerprint(self, root: Path) -> str:
-        """Of everything that the weights depend on."""
+        """Return the sha256 (hex) of everything that the weights depend on."""
         return fingerprint(root, "train", self.data.name, self.sections)
 
 
@@ -60,22 +60,22 @@ def run(
     *,
     live: AbstractContextManager[OnEpoch] | None = None,
 ) -> None:
-    """Write weights.safetensors, model.json and the curves: the first process does.
+    """Train and write weights.safetensors, model.json and the curves.
 
-    Where several train, Lightning or torchrun runs this command once a process; those beside the
-    first only train.
+    With several processes, Lightning or torchrun runs this command once per process; only the first
+    one writes.
 
     Args:
         root: the repository.
-        data: params.yaml's section, as the following.
-        prepare: the section.
-        model: the section.
-        train: the section.
-        live: entered while the network learns; it gives what is called with each epoch's figures.
+        data: section `data` of params.yaml.
+        prepare: section `prepare`.
+        model: section `model`.
+        train: section `train`.
+        live: context of the training; yields a function called with each epoch's figures.
 
     Raises:
         ConfigError: `init_from` names the folder that this stage writes.
-        HgmnetError: as `hgmnet.training.fit.fit` does.
+        HgmnetError: see `hgmnet.training.fit.fit`.
     """
     workspace, recipe = Workspace(root, data.name), Recipe(data, prepare, model, train)
     refuse_own(workspace, train)
@@ -110,7 +110,7 @@ def run(
 
 
 def finish(root: Path, data: Data, prepare: Prepare, model: Model, train: Train) -> None:
-    """Remove the checkpoints: the outputs were made from what DVC will note beside them."""
+    """Remove the checkpoints, once the inputs are known to be unchanged."""
     if is_first():
         mark = Recipe(data, prepare, model, train).fingerprint(root)
         shutil.rmtree(Workspace(root, data.name).checkpoints / mark, ignore_errors=True)
@@ -129,16 +129,16 @@ def fit_into(
     """Train on prepared images, and write weights.safetensors and model.json into a folder.
 
     Args:
-        folder: the model's.
-        store: the images.
+        folder: the model folder.
+        store: the prepared images.
         recipe: the settings.
         root: the repository.
         mark: the recipe's fingerprint.
-        checkpoints: a folder for this fingerprint alone; whoever calls removes it.
+        checkpoints: a folder for this fingerprint alone; the caller removes it.
         on_epoch: called with each new epoch's figures.
 
     Raises:
-        HgmnetError: as `hgmnet.training.fit.fit` does.
+        HgmnetError: see `hgmnet.training.fit.fit`.
     """
     quiet_lightning()
     trained = fit(
@@ -158,7 +158,7 @@ def fit_into(
 
 
 def refuse_own(workspace: Workspace, train: Train) -> None:
-    """Refuse to start from what the stage itself writes: DVC removes that before it runs.
+    """Check that training doesn't start from its own output, which DVC removes before it runs.
 
     Raises:
         ConfigError: `init_from` names models/hgmnet.
@@ -166,13 +166,13 @@ def refuse_own(workspace: Workspace, train: Train) -> None:
     parent, own = train.init_from, workspace.model.resolve()
     if isinstance(parent, File) and (workspace.root / parent.path).resolve() == own:
         raise ConfigError(
-            f"train.init_from: {parent.path} is where this training will be written, and DVC "
-            f"empties it before; keep a copy and name that: cp -r {parent.path} models/parent"
+            f"train.init_from: {parent.path} is the output of this training, and DVC empties it "
+            f"before; name a copy of it instead: cp -r {parent.path} models/parent"
         )
 
 
 def epoch_line(figures: EpochFigures, epochs: int) -> str:
-    """An epoch in a line, of what the model learns."""
+    """Format an epoch's losses and figures in one line."""
     losses = f"loss {figures.train_loss:.3f}, val loss {figures.val_loss:.3f}"
     line = f"epoch {figures.epoch}/{epochs}: {losses}"
     if figures.val_lesion_dice is not None:

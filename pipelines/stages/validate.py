@@ -1,4 +1,4 @@
-"""Stage: check the manifest by Great Expectations' rules; a critical breach ends the run."""
+"""Stage validate: check the manifest with Great Expectations; a critical failure ends the run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,10 +19,10 @@ from pipelines.validation.near_duplicate_page import render_likeness
 
 
 def run(root: Path, data: Data, validate: Validate) -> None:
-    """Write reports/validation.json, reports/likeness.html and Great Expectations' pages; judge.
+    """Write reports/validation.json, reports/likeness.html and Great Expectations' pages.
 
     Raises:
-        InvalidDataError: a critical expectation does not hold; a line for each, with the files.
+        InvalidDataError: critical expectations are not met; one line per expectation, with files.
     """
     workspace = Workspace(root, data.name)
     records = read_rows(workspace.manifest, ImageRecord)
@@ -45,11 +45,11 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     for line in _shares(report):
         print(line)
     if pairs:
-        told = f"label conflicts: {len(conflicts)}, pairs of images that are alike: {len(pairs)}"
+        told = f"label conflicts: {len(conflicts)}, pairs of near-duplicates: {len(pairs)}"
         print(f"{told}; see {workspace.likeness.relative_to(root)}")
     if not report.passed:
         raise InvalidDataError("\n".join(broken_lines(outcomes, "critical")))
-    print(f"{report.images} images, {report.expectations} expectations, nothing critical broken")
+    print(f"{report.images} images, {report.expectations} expectations, no critical failure")
 
 
 def _report(
@@ -102,7 +102,7 @@ def _share(
 
 
 def _shares(report: ValidationReport) -> Iterator[str]:
-    """A line for each thing that a network may take for the disease if one class has more of it."""
+    """Yield one line per possible shortcut: the percentage of images that show it, by class."""
     for what, shares in report.shares.items():
         if any(shares.values()):
             told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())

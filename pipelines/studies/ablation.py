@@ -1,4 +1,4 @@
-"""The ablation: each part of the model taken away or replaced, on the same folds and seeds."""
+"""Ablation study: each part of the model removed or replaced, on the same folds and seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ _ALONE = {"coarse": False, "shared_encoder": False}
 class Variant:
     """One row of the ablation.
 
-    `name`: short, for `--only`. `title`: for the table. `changes`: of section `model`. `given`: the
-    map that the trained model is judged with; such a row needs no training of its own.
+    `name`: value for `--only`. `title`: for the table. `changes`: of section `model`. `given`: the
+    map used at evaluation; a row with another map than its own needs no training.
     """
 
     name: str
@@ -29,20 +29,20 @@ class Variant:
     given: Map = "own"
 
     def params(self, params: Params) -> Params:
-        """The settings with the changes put in, checked as params.yaml is."""
+        """Return the settings with the changes applied and validated."""
         model = Model.model_validate(params.model.model_dump() | dict(self.changes))
         return params.model_copy(update={"model": model})
 
 
 SMOKE = (FULL, "gate-none", "map-truth", "unet")
-"""What a smoke run trains."""
+"""Variants of a smoke run."""
 
 
 def grid(params: Params) -> tuple[Variant, ...]:
-    """The rows for these settings, the full model first; what would equal it is left out.
+    """Return the variants, the full model first; variants equal to it are left out.
 
     Raises:
-        ConfigError: the settings are not of a full model, so there is nothing to take away.
+        ConfigError: the settings are not of a full model.
     """
     model = params.model
     if not model.coarse or model.tasks != "joint" or model.gate == "none":
@@ -55,10 +55,10 @@ def grid(params: Params) -> tuple[Variant, ...]:
 
 
 def _maps() -> list[Variant]:
-    """What the map is worth to the trained model: nothing is trained for these."""
+    """Variants that replace the trained model's map at evaluation; they need no training."""
     return [
-        Variant("map-shuffled", "P of another image, as judged", given="shuffled"),
-        Variant("map-truth", "P = the truth, as judged", given="truth"),
+        Variant("map-shuffled", "P of another image, at evaluation", given="shuffled"),
+        Variant("map-truth", "P = the truth, at evaluation", given="truth"),
     ]
 
 
@@ -100,13 +100,13 @@ def _deep(model: Model) -> Variant:
 
 NOTES = (
     (
-        "The settings were tuned for the full model or one near it, and every variant is trained "
-        "by them: a variant that does worse might do better with its own."
+        "The settings were tuned for the full model or a similar one and are used for every "
+        "variant: a variant that is worse might be better with settings tuned for it."
     ),
     (
-        "P of another image and P = the truth are put into the full model after training, where it "
-        "is judged, and act on the gates and on where the classifier pools. The second is no model "
-        "that anybody could use: it bounds what a better coarse net would bring."
+        "P of another image and P = the truth replace the full model’s map at evaluation, after "
+        "training; they change the gates and where the classifier pools. The second is not usable "
+        "in practice: it is an upper bound for a better coarse net."
     ),
     (
         "The fine net alone and the multi-task U-Net have about half the weights of the full "
@@ -115,23 +115,23 @@ NOTES = (
     ),
     "Each single task is compared with the full model on its own figures alone.",
     (
-        "An interval that holds 0 is no proof that nothing changes: `sees` in table.csv is the "
-        "difference that these images would have shown four times in five."
+        "An interval that includes 0 does not prove that nothing changes: `sees` in table.csv is "
+        "the difference that this sample size detects with a power of 80 %."
     ),
 )
 
 
 def design(store: PreparedDataset, params: Params, size: Size, only: Sequence[str] = ()) -> Study:
-    """A cell a variant, fold and seed.
+    """Design the ablation: one run per variant, fold and seed.
 
     Args:
         store: the prepared images.
-        params: of the full model.
-        size: of the study.
-        only: names of variants; empty: the whole grid. The full model is always among them.
+        params: settings of the full model.
+        size: size of the study.
+        only: names of variants; empty: the whole grid. The full model is always included.
 
     Raises:
-        ConfigError: params are not of a full model, or there is no such variant.
+        ConfigError: params are not of a full model, or a name in `only` is unknown.
     """
     params = sized(params, size)
     chosen = _chosen(grid(params), only or (SMOKE if size.smoke else ()))
@@ -158,5 +158,5 @@ def design(store: PreparedDataset, params: Params, size: Size, only: Sequence[st
 def _chosen(rows: Sequence[Variant], only: Sequence[str]) -> list[Variant]:
     names = [row.name for row in rows]
     if strange := [name for name in only if name not in names]:
-        raise ConfigError(f"--only {strange[0]}: there is no such variant; {', '.join(names)} are")
+        raise ConfigError(f"--only {strange[0]}: expected one of {', '.join(names)}")
     return [row for row in rows if not only or row.name in {FULL, *only}]

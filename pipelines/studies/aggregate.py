@@ -1,4 +1,4 @@
-"""From a study's rows to the lines of its table."""
+"""Aggregate a study's rows into the lines of its table."""
 
 from collections.abc import Iterator, Sequence
 from statistics import stdev
@@ -17,12 +17,12 @@ ALL = "all images"
 
 
 class Line(Frozen):
-    """A figure of one variant, over all folds, and how it differs from the reference.
+    """A figure of one variant, over all folds, and its difference from the reference.
 
-    `value`: the mean over seeds of the figure of the pooled rows; `low`, `high`: its 95 % interval
-    by groups. `sd_folds`: over folds, of the mean over seeds of the fold's own figure. `sd_seeds`:
+    `value`: mean over seeds of the figure of all folds pooled; `low`, `high`: its 95 % interval by
+    groups. `sd_folds`: standard deviation over folds of the fold's mean over seeds. `sd_seeds`:
     over seeds, of the pooled figure. `difference`: minus the reference, paired by image, with its
-    95 % interval; `sees`: the gain that this many images would have shown four times in five.
+    95 % interval; `sees`: gain that this sample size detects with a power of 80 %.
     """
 
     part: str
@@ -53,15 +53,15 @@ class FoldLine(Frozen):
 
 
 def lines(study: Study, rows: pd.DataFrame, evaluate: Evaluate) -> list[Line]:
-    """Every line of the study.
+    """Compute the lines of the study's table.
 
     Args:
-        study: what was asked.
-        rows: of per_image.csv, with `variant`, `fold` and `seed`.
+        study: the study.
+        rows: rows of per_image.csv, with `variant`, `fold` and `seed`.
         evaluate: draws and seed of the bootstrap.
 
     Raises:
-        InvalidDataError: variants or seeds are of different images, which would be our mistake.
+        InvalidDataError: variants or seeds were evaluated on different images.
     """
     found: list[Line] = []
     for name, part in _parts(study, rows):
@@ -80,7 +80,7 @@ def lines(study: Study, rows: pd.DataFrame, evaluate: Evaluate) -> list[Line]:
 
 
 def fold_lines(study: Study, rows: pd.DataFrame) -> list[FoldLine]:
-    """Every figure of every cell."""
+    """Compute the figures of each run: one line per variant, fold, seed and metric."""
     found = []
     for _, frame in rows.groupby(["variant", "fold", "seed"], sort=False):
         table = frame.reset_index(drop=True)
@@ -108,11 +108,11 @@ def _parts(study: Study, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame
 
 
 def _same_images(study: Study, rows: pd.DataFrame) -> None:
-    """Every variant and seed judged every image once."""
+    """Check that every variant and seed evaluated each image once."""
     judged = [sorted(part["image"]) for _, part in rows.groupby(["variant", "seed"])]
     if any(names != sorted(set(judged[0])) for names in judged):
         raise InvalidDataError(
-            f"study {study.name}: its variants judged different images; remove .hgmnet/studies/rows"
+            f"study {study.name}: variants differ in images; remove .hgmnet/studies/rows and rerun"
         )
 
 
@@ -130,7 +130,7 @@ def _measured(study: Study, part: pd.DataFrame, variant: str) -> dict[str, Repea
 def _line(
     found: RepeatedMetric, other: RepeatedMetric | None, evaluate: Evaluate
 ) -> dict[str, Any]:
-    """What a line tells of the figure itself, and of its difference where there is another."""
+    """Compute the columns of a line; the difference is None without `other`."""
     draws, seed = evaluate.draws, evaluate.seed
     figure = averaged(found, draws, seed)
     gain = difference(other, found, draws, seed) if other else None
@@ -149,7 +149,7 @@ def _line(
 
 
 def _spreads(study: Study, part: pd.DataFrame, variant: str) -> dict[str, float | None]:
-    """The standard deviation over folds of each figure, its mean over seeds taken first."""
+    """Standard deviation over folds of each figure's mean over seeds."""
     values: dict[str, list[float]] = {}
     for _, fold in part[part["variant"] == variant].groupby("fold", sort=True):
         for metric, found in _measured(study, fold, variant).items():
@@ -158,7 +158,7 @@ def _spreads(study: Study, part: pd.DataFrame, variant: str) -> dict[str, float 
 
 
 def _sd(values: Sequence[float]) -> float | None:
-    """Over n - 1; None for a single value, or where one could not be computed."""
+    """Sample standard deviation (n - 1); None for a single value or if one is not finite."""
     known = [value for value in values if _finite(value) is not None]
     return stdev(known) if len(known) == len(values) > 1 else None
 

@@ -1,4 +1,4 @@
-"""What a study will cost on this machine, measured beforehand and corrected as it goes."""
+"""Estimate a study's cost on this machine, measured beforehand and updated as it runs."""
 
 import os
 import time
@@ -25,18 +25,18 @@ from hgmnet.training.planner import step_cost
 from pipelines.studies.definition import StudyContext, StudyRun
 from pipelines.studies.training_run import fitted, judged
 
-_IMAGES = 8  # that are predicted and counted to see how long one takes
-_START_S = 1.5  # a network is built, Lightning starts
-_CHECKPOINT = 4  # copies of the weights: they, their average, the optimiser's two
+_IMAGES = 8  # predicted and counted for the time per image
+_START_S = 1.5  # to build a network and start Lightning
+_CHECKPOINT = 4  # copies of the weights: weights, their average, the optimiser's two
 _MIB = 2**20
 _GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What one costs: `step`, `predict` and `count` in s an image, `save` in s a checkpoint.
+    """Measured cost: `step`, `predict`, `count` in s per image, `save` in s per checkpoint.
 
-    `memory`: the peak, GiB. `weights`: of a model folder, bytes.
+    `memory`: peak, GiB. `weights`: size of a model folder, bytes.
     """
 
     step: float
@@ -47,7 +47,7 @@ class Rates:
     weights: int
 
     def seconds(self, cell: StudyRun, *, train: bool) -> float:
-        """What a cell takes; without training where its model is there."""
+        """Estimated duration of a run, s; `train`: its model is still to be trained."""
         looked = cell.count(JUDGED) * (2 * self.predict + self.count)
         if not train:
             return looked
@@ -58,7 +58,10 @@ class Rates:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is still to be done: `seconds` by cell in order, 0 where its rows are there."""
+    """Cost of the remaining runs: `seconds` per run in order, 0 for a finished one.
+
+    `memory`, `disk`: GiB.
+    """
 
     seconds: tuple[float, ...]
     trainings: int
@@ -68,20 +71,17 @@ class Forecast:
 
     @property
     def total(self) -> float:
-        """Of all cells, s."""
+        """Duration of all runs, s."""
         return sum(self.seconds)
 
 
 def forecast(bench: StudyContext, cells: Sequence[StudyRun], *, keep: bool) -> Forecast:
-    """Measure each kind of network that is still to be trained, and reckon.
+    """Measure each kind of network that the remaining runs need, and estimate their cost.
 
     Args:
-        bench: images, and where things are kept.
-        cells: of the study.
-        keep: model folders stay.
-
-    Returns:
-        Memory and disk in GiB.
+        bench: images and folders.
+        cells: the study's runs.
+        keep: whether model folders are kept.
     """
     rates: dict[str, Rates] = {}
     seconds, begun, disk = [], set[Path](), 0
@@ -122,7 +122,7 @@ def _rates(bench: StudyContext, params: Params) -> Rates:
 
 
 def _look(bench: StudyContext, network: HGMNet, params: Params) -> tuple[float, float]:
-    """Seconds an image to pass through the network, and to be counted at its own size."""
+    """Seconds per image to predict, and to count pixels at native size."""
     rows = np.linspace(0, len(bench.store.entries) - 1, _IMAGES).astype(int)
     network.to(best_device())
     spec, squares = untrained_spec(params), bench.store.images[rows]
@@ -138,7 +138,7 @@ def _look(bench: StudyContext, network: HGMNet, params: Params) -> tuple[float, 
 
 
 def _written(folder: Path) -> float:
-    """Bytes that the disk takes in a second."""
+    """Measure the disk's write speed, bytes/s."""
     folder.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=folder) as file:
         content, start = os.urandom(16 * _MIB), time.perf_counter()
@@ -159,7 +159,7 @@ _PLAIN = Operating(
 
 
 def untrained_spec(params: Params) -> Spec:
-    """What a model of these settings says of itself that has seen nothing."""
+    """Return the spec of an untrained model with these settings."""
     return Spec(
         format=FORMAT,
         model=params.model,
@@ -176,7 +176,7 @@ def untrained_spec(params: Params) -> Spec:
 
 
 def span(seconds: float) -> str:
-    """A time for people: `0.4 s`, `50 s`, `12 min`, `3.5 h`."""
+    """Format a duration: `0.4 s`, `50 s`, `12 min`, `3.5 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:
@@ -185,28 +185,28 @@ def span(seconds: float) -> str:
 
 
 class Progress:
-    """Times the cells of a study against their forecast."""
+    """Compares the duration of a study's runs with the forecast."""
 
     def __init__(self, expected: Sequence[float], now: Callable[[], float] = monotonic) -> None:
-        """Take what each cell is expected to take, s; 0 for one that is finished."""
+        """Store the expected duration of each run, s; 0 for a finished one."""
         self._expected, self._now = list(expected), now
         self._taken = self._reckoned = 0.0
         self._index = 0
         self._began = now()
 
     def start(self, index: int) -> None:
-        """Begin a cell."""
+        """Start the clock of a run."""
         self._index, self._began = index, self._now()
 
     def after_epoch(self, epoch: int, epochs: int) -> str:
-        """What is left, by the epochs of this cell so far."""
+        """Format the remaining time, estimated from this run's epochs so far."""
         share = epoch / epochs
         taken = self._taken + self._now() - self._began
         reckoned = self._reckoned + share * self._expected[self._index]
         return self._left(taken, reckoned)
 
     def after_cell(self) -> str:
-        """What the cell took, and what is left."""
+        """Format the run's duration and the remaining time."""
         took = self._now() - self._began
         self._taken += took
         self._reckoned += self._expected[self._index]

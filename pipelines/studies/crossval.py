@@ -1,4 +1,4 @@
-"""Cross-validation: every image of train and val is judged once, by a model that never saw it."""
+"""Cross-validation: each image of train and val is evaluated once, by a model that never saw it."""
 
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset
@@ -7,17 +7,17 @@ from pipelines.studies.definition import Size, Study, StudyRun, assign, seeds, s
 FULL = "full"
 NOTES = (
     (
-        "The figures are of models trained on part of the images: of the recipe, not of the "
-        "registered version, whose own figures are those on the test split."
+        "The figures are of models trained on part of the images. They describe the recipe, not "
+        "the registered version, whose figures are those on the test split."
     ),
     (
         "Folds share training images, so their spread understates how much a training on other "
         "images would differ; no unbiased estimate of that exists (Bengio and Grandvalet, JMLR 5, "
-        "2004). The interval by groups is what to read."
+        "2004). Use the interval by groups instead."
     ),
     (
-        "Settings that were chosen on this data set have seen its images and are flattered, "
-        "whatever is cross-validated afterwards."
+        "Settings that were chosen on this data set have seen its images, so a cross-validation "
+        "on it is optimistic for them."
     ),
     (
         "Probabilities of different folds come from different models; AUROC and the calibration "
@@ -27,7 +27,7 @@ NOTES = (
 
 
 def design(store: PreparedDataset, params: Params, size: Size) -> Study:
-    """A cell a fold and seed.
+    """Design the cross-validation: one run per fold and seed.
 
     Raises:
         ConfigError: a class has fewer images than there are folds.

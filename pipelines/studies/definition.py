@@ -1,4 +1,4 @@
-"""What a study is: its runs (settings, fold, seed), their models and rows, and what is compared."""
+"""Definition of a study: its runs (settings, fold, seed), their files, and the comparison."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,11 +29,11 @@ _JUDGES = ("calibrate", "evaluate")
 
 @dataclass(frozen=True)
 class StudyRun:
-    """One training of a study and how its fold is judged.
+    """One training of a study and the evaluation of its fold.
 
-    `variant`: what it differs in. `fold`: from 0. `sides`: of every image of the prepared set.
-    `given`: the map put in the place of the coarse net's when the fold is judged. `leaky`: images
-    of one group may stand on both sides; only a study of that very leak has such cells.
+    `variant`: name of the variant. `fold`: from 0. `sides`: split of each prepared image, in order.
+    `given`: map used instead of the coarse net's at evaluation. `leaky`: images of one group may be
+    in different splits; only the study of leakage has such runs.
     """
 
     variant: str
@@ -46,39 +46,39 @@ class StudyRun:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Display name of the run."""
         return f"{self.variant}, fold {self.fold + 1}, seed {self.seed}"
 
     @property
     def recipe(self) -> Recipe:
-        """What the model is trained by: in one process, so that one device holds one cell."""
+        """Recipe of the training: one process, so that a device trains one run."""
         alone = {"seed": self.seed, "devices": 1, "num_nodes": 1, "strategy": "auto"}
         train = self.params.train.model_copy(update=alone)
         return Recipe(self.params.data, self.params.prepare, self.params.model, train)
 
     def count(self, side: str) -> int:
-        """How many images are on a side."""
+        """Number of images in a split."""
         return self.sides.count(side)
 
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What the cells of all studies share: images, and where models and rows are kept."""
+    """Shared by the runs of all studies: images, and paths of models and rows."""
 
     workspace: Workspace
     store: PreparedDataset
 
     @property
     def home(self) -> Path:
-        """Everything that studies keep."""
+        """Folder of all studies' files."""
         return self.workspace.state / "studies"
 
     def model_folder(self, cell: StudyRun) -> Path:
-        """Where a cell's model lies; cells that differ in `given` alone have one between them."""
+        """Path of a run's model folder; runs that differ only in `given` share one."""
         return self.home / "models" / self._model_mark(cell)
 
     def rows_file(self, cell: StudyRun) -> Path:
-        """Where the rows of a cell's fold lie."""
+        """Path of the rows of a run's fold."""
         sections = cell.params.calibrate.model_dump_json()
         mark = _sha((self._model_mark(cell), self._judging, sections, cell.given))
         return self.home / "rows" / f"{mark}.csv"
@@ -92,12 +92,12 @@ class StudyContext:
 
     @cached_property
     def _made(self) -> dict[str, str]:
-        """Fingerprints of recipes: each reads the prepared images once."""
+        """Cache of recipes' fingerprints: each reads the prepared images."""
         return {}
 
     @cached_property
     def _judging(self) -> str:
-        """Of the code that calibrates, predicts and counts, and of the images it is counted on."""
+        """Hash of the code that calibrates, predicts and counts, and of the raw images."""
         root = self.workspace.root
         return _sha(f"{path}={hash_file(root / path)}" for path in _judged_by(root, self.workspace))
 
@@ -132,21 +132,21 @@ METRICS = (
     "served_specificity_malignant",
     "ece",
 )
-"""What is told of every variant, of what it learns."""
+"""Metrics of every variant, as far as it learns the task."""
 
 SHORT = ("lesion_dice", "accuracy", "auroc_malignant")
-"""What the printed table shows."""
+"""Metrics of the printed table."""
 
 SMOKE_IMAGES = 16
-"""Of each class, at most, in a smoke run."""
+"""Maximum number of images per class in a smoke run."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a study is.
+    """Size of a study.
 
-    `everything`: the test split takes part; it is an opening. `smoke`: a few images and one epoch,
-    to see that it runs; its figures mean nothing.
+    `everything`: the test split takes part; it counts as a test evaluation. `smoke`: a few images
+    and one epoch, to check that the study runs; its figures are meaningless.
     """
 
     folds: int
@@ -155,7 +155,7 @@ class Size:
     smoke: bool
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Check the numbers of folds and seeds.
 
         Raises:
             ConfigError: fewer than 2 folds or 1 seed.
@@ -168,7 +168,7 @@ class Size:
 
 @dataclass(frozen=True)
 class StudyPart:
-    """Some of the images, for which all figures are told once more; `images`: their names."""
+    """A subset of the images with its own figures; `images`: their names."""
 
     name: str
     images: frozenset[str]
@@ -176,14 +176,13 @@ class StudyPart:
 
 @dataclass(frozen=True)
 class Study:
-    """A study, declared.
+    """Definition of a study.
 
-    `name`: of its command and folder. `title`, `question`: for its page. `cells`: all of them.
-    `variants`: name to what it is, in the order of the table. `reference`: the variant that the
-    others are compared with, None where there is one alone. `notes`: what may not be concluded.
-    `size`: how large it is. `parts`: of the images, beside all. `facts`: what was found out about
-    the images. `steps`: where variants are steps of one thing, how many images each was trained on,
-    on average.
+    `name`: of its command and folder. `title`, `question`: for its page. `cells`: all runs.
+    `variants`: name to description, in the order of the table. `reference`: the variant that the
+    others are compared with; None with a single variant. `notes`: limits of the conclusions.
+    `parts`: subsets of the images with figures beside those of all. `facts`: findings about the
+    images. `steps`: for a learning curve, the mean number of training images per variant.
     """
 
     name: str
@@ -200,14 +199,14 @@ class Study:
 
     @property
     def folder(self) -> str:
-        """Below reports/studies/; a smoke run, or one with test, takes no other one's place."""
+        """Name of the folder below reports/studies/; smoke runs and runs with test have another."""
         smoke, everything = "-smoke" * self.size.smoke, "-all" * self.size.everything
         return f"{self.name}{smoke}{everything}"
 
 
 @dataclass(frozen=True)
 class FoldAssignment:
-    """Images assigned to folds, for every study alike: it follows split.seed alone."""
+    """Fold of each image, (N,) int64; equal for all studies, as it depends on split.seed alone."""
 
     entries: tuple[PreparedImage, ...]
     folds: NDArray[np.int64]
@@ -215,7 +214,7 @@ class FoldAssignment:
     grouped: bool = True
 
     def sides(self, fold: int) -> Sides:
-        """The sides of a fold; the inner validation part has the share that val has of the rest."""
+        """Split of each image in a fold; the inner val has val's fraction of train and val."""
         fractions = self.params.split.fractions
         parts = max(2, round((fractions.train + fractions.val) / fractions.val))
         seed = self.params.split.seed
@@ -227,7 +226,7 @@ class FoldAssignment:
 def assign(
     store: PreparedDataset, params: Params, size: Size, *, grouped: bool = True
 ) -> FoldAssignment:
-    """Assign the images that take part to folds.
+    """Assign the study's images to folds.
 
     Raises:
         ConfigError: a class has fewer images than there are folds.
@@ -239,7 +238,7 @@ def assign(
 
 
 def sized(params: Params, size: Size) -> Params:
-    """The settings of a study: params.yaml's, or those of a smoke run."""
+    """Return the settings of a study: `params`, or reduced ones for a smoke run."""
     if not size.smoke:
         return params
     batch = min(params.train.batch_size, 8)
@@ -249,5 +248,5 @@ def sized(params: Params, size: Size) -> Params:
 
 
 def seeds(params: Params, size: Size) -> Sequence[int]:
-    """From train.seed on."""
+    """Seeds of the study, from train.seed on."""
     return range(params.train.seed, params.train.seed + size.seeds)

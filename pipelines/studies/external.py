@@ -1,4 +1,4 @@
-"""External validation: a trained model on a data set that it has never seen."""
+"""External validation: evaluate a trained model on a data set that it has never seen."""
 
 import time
 from collections import Counter
@@ -48,10 +48,10 @@ from pipelines.studies.training_run import made_now
 
 @dataclass(frozen=True)
 class ExternalDataset:
-    """The images that a model may be judged on, under its classes.
+    """Images that a model may be evaluated on, with labels of its classes.
 
-    `mapping`: each class of the set and the model's. `missing`: classes of the model without an
-    image. `seen`: how many images were left out since the model had seen them.
+    `mapping`: class of the set to class of the model. `missing`: classes of the model without an
+    image. `seen`: number of images left out because the model has seen them.
     """
 
     entries: tuple[PreparedImage, ...]
@@ -61,19 +61,19 @@ class ExternalDataset:
 
 
 def foreign(space: Workspace, spec: Spec, mapping: Mapping[str, str]) -> ExternalDataset:
-    """Read the set's manifest, map its classes, and leave out what the model has seen.
+    """Read the set's manifest, map its classes, and leave out images that the model has seen.
 
     Args:
-        space: of the other data set.
-        spec: of the model.
-        mapping: classes of the set to the model's, where they are called otherwise.
+        space: workspace of the other data set.
+        spec: spec of the model.
+        mapping: class of the set to class of the model, where the names differ.
 
     Raises:
-        ConfigError: it is the model's own set, was not read yet, or a class has no counterpart.
-        InvalidDataError: the model has seen all of it.
+        ConfigError: it is the model's training set, was not ingested yet, or a class is unmapped.
+        InvalidDataError: the model has seen all its images.
     """
     if space.data == spec.data:
-        raise ConfigError(f"--data {space.data} is what the model was made from; name another set")
+        raise ConfigError(f"--data {space.data}: the model was trained on it; name another set")
     entries = all_entries(space)
     labels = sorted({entry.label for entry in entries})
     mapped = {label: mapping.get(label, label) for label in labels}
@@ -90,15 +90,15 @@ def foreign(space: Workspace, spec: Spec, mapping: Mapping[str, str]) -> Externa
 def calibration_subset(
     entries: Sequence[PreparedImage], share: float, seed: int
 ) -> tuple[str, ...]:
-    """`val` for a share of the images, whole groups and every class alike, else `judged`.
+    """Return `val` for a fraction of the images, else `judged`; grouped and stratified by class.
 
-    The share is rounded to one over a whole number of parts, 2 at least.
+    The fraction is rounded to 1/n with an integer n of at least 2.
 
     Raises:
-        ConfigError: the share is not between 0 and 1/2, or a class has too few images for it.
+        ConfigError: the fraction is not in (0, 0.5], or a class has too few images for it.
     """
     if not 0 < share <= 0.5:
-        raise ConfigError(f"--recalibrate {share:g}: expected a share above 0 and at most 0.5")
+        raise ConfigError(f"--recalibrate {share:g}: expected a fraction above 0 and at most 0.5")
     own = [entry.model_copy(update={"split": "train"}) for entry in entries]
     assigned = assign_folds(own, round(1 / share), seed)
     return tuple("val" if fold == 0 else "judged" for fold in assigned)
@@ -107,7 +107,7 @@ def calibration_subset(
 def squares(
     space: Workspace, entries: Sequence[PreparedImage], sides: Sequence[str], spec: Spec
 ) -> PreparedDataset:
-    """The images of the `val` side as the model sees them, in memory."""
+    """Load the images of `val` at the model's input size, in memory."""
     chosen = [
         entry.model_copy(update={"split": "val"})
         for entry, side in zip(entries, sides, strict=True)
@@ -122,18 +122,18 @@ def squares(
 
 
 def said(found: ExternalDataset, data: str) -> str:
-    """How classes were mapped and what was left out, in sentences."""
+    """Format the class mapping, the number of images per class, and those left out."""
     pairs = ", ".join(f"{theirs} → {ours}" for theirs, ours in found.mapping.items())
     counts = Counter(entry.label for entry in found.entries)
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     missing = (
-        f" No image of {' or '.join(found.missing)}: a decision for it is an error, and figures "
-        "about it are left out."
+        f" No image of {' or '.join(found.missing)}: a decision for it is an error, and its "
+        "figures are left out."
         if found.missing
         else ""
     )
     count = counted(found.seen, "image")
-    seen = f" Left out, since the model had seen them: {count} of {data}."
+    seen = f" Left out because the model has seen them: {count} of {data}."
     return f"Classes: {pairs}; {told}.{missing}{seen if found.seen else ''}"
 
 
@@ -147,7 +147,7 @@ def _refuse_strange(
     for theirs, ours in mapped.items():
         if ours not in classes:
             raise ConfigError(
-                f"class `{theirs}` is none of the model's, {', '.join(classes)}; say which it is: "
+                f"class `{theirs}` is none of the model's classes, {', '.join(classes)}; map it: "
                 f"--map {theirs}=<class>"
             )
 
@@ -156,23 +156,23 @@ SERVED, AGAIN = "served", "recalibrated"
 TITLES = {SERVED: "as served", AGAIN: "operating point chosen again"}
 NOTES = (
     (
-        "One other data set is one other place: its scanners, its people, and how it was chosen. "
-        "Another set may say something else."
+        "One other data set has the scanners, patients and selection of one other hospital. "
+        "Results on another set may differ."
     ),
     (
         "Prevalence and the mix of findings differ between sets; accuracy and calibration follow "
         "them, so compare sensitivity, specificity and lesion Dice first."
     ),
-    "Truth was drawn by others, by their own rules: part of a lower Dice may be their outline.",
-    "Subgroups of a few images have intervals that hold almost anything.",
+    "Other annotators outline by other rules: part of a lower Dice may come from their outlines.",
+    "Subgroups of a few images have intervals too wide for a conclusion.",
 )
 
 
 @dataclass(frozen=True)
 class ExternalRequest:
-    """What is to be judged: the model, on which set, with which class for which.
+    """Model, data set and class mapping of an external validation.
 
-    `recalibrate`: a share of the set to choose the operating point on again; None: not at all.
+    `recalibrate`: fraction of the set to choose a new operating point on; None: keep the model's.
     """
 
     predictor: TorchPredictor
@@ -185,11 +185,11 @@ class ExternalRequest:
 
 
 def run(root: Path, params: Params, asked: ExternalRequest) -> None:
-    """Judge the model and write reports/studies/external-<data>.
+    """Evaluate the model and write reports/studies/external-<data>.
 
     Raises:
-        ConfigError: it is the model's own set, or its classes have no counterpart.
-        InvalidDataError: the model has seen all of it.
+        ConfigError: it is the model's training set, or a class is unmapped.
+        InvalidDataError: the model has seen all its images.
     """
     space, spec = Workspace(root, asked.data), asked.predictor.spec
     found = _few(foreign(space, spec, asked.mapping), smoke=asked.smoke)
@@ -215,7 +215,7 @@ def run(root: Path, params: Params, asked: ExternalRequest) -> None:
 
 @dataclass(frozen=True)
 class _Case:
-    """One model on one set: what all that is written of it shares."""
+    """Shared by the reports of one model on one data set."""
 
     space: Workspace
     params: Params
@@ -226,7 +226,7 @@ class _Case:
     def write(
         self, seen: Mapping[str, Sequence[Look]], sides: Sequence[str], seconds: float
     ) -> None:
-        """Write a report of what was seen, by variant; `sides` of all images of the set."""
+        """Write a report of the predictions by variant; `sides`: split of each image of the set."""
         tables = [_table(name, some, self.asked) for name, some in seen.items()]
         rows = pd.concat(tables, ignore_index=True)
         study = self._study(rows, list(seen), sides)
@@ -242,12 +242,12 @@ class _Case:
 
     def _study(self, rows: pd.DataFrame, variants: Sequence[str], sides: Sequence[str]) -> Study:
         asked, seed = self.asked, self.asked.predictor.spec.seed
-        calm = f"{text.drift(self.drift)} drift.json beside this page has each of them."
+        calm = f"{text.drift(self.drift)} Details: drift.json beside this page."
         again = AGAIN in variants
         return Study(
             name=f"external-{asked.data}" + (f"-{AGAIN}" if again else ""),
             title=f"External validation on {asked.data}",
-            question=f"What does {asked.name} reach on images from elsewhere?",
+            question=f"What does {asked.name} reach on images of another data set?",
             cells=tuple(StudyRun(name, 0, seed, self.params, tuple(sides)) for name in variants),
             variants={name: TITLES[name] for name in variants},
             reference=SERVED if again else None,
@@ -259,7 +259,7 @@ class _Case:
 
 
 def _again(case: _Case, sides: Sequence[str]) -> list[Look]:
-    """What the model says of the rest once its operating point is chosen on the part."""
+    """Predict the `judged` images with an operating point chosen on `val`."""
     predictor, entries = case.asked.predictor, case.found.entries
     part = squares(case.space, entries, sides, predictor.spec)
     raw = predict_val(predictor.predict_raw, part)
@@ -272,7 +272,7 @@ def _again(case: _Case, sides: Sequence[str]) -> list[Look]:
 
 
 def _parts(space: Workspace, table: pd.DataFrame) -> list[StudyPart]:
-    """The subgroups that the set's images.csv and manifest tell: device, BI-RADS, lesion size."""
+    """Subgroups from the set's images.csv and manifest: device, BI-RADS, lesion size."""
     return [
         StudyPart(f"{part.column.replace('_', ' ')}: {part.value}", frozenset(part.table["image"]))
         for part in parts(table, facts_of(space))
@@ -282,7 +282,7 @@ def _parts(space: Workspace, table: pd.DataFrame) -> list[StudyPart]:
 def _looks(
     space: Workspace, predictor: TorchPredictor, entries: Sequence[PreparedImage]
 ) -> list[Look]:
-    """Every image's row; how long it will take is said after the first ones."""
+    """Evaluate every image; print the estimated duration after the first 16."""
     found: list[Look] = []
     began = time.monotonic()
     for look in looks(space.raw, predictor, entries):
@@ -317,7 +317,7 @@ def _drift(space: Workspace, asked: ExternalRequest, seen: Sequence[Look]) -> Dr
 
 def _setting(asked: ExternalRequest, rows: pd.DataFrame, part: int) -> str:
     images, groups = rows["image"].nunique(), rows["group"].nunique()
-    aside = f" {part} further images chose the new operating point; they are not judged."
+    aside = f" {part} further images were used to choose the new operating point."
     identity = asked.predictor.identity[:12]
     return f"{asked.data}: {images} images in {groups} groups; model {identity}." + aside * (
         part > 0
@@ -327,7 +327,7 @@ def _setting(asked: ExternalRequest, rows: pd.DataFrame, part: int) -> str:
 def _record(
     space: Workspace, asked: ExternalRequest, study: Study, lines: Sequence[Line], folder: Path
 ) -> None:
-    """A parent run and a child a variant, in the experiment of the set."""
+    """Record a parent run and one child run per variant in the set's experiment."""
     told = {"model": asked.name, "model_sha256": asked.predictor.identity, "data": asked.data}
     marks = f"{study.folder}-{asked.predictor.identity[:16]}"
     memo = space.state / "studies" / f"{marks}.json"

@@ -1,4 +1,4 @@
-"""How much a naive random split flatters: the same recipe and images, assigned both ways."""
+"""Leakage study: the optimism of a split by image, compared with a split by group."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ GROUPED, NAIVE = "grouped", "naive"
 SOME, ALONE = "images with others of their group", "images alone in their group"
 NOTES = (
     (
-        "The leak is what likeness can find: copies and frames of one scene. Images of one patient "
-        "that do not look alike leak too, where patients are not named, on both sides of this "
-        "comparison; the true leak is at least this one."
+        "Only the leak through near-duplicates is measured: copies and frames of one scene. "
+        "Without patient identifiers, other images of one patient leak in both variants; the true "
+        "leak is at least this one."
     ),
     (
-        "Images alone in their group can't leak: their difference shows what another "
-        "assignment alone changes, and is what the others’ difference should be read against."
+        "Images alone in their group can't leak: their difference is the effect of another "
+        "assignment alone. Compare the others’ difference with it."
     ),
     (
-        "The size of a leak belongs to a data set, a network and a length of training: one that "
-        "remembers more gains more from it."
+        "The size of a leak depends on data set, network and length of training: a network that "
+        "memorises more gains more from it."
     ),
 )
 
 
 def design(store: PreparedDataset, params: Params, size: Size) -> Study:
-    """A cell a way of assigning, fold and seed.
+    """Design the study: one run per way of assigning images, fold and seed.
 
     Raises:
         ConfigError: a class has fewer images than there are folds.
@@ -55,8 +55,8 @@ def design(store: PreparedDataset, params: Params, size: Size) -> Study:
     )
     return Study(
         name="leakage",
-        title="What a naive split flatters",
-        question="How much better does the same model look where copies are not kept together?",
+        title="Leakage of a split by image",
+        question="How much do figures rise if groups of near-duplicates are split?",
         cells=cells,
         variants={GROUPED: "groups kept whole", NAIVE: "assigned image by image"},
         reference=GROUPED,
@@ -68,7 +68,7 @@ def design(store: PreparedDataset, params: Params, size: Size) -> Study:
 
 
 def leaked(entries: Sequence[PreparedImage], sides: Sides) -> int:
-    """How many of the judged images have another of their group in train or val."""
+    """Count evaluated images with another image of their group in train or val."""
     seen = {e.group for e, side in zip(entries, sides, strict=True) if side not in {JUDGED, OUT}}
     return sum(e.group in seen for e, side in zip(entries, sides, strict=True) if side == JUDGED)
 
@@ -77,8 +77,8 @@ def _leaked(naive: FoldAssignment, folds: int) -> str:
     count = sum(leaked(naive.entries, naive.sides(fold)) for fold in range(folds))
     total = sum(fold >= 0 for fold in naive.folds)
     return (
-        f"Assigned image by image, {count} of {total} images were judged by a model that had an "
-        "image of their group in its training or validation part; assigned by groups, none."
+        f"Assigned image by image, {count} of {total} images were evaluated by a model that had an "
+        "image of their group in train or val; with groups kept whole, none."
     )
 
 

@@ -1,4 +1,4 @@
-"""The learning curve: the figures over a growing share of the training groups."""
+"""Learning curve: figures for growing fractions of the training groups."""
 
 from statistics import fmean
 
@@ -9,26 +9,26 @@ from pipelines.studies.definition import Size, Study, StudyRun, assign, seeds, s
 
 SHARES = (0.10, 0.25, 0.50, 0.75, 1.00)
 FEW = (0.50, 1.00)
-"""Of a smoke run."""
+"""Fractions of a smoke run."""
 
 NOTES = (
     (
-        "Every step has the same number of epochs, so a smaller share is trained for fewer steps; "
+        "The number of epochs is constant, so a smaller fraction is trained for fewer steps; "
         "a recipe tuned for the whole set is not the best one for a tenth of it."
     ),
     (
-        "The inner validation part, on which thresholds are chosen, keeps its full size at every "
-        "step: the curve is of training images alone."
+        "The inner validation part, on which thresholds are chosen, always has its full size: "
+        "only the number of training images varies."
     ),
     (
-        "The curve ends at the images that there are. How it would go on with images of other "
-        "patients, scanners or clinics can’t be read off it."
+        "The curve ends at the available images. It does not predict the effect of images of "
+        "other patients, scanners or hospitals."
     ),
 )
 
 
 def design(store: PreparedDataset, params: Params, size: Size) -> Study:
-    """A cell a share, fold and seed; a smaller share is part of every larger one.
+    """Design the curve: one run per fraction, fold and seed; fractions are nested.
 
     Raises:
         ConfigError: a class has fewer images than there are folds.
@@ -56,7 +56,7 @@ def design(store: PreparedDataset, params: Params, size: Size) -> Study:
     return Study(
         name="curve",
         title="Learning curve",
-        question="Would more images help, and how much did the last ones?",
+        question="Would more training images help, and how much did the last ones?",
         cells=cells,
         variants={
             name: f"{name} of the groups, {count:.0f} images" for name, count in counts.items()

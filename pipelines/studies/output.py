@@ -1,4 +1,4 @@
-"""What a study leaves in reports/studies/<name>: rows, tables (Markdown, LaTeX) and a page."""
+"""Write a study to reports/studies/<name>: rows, tables (Markdown, LaTeX) and a page."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,21 +18,21 @@ from pipelines.studies.aggregate import ALL, FoldLine, Line, fold_lines, lines
 from pipelines.studies.definition import SHORT, Study, StudyContext
 from pipelines.studies.training_run import KEY, Made
 
-LEGEND = "In brackets the 95 % interval by a bootstrap that draws groups of images."
+LEGEND = "In brackets: the 95 % interval by a bootstrap that resamples groups of images."
 SPREAD = " ± is the standard deviation over folds."
 DIFFERENCE = (
-    "Differences are minus {reference}, paired by image. Of all the intervals one in twenty leaves "
-    "0 out by chance alone; nothing is corrected for that."
+    "Differences are minus {reference}, paired by image. There is no correction for multiple "
+    "comparisons: about one interval in twenty excludes 0 by chance."
 )
 
 
 def shown(found: Sequence[Line]) -> list[str]:
-    """The figures that the printed table has, of those that there are."""
+    """Return the metrics of the printed table that `found` has."""
     return [metric for metric in SHORT if any(line.metric == metric for line in found)]
 
 
 def head(study: Study, found: Sequence[Line]) -> list[str]:
-    """The head of the table."""
+    """Return the column names of the table."""
     columns = ["Images", "Variant"] if study.parts else ["Variant"]
     for metric in shown(found):
         columns += [wording.title(metric), *(["difference"] if study.reference else [])]
@@ -40,7 +40,7 @@ def head(study: Study, found: Sequence[Line]) -> list[str]:
 
 
 def body(study: Study, found: Sequence[Line]) -> list[list[str]]:
-    """A row a variant and part of the images."""
+    """Return the table's cells: one row per subset of the images and variant."""
     by_key = {(line.part, line.variant, line.metric): line for line in found}
     rows = []
     for part, variant in dict.fromkeys((line.part, line.variant) for line in found):
@@ -53,7 +53,7 @@ def body(study: Study, found: Sequence[Line]) -> list[list[str]]:
 
 
 def value(line: Line | None) -> str:
-    """A figure with spread and interval; a dash where there is none."""
+    """Format a figure with spread and interval; a dash if it is absent."""
     if line is None:
         return "–"
     sd = line.sd_folds if line.part == ALL else None
@@ -61,7 +61,7 @@ def value(line: Line | None) -> str:
 
 
 def gain(line: Line | None) -> str:
-    """A difference with its interval; a dash where there is none, and for the reference itself."""
+    """Format a difference with its interval; a dash if it is absent, as for the reference."""
     if line is None or line.difference is None:
         return "–"
     low, high = wording.signed(line.difference_low), wording.signed(line.difference_high)
@@ -69,7 +69,7 @@ def gain(line: Line | None) -> str:
 
 
 def legend(study: Study) -> str:
-    """What the numbers are."""
+    """Legend of the table."""
     told = LEGEND + SPREAD * (len({cell.fold for cell in study.cells}) > 1)
     if study.reference is None:
         return told
@@ -77,7 +77,7 @@ def legend(study: Study) -> str:
 
 
 def markdown(study: Study, found: Sequence[Line], setting: str) -> str:
-    """The table in Markdown, with what it is of and what may not be concluded."""
+    """Format the table in Markdown, with title, setting, legend and notes."""
     parts = [
         f"# {study.title}",
         f"{study.question} {setting}",
@@ -89,13 +89,13 @@ def markdown(study: Study, found: Sequence[Line], setting: str) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of text in Markdown."""
+    """Format rows of cells as a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def latex(study: Study, found: Sequence[Line], setting: str) -> str:
-    """The table in LaTeX; it needs the package booktabs."""
+    """Format the table in LaTeX; it needs the package booktabs."""
     columns = head(study, found)
     text = sum(name in {"Images", "Variant"} for name in columns)
     rows = [[cell.translate(_TEX) for cell in row] for row in body(study, found)]
@@ -120,14 +120,14 @@ _DOTS = ("c1", "c2", "c3", "c4")
 def render(
     study: Study, found: Sequence[Line], folds: Sequence[FoldLine], setting: str, data: str
 ) -> tuple[str, dict[str, str]]:
-    """The page, and its charts by name as files of their own.
+    """Render the page, and return its charts by name as SVG files.
 
     Args:
-        study: what was asked.
+        study: the study.
         found: the table's lines.
-        folds: the figures of each fold and seed.
-        setting: what it is of, in words.
-        data: the data set's name.
+        folds: figures of each fold and seed.
+        setting: sentence on images, folds, seeds and network.
+        data: name of the data set.
     """
     plots = _plots(study, found, folds)
     page = fill(
@@ -188,7 +188,7 @@ def _folds(folds: Sequence[FoldLine], metric: str) -> Plot:
         mine = [line for line in known if line.seed == seed]
         dots = ((float(m.fold), m.value or 0.0, f"fold {m.fold}: {m.value:.3f}") for m in mine)
         chart.points(dots, style).legend(f"seed {seed}", style)
-    said = "Each fold’s own figure: its images alone, without an interval."
+    said = "Figure of each fold’s images alone, without an interval."
     return Plot(f"{name} by fold", chart.svg(), said)
 
 
@@ -214,7 +214,7 @@ def _curve(study: Study, found: Sequence[Line], metric: str) -> Plot:
 
 
 class CellLine(Made):
-    """A row of cells.csv: where and when a cell was computed."""
+    """A row of cells.csv: where and when a run was computed."""
 
     variant: str
     fold: int
@@ -230,17 +230,17 @@ def publish(
     *,
     told: str | None = None,
 ) -> list[Line]:
-    """Write everything; the lines of the table.
+    """Write all files of the study and return the lines of its table.
 
-    All but cells.csv follows from the rows alone: the same rows give the same bytes.
+    All files but cells.csv depend on the rows alone: equal rows give equal bytes.
 
     Args:
-        study: what was asked.
-        rows: of all cells.
-        made: how each cell came about, in order.
-        bench: the images.
-        folder: where to write.
-        told: what it is of, in words; None: folds, seeds and network.
+        study: the study.
+        rows: rows of all runs.
+        made: record of each run's computation, in order.
+        bench: images and folders.
+        folder: folder to write to.
+        told: sentence on the setting; None: images, folds, seeds and network.
     """
     params = study.cells[0].params
     found, folds = lines(study, rows, params.evaluate), fold_lines(study, rows)
@@ -264,7 +264,7 @@ def publish(
 
 
 def setting(study: Study, bench: StudyContext) -> str:
-    """Images, folds, seeds and network in two sentences, for caption and page."""
+    """Format images, folds, seeds and network in two sentences, for caption and page."""
     cell, size = study.cells[0], study.size
     there = [e for e, side in zip(bench.store.entries, cell.sides, strict=True) if side != "out"]
     groups = len({entry.group for entry in there})
@@ -280,13 +280,13 @@ def setting(study: Study, bench: StudyContext) -> str:
 
 
 def _start(model: Model) -> str:
-    """Where its weights begin."""
+    """Format the origin of the initial weights."""
     if isinstance(model.encoder_weights, File):
         return f"weights from {model.encoder_weights.path}"
     return "random weights" if model.encoder_weights == "none" else "ImageNet weights"
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """Rows as `write_table` takes them; a missing value is an empty cell."""
+    """Convert rows for `write_table`; a missing value is an empty cell."""
     clean = rows.astype(object).where(rows.notna(), "")
     return [{str(key): value for key, value in row.items()} for row in clean.to_dict("records")]

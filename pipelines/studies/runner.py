@@ -1,4 +1,4 @@
-"""Carries a study out: says what it costs, computes what is not there yet, and writes it up."""
+"""Run a study: print its estimated cost, compute the missing runs, and write the report."""
 
 import hashlib
 import importlib
@@ -32,7 +32,7 @@ def prepared(workspace: Workspace, params: Params) -> PreparedDataset:
     """Open the prepared images.
 
     Raises:
-        ConfigError: they are of other settings, or training would start from what it overwrites.
+        ConfigError: they have other settings, or training would overwrite its initial weights.
         InvalidDataError: there are none.
     """
     refuse_own(workspace, params.train)
@@ -40,7 +40,7 @@ def prepared(workspace: Workspace, params: Params) -> PreparedDataset:
     side = store.images.shape[1]
     if side != params.prepare.side:
         raise ConfigError(
-            f"{workspace.prepared} holds images of {side} px, params.yaml says "
+            f"{workspace.prepared} has images of {side} px, but params.yaml has "
             f"prepare.side: {params.prepare.side}; run `dvc repro prepare`"
         )
     return store
@@ -48,11 +48,11 @@ def prepared(workspace: Workspace, params: Params) -> PreparedDataset:
 
 Declare = Callable[[PreparedDataset, Params, Size], Study]
 Say = Callable[[str], None]
-_ROOM = 1.1  # of the disk that models will take
+_ROOM = 1.1  # times the estimated disk space of the models
 
 
 def declaration(name: str, only: Sequence[str] = ()) -> Declare:
-    """The `design` of a study made of cells; `only`: of the ablation, these variants alone."""
+    """Return a study's `design` function; `only`: names of variants, for the ablation."""
     module = {"curve": "learning_curve"}.get(name, name)
     declare = importlib.import_module(f"pipelines.studies.{module}").design
     return cast("Declare", partial(declare, only=only) if name == "ablation" else declare)
@@ -68,24 +68,24 @@ def run_study(
     only_say: bool,
     say: Say,
 ) -> str:
-    """Run a study to its end, or go on with one that was killed.
+    """Run a study, or resume an interrupted one.
 
     Args:
         root: the repository.
-        params: params.yaml's.
-        declare: gives the study's cells.
-        size: how large it is.
-        keep: model folders stay, so that another study need not train them again.
-        only_say: say what it would cost, and stop.
-        say: called with a line of progress: what it will cost, each epoch, each cell.
+        params: settings of params.yaml.
+        declare: function that designs the study.
+        size: size of the study.
+        keep: whether model folders are kept for reuse by other studies.
+        only_say: only report the estimated cost.
+        say: called with each line of progress: estimated cost, each epoch, each run.
 
     Returns:
-        The study's table, and where its files lie; empty for `only_say`.
+        The study's table and the folder of its files; empty for `only_say`.
 
     Raises:
-        ConfigError: the same study is running, the prepared images are of other settings, or the
+        ConfigError: the same study is running, the prepared images have other settings, or the
             disk is too full.
-        HgmnetError: as training and calibration do.
+        HgmnetError: training or calibration failed.
     """
     workspace = Workspace(root, params.data.name)
     store = prepared(workspace, params)
@@ -99,11 +99,11 @@ def run_study(
         with FileLock(bench.home / f"{study.folder}.lock", timeout=0):
             return _run(bench, study, params, costs, say, keep=keep)
     except Timeout:
-        raise ConfigError(f"study {study.name} is running in this checkout; wait") from None
+        raise ConfigError(f"study {study.name} is running here; wait, then rerun") from None
 
 
 def announcement(study: Study, costs: Forecast, data: str) -> str:
-    """How much there is to do, and what it costs on this machine."""
+    """Format the number of remaining runs and their estimated cost on this machine."""
     cells, size = len(study.cells), study.size
     left = cells - costs.finished
     seeds = counted(size.seeds, "seed")
@@ -169,13 +169,13 @@ def _teller(cell: StudyRun, progress: Progress, say: Say) -> Callable[[EpochFigu
 
 
 def _shared(bench: StudyContext, study: Study, index: int) -> bool:
-    """Whether a later cell of this study asks the same model, with another map."""
+    """Whether a later run of this study uses the same model with another map."""
     mine = bench.model_folder(study.cells[index])
     return any(bench.model_folder(cell) == mine for cell in study.cells[index + 1 :])
 
 
 def _open_test(bench: StudyContext, study: Study) -> None:
-    """Count the look at the test split, before anything is computed."""
+    """Record the test evaluation before anything is computed."""
     entries = [entry for entry in bench.store.entries if entry.split == "test"]
     sha = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
     command = f"hgmnet study {study.name} --include-test"
@@ -195,8 +195,8 @@ def _refuse_full(home: Path, costs: Forecast) -> None:
     free = shutil.disk_usage(home).free / 2**30
     if costs.disk * _ROOM > free:
         raise ConfigError(
-            f"the models of this study take {costs.disk:.1f} GiB and {free:.1f} GiB of disk are "
-            "free; add --drop-models, or make room"
+            f"the models of this study need {costs.disk:.1f} GiB and {free:.1f} GiB of disk are "
+            "free; add --drop-models, or free space"
         )
 
 
@@ -218,5 +218,5 @@ def _settings(cell: StudyRun) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    """A metric's name as MLflow takes it."""
+    """Replace characters that MLflow doesn't accept in a metric's name."""
     return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name)

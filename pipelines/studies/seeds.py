@@ -1,4 +1,4 @@
-"""The same settings trained with several seeds: how much of a figure is the seed's luck."""
+"""Seeds study: train the same settings with several seeds and report the spread."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,19 +38,19 @@ from pipelines.studies.runner import prepared
 METRICS = ("lesion_dice", "accuracy")
 ENSEMBLE, MEAN = "ensemble", "mean"
 _LEGEND = (
-    "In brackets the 95 % interval by groups: other images of the same kind. ± is the standard "
-    "deviation over seeds: the same images, another training."
+    "In brackets: the 95 % interval by groups, for other images of the same kind. ± is the "
+    "standard deviation over seeds, for another training on the same images."
 )
 _UNCHANGED = (
-    "The version that `dvc repro` registers is the pre-declared first seed, {seed} (train.seed), "
-    "whatever the others show. This study registers and promotes nothing."
+    "`dvc repro` registers the pre-declared first seed, {seed} (train.seed), regardless of the "
+    "other seeds. This study registers and promotes nothing."
 )
 
 
 class SeedCell(Frozen):
     """A figure of one member on one split, with its 95 % interval by groups.
 
-    `member`: `seed <n>`, `mean` or `ensemble`. `sd`: over seeds, of the mean alone.
+    `member`: `seed <n>`, `mean` or `ensemble`. `sd`: over seeds; None unless `member` is `mean`.
     """
 
     split: str
@@ -65,14 +65,14 @@ class SeedCell(Frozen):
 
 
 def cells(tables: Mapping[str, pd.DataFrame], spec: Spec, evaluate: Evaluate) -> list[SeedCell]:
-    """Every figure of the study.
+    """Compute every figure of the study.
 
-    The mean's interval is of the mean over seeds: whole groups are drawn, with what every seed said
-    of them. It tells of other images; `sd` tells of other seeds.
+    The mean's interval resamples groups, each with the predictions of all seeds: it covers the
+    variation over images; `sd` that over seeds.
 
     Args:
-        tables: by member, the seeds in order and the ensemble, rows of per_image.csv.
-        spec: of the models.
+        tables: rows of per_image.csv by member: the seeds in order, then the ensemble.
+        spec: spec of the models.
         evaluate: draws and seed of the bootstrap.
     """
     seeds = {name: table for name, table in tables.items() if name != ENSEMBLE}
@@ -86,7 +86,7 @@ def cells(tables: Mapping[str, pd.DataFrame], spec: Spec, evaluate: Evaluate) ->
 
 
 def lines(found: Sequence[SeedCell], spec: Spec, first: int) -> list[str]:
-    """The table in Markdown, with what it is of and what it does not change."""
+    """Format the table in Markdown, with title, encoder and legend; one line per item."""
     facts = dict(description.shape(spec))
     begun = facts["Encoder weights at the start"]
     learnt = [metric for metric in METRICS if any(cell.metric == metric for cell in found)]
@@ -122,7 +122,7 @@ def _cells(
 
 
 def _spread(cell: SeedCell, found: Sequence[SeedCell], seeds: int) -> SeedCell:
-    """The mean with the standard deviation over seeds (n - 1); another cell as it is."""
+    """Add value and standard deviation over seeds (n - 1) to the mean; return others unchanged."""
     same = [c for c in found if (c.split, c.metric) == (cell.split, cell.metric)]
     values = [c.value for c in same if c.member not in {MEAN, ENSEMBLE} and c.value is not None]
     if cell.member != MEAN or len(values) < max(seeds, 2):
@@ -142,15 +142,15 @@ def _rows(found: Sequence[SeedCell], learnt: Sequence[str], first: int) -> Itera
 def run(root: Path, params: Params, n: int) -> None:
     """Train n seeds, evaluate each and their ensemble, and write reports/studies/seeds.
 
-    Seeds that are finished are not trained again, and one that was killed goes on.
+    Finished seeds are not trained again, and an interrupted training resumes.
 
     Raises:
-        ConfigError: n is below 2, another study is running, or the prepared images are of other
+        ConfigError: n is below 2, another study is running, or the prepared images have other
             settings.
-        HgmnetError: as training, calibration and evaluation do.
+        HgmnetError: training, calibration or evaluation failed.
     """
     if n < 2:
-        raise ConfigError(f"--seeds {n}: a spread needs 2 seeds or more")
+        raise ConfigError(f"--seeds {n}: expected 2 or more")
     workspace = Workspace(root, params.data.name)
     store = prepared(workspace, params)
     home = workspace.state / "studies" / "seeds"
@@ -170,7 +170,7 @@ def run(root: Path, params: Params, n: int) -> None:
 
 
 def _train(workspace: Workspace, params: Params, home: Path, n: int) -> dict[str, Path]:
-    """A calibrated model folder a seed, by member's name."""
+    """Train and calibrate; return one model folder per seed, by member's name."""
     recipes = _recipes(params, n)
     marks = {name: recipe.fingerprint(workspace.root) for name, recipe in recipes.items()}
     folders = {name: home / mark for name, mark in marks.items()}
@@ -224,7 +224,7 @@ def _recipes(params: Params, n: int) -> dict[str, Recipe]:
 
 
 def _take_over(workspace: Workspace, folders: Mapping[str, Path], marks: Mapping[str, str]) -> None:
-    """Take the weights that `dvc repro` made, where they are those of one of the seeds."""
+    """Copy the model of `dvc repro` if it has the fingerprint of one of the seeds."""
     if not ((workspace.model / SPEC).exists() and (workspace.model / WEIGHTS).exists()):
         return
     made = load_spec(workspace.model).fingerprint
@@ -243,7 +243,7 @@ def _evaluate(
     folders: Mapping[str, Path],
     n: int,
 ) -> list[SeedCell]:
-    """Figures of every seed and of the ensemble; each is an opening where test is opened."""
+    """Evaluate every seed and the ensemble; with test, each counts as a test evaluation."""
     device = best_device()
     seeds = {name: TorchPredictor.load(folder, device) for name, folder in folders.items()}
     together = _ensemble(list(seeds.values()), store, params)

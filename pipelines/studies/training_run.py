@@ -1,4 +1,4 @@
-"""A cell, fitted and judged: model folder and rows, each kept under its fingerprint."""
+"""Train and evaluate a run of a study; model folder and rows are cached by fingerprint."""
 
 import platform
 import shutil
@@ -36,7 +36,7 @@ _TEXT = ("image", "pixel_sha256", "label", "group", "split", "predicted", "decis
 
 
 class Made(Frozen):
-    """Where and when a cell was computed; `trained`: False where its model was there."""
+    """Where and when a run was computed; `trained`: False if its model existed already."""
 
     seconds: float
     trained: bool
@@ -50,28 +50,28 @@ class Made(Frozen):
 
 
 def fitted(bench: StudyContext, cell: StudyRun) -> bool:
-    """Whether the cell's model is there."""
+    """Whether the run's model exists."""
     return (bench.model_folder(cell) / OPERATING).exists()
 
 
 def judged(bench: StudyContext, cell: StudyRun) -> bool:
-    """Whether the rows of the cell's fold are there."""
+    """Whether the rows of the run's fold exist."""
     return bench.rows_file(cell).exists()
 
 
 def compute(bench: StudyContext, cell: StudyRun, on_epoch: OnEpoch, *, keep: bool) -> Made:
-    """Fit the cell's model unless it is there, judge its fold, and keep the rows.
+    """Train the run's model unless it exists, evaluate its fold, and store the rows.
 
-    Several processes may do so at once: the second one waits and finds the rows.
+    Safe with several processes: the second one waits and finds the rows.
 
     Args:
-        bench: images, and where things are kept.
-        cell: which one.
+        bench: images and folders.
+        cell: the run.
         on_epoch: called with each epoch's figures.
-        keep: the model folder too; else it is removed once the rows are there.
+        keep: whether to keep the model after the evaluation.
 
     Raises:
-        HgmnetError: as training and calibration do; or the model saw what it is judged on.
+        HgmnetError: training or calibration failed, or the model has seen an evaluated image.
     """
     folder, target = bench.model_folder(cell), bench.rows_file(cell)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,18 +93,18 @@ def compute(bench: StudyContext, cell: StudyRun, on_epoch: OnEpoch, *, keep: boo
 
 
 def made(bench: StudyContext, cell: StudyRun) -> Made:
-    """How the cell's rows came about."""
+    """Read the record of a run's computation."""
     return read_json(bench.rows_file(cell).with_suffix(".json"), Made)
 
 
 def read(bench: StudyContext, cell: StudyRun) -> pd.DataFrame:
-    """The rows of the cell's fold, under this cell's names, by image."""
+    """Read the rows of the run's fold, with its variant, fold and seed, sorted by image."""
     table = read_rows(bench.rows_file(cell))
     return table.assign(**_key(cell)).sort_values("image", kind="stable").reset_index(drop=True)
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read rows of per_image.csv: an empty cell is NaN, and words stay words."""
+    """Read rows of per_image.csv: an empty cell is NaN; text columns stay text."""
     words = dict.fromkeys(_TEXT, str)
     return pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
 
@@ -133,7 +133,7 @@ def _fit(
 def _judge(
     bench: StudyContext, cell: StudyRun, store: PreparedDataset, folder: Path
 ) -> Iterator[dict[str, str | int | float]]:
-    """A row of per_image.csv for each image of the fold."""
+    """Yield one row of per_image.csv per image of the fold."""
     network, spec = load_model(folder)
     network.to(best_device())
     operating, rows = load_operating(folder), store.rows(JUDGED)
@@ -148,7 +148,7 @@ def _judge(
 
 
 def _refuse_seen(cell: StudyRun, store: PreparedDataset, spec: Spec) -> None:
-    """A guard against a mistake of ours: nothing that is judged was seen, not even by its group."""
+    """Check that no evaluated image, nor another of its group, was seen in training."""
     entries = [entry for entry in store.entries if entry.split == JUDGED]
     known = contamination.check(entries, cell.params.data.name, [spec]).seen
     if known and not cell.leaky:
@@ -159,7 +159,7 @@ def _refuse_seen(cell: StudyRun, store: PreparedDataset, spec: Spec) -> None:
 
 
 def made_now(sides: Sides, seconds: float, *, trained: bool) -> Made:
-    """A cell of these sides that this process has computed in `seconds`."""
+    """Record of a run that this process computed in `seconds`; `sides`: split of each image."""
     cuda = torch.cuda.is_available()
     return Made(
         seconds=round(seconds, 1),

@@ -76,7 +76,7 @@ def _found(outcome: SuiteOutcome) -> str:
         for name, value in islice(broken.items(), NAMED)
     ]
     rest = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-    return f"not so for {', '.join(named)}{rest}"
+    return f"not met by {', '.join(named)}{rest}"
 
 
 def _short(name: str, value: str) -> str:

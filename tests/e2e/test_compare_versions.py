@@ -34,14 +34,14 @@ def test_versions_are_found_by_number_and_alias(registered, monkeypatch, capsys,
     assert main(["compare", "1", second]) == 0
     said = capsys.readouterr().out
     assert said.startswith("6 test images, 6 groups\n")
-    assert "they disagree on 2 images, in the decision on 1" in said
-    assert "version 1 against version 2" in registered.comparison.read_text(encoding="utf-8")
+    assert "the models disagree on 2 images, in the decision on 1" in said
+    assert "version 1 and version 2" in registered.comparison.read_text(encoding="utf-8")
 
 
 def test_a_version_stands_beside_a_file(registered, monkeypatch, capsys):
     monkeypatch.chdir(registered.root)
     assert main(["compare", "2", "reports/evaluation/per_image.csv"]) == 0
-    assert "they disagree on 0 images" in capsys.readouterr().out
+    assert "the models disagree on 0 images" in capsys.readouterr().out
 
 
 def test_what_is_neither_is_refused_with_what_it_could_be(registered, monkeypatch, capsys):

@@ -89,8 +89,8 @@ def test_ten_unreadable_images_are_named_and_the_rest_counted(workspace, said, t
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda folder: None, "is no folder"),
-        (lambda folder: folder.mkdir(), "holds no image"),
+        (lambda folder: None, "is not a folder"),
+        (lambda folder: folder.mkdir(), "has no image"),
         (lambda folder: (images(folder, 1, 9) / "00.png").write_bytes(b"cut"), "none of the 1"),
     ],
 )

@@ -131,7 +131,7 @@ def test_settings_outside_the_change_plan_are_told_before_a_training(root, told)
     lines, error = told()
     assert error.startswith("1 thing must be mended")
     assert line(lines, "refused by pccp.yaml").endswith(
-        "clause fixed.input.channels: it sees rgb; planned: grey; docs/gate.md"
+        "clause fixed.input.channels: it takes rgb; planned: grey; docs/gate.md"
     )
     params.write_text(before.replace("name: hgmnet-phantom", "name: hgmnet-clinic"))
     lines, _ = told()

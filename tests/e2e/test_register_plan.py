@@ -98,7 +98,7 @@ def test_too_many_openings_ask_for_a_new_validation(
 
 def test_a_model_outside_its_plan_is_recorded_and_refused(workspace: Workspace):
     make_model(workspace, seed=4)
-    reason = "it tells a, b; planned: a"
+    reason = "it predicts a, b; planned: a"
     clause = ClauseResult(clause="fixed.classes", status="breached", reason=reason)
     judge(workspace, "failed", bound=0.5, plan=(clause,))
     with pytest.raises(

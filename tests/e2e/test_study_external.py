@@ -86,7 +86,7 @@ def test_every_image_that_was_not_seen_is_judged_under_the_models_classes(
     said = capsys.readouterr().out
     assert "benign → benign, cancer → malignant; 19 benign, 20 malignant" in said
     assert "No image of normal: a decision for it is an error" in said
-    assert "Left out, since the model had seen them: 1 image of clinic" in said
+    assert "Left out because the model has seen them: 1 image of clinic" in said
     rows = pd.read_csv(folder / "per_image.csv")
     assert len(rows) == 39
     assert set(rows["label"]) == {"benign", "malignant"}
@@ -117,9 +117,7 @@ def test_the_recalibrated_are_the_rest_alone_and_told_apart(repository, monkeypa
     probs = ["prob_benign", "prob_malignant", "prob_normal"]
     assert (served["predicted"].to_numpy() == again["predicted"].to_numpy()).all()
     assert not np.allclose(served[probs], again[probs])
-    assert f"{39 - len(served)} further images chose the new operating point" in (
-        capsys.readouterr().out
-    )
+    assert f"{39 - len(served)} further images were used to choose" in (capsys.readouterr().out)
 
 
 def test_mlflow_has_it_in_the_experiment_of_the_set(repository, monkeypatch):
@@ -135,11 +133,11 @@ def test_mlflow_has_it_in_the_experiment_of_the_set(repository, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "class `cancer` is none of the model's, benign, malignant, normal; say which it is"),
+        ([], "class `cancer` is none of the model's classes, benign, malignant, normal; map it"),
         (["--map", "x=benign"], "--map x=...: the set has no such class; it has benign, cancer"),
         (["--map", "cancer"], "--map cancer: expected <class of the set>=<class of the model>"),
-        ([*MAP, "--recalibrate", "0.7"], "--recalibrate 0.7: expected a share above 0"),
-        (["--data", "phantom"], "--data phantom is what the model was made from"),
+        ([*MAP, "--recalibrate", "0.7"], "--recalibrate 0.7: expected a fraction above 0"),
+        (["--data", "phantom"], "--data phantom: the model was trained on it"),
         (["--data", "nowhere"], "manifest.csv is missing; `hgmnet import nowhere ...`"),
         (["--model", "elsewhere"], "elsewhere/model.json is missing"),
     ],

@@ -120,7 +120,7 @@ def test_it_says_that_it_chooses_nothing_and_registers_nothing(finished):
     space, said = finished
     assert "# Seeds on phantom" in said
     assert "| test | seed 5, pre-declared first |" in said
-    assert "registers is the pre-declared first seed, 5 (train.seed)" in said
+    assert "registers the pre-declared first seed, 5 (train.seed)" in said
     assert "registers and promotes nothing" in said
     assert not (space.root / "mlflow.db").exists()
     assert not space.model.exists()
@@ -158,7 +158,7 @@ def test_a_model_that_dvc_made_is_taken_for_its_seed(finished, monkeypatch, caps
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--seeds", "1"], "--seeds 1: a spread needs 2 seeds or more"),
+        (["--seeds", "1"], "--seeds 1: expected 2 or more"),
         (["--seeds", "2"], "prepare.side: 64; run `dvc repro prepare`"),
     ],
 )

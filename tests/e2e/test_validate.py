@@ -122,7 +122,7 @@ def test_good_images_pass_without_network(good):
     assert (report.failures, report.conflicts) == ((), ())
     assert (report.images, report.per_class) == (36, dict.fromkeys(DATA.classes, 12))
     assert report.expectations == 31
-    assert good.out == "36 images, 31 expectations, nothing critical broken\n"
+    assert good.out == "36 images, 31 expectations, no critical failure\n"
 
 
 def test_every_critical_breach_has_a_line_of_its_own(bad):
@@ -130,13 +130,13 @@ def test_every_critical_breach_has_a_line_of_its_own(bad):
     mend = "; mend the files, or exclude them in curation.csv"
     unread, side, binary, lesion, few = bad.error.splitlines()
     read = "every image can be read with its masks"
-    assert unread == f"{read}: not so for benign/00.png (can't be decoded: cut off){mend}"
-    assert side == f"the shorter side is at least 64 px: not so for malignant/small.png (20){mend}"
+    assert unread == f"{read}: not met by benign/00.png (can't be decoded: cut off){mend}"
+    assert side == f"the shorter side is at least 64 px: not met by malignant/small.png (20){mend}"
     black = "every mask holds only black and white (0 and 255)"
-    assert binary == f"{black}: not so for malignant/small.png{mend}"
+    assert binary == f"{black}: not met by malignant/small.png{mend}"
     named = ", ".join(ODD[:10])
     shows = "every mask of a lesion class shows a lesion"
-    assert lesion == f"{shows}: not so for {named} and 5 more{mend}"
+    assert lesion == f"{shows}: not met by {named} and 5 more{mend}"
     count = "class normal has at least 10 usable images: found 9"
     assert few == f"{count}; add images, or lower validate.min_per_class in params.yaml"
 
@@ -166,7 +166,7 @@ def test_a_warning_is_told_and_does_not_end_the_run(questionable):
         [*ALIKE],
     ]
     assert [line.startswith("warning: ") for line in questionable.lines[:6]] == [True] * 5 + [False]
-    assert questionable.out.startswith("warning: no image is next to blank: not so for")
+    assert questionable.out.startswith("warning: no image is next to blank: not met by")
 
 
 def test_the_same_manifest_gives_the_same_bytes(questionable):
@@ -212,7 +212,7 @@ def test_a_label_conflict_is_listed_and_shown(questionable):
     page = questionable.workspace.likeness.read_text(encoding="utf-8")
     assert "Label conflicts: 1" in page
     assert page.count("<img src=") == 2
-    line = "label conflicts: 1, pairs of images that are alike: 1; see reports/likeness.html"
+    line = "label conflicts: 1, pairs of near-duplicates: 1; see reports/likeness.html"
     assert line in questionable.lines
 
 
@@ -231,5 +231,5 @@ def test_the_command_ends_with_status_4_and_one_line(tmp_path):
     )
     assert done.returncode == 4
     (line,) = done.stderr.splitlines()
-    assert line.startswith("hgmnet: InvalidData: every mask has its image's size: not so for")
+    assert line.startswith("hgmnet: InvalidData: every mask has its image's size: not met by")
     assert not read_json(workspace.validation, ValidationReport).passed

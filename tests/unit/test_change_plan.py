@@ -72,7 +72,7 @@ ENCODERS = {"encoders": ["res*", "tu-*"], "side": {"min": 1, "max": 512}}
 @pytest.mark.parametrize(
     ("made", "clause", "reason"),
     [
-        (candidate({"data": "busi"}), "allowed.data", "it is made from busi; planned: phantom"),
+        (candidate({"data": "busi"}), "allowed.data", "it is trained on busi; planned: phantom"),
         (
             candidate(model(encoder="mobilenet_v2")),
             "allowed.retraining.encoders",
@@ -91,14 +91,14 @@ ENCODERS = {"encoders": ["res*", "tu-*"], "side": {"min": 1, "max": 512}}
         (
             candidate({"classes": ("benign", "malignant")}),
             "fixed.classes",
-            "it tells benign, malignant; planned: benign, malignant, normal",
+            "it predicts benign, malignant; planned: benign, malignant, normal",
         ),
         (
             candidate(model(tasks="segmentation")),
             "fixed.tasks",
             "it learns segmentation; planned: joint",
         ),
-        (candidate(model(input="rgb")), "fixed.input.channels", "it sees rgb; planned: grey"),
+        (candidate(model(input="rgb")), "fixed.input.channels", "it takes rgb; planned: grey"),
     ],
 )
 def test_a_model_outside_its_plan_is_told_by_the_clause(tmp_path, made, clause, reason):
@@ -159,7 +159,7 @@ def test_drift_in_too_many_columns_asks_for_a_new_validation(tmp_path, beyond, d
     found = outside(tmp_path, made, "due")
     assert ("revalidate.drifted_share_above" in found) is due
     if due:
-        assert next(iter(found.values())).endswith("in 2 of 4 facts, 50% > 25%")
+        assert next(iter(found.values())).endswith("in 2 of 4 features, 50% > 25%")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_drift_in_too_many_columns_asks_for_a_new_validation(tmp_path, beyond, d
     [
         ({"Device": ("D2", "D3")}, "due", "has Device D2, D3; the training images do not"),
         ({"Device": ()}, "held", "has no Device that the training images do not have"),
-        ({}, "not judged", "tells no Device"),
+        ({}, "not judged", "lacks Device"),
     ],
 )
 def test_a_new_device_asks_for_a_new_validation(tmp_path, new, status, said):
@@ -186,9 +186,7 @@ def test_too_many_openings_ask_for_a_new_validation(openings, status):
 def test_a_registered_model_without_a_plan_is_outside_and_told_what_there_is():
     (only,) = check_change_plan(load_plans(PLANS), candidate(registry="hgmnet-clinic"))
     assert (only.clause, only.status) == ("plans", "breached")
-    assert (
-        "no plan for hgmnet-clinic; there are plans for hgmnet-busi, hgmnet-phantom" in only.reason
-    )
+    assert "no plan for hgmnet-clinic; found plans for hgmnet-busi, hgmnet-phantom" in only.reason
 
 
 @pytest.mark.parametrize("profile", sorted(ROOT.glob("profiles/*.yaml")), ids=lambda p: p.stem)

@@ -144,7 +144,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize("path", ["models/hgmnet", "models/../models/hgmnet/"])
 def test_the_stages_own_output_is_no_place_to_start_from(tmp_path, path):
     train = params(init_from={"path": path, "sha256": "a" * 64}).train
-    with pytest.raises(ConfigError, match="DVC empties it before; keep a copy"):
+    with pytest.raises(ConfigError, match="DVC empties it before; name a copy"):
         refuse_own(Workspace(tmp_path, "phantom"), train)
     refuse_own(Workspace(tmp_path, "phantom"), params().train)
     elsewhere = params(init_from={"path": "models/parent", "sha256": "a" * 64}).train

@@ -117,7 +117,7 @@ def test_only_what_is_learnt_is_measured_judged_and_shown(tmp_path, model, masks
         assert ("Temperature" in text, "Mask threshold" in text) == (classes, masks)
         assert not re.search(r"\bNone\b(?!\.<)|\bnan\b", text)
     if not (masks and classes):
-        assert "is missing: the model does not tell it" in html
+        assert "is missing: the model does not predict it" in html
 
 
 def test_a_device_that_no_train_image_is_of_asks_for_a_new_validation(tmp_path):

@@ -87,7 +87,7 @@ def test_test_is_compared_where_both_opened_it_and_val_otherwise():
     assert pair(both, both, NAMES).split == "test"
     val = rows("val")
     assert pair(pd.concat([val, rows()]), val, NAMES).split == "val"
-    with pytest.raises(ConfigError, match="no split in common"):
+    with pytest.raises(ConfigError, match="share no split"):
         pair(rows("val"), rows("test"), NAMES)
 
 
@@ -119,7 +119,7 @@ def test_the_page_is_whole_and_asks_for_nothing_from_outside():
     assert told.open == []
     assert all(address.startswith("data:") for address in told.addresses)
     assert "<script" not in html
-    assert "a &lt;1&gt; against b &amp; 2" in html
+    assert "a &lt;1&gt; and b &amp; 2" in html
     assert "phantom is synthetic" in told.text
     row = re.search(r'<th scope="row">Lesion Dice</th>(.*?)</tr>', html, re.DOTALL)[1]
     for part in ("0.889", "0.656", "−0.233"):
@@ -131,7 +131,7 @@ def test_the_short_table_is_aligned_and_counts():
     text = short(compared(rows(), worse()), NAMES)
     lines = text.splitlines()
     assert lines[0] == "12 test images, 12 groups"
-    assert lines[-1] == "they disagree on 2 images, in the decision on 1"
+    assert lines[-1] == "the models disagree on 2 images, in the decision on 1"
     start = lines[2].index("better")
     assert {line[start - 1] for line in lines[3:-2]} == {" "}
 
@@ -151,7 +151,7 @@ def test_what_is_no_evaluation_is_refused(tmp_path):
     with pytest.raises(InvalidDataError, match="lacks the columns image, pixel_sha256"):
         read_rows(tmp_path / "per_image.csv")
     (tmp_path / "per_image.csv").write_text("")
-    with pytest.raises(InvalidDataError, match=r"is no per_image\.csv"):
+    with pytest.raises(InvalidDataError, match=r"is not (a readable|the) per_image\.csv"):
         read_rows(tmp_path / "per_image.csv")
 
 
@@ -162,7 +162,7 @@ def test_the_command_writes_the_page_and_leaves_the_report_alone(tmp_path, monke
     worse().to_csv(tmp_path / "b.csv", index=False)
     monkeypatch.chdir(tmp_path)
     assert main(["compare", "a.csv", "b.csv"]) == 0
-    assert "they disagree on 2 images" in capsys.readouterr().out
+    assert "the models disagree on 2 images" in capsys.readouterr().out
     assert "a.csv against b.csv" in (tmp_path / "reports/compare/index.html").read_text()
     assert not (tmp_path / "reports/html").exists()
     rows("val").to_csv(tmp_path / "b.csv", index=False)

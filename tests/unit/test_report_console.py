@@ -43,7 +43,7 @@ def test_the_table_has_every_check_and_every_headline():
         ["figure", "value", "95 % interval", "bound", "verdict"],
         ["Lesion Dice", "0.742", "0.692 to 0.792", "≥ 0.70", "passed"],
         ["Accuracy", "0.800", "0.750 to 0.850", "≥ 0.70, conservative end", "passed"],
-        ["Normals with a false lesion, as served", "0.100", "0.050 to 0.150", "–", "not asked"],
+        ["Normals with a false lesion, as served", "0.100", "0.050 to 0.150", "–", "no check"],
     ]
     assert lines[0].index("value") == lines[1].index("0.742") == lines[2].index("0.800")
 
@@ -101,7 +101,7 @@ def test_a_rate_that_is_too_high_is_above_its_bound():
 def test_a_figure_that_the_model_does_not_have_is_told_so():
     absent = made_check("accuracy", 0.4, None, passed=False, n=None, reason="missing")
     said = rejection(gate(absent), "run", Path("r"))
-    assert "accuracy is missing: the model does not tell it;" in said
+    assert "accuracy is missing: the model does not predict it;" in said
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_check_of_a_subgroup_says_so_and_shows_the_subgroups_interval():
     lines = figures_table(evaluation(lesion_dice=0.8), gate(of), (part,)).splitlines()
     assert [re.split(r"  +", line) for line in lines[3:]] == [
         ["Lesion Dice, lesion size small", "0.610", "0.560 to 0.660", "≥ 0.50", "passed"],
-        ["Lesion Dice", "0.800", "0.750 to 0.850", "–", "not asked"],
+        ["Lesion Dice", "0.800", "0.750 to 0.850", "–", "no check"],
     ]
 
 

@@ -51,7 +51,7 @@ def test_without_malignant_images_there_is_no_roc():
 def test_lesion_plots_leave_images_without_lesion_out_and_count_the_missed():
     sizes, spread = figures.lesion_plots(TEST, coarse=True)
     assert sizes.svg.count('<circle class="dot c1" cx=') == 3 + 1  # benign, and its legend
-    assert sizes.caption == "5 lesions, 1 of them missed altogether (Dice 0)."
+    assert sizes.caption == "5 lesions, 1 of them missed completely (Dice 0)."
     assert "fine net 0.800" in spread.caption
     assert figures.lesion_plots([case("normal/a.png", fp=3)], coarse=True) == ()
 

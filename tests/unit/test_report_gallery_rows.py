@@ -72,7 +72,7 @@ def test_benign_called_malignant_the_surest_first():
         called("normal/e.png", "malignant", 0.9),
     ]
     found = shelf("Benign called malignant", cases)
-    assert (names(found), found.note) == (["b", "a"], "2 of 3 benign; the surest first")
+    assert (names(found), found.note) == (["b", "a"], "2 of 3 benign; the most confident first")
 
 
 def test_malignant_called_otherwise_the_lowest_probability_first():

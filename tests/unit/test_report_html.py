@@ -135,8 +135,8 @@ def test_without_test_figures_the_page_says_so_and_shows_val():
 @pytest.mark.parametrize(
     ("beyond", "said"),
     [
-        ((), "is like the training images in all 2 facts."),
-        (("lesion_area",), "differs from the training images in 1 of 2 facts: lesion area."),
+        ((), "is like the training images in all 2 features."),
+        (("lesion_area",), "differs from the training images in 1 of 2 features: lesion area."),
     ],
 )
 def test_page_and_card_say_whether_the_evaluated_images_have_drifted(beyond, said):
@@ -198,18 +198,18 @@ def test_the_limits_and_the_lineage_are_in_both():
 def test_files_that_are_not_there_leave_their_sections_out_with_a_line():
     text = Text(page(evidence())).text
     for said in (
-        "Left out: reports/evaluation/subgroups.json is not there.",
-        "Coverage is left out: reports/evaluation/certainty.json is not there.",
-        "operating points are left out: reports/calibration/mask_curve.json is not there.",
+        "Left out: reports/evaluation/subgroups.json is absent.",
+        "Coverage is left out: reports/evaluation/certainty.json is absent.",
+        "operating points are left out: reports/calibration/mask_curve.json is absent.",
         "The shortcut check is left out",
     ):
         assert said in text
     bare = evidence(provenance=provenance(run=None, copies=None, sides={}, lock_id=None))
     told = Text(page(bare))
     assert told.open == []
-    assert "Training run not available: reports/train/run.json is not there" in told.text
+    assert "Training run not available: reports/train/run.json is absent" in told.text
     assert "Split lock not available" in told.text
-    assert "Likeness" not in told.text
+    assert "Near-duplicates" not in told.text
 
 
 def test_sections_of_files_that_are_there():
@@ -243,14 +243,14 @@ def test_the_shortcut_check_stands_with_its_interval_and_what_it_can_not_say():
     for text in (Text(page(shown)).text, render_model_card(shown)):
         assert sentence in text
         assert "more than chance" in text
-        assert "does not say that it is read rightly" in text
+        assert "does not prove that the network uses" in text
 
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
         (0.1, 0.3, "more than chance"),
-        (-0.1, 0.2, "not told apart from chance"),
+        (-0.1, 0.2, "not significantly different from chance"),
         (-0.3, -0.1, "less than chance"),
     ],
 )
@@ -377,4 +377,4 @@ def test_a_single_check_is_told_in_the_singular():
     made = evidence()
     gate = verdict("passed", made.gate.checks[:1])
     sentence = wording.verdict(replace(made, gate=gate)).sentence
-    assert sentence == "The one check holds on the test split of phantom."
+    assert sentence == "The one check passed on the test split of phantom."

@@ -97,9 +97,9 @@ def test_parts_are_told_of_their_images_alone():
 
 def test_variants_of_different_images_are_refused():
     frame = made()
-    with pytest.raises(InvalidDataError, match="judged different images"):
+    with pytest.raises(InvalidDataError, match="variants differ in images"):
         found(frame[1:])
-    with pytest.raises(InvalidDataError, match="judged different images"):
+    with pytest.raises(InvalidDataError, match="variants differ in images"):
         found(pd.concat([frame, frame[:1]]))
 
 
@@ -109,7 +109,7 @@ def test_markdown_has_a_cell_for_every_column():
     assert len(table) == 4
     assert {line.count("|") for line in table} == {8}
     assert re.search(r"\| 50 % & less_ \| 0\.656 ± \d\.\d{3} \(.* to .*\) \| −0\.116 \(−", text)
-    assert "one in twenty" in text
+    assert "one interval in twenty" in text
 
 
 def test_latex_escapes_what_it_must_and_its_rows_are_whole():

@@ -1,1 +1,1 @@
-"""A page on this machine to look at images with the model."""
+"""Web page on this machine that predicts images and shows the results."""
