@@ -39,10 +39,8 @@ def _paths(entry: dict[str, Any], *kinds: str) -> list[str]:
 def _known_paths() -> tuple[set[str], set[str]]:
     """The paths that Workspace names, and those of them whose files go by their own names."""
     workspace = Workspace(REPOSITORY, DATA)
-    properties = inspect.getmembers(Workspace, lambda member: isinstance(member, property))
-    named = {
-        name: getattr(workspace, name).relative_to(REPOSITORY).as_posix() for name, _ in properties
-    }
+    paths = inspect.getmembers(workspace, lambda member: isinstance(member, Path))
+    named = {name: path.relative_to(REPOSITORY).as_posix() for name, path in paths}
     return set(named.values()), {named[part] for part in PARTS}
 
 
