@@ -40,7 +40,7 @@ def _known_paths() -> tuple[set[str], set[str]]:
     """The paths that Workspace names, and those of them whose files go by their own names."""
     workspace = Workspace(REPOSITORY, DATA)
     paths = inspect.getmembers(workspace, lambda member: isinstance(member, Path))
-    named = {name: path.relative_to(REPOSITORY).as_posix() for name, path in paths}
+    named = {k: path.relative_to(REPOSITORY).as_posix() for k, path in paths if k != "root"}
     return set(named.values()), {named[part] for part in PARTS}
 
 
