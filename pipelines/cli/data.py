@@ -18,7 +18,7 @@ def configure_import(parser: argparse.ArgumentParser) -> None:
     kind = "what the source is (default: find out)"
     parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)
     sha256 = "what the file must hash to"
-    parser.add_argument("--sha256", type=_sha256, default="", metavar="HEX", help=sha256)
+    parser.add_argument("--sha256", type=_sha256, metavar="HEX", help=sha256)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
 
 
@@ -31,7 +31,7 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
     """
     from pipelines.operations.import_dataset import import_dataset, summary
 
-    known = {"source_format": args.format, "sha256": args.sha256, "replace": args.replace}
+    known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
     found = import_dataset(root, args.name, args.source, **known)
     print(summary(found))
     print(_next(root, args.name, ", ".join(found.per_class)))

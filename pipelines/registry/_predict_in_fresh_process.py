@@ -1,7 +1,7 @@
 """A script, not a module: load a registered version and predict, having imported nothing of ours.
 
-`python -P _load_back.py <model URI> <folder of images> <answers.json>`. The packed code counts, so
-a `hgmnet` that comes from anywhere else is an error.
+Its arguments: `<model URI> <folder of images> <answers.json>`; run it with `python -P`. The packed
+code counts, so a `hgmnet` that comes from anywhere else is an error.
 """
 
 import sys

@@ -39,10 +39,8 @@ def _paths(entry: dict[str, Any], *kinds: str) -> list[str]:
 def _known_paths() -> tuple[set[str], set[str]]:
     """The paths that Workspace names, and those of them whose files go by their own names."""
     workspace = Workspace(REPOSITORY, DATA)
-    names = [name for name in vars(Workspace) if not name.startswith("_")]
-    known = {name: getattr(workspace, name) for name in names}
-    paths = {name: path for name, path in known.items() if isinstance(path, Path)}
-    named = {name: path.relative_to(REPOSITORY).as_posix() for name, path in paths.items()}
+    paths = inspect.getmembers(workspace, lambda member: isinstance(member, Path))
+    named = {k: path.relative_to(REPOSITORY).as_posix() for k, path in paths if k != "root"}
     return set(named.values()), {named[part] for part in PARTS}
 
 
