@@ -37,15 +37,15 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 GOOD = {
+    "an address with an umlaut": ("import", "umlaut", "https://127.0.0.1:1/Überblick.zip"),
+    "an empty table": ("import", "empty", "s/empty.csv"),
     "a class that can't be one": ("import", "odd", "s/odd.csv"),
     "no such address": ("import", "ftp", "ftp://127.0.0.1/x.zip"),
     "port 1": ("serve", "--host", "192.0.2.1", "--port", "1"),
     "a model that is not there": ("serve", "--port", "0", "--model", "nothing"),
 }
 BAD = {
-    "an empty table": ("import", "empty", "s/empty.csv"),
     "a class of 300 letters": ("import", "long", "s/long.csv"),
-    "an address with an umlaut": ("import", "umlaut", "https://127.0.0.1:1/Überblick.zip"),
     "an address with half a bracket": ("import", "bracket", "https://[::1/x.zip"),
     "version 99 of one": ("serve", "--port", "0", "--version", "99"),
     "version x": ("serve", "--port", "0", "--version", "x"),
