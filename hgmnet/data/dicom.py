@@ -133,7 +133,8 @@ def decode(data: bytes, name: str) -> Scan:
 def _hold(header: Any, name: str) -> None:
     frames = int(header.get("NumberOfFrames") or 1)
     if frames > 1:
-        raise InvalidDataError(f"{name} has {frames} frames, expected one image; export one frame")
+        msg = f"{name} has {frames} frames, expected a single image; export one frame"
+        raise InvalidDataError(msg)
     if "PixelData" not in header:
         raise InvalidDataError(f"{name} is DICOM without an image; remove it")
     if header.Rows * header.Columns > images.MAX_PIXELS:

@@ -54,8 +54,8 @@ def plan(train: Train) -> DevicePlan:
     devices = train.devices if train.devices != "auto" else (seen if cuda else 1)
     if cuda and devices > seen:
         raise ConfigError(f"train.devices: {devices}, but torch sees {seen} GPUs; set it to auto")
-    has_bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
-    if cuda and train.precision == "bf16-mixed" and not has_bf16:
+    wants_bf16 = cuda and train.precision == "bf16-mixed"
+    if wants_bf16 and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ConfigError(
             f"train.precision: bf16-mixed, but {torch.cuda.get_device_name()} has no bf16; set it "
             "to 16-mixed or 32-true"
