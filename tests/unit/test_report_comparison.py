@@ -163,7 +163,7 @@ def test_the_command_writes_the_page_and_leaves_the_report_alone(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     assert main(["compare", "a.csv", "b.csv"]) == 0
     assert "the models disagree on 2 images" in capsys.readouterr().out
-    assert "a.csv against b.csv" in (tmp_path / "reports/compare/index.html").read_text()
+    assert "a.csv and b.csv" in (tmp_path / "reports/compare/index.html").read_text()
     assert not (tmp_path / "reports/html").exists()
     rows("val").to_csv(tmp_path / "b.csv", index=False)
     assert main(["compare", "a.csv", "b.csv"]) == 2
