@@ -180,7 +180,7 @@ def test_another_plan_reruns_the_gate_alone_and_a_model_outside_it_is_refused(wo
     status, output = dvc(workspace.root, "repro")
     assert status == 255
     assert ran(output) == ["gate", "report", "register"]
-    said = "Rejected, not an error: outside pccp.yaml, clause fixed.classes: it tells benign, "
+    said = "Rejected, not an error: outside pccp.yaml, clause fixed.classes: it predicts benign, "
     assert any(line.startswith(said) for line in output.splitlines())
     assert "exited with 3" in output
     assert versions(workspace) == ({"1"}, {})
