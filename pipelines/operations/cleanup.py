@@ -1,7 +1,7 @@
-"""What may go from a checkout's own disk, and what must stay.
+"""List and remove files of a checkout that can be made again.
 
-Never anything that a registered version needs: those live in MLflow and in DVC's cache, which only
-get advice.
+Nothing that a registered version needs: that is in MLflow and in DVC's cache, for which
+`hgmnet clean` only prints advice.
 """
 
 import shutil
@@ -19,7 +19,7 @@ _AGAIN = {
 
 @dataclass(frozen=True)
 class RemovableItem:
-    """A file or folder that may go: what it is, its bytes and its age."""
+    """A file or folder that may be removed; `size`: bytes; `days`: since its last change."""
 
     path: Path
     what: str
@@ -28,17 +28,17 @@ class RemovableItem:
 
 
 def litter(root: Path, *, older_than: float, studies: bool) -> list[RemovableItem]:
-    """What may go, the largest first.
+    """List the removable items, the largest first.
 
-    `older_than`: days since anything in it was last written. `studies`: the trainings of studies
-    too, which take hours to repeat.
+    `older_than`: least days since the last change. `studies`: include the trainings of studies,
+    which take hours to repeat.
     """
     found = [one for one in _candidates(root, studies) if one.days >= older_than]
     return sorted(found, key=lambda one: -one.size)
 
 
 def remove(one: RemovableItem) -> None:
-    """Delete it."""
+    """Delete the file or folder."""
     if one.path.is_dir():
         shutil.rmtree(one.path)
     else:
