@@ -75,7 +75,7 @@ class Ruled(Frozen):
 
 
 class Consistency(Frozen):
-    """Effect of the consistency rules, each on and off, on test, or val if test was not evaluated."""
+    """Effect of the consistency rules, on and off, on test, or val if test was not evaluated."""
 
     data: str
     split: str

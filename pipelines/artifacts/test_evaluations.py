@@ -79,5 +79,5 @@ def _parse(path: Path, number: int, line: str) -> RecordedEvaluation:
         return RecordedEvaluation.model_validate_json(line)
     except ValidationError as error:
         why = error.errors()[0]["msg"]
-        msg = f"{path}, line {number}: no test evaluation ({why}); mend or remove it"
+        msg = f"{path}, line {number}: no test evaluation ({why}); fix or remove it"
         raise InvalidDataError(msg) from None
