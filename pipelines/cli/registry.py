@@ -144,7 +144,7 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
     print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
     if fault := check(now, args.head):
         raise InvalidDataError(f"the history of {name} is broken: {fault}")
-    end = "" if args.head else "; its end is not verified, which takes --head HASH, noted elsewhere"
+    end = "" if args.head else "; to verify its end, add --head HASH, noted elsewhere"
     print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
     count = len(now.links)
     print(f"{count} decision{'s' * (count != 1)}, every link holds{end}.")

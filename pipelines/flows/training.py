@@ -30,7 +30,7 @@ _RETRIED: Any = {
     "retry_delay_seconds": exponential_backoff(10),
     "retry_jitter_factor": 0.5,
 }
-"""Network tasks are retried after 10, 20 and 40 s, plus up to half of that."""
+"""Network tasks are retried after about 10, 20 and 40 s, with jitter."""
 
 
 @flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _AGAIN = {
-    "versions": "models of the registry, copied here; copied again when wanted",
-    "onnx": "exports; made again when wanted",
-    "likeness": "what makes the search for copies faster; made again with the next ingest",
+    "versions": "copies of registered models; downloaded again when needed",
+    "onnx": "exports; made again when needed",
+    "likeness": "cache of the search for copies; made again by the next ingest",
 }
 
 
@@ -48,15 +48,15 @@ def remove(one: RemovableItem) -> None:
 def _candidates(root: Path, studies: bool) -> Iterator[RemovableItem]:
     state = root / ".hgmnet"
     for folder in sorted((state / "checkpoints").glob("*")):
-        yield _litter(folder, "checkpoints of a training that nobody finished")
+        yield _litter(folder, "checkpoints of an unfinished training")
     for name, what in _AGAIN.items():
         if (state / name).exists():
             yield _litter(state / name, what)
     if studies and (state / "studies").exists():
-        yield _litter(state / "studies", "models and rows of studies; trained again when asked for")
+        yield _litter(state / "studies", "models and rows of studies; trained again when needed")
     for top in ("data", "models", "reports"):
         for part in sorted((root / top).rglob("*.part")):
-            yield _litter(part, "half a file, of a process that was killed")
+            yield _litter(part, "partial file of a killed process")
 
 
 def _litter(path: Path, what: str) -> RemovableItem:

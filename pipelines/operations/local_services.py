@@ -171,7 +171,7 @@ def _bury(api: str) -> None:
     """
     under_way = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
     wanted = {"flow_runs": {"state": {"type": {"any_": under_way}}}}
-    said = "`hgmnet up` was ended under it; the next run goes on where it was"
+    said = "`hgmnet up` ended during this run; the next run continues it"
     crashed = {"type": "CRASHED", "name": "Crashed", "message": said}
     for run in _post(f"{api}/flow_runs/filter", wanted):
         _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": False})

@@ -88,7 +88,7 @@ def _refuse_unfit(root: Path, files: list[str]) -> None:
     excluded = [f":(exclude){file}" for file in files]
     if changed := git(root, "status", "--porcelain", "--", ".", *excluded):
         first = changed.splitlines()[0].strip()
-        raise ConfigError(f"the code has changes that no commit holds ({first}); commit them first")
+        raise ConfigError(f"the code has uncommitted changes ({first}); commit them first")
 
 
 def _commit(root: Path, files: list[str], branch: str, message: str) -> str:

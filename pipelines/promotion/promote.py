@@ -166,9 +166,9 @@ def _refuse_unfit(comparer: VersionComparator, number: str) -> None:
         )
     if tags.get("hgmnet.pccp_sha256") != hash_file(comparer.workspace.change_plan):
         raise ConfigError(
-            f"{name} version {number} was held to another change plan than pccp.yaml says now; at "
+            f"{name} version {number} was compared with another change plan than pccp.yaml; at "
             f"commit {tags.get('hgmnet.git_commit', 'none')[:7]} with this pccp.yaml `dvc repro` "
-            "judges it again"
+            "evaluates it again"
         )
 
 

@@ -143,13 +143,13 @@ def _refuse_stale(workspace: Workspace, gate: GateResult, params: Params) -> Non
     now = "run `dvc repro`, not register alone"
     if gate.data != workspace.data:
         raise ConfigError(
-            f"{workspace.gate} judges a model of {gate.data}, but params.yaml says "
+            f"{workspace.gate} is on a model of {gate.data}, but params.yaml has "
             f"data.name: {workspace.data}; {now}"
         )
     if gate.registry != params.registry.name:
         raise ConfigError(
-            f"{workspace.gate} holds the model to the plan of {gate.registry}, but params.yaml "
-            f"says registry.name: {params.registry.name}; {now}"
+            f"{workspace.gate} applies the plan of {gate.registry}, but params.yaml has "
+            f"registry.name: {params.registry.name}; {now}"
         )
     if gate.plan_sha256 != hash_file(workspace.change_plan):
         raise ConfigError(f"{workspace.change_plan} was changed since the gate read it; {now}")

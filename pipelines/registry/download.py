@@ -32,7 +32,7 @@ def fetch_model(
     chosen = number or registry_state(store, name).champion
     if not chosen:
         raise ConfigError(
-            f"{name} has no champion yet; `hgmnet promote`, or say --version N or --model FOLDER"
+            f"{name} has no champion yet; `hgmnet promote`, or add --version N or --model FOLDER"
         )
     folder = cache / name / chosen
     if not folder.exists():
@@ -64,7 +64,7 @@ def _download(store: TrackingStore, name: str, number: str, inside: str, into: P
         listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{uri}/artifacts")
         model = next((item.path for item in listed if item.is_dir), None)
         if model is None:
-            raise ConfigError(f"{name} version {number} holds no model folder; register it again")
+            raise ConfigError(f"{name} version {number} has no model folder; register it again")
         path = mlflow.artifacts.download_artifacts(
             artifact_uri=f"{uri}/{model}{inside}", dst_path=str(into)
         )

@@ -53,7 +53,7 @@ class HGMNetModel(PythonModel):
         """
         if model_input.empty:
             raise MlflowException.invalid_parameter_value(
-                f"no row; expected the bytes of an image in column `{IMAGE}`, an image a row"
+                f"no row; expected the bytes of an image in column `{IMAGE}`, one image per row"
             )
         rows = answer(model_input[IMAGE].tolist(), self.predictor, self.model)
         errors = [str(row["error"]) for row in rows if row["error"]]

@@ -78,7 +78,7 @@ def verify(uri: str, model_uri: str, model: Path, images: Sequence[bytes]) -> No
         agreement = float((ours.mask == theirs.mask).mean())
         if gap > 1e-4 or agreement < 0.999:
             raise RuntimeError(
-                f"{model_uri} answers otherwise than the model it was made from: image {number}, "
+                f"{model_uri} predicts differently from its source model: image {number}, "
                 f"probabilities differ by {gap:.2g}, masks agree on {agreement:.2%} of the pixels"
             )
 
@@ -110,6 +110,6 @@ def _compare(model_uri: str, number: int, finding: Prediction, answer: VersionAn
     agreement = float((finding.mask == answer.mask).mean())
     if gap > _PROB_TOLERANCE or agreement < _MASK_AGREEMENT:
         raise RuntimeError(
-            f"{model_uri} answers otherwise than the model it was made from: image {number}, "
+            f"{model_uri} predicts differently from its source model: image {number}, "
             f"probabilities differ by {gap:.2g}, masks agree on {agreement:.2%} of the pixels"
         )

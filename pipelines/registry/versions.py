@@ -41,8 +41,8 @@ def check_owner(store: TrackingStore, name: str, data: str) -> None:
         other = version.tags.get("hgmnet.data", data)
         if other != data:
             raise ConfigError(
-                f"registry.name: {name} holds models of the data set {other}, and this one is "
-                f"{data}; give it a name of its own, as hgmnet-{data}"
+                f"registry.name: {name} has models of the data set {other}, and this one is of "
+                f"{data}; choose another name, such as hgmnet-{data}"
             )
 
 
@@ -149,7 +149,7 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
     model_id = _log_model(store, name, decision, run_id)
     first = decision.opening
     said = None if first is None else f"{text.ordinal(first)} evaluation on this test split"
-    with fluent_calls_to(store.uri):  # MLflow looks the logged model up in the default store
+    with fluent_calls_to(store.uri):  # MLflow searches the logged model in the default store
         return store.client.create_model_version(
             name,
             source=f"models:/{model_id}",

@@ -221,7 +221,7 @@ def _identity_rules(classes: Sequence[str], known: Any) -> Iterator[Rule]:
         "copies of an image carry one label",
         one_of("copy_labels", classes),
         rows=known,
-        remedy="split.conflicts in params.yaml says where they go",
+        remedy="split.conflicts in params.yaml sets how they are split",
     )
     for column, meaning in (
         ("twin", "no two images have the same pixels"),

@@ -54,4 +54,4 @@ def tell(root: Path, subject: str, body: str) -> None:
                 continue
             cast("Any", block).notify(body, subject=subject)
         except Exception as error:  # its text can contain the address, which is a secret
-            get_logger(__name__).warning("Not told through %s: %s", name, type(error).__name__)
+            get_logger(__name__).warning("Not sent through %s: %s", name, type(error).__name__)
