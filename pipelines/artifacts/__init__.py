@@ -1,4 +1,4 @@
-"""Files that stages hand on: where they lie (`paths`), how they are written (`io`), their types.
+"""Files passed between stages: their paths (`paths`), reading and writing (`io`), their types.
 
 Imports `hgmnet.config` and `pipelines.system`. One module of types per writing stage.
 """

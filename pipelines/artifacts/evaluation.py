@@ -1,4 +1,4 @@
-"""Types of what `evaluate` and `calibrate` write."""
+"""Types of the files that `evaluate` and `calibrate` write."""
 
 from hgmnet.config.base import SMALL, Frozen
 from hgmnet.metrics.bootstrap import Figure
@@ -7,7 +7,7 @@ from hgmnet.metrics.bootstrap import Figure
 class Evaluation(Frozen):
     """Figures by split; `test` is None where the test split was not evaluated.
 
-    `model`: the hash that the model is known by that was asked.
+    `model`: the identity (hash) of the evaluated model.
     """
 
     data: str
@@ -26,12 +26,12 @@ class Subgroup(Frozen):
     figures: dict[str, Figure]
 
     def small(self, metric: str) -> bool:
-        """Whether a figure rests on too few images to say anything."""
+        """Whether a figure is based on too few images to be conclusive."""
         return self.figures[metric].n < SMALL
 
 
 class Subgroups(Frozen):
-    """Where the model is better and worse, on the split whose figures lead."""
+    """Figures by subgroup, on test, or val if test was not evaluated."""
 
     data: str
     test_sha: str
@@ -47,13 +47,13 @@ class CoveragePoint(Frozen):
 
 
 class Certainty(Frozen):
-    """Whether uncertainty tells where the model errs, on the split whose figures lead.
+    """Relation of uncertainty and error, on test, or val if test was not evaluated.
 
-    `refer_above`: the bound, chosen on val, above which an image is referred to a person; None
-    where none was worth it. `referred`: share of the images above it. `referred_error`,
-    `kept_error`: mean error of those and of the rest, as `selective_prediction.errors` has it.
-    `risk_areas`: area under the risk-coverage curve of the images ordered by the uncertainty that
-    is served (`uncertainty`), by either part of it, and `at_random`; smaller is better.
+    `refer_above`: uncertainty above which an image is referred to a person, chosen on val; None
+    where no threshold was worth it. `referred`: fraction of the images above it. `referred_error`,
+    `kept_error`: mean error of those and of the rest, as in `selective_prediction.errors`.
+    `risk_areas`: area under the risk-coverage curve, with images ordered by the served
+    `uncertainty`, by each of its parts, and `at_random`; smaller is better.
     """
 
     data: str
@@ -75,7 +75,7 @@ class Ruled(Frozen):
 
 
 class Consistency(Frozen):
-    """What the consistency rules do, on the split whose figures lead, each on and off."""
+    """Effect of the consistency rules, on and off, on test, or val if test was not evaluated."""
 
     data: str
     split: str
@@ -83,7 +83,7 @@ class Consistency(Frozen):
 
 
 class MaskPoint(Frozen):
-    """On val: what a mask threshold and a minimum area (share of the image) give, as served.
+    """Figures on val, as served, for a mask threshold and a minimum area (fraction of the image).
 
     `lesion_dice`, `normal_fp_rate`: None where val has no image with a lesion, or none without.
     """
@@ -95,9 +95,9 @@ class MaskPoint(Frozen):
 
 
 class MaskCurve(Frozen):
-    """The mask operating points looked at on val, the plain one first, and the one chosen.
+    """The mask operating points evaluated on val, the default first, and the chosen one.
 
-    For a model that tells no mask there is none.
+    Empty and None for a model without masks.
     """
 
     points: tuple[MaskPoint, ...]
@@ -105,10 +105,10 @@ class MaskCurve(Frozen):
 
 
 class EvaluationNumber(Frozen):
-    """Which evaluation on this test split, counted in this checkout, first showed this model to it.
+    """Number of this model's first evaluation on this test split, counted in this checkout from 1.
 
-    1 is the first; None where the test split was not evaluated. The count of all evaluations grows
-    on: `hgmnet register` adds up what all checkouts did.
+    None where the test split was not evaluated. `hgmnet register` counts the evaluations of all
+    checkouts.
     """
 
     test_sha: str

@@ -1,4 +1,4 @@
-"""Types of what `gate` writes."""
+"""Types of the file that `gate` writes."""
 
 from typing import Literal
 
@@ -9,9 +9,9 @@ MISSING = "missing"
 
 
 class CheckResult(Frozen):
-    """One check of the gate: the value that was compared with the bound, and what came of it.
+    """Result of one check of the gate: a value compared with its bound.
 
-    `where`: the subgroup, None for all images. `n`: images behind the value, None where there is no
+    `where`: the subgroup, None for all images. `n`: number of images of the value, None without a
     figure; fewer than `min_n` fail. `reason`: `missing` where the model has no such figure.
     """
 
@@ -27,17 +27,17 @@ class CheckResult(Frozen):
 
     @property
     def judged(self) -> bool:
-        """Whether there was a value, on enough images, to be compared with the bound."""
+        """Whether there is a value on at least `min_n` images."""
         return self.value is not None and self.n is not None and self.n >= self.min_n
 
 
 class ClauseResult(Frozen):
-    """What a clause of the change plan says of this model.
+    """Result of a clause of the change plan for this model.
 
-    `clause`: where it stands in the plan, as `fixed.classes`. `status`: `held`; `breached`: the
-    model is outside the plan; `due`: it must be validated again (only `revalidate.*`); `not
-    judged`: it needs the test split, which was not opened, or what images.csv does not tell.
-    `reason`: in words, always.
+    `clause`: its key in the plan, such as `fixed.classes`. `status`: `held`; `breached`: the model
+    is outside the plan; `due`: it must be validated again (only `revalidate.*`); `not judged`: it
+    needs the test split, which was not evaluated, or facts missing in images.csv. `reason`: never
+    empty.
     """
 
     clause: str
@@ -46,11 +46,10 @@ class ClauseResult(Frozen):
 
 
 class GateResult(Frozen):
-    """The gate's verdict and everything behind it.
+    """The gate's verdict with its checks and clauses.
 
-    `passed`: every check holds and no clause of the plan is breached. `checks`: those that
-    params.yaml asks for. `plan`: every clause of the plan of `registry` in pccp.yaml, whose sha256
-    is `plan_sha256`.
+    `passed`: every check holds and no clause of the plan is breached. `checks`: of params.yaml.
+    `plan`: every clause of the plan of `registry` in pccp.yaml; `plan_sha256`: hash of that file.
     """
 
     data: str
@@ -63,10 +62,10 @@ class GateResult(Frozen):
 
     @property
     def breached(self) -> tuple[ClauseResult, ...]:
-        """The clauses that put the model outside the plan."""
+        """The clauses that the model breaches."""
         return tuple(clause for clause in self.plan if clause.status == "breached")
 
     @property
     def due(self) -> tuple[ClauseResult, ...]:
-        """The clauses that ask for a new validation."""
+        """The clauses that require a new validation."""
         return tuple(clause for clause in self.plan if clause.status == "due")

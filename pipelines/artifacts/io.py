@@ -1,4 +1,4 @@
-"""Read and write the files that pass from stage to stage: JSON and CSV, whole or not at all."""
+"""Read and write the files passed between stages: JSON and CSV, written atomically."""
 
 import csv
 import json
@@ -15,13 +15,13 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:
-    """Write a value as sorted, indented JSON, whole or not at all."""
+    """Write a value as sorted, indented JSON, atomically."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     write_text(path, json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Read a value that `write_json` wrote.
+    """Read JSON of `write_json`.
 
     Raises:
         InvalidDataError: the file is absent or is not a `kind`.
@@ -36,12 +36,12 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def write_rows(path: Path, kind: type[T], rows: Iterable[T]) -> None:
-    """Write values as CSV, a column a field of `kind`; a tuple becomes its parts joined by `|`."""
+    """Write values as CSV, one column per field of `kind`; tuples are joined by `|`."""
     write_table(path, tuple(kind.model_fields), (row.model_dump(mode="json") for row in rows))
 
 
 def read_rows(path: Path, kind: type[T]) -> list[T]:
-    """Read what `write_rows` wrote.
+    """Read CSV of `write_rows`.
 
     Raises:
         InvalidDataError: the file is absent, or a row is not a `kind`; the message names the line.
@@ -61,7 +61,7 @@ def read_rows(path: Path, kind: type[T]) -> list[T]:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Read rows as text, column by name.
+    """Read CSV rows as text by column name.
 
     Raises:
         InvalidDataError: the file is absent.

@@ -1,4 +1,4 @@
-"""Where a model comes from: the commit, the tree's state, and DVC's own record of the stages."""
+"""Origin of a model: commit, state of the working tree, and DVC's record of the stages."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ UNKNOWN = "unknown"
 
 
 class Lineage(Frozen):
-    """What a version was made from; `unknown` where git or DVC can't say.
+    """Origin of a version; `unknown` where git or DVC has no record.
 
-    `git_dirty`: something beside the files that stages write differs from the commit.
-    `dvc_lock_sha256`: of dvc.lock's entries from ingest to report. `data_hash`: DVC's, of raw/.
+    `git_dirty`: a file that stages don't write differs from the commit. `dvc_lock_sha256`: of
+    dvc.lock's entries from ingest to report. `data_hash`: DVC's hash of raw/.
     """
 
     git_commit: str
@@ -28,7 +28,7 @@ class Lineage(Frozen):
 
 
 def read_lineage(workspace: Workspace) -> Lineage:
-    """What git and dvc.lock say of the checkout as it is."""
+    """Read the checkout's current lineage from git and dvc.lock."""
     stages = _locked_stages(workspace.root / "dvc.lock")
     text, deps = json.dumps(stages, sort_keys=True), stages.get("ingest", {}).get("deps", [])
     raw = f"data/{workspace.data}/raw"
@@ -41,18 +41,18 @@ def read_lineage(workspace: Workspace) -> Lineage:
 
 
 def origin(root: Path) -> str:
-    """Where the repository was cloned from; itself where git names nothing."""
+    """Address of git's remote `origin`; the root itself where there is none."""
     return _git(root, "remote", "get-url", "origin") or str(root)
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file's bytes."""
+    """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _dirty(workspace: Workspace) -> bool:
-    """Whether git lists anything but what the stages themselves write into git's files."""
+    """Whether git lists changes in files that stages don't write."""
     locks = (workspace.root / "dvc.lock", workspace.folder / "dvc.lock")
     written = (*locks, workspace.groups, workspace.split_csv, workspace.split_json)
     excluded = [f":(exclude){path.relative_to(workspace.root)}" for path in written]
@@ -60,7 +60,7 @@ def _dirty(workspace: Workspace) -> bool:
 
 
 def _git(root: Path, *words: str) -> str | None:
-    """What git answers; None without git or outside a repository."""
+    """Return git's output; None where the command fails or git is missing."""
     try:
         done = subprocess.run(
             ["git", "-C", root, *words], capture_output=True, text=True, check=False
@@ -71,7 +71,7 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def _locked_stages(path: Path) -> dict[str, Any]:
-    """dvc.lock's entries but for register's, which is written only after register has run."""
+    """Read dvc.lock's entries except register's, which is written after register has run."""
     if not path.exists():
         return {}
     stages = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))["stages"]

@@ -1,14 +1,14 @@
-"""Where things lie under the repository root."""
+"""Paths of a repository's files and folders."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 EXPERIMENTS = (".dvc", "tmp", "exps")
-"""Where the copies of a checkout lie in which DVC runs experiments."""
+"""Folder of the checkout's copies in which DVC runs experiments."""
 
 
 def checkout(root: Path) -> Path:
-    """The checkout that an experiment's copy was made from; any other repository itself.
+    """Return the source checkout of an experiment's copy; `root` itself for other repositories.
 
     MLflow runs, test evaluations and checkpoints of an experiment belong to that checkout.
     """
@@ -17,7 +17,7 @@ def checkout(root: Path) -> Path:
 
 
 class _At:
-    """A path below the root, or below another path of the workspace; `{data}`: the data set."""
+    """A path below the root or another path of the workspace; `{data}`: name of the data set."""
 
     def __init__(self, path: str, base: str = "root") -> None:
         self._path, self._base = path, base
@@ -29,19 +29,19 @@ class _At:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where things lie under the repository root, for one data set."""
+    """Paths under the repository root, for one data set."""
 
     root: Path
     data: str
 
     folder = _At("data/{data}")  # the data set
     raw = _At("data/{data}/raw")  # `<class>/<stem>.png` and `<stem>_mask*.png`
-    curation = _At("data/{data}/curation.csv")  # the user's own list: image, group, exclude, reason
+    curation = _At("data/{data}/curation.csv")  # the user's list: image, group, exclude, reason
     # one row per image: `hgmnet.data.image_record.ImageRecord`
     manifest = _At("data/{data}/manifest.csv")
     # evidence for near-duplicates: `hgmnet.splitting.pairs.Pair`
     pairs = _At("data/{data}/pairs.csv")
-    # which images belong together, in git: `hgmnet.data.image_record.Grouped`
+    # the group of each image, in git: `hgmnet.data.image_record.Grouped`
     groups = _At("data/{data}/groups.csv")
     # the locked assignment: `hgmnet.splitting.split_lock.SplitRow`
     split_csv = _At("data/{data}/split.csv")
@@ -50,9 +50,9 @@ class Workspace:
     prepared = _At("data/{data}/prepared")
     # the model folder: weights.safetensors, model.json, operating.json, profile.json
     model = _At("models/hgmnet")
-    reports = _At("reports")  # everything about data and model that a person reads
+    reports = _At("reports")  # reports on data and model for readers
     validation = _At("reports/validation.json")  # `ValidationReport`
-    # label conflicts, copies and scenes with their pictures, one self-contained page
+    # label conflicts, copies and scenes with images, one self-contained page
     likeness = _At("reports/likeness.html")
     data_docs = _At("reports/data_docs")  # Great Expectations' own pages; not a DVC output
     # new images against the model's: `hgmnet.evaluation.drift.DriftReport`; not a DVC output
@@ -62,7 +62,7 @@ class Workspace:
     curves = _At("reports/train/curves.csv")
     train_metrics = _At("reports/train/metrics.json")  # the last epoch's figures, flat
     train_run = _At("reports/train/run.json")  # how the weights were made: `TrainRun`
-    # two versions side by side, one self-contained page; not a DVC output
+    # comparison of two versions, one self-contained page; not a DVC output
     comparison = _At("reports/compare/index.html")
     evaluation = _At("reports/evaluation")  # per_image.csv, metrics.json and the plot files
     # one row per image: `hgmnet.evaluation.per_image.image_row`
@@ -89,5 +89,5 @@ class Workspace:
 
     @property
     def state(self) -> Path:
-        """What belongs to this checkout alone: checkpoints, openings, locks. Not in DVC or git."""
+        """Folder of this checkout's checkpoints, openings and locks; not in DVC or git."""
         return checkout(self.root) / ".hgmnet"

@@ -1,6 +1,6 @@
-"""The record of test evaluations: each one on the test split, a JSON line each.
+"""Record of all evaluations on the test split, one JSON line each.
 
-The test split is opened on purpose, and re-use has a price: the count goes with every model.
+Repeated use biases the test split's figures: every model carries the number of evaluations.
 """
 
 import getpass
@@ -17,7 +17,7 @@ from pipelines.artifacts.paths import Workspace
 
 
 class RecordedEvaluation(Frozen):
-    """An evaluation on the test split: who, when (UTC, ISO 8601), by what command, which model."""
+    """An evaluation on the test split: user, time (UTC, ISO 8601), command, model identity."""
 
     who: str
     when: str
@@ -31,7 +31,7 @@ def record_evaluation(
 ) -> RecordedEvaluation:
     """Append one line to `workspace.openings`; call it before any test figure is computed.
 
-    `test_sha`: of the live test rows. `command`: what was typed, as `hgmnet evaluate`.
+    `test_sha`: of the live test rows. `command`: as typed, such as `hgmnet evaluate`.
     """
     when = datetime.now(UTC).isoformat(timespec="seconds")
     opening = RecordedEvaluation(
@@ -45,10 +45,10 @@ def record_evaluation(
 
 
 def read_evaluations(path: Path) -> list[RecordedEvaluation]:
-    """Read every opening, oldest first; none where the file is absent.
+    """Read every test evaluation, oldest first; empty where the file is missing.
 
     Raises:
-        InvalidDataError: a line is not an opening; the message names it.
+        InvalidDataError: a line is not a test evaluation; the message has its number.
     """
     if not path.exists():
         return []
@@ -57,17 +57,17 @@ def read_evaluations(path: Path) -> list[RecordedEvaluation]:
 
 
 def opening_number(openings: Iterable[RecordedEvaluation], test_sha: str, model: str) -> int | None:
-    """Which evaluation on a test split first showed it to a model: 1 is the first of all.
+    """Number of the first evaluation of a model on a test split, counted from 1.
 
-    Looking again at the same model shows nothing new, so its number stays. None where the model was
-    never evaluated on it. `openings`: of any test splits, oldest first.
+    Evaluating the same model again does not change it. None where the model was never evaluated on
+    it. `openings`: of any test splits, oldest first.
     """
     models = [opening.model for opening in openings if opening.test_sha == test_sha]
     return models.index(model) + 1 if model in models else None
 
 
 def user() -> str:
-    """Who is at work, as the system knows them."""
+    """Return the name of the system's user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
@@ -79,5 +79,5 @@ def _parse(path: Path, number: int, line: str) -> RecordedEvaluation:
         return RecordedEvaluation.model_validate_json(line)
     except ValidationError as error:
         why = error.errors()[0]["msg"]
-        msg = f"{path}, line {number}: no test evaluation ({why}); mend or remove it"
+        msg = f"{path}, line {number}: no test evaluation ({why}); fix or remove it"
         raise InvalidDataError(msg) from None

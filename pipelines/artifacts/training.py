@@ -1,13 +1,13 @@
-"""Types of what `train` writes."""
+"""Types of the files that `train` writes."""
 
 from hgmnet.config.base import Frozen
 
 
 class TrainRun(Frozen):
-    """How the weights were made; a fact of that training, which a cached model keeps.
+    """How the weights were trained; kept with a cached model.
 
-    `seconds`: of the process that ended it; what a killed one did before is not in it. `params`:
-    train's sections, with dotted keys. `packages`: installed versions by name.
+    `seconds`: run time of the last process, without killed ones before. `params`: the stage's
+    settings with dotted keys. `packages`: installed versions by name.
     """
 
     git_commit: str

@@ -1,4 +1,4 @@
-"""Types of what `validate` writes."""
+"""Types of the file that `validate` writes."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from hgmnet.config.base import Frozen
 
 
 class FailedExpectation(Frozen):
-    """An expectation that did not hold, and the files that broke it (all of them)."""
+    """An expectation that did not hold, and all files that broke it."""
 
     expectation: str
     severity: Literal["critical", "warning"]
@@ -15,7 +15,7 @@ class FailedExpectation(Frozen):
 
 
 class LabelConflict(Frozen):
-    """Copies with contradictory labels: the label by image, and which are copies of one another.
+    """Copies with contradictory labels: label by image, and the pairs of copies.
 
     `links` may name an image that curation excluded; pairs.csv has the evidence for each.
     """
@@ -25,9 +25,9 @@ class LabelConflict(Frozen):
 
 
 class ValidationReport(Frozen):
-    """What validation found, sorted, without times; `passed`: nothing critical failed.
+    """Result of validation, sorted, without times; `passed`: nothing critical failed.
 
-    `shares`: by what was seen (burned-in marks, colour) and class, the share of usable images.
+    `shares`: fraction of usable images, by finding (burned-in marks, colour) and class.
     """
 
     data: str

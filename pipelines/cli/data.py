@@ -11,23 +11,23 @@ FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 
 
 def configure_import(parser: argparse.ArgumentParser) -> None:
-    """Take the data set's name and where its images are."""
+    """Add the arguments for the data set's name and source."""
     parser.add_argument("name", help="the data set: data/<name>; a-z, 0-9, - and _")
     source = "a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address"
     parser.add_argument("source", help=source)
-    kind = "what the source is (default: find out)"
+    kind = "format of the source (default: auto)"
     parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)
-    sha256 = "what the file must hash to"
+    sha256 = "expected hash of the file"
     parser.add_argument("--sha256", type=_sha256, metavar="HEX", help=sha256)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
 
 
 def run_import(root: Path, args: argparse.Namespace) -> None:
-    """Lay the images out, give them to DVC, and say what to do next.
+    """Lay the images out, add them to DVC, and print the next step.
 
     Raises:
-        ConfigError: the name can't be one, or DVC did not take the images.
-        InvalidDataError: there are images already, or the source is not what it must be.
+        ConfigError: the name is not allowed, or `dvc add` failed.
+        InvalidDataError: there are images already, or the source is not valid.
     """
     from pipelines.operations.import_dataset import import_dataset, summary
 
@@ -55,19 +55,19 @@ def _next(root: Path, name: str, classes: str) -> str:
 
 
 def configure_drift(parser: argparse.ArgumentParser) -> None:
-    """Take the folder and the model."""
-    parser.add_argument("folder", type=Path, help="images, in folders or not; masks are left out")
-    parser.add_argument("--model", type=Path, help="a model folder, else models/hgmnet")
+    """Add the arguments for folder and model."""
+    parser.add_argument("folder", type=Path, help="images, also in subfolders; masks are ignored")
+    parser.add_argument("--model", type=Path, help="a model folder (default: models/hgmnet)")
 
 
 def run_drift(root: Path, args: argparse.Namespace) -> None:
-    """Print a line a column, write reports/drift.json and Great Expectations' pages.
+    """Print one line per column; write reports/drift.json and Great Expectations' pages.
 
-    That images drifted is a finding, not an error: drift.json has it.
+    Drift is a result, not an error: drift.json reports it.
 
     Raises:
-        ConfigError: the model is absent or damaged.
-        InvalidDataError: its profile is, or the folder holds no image that can be read.
+        ConfigError: the model is missing or damaged.
+        InvalidDataError: its profile is missing or damaged, or no image can be read.
     """
     from pipelines.drift.report import profile_folder, tell
 
@@ -76,12 +76,12 @@ def run_drift(root: Path, args: argparse.Namespace) -> None:
 
 
 def configure_resplit(parser: argparse.ArgumentParser) -> None:
-    """Take the reason, which split.json keeps."""
+    """Add the argument for the reason, which split.json keeps."""
     parser.add_argument("--reason", required=True, help="why; kept in split.json")
 
 
 def run_resplit(root: Path, args: argparse.Namespace) -> None:
-    """Assign every image of the data set again, by the seed and fractions of params.yaml.
+    """Assign every image to a split again, by the seed and fractions of params.yaml.
 
     Raises:
         ConfigError: the reason is empty.

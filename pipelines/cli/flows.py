@@ -1,4 +1,4 @@
-"""`hgmnet flow`: run a Prefect flow here and now, on the server that is there or on one's own."""
+"""`hgmnet flow`: run a Prefect flow now, on an existing server or a temporary one."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from pipelines.cli.studies import FOLD_STUDIES
 
 
 def configure_flow(parser: argparse.ArgumentParser) -> None:
-    """Take the flow's name and its parameters."""
+    """Add the arguments for the flow's name and parameters."""
     flows = parser.add_subparsers(dest="name", metavar="flow", required=True)
     train = flows.add_parser("training", help="every stage, then register")
     train.add_argument("--profile", metavar="NAME", help="one of profiles/, for this run alone")
@@ -29,45 +29,45 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
     promotion = flows.add_parser("promotion", help="compare the challenger with the champion")
     promotion.add_argument("--version", metavar="N", help="instead of the challenger")
     promotion.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
-    compares = "compare recent images with what the champion was made from"
+    compares = "compare recent images with the champion's training images"
     monitor = flows.add_parser("monitoring", help=compares)
-    monitor.add_argument("folder", type=Path, help="recent images, in folders or not")
-    watch = flows.add_parser("data_watch", help="take changed images in, and train if it matters")
+    monitor.add_argument("folder", type=Path, help="recent images, also in subfolders")
+    watch = flows.add_parser("data_watch", help="import changed images, and train if needed")
     watch.add_argument("source", type=Path, help="the whole data set: a folder, zip or table")
-    new = "only say what is new"
+    new = "only report the changes"
     watch.add_argument("--no-train", action="store_false", dest="train", help=new)
-    watch.add_argument("--no-promote", action="store_false", dest="promote", help="train alone")
-    batch = flows.add_parser("batch_predict", help="a folder or table of images, exactly once each")
+    watch.add_argument("--no-promote", action="store_false", dest="promote", help="only train")
+    batch = flows.add_parser("batch_predict", help="predict a folder or table of images once each")
     batch.add_argument(
         "source", type=Path, help="a folder, or a CSV or Parquet with a column image"
     )
-    earlier = "may hold earlier ones"
+    earlier = "output folder, may exist"
     batch.add_argument("--out", type=Path, required=True, metavar="DIR", help=earlier)
-    batch.add_argument("--part", type=int, default=256, metavar="N", help="images a task (256)")
+    batch.add_argument("--part", type=int, default=256, metavar="N", help="images per task (256)")
     for flow in (monitor, batch):
         flow.add_argument("--version", metavar="N", help="instead of the champion")
-    study = flows.add_parser("study", help="`hgmnet study`, its trainings side by side")
+    study = flows.add_parser("study", help="`hgmnet study`, its trainings in parallel")
     study.add_argument("kind", choices=tuple(FOLD_STUDIES))
-    study.add_argument("--folds", type=int, default=5, help="5")
-    study.add_argument("--seeds", type=int, default=1, help="trainings a fold; 1")
+    study.add_argument("--folds", type=int, default=5, help="(5)")
+    study.add_argument("--seeds", type=int, default=1, help="trainings per fold (1)")
     study.add_argument("--only", nargs="+", default=[], help="variants of the ablation")
     study.add_argument("--smoke", action="store_true", help="a few images, 1 epoch")
     for flow in (batch, study):
         flow.add_argument("--workers", type=int, default=1, metavar="N", help="processes here (1)")
         flow.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, instead of them")
     for flow, hours in ((train, 0.0), (promotion, 72.0)):
-        waits = f"how long to wait where a person must decide ({hours:g})"
+        waits = f"hours to wait where a person must decide ({hours:g})"
         flow.add_argument("--approval-hours", type=float, default=hours, metavar="H", help=waits)
 
 
 def run_flow(root: Path, args: argparse.Namespace) -> None:
-    """Run the flow to its end.
+    """Run the flow.
 
     Raises:
-        RejectedError: the model did not pass its gate, or does not serve.
+        RejectedError: the model did not pass its gate, or is not promoted.
         InvalidDataError: the data did not pass validation.
         ConfigError: a setting is wrong, the data set is not here, or no server starts.
-        HgmnetError: it failed in any other way.
+        HgmnetError: any other failure.
     """
     from pipelines.flows.prefect import server
 
@@ -82,7 +82,7 @@ def run_flow(root: Path, args: argparse.Namespace) -> None:
 
 
 def _change(word: str) -> tuple[str, Any]:
-    """`train.epochs=3` as key and value; the value as params.yaml would have it.
+    """Parse `train.epochs=3` into key and value, as in params.yaml.
 
     Raises:
         ConfigError: there is no `=` in it, or the value is not YAML.

@@ -1,6 +1,6 @@
-"""The command in a checkout: `hgmnet ...`, or `python -m pipelines ...` as dvc.yaml has it.
+"""The command in a checkout: `hgmnet ...`, or `python -m pipelines ...` as in dvc.yaml.
 
-Every import of weight happens inside the command that needs it, so that `--help` answers at once.
+Heavy imports are inside the command that needs them, so that `--help` is fast.
 """
 
 import subprocess
@@ -35,9 +35,9 @@ GROUPS = {
     "Operate": ("flow", "up", "clean", "doctor"),
 }
 DOES = {
-    "import": "bring images (a folder, zip, table or URL) in as data/<name>, and `dvc add` them",
+    "import": "import images (a folder, zip, table or URL) as data/<name>, and `dvc add` them",
     "resplit": "assign every image to train, val and test again, with a reason",
-    "drift": "compare a folder of images with those a model was made from",
+    "drift": "compare a folder of images with a model's training images",
     "plan": "propose image side, batch, epochs and precision for this machine",
     "study": "cross-validation, ablation, leakage, learning curve, external set, seeds",
     "stage": "run one stage of dvc.yaml, as `dvc repro` does",
@@ -45,15 +45,15 @@ DOES = {
     "rollback": "let an earlier champion serve again",
     "versions": "list the registered versions, or delete one",
     "compare": "compare two versions, or two evaluations, image by image",
-    "lineage": "what a version was made from, and the commands that bring it back",
-    "publish": "push a version's data, and commit and tag what brings it back",
+    "lineage": "show a version's commit, data and settings, and the commands that restore it",
+    "publish": "push a version's data, and commit and tag the files that restore it",
     "history": "list and verify every decision about which version served",
     **anywhere.DOES,
-    "serve": "answer over HTTP with the champion; a new one takes over by itself",
+    "serve": "serve the champion over HTTP; a new champion is loaded automatically",
     "flow": "run a Prefect flow here and now: training, promotion, ...",
-    "up": "start servers, deployments and a worker; Ctrl-C ends all of it",
+    "up": "start servers, deployments and a worker; Ctrl-C ends all of them",
     "clean": "list what can be removed; --yes removes it",
-    "doctor": "check this machine and this checkout, and say what to do",
+    "doctor": "check this machine and this checkout, and list what to fix",
 }
 EXAMPLES = {
     "import": "import busi ~/Downloads/Dataset_BUSI_with_GT",
@@ -95,19 +95,19 @@ OLD_OPTIONS = {
     "serve": {"--seconds": "--poll-seconds"},
     "study": {"--all": "--include-test", "--n": "--seeds"},
 }
-"""What was renamed, by command: an error names the new one, for one release."""
+"""Renamed options by command; for one release an error names the new one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says.
+    """Run one command; return the exit status: 0, 130 after Ctrl-C, or as in `hgmnet.errors`.
 
-    Outside of a checkout there are the commands that need none.
+    Outside of a checkout only the commands that need none are available.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if renamed := _renamed(words):
         print(f"hgmnet: Config: {renamed}", file=sys.stderr)
         return 2
-    if words[:1] and words[0] in STAGES:  # as older dvc.yaml files have it
+    if words[:1] and words[0] in STAGES:  # as in older dvc.yaml files
         words = ["stage", *words]
     root = find_root()
     if root is None and words[:1] and words[0] in anywhere.DOES:
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def find_root() -> Path | None:
-    """The repository root: the nearest folder at or above the current one with the stages in it."""
+    """Repository root: the nearest folder with the stages, from the current one upwards."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         beside = (folder / "params.yaml").exists() or (folder / "data").exists()
@@ -126,7 +126,7 @@ def find_root() -> Path | None:
 
 
 def _prepare(root: Path | None) -> None:
-    """Before a command runs: there is a checkout, and no dead run's settings stand in params.yaml.
+    """Check that there is a checkout, and restore params.yaml after a run that died.
 
     Raises:
         ConfigError: there is no checkout.
@@ -143,7 +143,7 @@ def _prepare(root: Path | None) -> None:
 
 
 def _version(root: Path | None) -> str:
-    """Package and commit."""
+    """Versions of package and commit, as text."""
     from importlib.metadata import version
 
     git = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
@@ -152,7 +152,7 @@ def _version(root: Path | None) -> str:
 
 
 def _renamed(words: list[str]) -> str:
-    """What is typed now instead of a name that a command or option had; empty if it is none."""
+    """Return a message with the new name of a renamed command or option; empty if none."""
     if words[:1] == ["report"] and "--compare" in words:
         return "`hgmnet report --compare A B` is now `hgmnet compare A B`"
     if words[:1] and words[0] in OLD_COMMANDS:

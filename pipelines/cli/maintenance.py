@@ -1,4 +1,4 @@
-"""What keeps a checkout going: `hgmnet up`, `hgmnet clean` and `hgmnet doctor`."""
+"""Maintenance of a checkout: `hgmnet up`, `hgmnet clean` and `hgmnet doctor`."""
 
 import argparse
 import os
@@ -15,17 +15,17 @@ _MIB = 2**20
 
 
 def configure_up(parser: argparse.ArgumentParser) -> None:
-    """Take the ports."""
-    parser.add_argument("--prefect-port", type=int, default=4200, metavar="N", help="4200")
-    parser.add_argument("--mlflow-port", type=int, default=5000, metavar="N", help="5000")
+    """Add the arguments for the ports."""
+    parser.add_argument("--prefect-port", type=int, default=4200, metavar="N", help="(4200)")
+    parser.add_argument("--mlflow-port", type=int, default=5000, metavar="N", help="(5000)")
 
 
 def run_up(root: Path, args: argparse.Namespace) -> None:
-    """Start what is missing, and keep it until Ctrl-C.
+    """Start the missing services, and run until Ctrl-C.
 
     Raises:
-        ConfigError: a port is taken, a server does not start, or the deployments are refused.
-        HgmnetError: one of them ended by itself, or another `hgmnet up` runs here.
+        ConfigError: a port is in use, a server does not start, or deploying failed.
+        HgmnetError: a service ended by itself, or another `hgmnet up` runs here.
     """
     from pipelines.operations.local_services import Services
 
@@ -39,16 +39,16 @@ def run_up(root: Path, args: argparse.Namespace) -> None:
 
 
 def configure_clean(parser: argparse.ArgumentParser) -> None:
-    """Take how old, and whether to remove."""
-    parser.add_argument("--yes", action="store_true", help="remove it")
-    age = "only what nothing was written to for so long (14)"
+    """Add the arguments for age, studies and removal."""
+    parser.add_argument("--yes", action="store_true", help="remove the listed files")
+    age = "only files without changes for this many days (14)"
     parser.add_argument("--older-than", type=float, default=14.0, metavar="DAYS", help=age)
-    studies = "the trainings of studies too, hours of work"
+    studies = "include the trainings of studies, which take hours to repeat"
     parser.add_argument("--studies", action="store_true", help=studies)
 
 
 def run_clean(root: Path, args: argparse.Namespace) -> None:
-    """List, with sizes and ages; remove with --yes; say what DVC, MLflow and Prefect keep.
+    """List removable files (--yes removes them), and advise on DVC, MLflow and Prefect.
 
     Raises:
         ConfigError: a run is under way here.
@@ -65,7 +65,7 @@ def run_clean(root: Path, args: argparse.Namespace) -> None:
                 remove(one)
     mib = sum(one.size for one in found) / _MIB
     if not found:
-        print(f"nothing here that is older than {args.older_than:g} days and may go")
+        print(f"nothing here to remove that is older than {args.older_than:g} days")
     elif args.yes:
         print(f"removed: {mib:.1f} MiB")
     else:
@@ -81,12 +81,12 @@ def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
             yield from _dvc(root, registry.store, registry.name)
             yield _mlflow(registry.store)
     except ConfigError as error:
-        yield f"DVC and MLflow: not looked at; {error}"
+        yield f"DVC and MLflow: not checked; {error}"
     yield _prefect(days, delete=delete)
 
 
 def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
-    """`dvc gc` deletes what no tag and no workspace names: one without a tag loses its own."""
+    """Advise on `dvc gc`, which deletes the files of versions without a tag."""
     from pipelines.operations.publishing import tags
     from pipelines.registry.versions import list_versions
 
@@ -99,7 +99,7 @@ def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
             "`hgmnet publish` tags it"
         )
     else:
-        yield "DVC: `dvc gc --workspace --all-tags` keeps what every version needs, no more"
+        yield "DVC: `dvc gc --workspace --all-tags` keeps only what the versions need"
 
 
 def _mlflow(store: "TrackingStore") -> str:
@@ -113,31 +113,31 @@ def _mlflow(store: "TrackingStore") -> str:
 
 
 def _prefect(days: float, *, delete: bool) -> str:
-    """Runs that ended long ago; a server must be there to be asked."""
+    """Count, or delete, old flow runs on a running server."""
     if not os.environ.get("PREFECT_API_URL"):
-        return "Prefect: not looked at; set PREFECT_API_URL (`hgmnet up` says it), then again"
+        return "Prefect: not checked; set PREFECT_API_URL (`hgmnet up` prints it), then rerun"
     from pipelines.flows.prefect.old_runs import old_runs, remove
 
     try:
         runs = old_runs(days)
         if delete:
             remove(runs)
-    except Exception as error:  # whatever a server that is not there raises
-        return f"Prefect: not looked at; {type(error).__name__}"
+    except Exception as error:  # a missing server raises errors of many kinds
+        return f"Prefect: not checked; {type(error).__name__}"
     done = "removed" if delete else "would be removed by --yes"
     return f"Prefect: {len(runs)} runs that ended more than {days:g} days ago {done}"
 
 
 def configure_doctor(parser: argparse.ArgumentParser) -> None:
-    """It takes no arguments."""
+    """Add no arguments, only a description."""
     parser.description = f"{parser.description}; exit status 2: something must be fixed first"
 
 
 def run_doctor(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
-    """Print a line a finding.
+    """Print one line per check.
 
     Raises:
-        ConfigError: something must be mended before a run can end well; says how many things.
+        ConfigError: a check found something to fix first; the message has the number.
     """
     from hgmnet.errors import ConfigError
     from pipelines.operations import doctor

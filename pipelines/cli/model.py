@@ -1,6 +1,6 @@
 """`hgmnet predict`, `export`, `serve`, `demo` and `score` in a checkout.
 
-They take a model of the registry; `score` evaluates on the locked test split, which is counted.
+They use a registered model; `score` evaluates on the locked test split, which is recorded.
 """
 
 import argparse
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def configure_predict(parser: argparse.ArgumentParser) -> None:
-    """Take the images, where to write, and which model."""
+    """Add the arguments for images, output and model."""
     add_model_options(parser, anywhere.MODEL_OR_FILE)
     anywhere.add_predict_options(parser)
 
 
 def run_predict(root: Path, args: argparse.Namespace) -> None:
-    """As `hgmnet.cli.model.predict`; an export for ONNX Runtime is checked on val images."""
+    """Run `hgmnet.cli.model.predict`; an export for ONNX Runtime is checked on val images."""
     from pipelines.artifacts.paths import Workspace
 
     def check_images(spec: "Spec") -> "tuple[list[Grey], str]":
@@ -38,22 +38,22 @@ def run_predict(root: Path, args: argparse.Namespace) -> None:
 
 
 def configure_export(parser: argparse.ArgumentParser) -> None:
-    """Take the model, where to write, and whether in 8 bits."""
+    """Add the arguments for model, output and int8."""
     add_model_options(parser)
     anywhere.add_export_options(parser)
     parser.add_argument("--int8", action="store_true", help="in 8 bits: smaller and faster")
     names, most = ("DICE", "ACCURACY"), (0.01, 0.02)
-    loss = "what int8 may lose on val, else it is refused (0.01 0.02)"
+    loss = "largest loss of int8 on val; more is refused (0.01 0.02)"
     parser.add_argument("--max-loss", nargs=2, type=float, default=most, metavar=names, help=loss)
 
 
 def run_export(root: Path, args: argparse.Namespace) -> None:
-    """As `hgmnet.cli.model.run_export`, checked on val images, and with `--int8` judged on them.
+    """Export as `hgmnet.cli.model.run_export`; the file, also with `--int8`, is checked on val.
 
     Raises:
         ConfigError: no such model, or a package is not installed.
-        HgmnetError: the file answers otherwise than the model.
-        InvalidDataError: `--int8` without the data set that it is judged on.
+        HgmnetError: the file's predictions differ from the model's.
+        InvalidDataError: `--int8` without the model's prepared data set.
         RejectedError: int8 loses too much.
     """
     import shutil
@@ -78,26 +78,26 @@ def run_export(root: Path, args: argparse.Namespace) -> None:
 
 
 def configure_serve(parser: argparse.ArgumentParser) -> None:
-    """Take the address, which model, and how often the alias is read."""
+    """Add the arguments for address, model and polling interval."""
     add_model_options(parser)
     anywhere.add_serve_options(parser)
-    between = "between two readings of the alias (5)"
+    between = "seconds between readings of the alias (5)"
     parser.add_argument("--poll-seconds", type=float, default=5.0, help=between)
 
 
 def run_serve(root: Path, args: argparse.Namespace) -> None:
-    """As `hgmnet.cli.model.serve`; without `--model` or `--version` a new champion takes over."""
+    """Run `hgmnet.cli.model.serve`; without `--model` or `--version` follow the champion alias."""
     anywhere.serve(args, lambda: _find_slot(root, args, args.poll_seconds)[0])
 
 
 def configure_demo(parser: argparse.ArgumentParser) -> None:
-    """Take the port, which model, and whether to open a browser."""
+    """Add the arguments for port, model and browser."""
     add_model_options(parser)
     anywhere.add_demo_options(parser)
 
 
 def run_demo(root: Path, args: argparse.Namespace) -> None:
-    """As `hgmnet.cli.model.demo`; where there is no champion yet, the challenger answers."""
+    """Run `hgmnet.cli.model.demo`, with the challenger where there is no champion yet."""
     anywhere.demo(args, lambda: _find_slot(root, args, 5.0, or_challenger=True))
 
 
@@ -119,19 +119,19 @@ def _find_slot(
 
 
 def configure_score(parser: argparse.ArgumentParser) -> None:
-    """Take the predictions, the data set, the method's name, and what to compare it with."""
+    """Add the arguments for predictions, data set, method name and comparison."""
     add_score_options(parser)
-    parser.add_argument("--data", metavar="NAME", help="the data set, else the one of params.yaml")
-    parser.add_argument("--name", required=True, help="of the method: reports/scores/<name>")
+    parser.add_argument("--data", metavar="NAME", help="data set (default: as in params.yaml)")
+    parser.add_argument("--name", required=True, help="method's name: reports/scores/<name>")
     against = "compare with a version's number or alias, or a folder with per_image.csv"
     parser.add_argument("--against", metavar="B", help=against)
 
 
 def run_score(root: Path, args: argparse.Namespace) -> None:
-    """Print every figure with its interval, which test evaluation this was, and the comparison.
+    """Print figures with intervals, the test evaluation's number, and the comparison.
 
     Raises:
-        ConfigError: a name can't be one, or there is no such version.
+        ConfigError: a name is not allowed, or there is no such version.
         InvalidDataError: an image of the test split has no prediction, or a file can't be read.
     """
     from hgmnet.config.params import load_params

@@ -1,4 +1,4 @@
-"""What several commands share: the registry that they open, and which model they take."""
+"""Code shared by several commands: opening the registry, and the choice of a model."""
 
 import argparse
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenRegistry:
-    """The tracking store of this checkout, its settings, and the registered model's name."""
+    """This checkout's tracking store and settings."""
 
     store: "TrackingStore"
     params: "Params"
 
     @property
     def name(self) -> str:
-        """Of the registered model."""
+        """Name of the registered model."""
         return self.params.registry.name
 
 
 @contextmanager
 def open_registry(root: Path, *, timeout_s: int = 60, retries: int = 2) -> Iterator[OpenRegistry]:
-    """Open the tracking store for a command, whose calls to MLflow end within these limits.
+    """Open the tracking store; limit the block's MLflow requests, `timeout_s` in seconds.
 
     Raises:
         ConfigError: params.yaml is wrong, or MLflow can't be reached.
@@ -41,16 +41,16 @@ def open_registry(root: Path, *, timeout_s: int = 60, retries: int = 2) -> Itera
 
 
 def add_model_options(parser: argparse.ArgumentParser, folder: str = "a model folder") -> None:
-    """Take `--model FOLDER` or `--version N`; neither is the champion."""
+    """Add `--model FOLDER` and `--version N`; without either: the champion."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=Path, metavar="FOLDER", help=folder)
-    which.add_argument("--version", metavar="N", help="a registered version, not the champion")
+    which.add_argument("--version", metavar="N", help="a registered version (default: champion)")
 
 
 def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[Path, str]:
-    """The model's folder on this machine, and what to call it.
+    """Return the model's folder on this machine, and its name for messages.
 
-    `model`: a folder or exported file; None: from the registry the `version`, or the champion.
+    `model`: a folder or exported file; None: the registered `version`, or the champion.
 
     Raises:
         ConfigError: there is no such version, or no champion.
@@ -67,7 +67,7 @@ def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[
 
 
 def reason(words: str, wanted: str) -> str:
-    """A reason in one line.
+    """Return a reason as one line.
 
     Raises:
         ConfigError: it is empty.

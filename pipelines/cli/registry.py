@@ -1,4 +1,4 @@
-"""What concerns versions: versions, promote, rollback, history, lineage, publish, compare."""
+"""Commands on versions: versions, promote, rollback, history, lineage, publish, compare."""
 
 import argparse
 from collections import defaultdict
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def configure_versions(parser: argparse.ArgumentParser) -> None:
-    """Take the version to delete, if one is to go."""
+    """Add the argument for the version to delete."""
     parser.add_argument("--delete", metavar="N", help="delete a version that has no alias")
 
 
 def run_versions(root: Path, args: argparse.Namespace) -> None:
-    """Print a line a version, newest first.
+    """Print one line per version, newest first; with --delete, delete one before.
 
     Raises:
         ConfigError: the version to delete does not exist, or has an alias.
@@ -50,20 +50,20 @@ def _versions(versions: "Sequence[Registered]") -> Iterator[str]:
 
 
 def configure_promote(parser: argparse.ArgumentParser) -> None:
-    """Take the version, the images, and a person's approval."""
+    """Add the arguments for version, data set and approval."""
     parser.add_argument("--version", metavar="N", help="instead of the challenger")
     parser.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
     parser.add_argument("--dry-run", action="store_true", help="compare, and change nothing")
-    parser.add_argument("--approve", action="store_true", help="you take the decision on yourself")
+    parser.add_argument("--approve", action="store_true", help="approve it in your own name")
     parser.add_argument("--reason", default="", help="why; needed with --approve, and kept")
 
 
 def run_promote(root: Path, args: argparse.Namespace) -> None:
-    """Print both with their differences, the decision, and the head of the history.
+    """Print the comparison, the decision, and the head of the history.
 
     Raises:
         ConfigError: nothing to compare, or --approve without a reason.
-        RejectedError: the version does not serve; that is recorded.
+        RejectedError: the version is not promoted; that is recorded.
     """
     from hgmnet.errors import RejectedError
     from pipelines.promotion.promote import Request, open_comparer, promote, propose
@@ -92,13 +92,13 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
 
 
 def configure_rollback(parser: argparse.ArgumentParser) -> None:
-    """Take the version and the reason."""
-    parser.add_argument("--to", metavar="N", help="a version that has served; else the one before")
+    """Add the arguments for version and reason."""
+    parser.add_argument("--to", metavar="N", help="a former champion (default: the previous one)")
     parser.add_argument("--reason", required=True, help="why; kept in the history")
 
 
 def run_rollback(root: Path, args: argparse.Namespace) -> None:
-    """Move the alias back and record it.
+    """Move the champion alias back and record it.
 
     Raises:
         ConfigError: no reason, nothing to return to, or that version never served.
@@ -124,8 +124,8 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
 
 
 def configure_history(parser: argparse.ArgumentParser) -> None:
-    """Take the hash that was noted elsewhere."""
-    parser.add_argument("--head", metavar="HASH", help="a hash noted earlier; it must be there")
+    """Add the argument for the noted hash."""
+    parser.add_argument("--head", metavar="HASH", help="a noted hash that the history must contain")
 
 
 def run_history(root: Path, args: argparse.Namespace) -> None:
@@ -133,7 +133,7 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: there is no registered model.
-        InvalidDataError: the history does not hold; the message names the first broken link.
+        InvalidDataError: the history is broken; the message names the first broken link.
     """
     from hgmnet.errors import InvalidDataError
     from pipelines.registry.aliases import check, registry_state
@@ -144,7 +144,7 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
     print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
     if fault := check(now, args.head):
         raise InvalidDataError(f"the history of {name} is broken: {fault}")
-    end = "" if args.head else "; its end is not verified, which takes --head HASH, noted elsewhere"
+    end = "" if args.head else "; to verify its end, add --head HASH, noted elsewhere"
     print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
     count = len(now.links)
     print(f"{count} decision{'s' * (count != 1)}, every link holds{end}.")
@@ -168,12 +168,12 @@ _UNKNOWN = "unknown"
 
 
 def configure_lineage(parser: argparse.ArgumentParser) -> None:
-    """Take the version."""
-    parser.add_argument("version", nargs="?", metavar="N", help="else the champion")
+    """Add the argument for the version."""
+    parser.add_argument("version", nargs="?", metavar="N", help="a version (default: champion)")
 
 
 def run_lineage(root: Path, args: argparse.Namespace) -> None:
-    """Print what it was made from, and how to have exactly that workspace again.
+    """Print a version's origin, and the commands that restore its workspace.
 
     Raises:
         ConfigError: there is no such version, or no champion.
@@ -214,7 +214,7 @@ def _facts(tags: Mapping[str, str]) -> str:
 
 
 def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
-    """Commands for a shell; the run holds params.yaml, dvc.lock, split and evidence in place."""
+    """Yield shell commands; the run has params.yaml, dvc.lock, split and evidence."""
     from shlex import quote
 
     from pipelines.artifacts.lineage import origin
@@ -222,10 +222,10 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
 
     commit = tags["git_commit"]
     if commit == _UNKNOWN:
-        yield "It was made outside of git: its code can't be brought back, only what the run holds."
+        yield "It was made outside of git: its code can't be restored, only the run's files."
     if tags["git_dirty"] == "true":
-        yield "The tree had changes that no commit holds: its code comes back without them."
-    yield "To have its workspace again, images and weights out of DVC's remote:\n"
+        yield "The tree had uncommitted changes: the code is restored without them."
+    yield "To restore its workspace, with images and weights from DVC's remote:\n"
     folder = f"version-{tags['model'][:8]}"
     yield f"git clone {quote(redact_credentials(origin(root)))} {folder} && cd {folder}"
     if commit != _UNKNOWN:
@@ -233,16 +233,16 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     run = tags["decision_run"]
     yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
     yield "dvc pull --allow-missing"
-    yield "dvc status report              # says that nothing has changed"
+    yield "dvc status report              # reports that nothing has changed"
 
 
 def configure_publish(parser: argparse.ArgumentParser) -> None:
-    """It takes no arguments."""
+    """Add no arguments, only a description."""
     parser.description = f"{parser.description}; may be repeated after a failure"
 
 
 def run_publish(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
-    """Push images and weights, commit dvc.lock and split on a branch of their own, and tag it.
+    """Push images and weights, commit dvc.lock and split on a separate branch, and tag it.
 
     Raises:
         ConfigError, HgmnetError: as `pipelines.operations.publishing.publish`.
@@ -255,7 +255,7 @@ def run_publish(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
 
 
 def configure_compare(parser: argparse.ArgumentParser) -> None:
-    """Take the two."""
+    """Add the arguments for the two evaluations."""
     kinds = "a version's number or alias, or a folder or file with per_image.csv"
     parser.add_argument("a", metavar="A", help=kinds)
     parser.add_argument("b", metavar="B", help=kinds)
@@ -274,7 +274,7 @@ def run_compare(root: Path, args: argparse.Namespace) -> None:
 
 
 def write_comparison(root: Path, one: str, other: str, page: Path) -> str:
-    """Write the page that compares two evaluations; a short table and where the page is.
+    """Write the page that compares two evaluations; return a short table and the page's path.
 
     Each is a version's number or alias, or a folder or file with per_image.csv. Raises as
     `run_compare`.
@@ -292,7 +292,7 @@ def write_comparison(root: Path, one: str, other: str, page: Path) -> str:
 
 
 def _rows(root: Path, word: str) -> "tuple[str, pd.DataFrame]":
-    """Name and rows of a file, of a folder, or of a registered version."""
+    """Return name and rows of a file, a folder or a registered version."""
     from pipelines.report.comparison import find_file, read_rows
 
     file = find_file(Path(word))

@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 def configure_stage(parser: argparse.ArgumentParser) -> None:
-    """Take the stage's name."""
+    """Add the argument for the stage's name."""
     parser.add_argument("name", choices=tuple(STAGES), metavar="name", help=", ".join(STAGES))
 
 
 def run_stage(root: Path, args: argparse.Namespace) -> None:
-    """Run it on the files of this checkout."""
+    """Run the stage on the files of this checkout."""
     from pipelines.stages import runner
 
     runner.run_stage(args.name, root)
 
 
 FOLD_STUDIES = {
-    "crossval": "judge every image of train and val once, by a model that never saw it",
-    "leakage": "the same recipe on a naive random split and on the grouped one",
-    "ablation": "take each part of the model away, on the same folds and seeds",
+    "crossval": "evaluate every image of train and val once, by a model that never saw it",
+    "leakage": "train the same settings on a naive random split and on the grouped one",
+    "ablation": "remove each part of the model, on the same folds and seeds",
     "curve": "figures over a tenth, a quarter, half, three quarters and all of the training groups",
 }
 """The studies that train on folds; each has a `design` in pipelines/studies."""
 
 
 def configure_study(parser: argparse.ArgumentParser) -> None:
-    """Take the study's name and its size."""
+    """Add the arguments for the study's name and size."""
     studies = parser.add_subparsers(metavar="study", dest="study", required=True)
     does = "train the settings with several seeds: mean, spread, and their ensemble"
     seeds = studies.add_parser("seeds", help=does, description=does)
@@ -46,35 +46,35 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
         if name == "ablation":
             study.add_argument("--only", nargs="+", default=[], help="variants beside the full one")
 
-    said = "a trained model on a data set that it has not seen"
+    said = "evaluate a trained model on a data set that it has not seen"
     external = studies.add_parser("external", help=said, description=said)
     external.add_argument("--model", required=True, help="a version's number, or a model folder")
     external.add_argument("--data", required=True, help="an imported data set's name")
     said = "classes that differ in name"
     external.add_argument("--map", nargs="+", default=[], metavar="THEIRS=OURS", help=said)
-    said = "choose the operating point again on this share of it, and report the rest apart"
+    said = "choose the operating point again on this fraction of it, and report on the rest"
     external.add_argument("--recalibrate", type=float, metavar="SHARE", help=said)
     external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
 
 
 def _size(study: argparse.ArgumentParser) -> None:
-    study.add_argument("--folds", type=int, help="of the cross-validation; 5 unless told")
-    seeds = "trainings a fold, from train.seed on; 1"
+    study.add_argument("--folds", type=int, help="number of folds (5; 2 with --smoke)")
+    seeds = "trainings per fold, from train.seed on (1)"
     study.add_argument("--seeds", type=int, default=1, help=seeds)
-    test = "the test split takes part too, which is counted"
+    test = "use the test split too; this is recorded"
     study.add_argument("--include-test", action="store_true", help=test)
-    study.add_argument("--dry-run", action="store_true", help="say what it would cost, and stop")
-    rows = "keep each model's rows alone, to save disk"
+    study.add_argument("--dry-run", action="store_true", help="print the cost, and stop")
+    rows = "keep only each model's rows, to save disk space"
     study.add_argument("--drop-models", action="store_true", help=rows)
-    smoke = "a few images, 2 folds, 1 epoch: see that it runs"
+    smoke = "a few images, 2 folds, 1 epoch: a quick test"
     study.add_argument("--smoke", action="store_true", help=smoke)
 
 
 def run_study(root: Path, args: argparse.Namespace) -> None:
-    """Run the study to its end, or go on with one that was killed.
+    """Run the study, or continue one that was killed.
 
     Raises:
-        HgmnetError: as `pipelines.studies.runner.run_study` and `pipelines.studies.seeds.run` do.
+        HgmnetError: as `pipelines.studies.runner.run_study` and `pipelines.studies.seeds.run`.
     """
     from hgmnet.config.params import load_params
 
@@ -122,17 +122,17 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
 
 
 def configure_plan(parser: argparse.ArgumentParser) -> None:
-    """Take the time that a training may take, and whether to write."""
-    parser.add_argument("--minutes", type=float, default=30.0, help="a training may take (30)")
-    parser.add_argument("--write", action="store_true", help="put it into params.yaml")
+    """Add the arguments for the training's time limit and for writing."""
+    parser.add_argument("--minutes", type=float, default=30.0, help="longest training time (30)")
+    parser.add_argument("--write", action="store_true", help="write it to params.yaml")
 
 
 def run_plan(root: Path, args: argparse.Namespace) -> None:
-    """Print a part of params.yaml; with --write, put it there.
+    """Print the proposed part of params.yaml; with --write, write it there.
 
     Raises:
-        ConfigError: the data set is not here or has not been read yet, or no time is given.
-        InvalidDataError: no image of it could be read.
+        ConfigError: the data set has no manifest yet, or --minutes is not above 0.
+        InvalidDataError: none of its images can be read.
     """
     from hgmnet.config.params import load_params
     from hgmnet.data.image_record import ImageRecord
@@ -167,7 +167,7 @@ def run_plan(root: Path, args: argparse.Namespace) -> None:
 
 
 def this_machine() -> "Machine":
-    """Cores, memory and GPU as torch and the system tell them."""
+    """Cores, memory (GiB; the GPU's if there is one) and GPU of this machine."""
     import os
 
     import torch
@@ -198,7 +198,7 @@ def _sections(found: "TrainingPlan") -> dict[str, dict[str, Any]]:
 
 
 def _write(path: Path, found: "TrainingPlan") -> None:
-    """Change these keys alone; comments and order stay."""
+    """Change only these keys; comments and order stay."""
     from ruamel.yaml import YAML
 
     yaml = YAML()

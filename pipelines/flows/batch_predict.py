@@ -1,4 +1,4 @@
-"""The flow `batch_predict`: a folder or table of images through the champion, exactly once each."""
+"""The flow `batch_predict`: predict a folder or table of images, each exactly once."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -30,19 +30,19 @@ def batch_predict(
     workers: int = 1,
     dask: str | None = None,
 ) -> AnyState:
-    """Ask the champion about a folder or a table of images: predictions.parquet and masks.
+    """Predict a folder or a table of images with the champion: predictions.parquet and masks.
 
-    Each image is asked about once: a run that was killed goes on where it was, and one over a
-    folder that has grown takes the new images alone. Another model asks about all again.
+    Each image is predicted once: a run continues after a killed one, and predicts only the new
+    images of a folder that has grown. Another model predicts all images again.
 
     Args:
         root: the repository root.
         source: a folder, or a CSV or Parquet table with a column `image`.
-        out: where predictions.parquet and masks/ go, and earlier ones may be.
-        version: instead of the champion.
-        part: images a task.
-        workers: processes of this machine.
-        dask: the address of a Dask scheduler, whose workers see the same folders; instead of them.
+        out: folder of predictions.parquet and masks/, which may exist already.
+        version: number of the version to predict with; default: the champion.
+        part: images per task.
+        workers: processes on this machine.
+        dask: address of a Dask scheduler whose workers see the same folders; replaces `workers`.
 
     Returns:
         Completed; `Invalid data`, of the type Failed, where some images could not be read and the
@@ -74,20 +74,20 @@ def _carried_out(
             return propagate(state)
         look(done, len(parts), f"{min(done * size, len(todo))} of {len(todo)} images")
     rows = join(job, asked)
-    told = f"{len(todo)} images predicted by {job.called[0]}, {len(asked) - len(todo)} were there"
+    told = f"{len(todo)} images predicted by {job.called[0]}, {len(asked) - len(todo)} before"
     counts = [f"{name:<12}{n:>8}" for name, n in rows["decision"].value_counts().items()]
     lines = "\n".join([told, "", *counts, str(job.out)])
     log("%s", lines)
     artifacts.text_artifact("batch-predict", lines)
     if failed := int(rows["error"].notna().sum()):
-        why = f"{failed} of {len(asked)} images could not be read; {job.out / TABLE} says why"
+        why = f"{failed} of {len(asked)} images could not be read; reasons: {job.out / TABLE}"
         return state_of(InvalidDataError(why))
     return Completed(message=f"{told}: {job.out / TABLE}")
 
 
 @task(cache_policy=NO_CACHE)
 def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | AnyState:
-    """Have the model here, and loaded once, so that what is wrong with it is told at once."""
+    """Fetch the model and load it once, so that its errors show before any prediction."""
     from hgmnet.prediction import backends
     from pipelines.prediction.onnx_export import val_images
     from pipelines.registry.download import fetch_model
@@ -111,5 +111,5 @@ def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | A
 
 @task(task_run_name="{asked[0].name} and on", cache_policy=NO_CACHE)
 def predict(job: Job, asked: Sequence[BatchRequest]) -> int:
-    """Write the masks and rows of some images; how many could not be read."""
+    """Write the images' masks and rows; return the number of unreadable images."""
     return predict_part(job, asked)

@@ -1,4 +1,4 @@
-"""The flow `data_watch`: has the source of a data set changed, and does it matter?"""
+"""The flow `data_watch`: import a data set's source if it has changed, and retrain if needed."""
 
 import hashlib
 from pathlib import Path
@@ -22,25 +22,25 @@ from pipelines.operations.run_overrides import alone
 
 @flow(**notifications.HOOKS)
 def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = True) -> AnyState:
-    """Take a source's images in where they have changed, check them, and train where it matters.
+    """Import a source's images if they have changed, validate them, and train if needed.
 
     The source is the whole data set as `hgmnet import` reads it: a folder that grows, or an export
-    that is rewritten. What is broken in it is told, and the images that are here stay.
+    that is rewritten. If it fails validation, the errors are reported and the present images stay.
 
     Args:
         root: the repository root.
         source: a folder, zip or table.
-        train: start the flow `training` where images or labels are new, changed or gone.
-        promote: and let it compare the new challenger with the champion.
+        train: start the flow `training` if images, labels or masks are new, changed or gone.
+        promote: after training, compare the new challenger with the champion.
 
     Returns:
-        Completed, named `Unchanged` where nothing that matters has changed; or as `training`.
+        Completed, named `Unchanged` if images, labels and masks are the same; or as `training`.
     """
     try:
         space = Workspace(root, load_params(root / "params.yaml").data.name)
         mark, memo = _mark(source), space.state / "watch" / f"{space.data}.sha256"
         if memo.exists() and memo.read_text(encoding="utf-8") == mark:
-            return Completed(name="Unchanged", message=f"{source} is as it was")
+            return Completed(name="Unchanged", message=f"{source} has not changed")
         with alone(root, "a data_watch flow"):
             before = _images(space)
             state: AnyState = bring(root, space.data, source, return_state=True)
@@ -62,7 +62,7 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
 
 @task(cache_policy=NO_CACHE)
 def bring(root: Path, data: str, source: Path) -> AnyState | None:
-    """Import, in place of the images that are here."""
+    """Import the source, replacing the present images."""
     from pipelines.operations.import_dataset import import_dataset, summary
 
     try:
@@ -75,7 +75,7 @@ def bring(root: Path, data: str, source: Path) -> AnyState | None:
 
 @task(cache_policy=NO_CACHE)
 def compare(space: Workspace, before: dict[str, tuple[str, ...]]) -> str:
-    """What is new, changed and gone, and whether the new ones differ; empty if nothing is."""
+    """Summarise new, changed and removed images, and drift; return it, empty if none."""
     after = _images(space)
     new = [pixels for pixels in after if pixels not in before]
     gone = sum(pixels not in after for pixels in before)
@@ -90,7 +90,7 @@ def compare(space: Workspace, before: dict[str, tuple[str, ...]]) -> str:
 
 
 def _images(space: Workspace) -> dict[str, tuple[str, ...]]:
-    """Of each image, by its pixels: its name, and what makes it another case if it changes."""
+    """By pixel hash: an image's name, label, mask pixels and exclusion reason."""
     if not space.manifest.exists():
         return {}
     return {
@@ -101,7 +101,7 @@ def _images(space: Workspace) -> dict[str, tuple[str, ...]]:
 
 
 def _drift(space: Workspace, names: list[str]) -> list[str]:
-    """Whether new images are like those that the model on disk was made from."""
+    """Lines on the drift of new images from the training images of the model on disk."""
     from hgmnet.models.spec import PROFILE
     from pipelines.drift.report import profile_folder, tell
 
@@ -115,7 +115,7 @@ def _drift(space: Workspace, names: list[str]) -> list[str]:
 
 
 def _mark(source: Path) -> str:
-    """Of names, sizes and times; what is read only where that has changed."""
+    """SHA-256 of the files' names, sizes and times; the source is read only if it changed."""
     digest = hashlib.sha256()
     for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
         if file.is_file():

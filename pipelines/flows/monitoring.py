@@ -1,4 +1,4 @@
-"""The flow `monitoring`: are recent images still like those that the champion was made from?"""
+"""The flow `monitoring`: have recent images drifted from the champion's training images?"""
 
 import time
 from pathlib import Path
@@ -24,7 +24,7 @@ Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 
 @flow(**notifications.HOOKS)
 def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState:
-    """Compare a folder of recent images with those that the champion was made from.
+    """Compare a folder of recent images with the champion's training images.
 
     Each image is measured, and predicted by the champion; reports/drift.json and Great
     Expectations' pages show what differs. The event `hgmnet.data.drifted` can start a training;
@@ -32,8 +32,8 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
 
     Args:
         root: the repository root.
-        folder: recent images, in folders or not.
-        version: instead of the champion.
+        folder: recent images, also in subfolders.
+        version: number of the version to compare with; default: the champion.
 
     Returns:
         Completed, named `Drifted` where the images differ; else Failed, with its reason.
@@ -57,7 +57,7 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
 
 @task(cache_policy=NO_CACHE)
 def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
-    """The columns that drifted, and the clauses of the change plan that are due."""
+    """Measure and predict the images; return the drifted columns and the due clauses."""
     from pipelines.drift.report import profile_folder, tell
     from pipelines.promotion.comparison import read_version
     from pipelines.registry.download import fetch_model

@@ -1,4 +1,4 @@
-"""The flow `promotion`: what `hgmnet promote` does, with a pause where a person must decide."""
+"""The flow `promotion`: `hgmnet promote`, with a pause where a person must decide."""
 
 from pathlib import Path
 from typing import cast
@@ -35,7 +35,7 @@ from pipelines.registry.tracking_store import http_limits
 
 
 class Approval(RunInput):
-    """What a person says in Prefect's form; who and why are kept in the history."""
+    """A person's decision in Prefect's form; name and reason are kept in the history."""
 
     approve: bool = Field(default=False, description="let the version serve")
     by: str = Field(min_length=2, description="who answers for it")
@@ -46,16 +46,16 @@ class Approval(RunInput):
 def promotion(
     root: Path, version: str | None = None, data: str | None = None, approval_hours: float = 72.0
 ) -> AnyState:
-    """Compare a challenger with the champion, and let the better one serve.
+    """Compare a challenger with the champion, and promote it if it is better.
 
-    Where a person must decide, the run pauses and Prefect's page shows a form: approve or not, who,
-    and why. Nobody's answer in time leaves everything as it is.
+    Where a person must decide, the run pauses and Prefect's page shows a form: approve or not, name
+    and reason. Without an answer in time nothing changes.
 
     Args:
         root: the repository root.
-        version: instead of the challenger.
-        data: compare on this data set, all of it, not on the test split.
-        approval_hours: how long to wait for a person; 0: not at all.
+        version: number of the version to compare; default: the challenger.
+        data: compare on all images of this data set instead of the test split.
+        approval_hours: hours to wait for a person; 0: do not wait.
 
     Returns:
         Completed where the version serves; `Rejected`, which is of the type Completed, where it
@@ -75,7 +75,7 @@ def promotion(
 def compare(
     root: Path, version: str | None, data: str | None
 ) -> tuple[VersionComparator, PromotionOutcome] | AnyState:
-    """Compare, and show both with their differences; nothing is moved."""
+    """Compare the versions, and show their differences; no alias is moved."""
     try:
         comparer = open_comparer(root, data)
         name = comparer.params.registry.name
@@ -91,7 +91,7 @@ def compare(
 
 @task(cache_policy=NO_CACHE)
 def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState | None:
-    """Write the decision down, and move the aliases where another version serves from now on."""
+    """Record the decision, and move the aliases."""
     try:
         with http_limits(timeout_s=120, retries=3):
             link = apply_decision(comparer, outcome)
@@ -114,7 +114,7 @@ def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState |
 def _asked(
     comparer: VersionComparator, outcome: PromotionOutcome, hours: float
 ) -> PromotionOutcome:
-    """The outcome once a person has decided, or the time is over."""
+    """Return the outcome after a person's decision or the timeout."""
     name, version = comparer.params.registry.name, outcome.resolve.version
     lines = "\n".join(format_promotion(name, outcome))
     asked = Approval.with_initial_data(description=f"```\n{lines}\n```")

@@ -1,4 +1,4 @@
-"""The flow `study`: what `hgmnet study` does, its trainings one by one or side by side."""
+"""The flow `study`: `hgmnet study`, its trainings one by one or in parallel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,12 +40,12 @@ def study(
     Args:
         root: the repository root.
         kind: which study.
-        folds: into which the images are assigned, by groups.
-        seeds: trainings a fold.
-        only: of the ablation: these variants, beside the full model.
-        smoke: a few images and one epoch, to see that it runs.
-        workers: processes of this machine.
-        dask: the address of a Dask scheduler, whose workers see the same folders; instead of them.
+        folds: number of folds, assigned by groups.
+        seeds: trainings per fold.
+        only: of the ablation: these variants and the full model.
+        smoke: a few images and one epoch, as a quick test.
+        workers: processes on this machine.
+        dask: address of a Dask scheduler whose workers see the same folders; replaces `workers`.
 
     Returns:
         Completed; else Failed, with its reason.
@@ -67,7 +67,7 @@ def study(
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """A requested study, from which each process makes the context and the cells for itself."""
+    """A requested study, from which each process builds its own context and cells."""
 
     root: Path
     params: Params
@@ -76,7 +76,7 @@ class StudyRequest:
     only: tuple[str, ...]
 
     def declared(self) -> tuple["StudyContext", "Study"]:
-        """The context that trainings share, and the study."""
+        """Build the trainings' shared context and the study."""
         from pipelines.artifacts.paths import Workspace
         from pipelines.studies.definition import StudyContext
         from pipelines.studies.runner import declaration, prepared
@@ -87,7 +87,7 @@ class StudyRequest:
         return StudyContext(workspace, store), declare(store, self.params, self.size)
 
     def trainings(self) -> list[tuple[list[int], str]]:
-        """The numbers of the cells that ask one model, and the name of the first of them."""
+        """Per model: indices of the cells that use it, and the name of the first cell."""
         bench, study = self.declared()
         together: dict[Path, list[int]] = {}
         for number, cell in enumerate(study.cells):
@@ -95,7 +95,7 @@ class StudyRequest:
         return [(numbers, study.cells[numbers[0]].name) for numbers in together.values()]
 
     def write_up(self) -> str:
-        """Tables and page, by the study's command, which finds every cell finished."""
+        """Write tables and page with the study's command, which finds all cells finished."""
         from pipelines.studies.runner import declaration, run_study
 
         declare, log = declaration(self.kind, self.only), get_run_logger().info
@@ -105,7 +105,7 @@ class StudyRequest:
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE)
 def fit(asked: StudyRequest, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
-    """Train one model and judge each cell that asks it, unless they are there."""
+    """Train one model and evaluate each cell that uses it, unless already done."""
     from pipelines.stages.train import epoch_line
     from pipelines.studies import training_run
 

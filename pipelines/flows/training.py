@@ -1,9 +1,9 @@
 """The flow `training`: the stages of dvc.yaml one after the other, then the registry.
 
-DVC decides whether a stage runs, Prefect when. So nothing is cached here, only what goes over a
-network is retried, and DVC's graph is not mirrored: each task asks DVC for one stage, in dvc.yaml's
-order, and the data itself comes first (`-s` doesn't look behind a stage). Tasks are called, not
-submitted: a submitted one hangs on SIGTERM.
+DVC decides whether a stage runs, Prefect when. So nothing is cached here, only network tasks are
+retried, and DVC's graph is not mirrored: each task runs one stage with DVC, in dvc.yaml's order,
+after the data's own target (`-s` ignores a stage's upstream). Tasks are called, not submitted: a
+submitted one hangs on SIGTERM.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _RETRIED: Any = {
     "retry_delay_seconds": exponential_backoff(10),
     "retry_jitter_factor": 0.5,
 }
-"""What goes over a network is tried again after 10, 20 and 40 s, or somewhat more."""
+"""Network tasks are retried after about 10, 20 and 40 s, with jitter."""
 
 
 @flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
@@ -44,24 +44,24 @@ def training(
     promote: bool = False,
     approval_hours: float = 0.0,
 ) -> AnyState:
-    """Bring the model of a repository up to date with its data and settings, and register it.
+    """Update a repository's model for its data and settings, and register it.
 
     Args:
         root: the repository root.
-        profile: take the settings of profiles/<profile>.yaml, for this run alone.
-        overrides: other values for this run alone, by dotted key: {"train.epochs": 3}. The run is a
-            DVC experiment then: recorded, and neither registered, published nor promoted.
-        force_stage: run this stage, and what depends on what it makes again, even if nothing has
-            changed.
-        publish: then push images and weights to DVC's remote, commit dvc.lock and split on a branch
-            of their own, and tag it (`hgmnet publish` does it later).
+        profile: use the settings of profiles/<profile>.yaml, for this run alone.
+        overrides: other values for this run alone, by dotted key: {"train.epochs": 3}. The run is
+            then a DVC experiment: recorded, but not registered, published or promoted.
+        force_stage: run this stage even if nothing has changed, and the stages whose inputs it
+            changes.
+        publish: then push images and weights to DVC's remote, commit dvc.lock and split on a
+            separate branch, and tag the commit (`hgmnet publish` does it later).
         promote: then compare the challenger with the champion, unless that was done before.
-        approval_hours: how long to wait where a person must decide; 0: not at all, `hgmnet promote
+        approval_hours: hours to wait where a person must decide; 0: do not wait, `hgmnet promote
             --approve` can do it later.
 
     Returns:
-        Completed, or the state that `pipelines.flows.prefect.states.state_of` names: a rejected
-        model ends in `Rejected`, which is of the type Completed; so does one that does not serve.
+        Completed, or the state of `pipelines.flows.prefect.states.state_of`: `Rejected`, of the
+        type Completed, for a rejected model or one that is not promoted.
     """
     try:
         with alone(root, "a training flow"), with_profile(root, None if overrides else profile):
@@ -82,7 +82,7 @@ def _went_well(state: AnyState) -> bool:
 
 
 def _model(root: Path, forced: Stage | None) -> AnyState:
-    """Every stage, then the registry."""
+    """Run every stage, then register."""
     state = _data(root, load_params(root / "params.yaml").data.name)
     if _went_well(state):
         state = _stages(root, STAGES, forced)
@@ -92,7 +92,7 @@ def _model(root: Path, forced: Stage | None) -> AnyState:
 def _experiment(
     root: Path, profile: str | None, overrides: dict[str, Any], forced: Stage | None
 ) -> AnyState:
-    """Every stage with other settings, in a copy; then recorded by DVC and in MLflow."""
+    """Run every stage with other settings in a copy; record it in DVC and MLflow."""
     get_run_logger().info("An experiment: it will not be registered, published or promoted")
     text, params = experiments.settings(root, profile, overrides)
     source = dvc.source_target(root, params.data.name)
@@ -109,7 +109,7 @@ def _experiment(
 
 
 def _data(root: Path, name: str) -> AnyState:
-    """Have the images as they are now in DVC's record."""
+    """Pull the images if there is a remote, and update DVC's record of them."""
     source = dvc.source_target(root, name)
     if dvc.has_remote(root) and source.endswith(".dvc"):
         pulled = pull(root, source, return_state=True)
@@ -119,7 +119,7 @@ def _data(root: Path, name: str) -> AnyState:
 
 
 def _stages(root: Path, targets: Sequence[str], forced: Stage | None) -> AnyState:
-    """Run them until one does not end well; the last one's state."""
+    """Run the targets until one fails; return the last state."""
     for target in targets:
         state = stage(root, target, force=target == forced, return_state=True)
         if not state.is_completed():
@@ -129,14 +129,14 @@ def _stages(root: Path, targets: Sequence[str], forced: Stage | None) -> AnyStat
 
 @task(cache_policy=NO_CACHE, **_RETRIED)
 def pull(root: Path, target: str) -> None:
-    """Fetch the images from DVC's remote where they are not here."""
+    """Fetch missing images from DVC's remote."""
     limit_s = load_params(root / "params.yaml").flow.limit_s("pull")
     dvc.call(root, ["pull", target], get_run_logger().info, limit_s)
 
 
 @task(task_run_name="{target}", cache_policy=NO_CACHE)
 def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
-    """Ask DVC for one stage; what it prints goes to the log, line by line."""
+    """Run one stage with DVC; its output goes to the log, line by line."""
     log, look = get_run_logger().info, artifacts.progress("training-progress")
 
     def on_line(line: str) -> None:
@@ -154,9 +154,9 @@ def stage(root: Path, target: str, force: bool = False) -> AnyState | None:
 
 @task(task_run_name="register", cache_policy=NO_CACHE, **_RETRIED)
 def register(root: Path, experiment: str = "") -> AnyState | None:
-    """Record the run in MLflow, and register the model if its gate passed; no experiment's.
+    """Record the run in MLflow; register the model if its gate passed, except an experiment's.
 
-    A server that does not answer is asked again later; nothing is trained for that.
+    If the server does not answer, the task is retried; nothing is trained again.
     """
     from pipelines.registry.tracking_store import TrackingStoreUnavailableError
     from pipelines.stages.register import record_and_register
@@ -175,7 +175,7 @@ def register(root: Path, experiment: str = "") -> AnyState | None:
 
 @task(task_run_name="publish", cache_policy=NO_CACHE, **_RETRIED)
 def publish_(root: Path) -> AnyState | None:
-    """Push images and weights, commit dvc.lock and split on a branch of their own, and tag it."""
+    """Push images and weights, commit dvc.lock and split on a separate branch, and tag it."""
     from pipelines.operations.publishing import publish
     from pipelines.registry.tracking_store import TrackingStoreUnavailableError
 
@@ -193,7 +193,7 @@ def publish_(root: Path) -> AnyState | None:
 
 @task(cache_policy=NO_CACHE)
 def newcomer(root: Path) -> str:
-    """The version of the model on disk, if it waits for its first comparison with the champion."""
+    """Version of the model on disk, if it was not yet compared with the champion."""
     from pipelines.promotion import promote as rule
 
     return rule.uncompared_challenger(rule.open_comparer(root, None))

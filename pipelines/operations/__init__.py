@@ -1,4 +1,4 @@
-"""What a person asks for beside the pipeline: import, servers, experiments, publish, clean, doctor.
+"""Operations beside the pipeline: import, servers, experiments, publish, clean, doctor.
 
 Functions return values; cli and flows show them.
 """

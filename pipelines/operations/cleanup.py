@@ -1,7 +1,7 @@
-"""What may go from a checkout's own disk, and what must stay.
+"""List and remove files of a checkout that can be made again.
 
-Never anything that a registered version needs: those live in MLflow and in DVC's cache, which only
-get advice.
+Nothing that a registered version needs: that is in MLflow and in DVC's cache, for which
+`hgmnet clean` only prints advice.
 """
 
 import shutil
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _AGAIN = {
-    "versions": "models of the registry, copied here; copied again when wanted",
-    "onnx": "exports; made again when wanted",
-    "likeness": "what makes the search for copies faster; made again with the next ingest",
+    "versions": "copies of registered models; downloaded again when needed",
+    "onnx": "exports; made again when needed",
+    "likeness": "cache of the search for copies; made again by the next ingest",
 }
 
 
 @dataclass(frozen=True)
 class RemovableItem:
-    """A file or folder that may go: what it is, its bytes and its age."""
+    """A file or folder that may be removed; `size`: bytes; `days`: since its last change."""
 
     path: Path
     what: str
@@ -28,17 +28,17 @@ class RemovableItem:
 
 
 def litter(root: Path, *, older_than: float, studies: bool) -> list[RemovableItem]:
-    """What may go, the largest first.
+    """List the removable items, the largest first.
 
-    `older_than`: days since anything in it was last written. `studies`: the trainings of studies
-    too, which take hours to repeat.
+    `older_than`: least days since the last change. `studies`: include the trainings of studies,
+    which take hours to repeat.
     """
     found = [one for one in _candidates(root, studies) if one.days >= older_than]
     return sorted(found, key=lambda one: -one.size)
 
 
 def remove(one: RemovableItem) -> None:
-    """Delete it."""
+    """Delete the file or folder."""
     if one.path.is_dir():
         shutil.rmtree(one.path)
     else:
@@ -48,15 +48,15 @@ def remove(one: RemovableItem) -> None:
 def _candidates(root: Path, studies: bool) -> Iterator[RemovableItem]:
     state = root / ".hgmnet"
     for folder in sorted((state / "checkpoints").glob("*")):
-        yield _litter(folder, "checkpoints of a training that nobody finished")
+        yield _litter(folder, "checkpoints of an unfinished training")
     for name, what in _AGAIN.items():
         if (state / name).exists():
             yield _litter(state / name, what)
     if studies and (state / "studies").exists():
-        yield _litter(state / "studies", "models and rows of studies; trained again when asked for")
+        yield _litter(state / "studies", "models and rows of studies; trained again when needed")
     for top in ("data", "models", "reports"):
         for part in sorted((root / top).rglob("*.part")):
-            yield _litter(part, "half a file, of a process that was killed")
+            yield _litter(part, "partial file of a killed process")
 
 
 def _litter(path: Path, what: str) -> RemovableItem:

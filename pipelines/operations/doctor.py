@@ -1,4 +1,4 @@
-"""`hgmnet doctor`: whether the installation and the checkout are what a run needs."""
+"""`hgmnet doctor`: check the installation and the checkout for a run's needs."""
 
 import configparser
 import importlib.metadata
@@ -30,18 +30,18 @@ from pipelines.system.urls import redact_credentials
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """What one check found, in a line; only `mend` blocks a run, and then says what to do."""
+    """One check's result in a line; only `mend` blocks a run, and its line has the next step."""
 
     status: Literal["ok", "note", "mend"]
     says: str
 
 
 SERVER_TIMEOUT = 3.0
-"""Seconds that a tracking server has to answer."""
+"""Time limit for a tracking server's answer, in seconds."""
 
 
 def checkout_findings(root: Path) -> Iterator[HealthCheck]:
-    """Every check of this file, in the order in which they are told."""
+    """Run every check of the checkout, in the order of output."""
     yield git(root)
     yield dvc(root)
     yield from settings(root)
@@ -52,7 +52,7 @@ def checkout_findings(root: Path) -> Iterator[HealthCheck]:
 
 
 def git(root: Path) -> HealthCheck:
-    """Whether what a version will be tagged with can be found again."""
+    """Check that git is there, and that everything is committed."""
     command = ["git", "-C", str(root), "status", "--porcelain"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -67,7 +67,7 @@ def git(root: Path) -> HealthCheck:
 
 
 def dvc(root: Path) -> HealthCheck:
-    """Whether DVC is set up here, and has a second place for the data."""
+    """Check that DVC is set up, and has a remote."""
     if not (root / ".dvc").is_dir():
         return HealthCheck("mend", "DVC is not set up here: dvc init")
     config = configparser.ConfigParser(interpolation=None)
@@ -80,7 +80,7 @@ def dvc(root: Path) -> HealthCheck:
 
 
 def settings(root: Path) -> Iterator[HealthCheck]:
-    """params.yaml, and the data set that it names."""
+    """Check params.yaml and its data set."""
     try:
         name = load_params(root / "params.yaml").data.name
     except ConfigError as error:
@@ -98,7 +98,7 @@ def settings(root: Path) -> Iterator[HealthCheck]:
 
 
 def change_plan(root: Path) -> Iterator[HealthCheck]:
-    """pccp.yaml, and whether what params.yaml would train is inside it."""
+    """Check pccp.yaml, and that a model of params.yaml's settings is inside its plan."""
     from pipelines.gate.change_plan import Design, check_design
 
     try:
@@ -108,7 +108,7 @@ def change_plan(root: Path) -> Iterator[HealthCheck]:
         return
     try:
         params = load_params(root / "params.yaml")
-    except ConfigError:  # told by `settings`
+    except ConfigError:  # reported by `settings`
         return
     design = Design(params.data.name, params.data.classes, params.model, params.prepare)
     clauses = check_design(plans, params.registry.name, design)
@@ -121,7 +121,7 @@ def change_plan(root: Path) -> Iterator[HealthCheck]:
 
 
 def tracking(uri: str) -> HealthCheck:
-    """Where MLflow keeps its records; a server is asked whether it is there."""
+    """Check MLflow's address, and that a server answers there."""
     (scheme, separator, _), shown = uri.partition("://"), redact_credentials(uri)
     if not separator or scheme == "file":
         says = f"MLflow can't keep records in {shown}"
@@ -133,7 +133,7 @@ def tracking(uri: str) -> HealthCheck:
 
 
 def prefect(api: str | None) -> HealthCheck:
-    """Where flows are recorded; a server is asked whether it is there."""
+    """Check Prefect's address, and that a server answers there."""
     if not api:
         says = "Prefect: a flow starts a server of its own, `hgmnet up` one that stays"
         return HealthCheck("ok", says)
@@ -144,7 +144,7 @@ def prefect(api: str | None) -> HealthCheck:
 
 
 def locks(rwlock: Path) -> Iterator[HealthCheck]:
-    """Who is at work here by DVC's own account, and what a killed process has left."""
+    """List the processes in DVC's lock file, running or killed."""
     try:
         lock = json.loads(rwlock.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -162,7 +162,7 @@ def locks(rwlock: Path) -> Iterator[HealthCheck]:
 
 
 def _silence(server: str) -> str:
-    """Why a tracking server does not answer; empty where it does."""
+    """Reason why a server does not answer; empty where it does."""
     try:
         with urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=SERVER_TIMEOUT):  # noqa: S310
             return ""
@@ -174,12 +174,12 @@ def _silence(server: str) -> str:
 
 GIB = 2**30
 LEAST_DISK = 1
-"""GiB without which a run can't end; five times that is comfortable."""
+"""Least free disk space for a run, in GiB; below five times that is a note."""
 _INSTALL = "python3 install.py"
 
 
 def installation_findings(root: Path) -> Iterator[HealthCheck]:
-    """Python, packages, the torch pair, device and disk."""
+    """Check Python, packages, the torch pair, device and disk."""
     if _installed("hgmnet") is None:
         yield HealthCheck("mend", f"hgmnet is not installed: {_INSTALL}")
         return
@@ -193,7 +193,7 @@ def installation_findings(root: Path) -> Iterator[HealthCheck]:
 
 
 def python() -> HealthCheck:
-    """The interpreter's version."""
+    """Check the interpreter's version."""
     wanted = importlib.metadata.metadata("hgmnet")["Requires-Python"]
     here = platform.python_version()
     if SpecifierSet(wanted).contains(here, prereleases=True):
@@ -202,7 +202,7 @@ def python() -> HealthCheck:
 
 
 def path_python() -> Iterator[HealthCheck]:
-    """Whether `python`, which dvc.yaml calls, is this interpreter."""
+    """Check that `python`, as in dvc.yaml, is this interpreter."""
     found, folder = shutil.which("python"), Path(sys.executable).parent
     if found is None or Path(found).parent != folder:
         says = f"dvc.yaml calls `python`: {found or 'not on PATH'}, not the one in {folder}"
@@ -210,7 +210,7 @@ def path_python() -> Iterator[HealthCheck]:
 
 
 def packages(needed: Iterable[str], lock: Path) -> Iterator[HealthCheck]:
-    """What is installed, compared with what a package's metadata needs (no extras) and the lock."""
+    """Compare installed packages with the needed ones (without extras) and the lock file."""
     if not lock.is_file():
         yield HealthCheck("mend", f"{lock} is missing: git checkout requirements.lock")
         return
@@ -223,7 +223,7 @@ def packages(needed: Iterable[str], lock: Path) -> Iterator[HealthCheck]:
 
 
 def torch_pair(torch: str, vision: str) -> HealthCheck:
-    """Whether two versions are a pair: one index marks both alike (`+cpu`), another neither."""
+    """Check that torch and torchvision fit: same local version (`+cpu`, or none) on both."""
     requires = map(Requirement, importlib.metadata.requires("torchvision") or ())
     fits = all(r.specifier.contains(torch) for r in requires if r.name == "torch")
     pair = f"torch {torch}, torchvision {vision}"
@@ -233,7 +233,7 @@ def torch_pair(torch: str, vision: str) -> HealthCheck:
 
 
 def device() -> HealthCheck:
-    """Cores, memory (the quickstart takes 3 GiB) and GPU, by the driver's own tool: no torch."""
+    """Check cores, memory (the quickstart takes 3 GiB) and GPU, with nvidia-smi: no torch."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     gpu = _gpus() or "no GPU: training runs on the CPU"
     says = f"{os.cpu_count()} cores, {memory:.1f} GiB memory, {gpu}"
@@ -241,7 +241,7 @@ def device() -> HealthCheck:
 
 
 def disk(root: Path) -> HealthCheck:
-    """Space for DVC's cache, checkpoints and reports."""
+    """Check free disk space for DVC's cache, checkpoints and reports."""
     free = shutil.disk_usage(root).free / GIB
     says = f"{free:.1f} GiB free on the disk of {root}"
     if free < LEAST_DISK:
@@ -268,7 +268,7 @@ def _wrong(requirement: Requirement, locked: str | None) -> HealthCheck | None:
 
 
 def _locked(lock: Path) -> dict[str, str]:
-    """Name to version, of the lines that hold for this Python and platform."""
+    """Version by name, of the lock's lines for this Python and platform."""
     lines = re.findall(r"^[\w.-]+==[^\\\n]+", lock.read_text(encoding="utf-8"), re.MULTILINE)
     pins = [pin for pin in map(Requirement, lines) if _holds(pin)]
     return {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}

@@ -1,8 +1,8 @@
-"""A training with settings of its own: a DVC experiment, made in a copy of the checkout.
+"""A training with other settings: a DVC experiment, run in a copy of the checkout.
 
-The copy is a clone on the same DVC cache; uncommitted changes of code and data are in it too.
-So nothing in the checkout changes, however the run ends; the experiment comes into it last, whole.
-What belongs to the checkout stays there: `pipelines.artifacts.paths.checkout`.
+The copy is a clone on the same DVC cache, with uncommitted changes of code and data. So nothing in
+the checkout changes, however the run ends; a finished experiment is fetched into it at the end.
+Records of the checkout stay there: `pipelines.artifacts.paths.checkout`.
 """
 
 import io
@@ -27,12 +27,12 @@ from pipelines.system.git import git
 
 
 def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tuple[str, Params]:
-    """An experiment's params.yaml, comments and order kept, as text and parsed.
+    """Return an experiment's params.yaml as text, comments and order kept, and parsed.
 
     It is params.yaml, or one of profiles/, with other values by dotted key, as `train.epochs`.
 
     Raises:
-        ConfigError: there is no such profile or key, the settings are not legal, or this is no git
+        ConfigError: there is no such profile or key, the settings are invalid, or this is no git
             repository with a commit.
     """
     base, yaml, text = settings_file(root, profile), YAML(), io.StringIO()
@@ -62,9 +62,9 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
 
 @contextmanager
 def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
-    """Have a copy of the checkout as it is, with other settings; removed at the end.
+    """Provide a copy of the checkout with other settings; removed after the block.
 
-    DVC's outputs of these settings are in it as far as the cache has them. Call it within
+    It contains DVC's outputs of these settings that are in the cache. Call it within
     `run_overrides.alone`. `text`, `params`: of `settings`.
 
     Raises:
@@ -92,7 +92,7 @@ def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
 
 
 def record(root: Path, copy: Path, on_line: Callable[[str], None]) -> str:
-    """Have DVC record the copy as an experiment, and bring it into the checkout; its name.
+    """Record the copy as a DVC experiment, and fetch it into the checkout; return its name.
 
     Raises:
         HgmnetError: git or DVC failed.
@@ -104,18 +104,18 @@ def record(root: Path, copy: Path, on_line: Callable[[str], None]) -> str:
 
 
 def _clone(root: Path, clone: Path) -> None:
-    """Clone the last commit, with the changes to git's files that are not committed."""
+    """Clone the last commit, with uncommitted changes to tracked files."""
     words = ["-q", "--shared", "--no-checkout"]
     for key in ("name", "email"):
         who = git(root, "config", "--default", "hgmnet@localhost", "--get", f"user.{key}")
         words += ["-c", f"user.{key}={who}"]
     git(root, "clone", *words, str(root), str(clone))
-    changed = git(root, "stash", "create")  # a commit that nothing names, and nothing else
+    changed = git(root, "stash", "create")  # makes an unnamed commit, and changes nothing else
     git(clone, "read-tree", "-u", "--reset", changed or "HEAD")
 
 
 def _uncommitted(space: Workspace) -> Iterator[Path]:
-    """The files that stages are made of, or read, and that git does not have."""
+    """Yield files that stages need and git does not have."""
     places = ("dvc.lock", "dvc.yaml", "pccp.yaml", "hgmnet", "pipelines", f"data/{space.data}")
     listed = git(space.root, "ls-files", "-z", "--others", "--exclude-standard", "--", *places)
     yield from (space.root / name for name in listed.split("\0") if name)

@@ -1,4 +1,4 @@
-"""Import a data set: images from anywhere become data/<name>/raw, in DVC's care."""
+"""Import a data set: lay images out as data/<name>/raw and add them to DVC."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from pipelines.artifacts.paths import Workspace
 
 
 def summary(found: importer.LaidOut) -> str:
-    """What was imported: one line per class, then masks, patients and what is missing."""
+    """Summarise an import: one line per class, then masks, patients and what is missing."""
     lines = [f"{label}: {count} images" for label, count in found.per_class.items()]
     lines.append(f"{found.masks} masks; left out: {len(found.left_out)} files ({found.format})")
     if found.patients or found.spaced:
@@ -41,15 +41,15 @@ def import_dataset(
     replace: bool = False,
     unattended: bool = False,
 ) -> importer.LaidOut:
-    """Lay the images of a source out as data/<name>/raw, and give them to DVC.
+    """Lay the images of a source out as data/<name>/raw, and add them to DVC.
 
-    `source`: a folder, zip or table, or the https:// address of a file; `sha256`: 64 lower-case
-    hexadecimal digits that the file must hash to, empty for no check. `replace`: take the place of
-    images that are there; `unattended`: only if the new ones pass `check_replacement`.
+    `source`: a folder, zip or table, or the https:// address of a file; `sha256`: the file's
+    expected hash, 64 lower-case hexadecimal digits, empty for no check. `replace`: replace existing
+    images; `unattended`: only if the new ones pass `check_replacement`.
 
     Raises:
-        ConfigError: the name can't be one, or DVC did not take the images.
-        InvalidDataError: there are images already, or the source is not what it must be.
+        ConfigError: the name is not allowed, or `dvc add` failed.
+        InvalidDataError: there are images already, or the source is not valid.
     """
     space = Workspace(root, name)
     _refuse_unfit(space, replace=replace)
@@ -67,16 +67,16 @@ def import_dataset(
 
 
 def check_replacement(space: Workspace, folder: Path) -> None:
-    """Make sure that images may take the place of a data set's own while no person looks on.
+    """Check new images before they replace a data set's own without a person's confirmation.
 
-    No more than the share `split.max_lost` may be gone, and the rest must pass validation.
+    At most the fraction `split.max_lost` may be lost, and the new images must pass validation.
 
     Args:
         space: of the data set of params.yaml.
         folder: the new images, laid out as raw/.
 
     Raises:
-        InvalidDataError: they may not; the present ones stay.
+        InvalidDataError: a check failed; the present images stay.
     """
     from pipelines.validation.image_rules import critical_breaches
 
@@ -127,5 +127,5 @@ def _dvc_add(root: Path, folder: str) -> None:
         errors = [line for line in added.stderr.splitlines() if line.startswith("ERROR")]
         why = " ".join(errors) or " ".join(added.stderr.split()[-20:])
         raise ConfigError(
-            f"the images are in {folder}, but DVC failed: {why}; mend it, then: dvc add {folder}"
+            f"the images are in {folder}, but DVC failed: {why}; fix it, then: dvc add {folder}"
         )

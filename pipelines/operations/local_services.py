@@ -1,4 +1,4 @@
-"""The servers and the worker of one machine: started where they are missing, ended together."""
+"""Servers and worker of one machine: started where missing, ended together."""
 
 import json
 import os
@@ -22,14 +22,14 @@ POOL = "hgmnet"
 """The work pool of prefect.yaml."""
 _APP = ("--factory", "prefect.server.api.server:create_app")
 PREFECT_SERVER = ("uvicorn", *_APP, "--host", "127.0.0.1")
-"""A Python module and its arguments, but for `--port`."""
+"""A Python module and its arguments except `--port`."""
 
 
 class Services:
-    """Children that live as long as the block.
+    """Child processes that live as long as the block.
 
-    Their state is in <root>/.hgmnet and <root>/mlflow.db; PREFECT_API_URL and MLFLOW_TRACKING_URI
-    name servers that are there already, which are used and left alone.
+    Their state is in <root>/.hgmnet and <root>/mlflow.db. Running servers at PREFECT_API_URL and
+    MLFLOW_TRACKING_URI are used and not ended.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,7 +40,7 @@ class Services:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         home = os.environ.get("PREFECT_HOME", str(root / ".hgmnet" / "prefect"))
         self._env = {
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes for what nobody asks
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes, unused here
             **os.environ,
             "DO_NOT_TRACK": "1",
             "DVC_NO_ANALYTICS": "1",
@@ -52,31 +52,31 @@ class Services:
         }
 
     def __enter__(self) -> Self:
-        """Be the only one in this checkout.
+        """Lock this checkout against other servers.
 
         Raises:
-            HgmnetError: another one is there.
+            HgmnetError: another command holds the lock.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         Path(self._env["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
         lock = FileLock(Path(self._env["PREFECT_HOME"]) / "server.lock", timeout=0)
-        try:  # the lock that a flow with a server of its own takes: two on one database lose writes
+        try:  # a flow with its own server takes it too: two servers on one database lose writes
             self._stack.enter_context(lock)
         except Timeout:
             raise HgmnetError(
-                "`hgmnet up`, or a flow with a server of its own, runs here already; stop it first"
+                "`hgmnet up`, or a flow with its own server, runs here already; stop it first"
             ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the children, the last first."""
+        """End the child processes, the last first."""
         self._stack.close()
 
     def start_prefect(self, port: int) -> None:
-        """Prefect's server, unless PREFECT_API_URL names one.
+        """Start Prefect's server, unless PREFECT_API_URL names one.
 
         Raises:
-            ConfigError: the port is taken, it does not start, or the named one does not answer.
+            ConfigError: the port is in use, or the server does not start or answer.
         """
         url = os.environ.get("PREFECT_API_URL")
         if url is None:
@@ -92,10 +92,10 @@ class Services:
         print(f"Prefect  {redact_credentials(url.removesuffix('/api'))}")
 
     def start_mlflow(self, port: int) -> None:
-        """MLflow's server over the database of this checkout, unless MLFLOW_TRACKING_URI names one.
+        """Start MLflow's server on this checkout's database, unless MLFLOW_TRACKING_URI names one.
 
         Raises:
-            ConfigError: the port is taken, or it does not start.
+            ConfigError: the port is in use, or the server does not start.
         """
         from pipelines.registry.tracking_store import SQLITE, tracking_uri
 
@@ -110,29 +110,29 @@ class Services:
         print(f"MLflow   {redact_credentials(uri)}")
 
     def deploy(self) -> None:
-        """Have the work pool and the deployments of prefect.yaml as they are written there.
+        """Create or update the work pool and the deployments of prefect.yaml.
 
         Raises:
-            ConfigError: Prefect refuses them.
+            ConfigError: a `prefect` command failed.
         """
         self._prefect(["work-pool", "create", POOL, "--type", "process", "--overwrite"])
         self._prefect(["--no-prompt", "deploy", "--all"])
 
     def start_worker(self) -> None:
-        """A worker that carries out what is due."""
+        """Start a worker that runs scheduled flow runs."""
         words = ["worker", "start", "--pool", POOL, "--name", f"hgmnet-{socket.gethostname()}"]
         self._start("worker", ["prefect", *words])
 
     def wait(self) -> None:
-        """Until Ctrl-C.
+        """Wait until Ctrl-C.
 
         Raises:
-            HgmnetError: a child ended by itself.
+            HgmnetError: a child process ended by itself.
         """
         while True:
             for name, child in self._children.items():
                 if child.poll() is not None:
-                    raise HgmnetError(f"{name} ended; {self.logs / name}.log says why")
+                    raise HgmnetError(f"{name} ended; see {self.logs / name}.log")
             time.sleep(0.5)
 
     def _serve(self, name: str, module: Sequence[str], port: int, health: str) -> None:
@@ -165,13 +165,13 @@ class Services:
 
 
 def _bury(api: str) -> None:
-    """Mark as crashed what this server has as under way: it ended with the last `up`.
+    """Mark this server's unfinished flow runs as crashed: they ended with the last `up`.
 
-    Otherwise it would stay Running for ever, and hold its deployment's one place for minutes.
+    Otherwise they would stay Running for ever, and block their deployment for minutes.
     """
     under_way = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
     wanted = {"flow_runs": {"state": {"type": {"any_": under_way}}}}
-    said = "`hgmnet up` was ended under it; the next run goes on where it was"
+    said = "`hgmnet up` ended during this run; the next run continues it"
     crashed = {"type": "CRASHED", "name": "Crashed", "message": said}
     for run in _post(f"{api}/flow_runs/filter", wanted):
         _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": False})
@@ -185,20 +185,20 @@ def _post(url: str, body: dict[str, Any]) -> Any:
 
 
 def await_answer(name: str, url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until a new server answers: 5 s on a free machine, half a minute on a busy one.
+    """Wait until a new server answers: 5 s on an idle machine, 30 s on a busy one.
 
     Raises:
-        ConfigError: it ended, or did not answer within three minutes.
+        ConfigError: it ended, or did not answer within 180 s.
     """
     deadline = time.monotonic() + 180
     while not answers(url):
         if server.poll() is not None or time.monotonic() > deadline:
-            raise ConfigError(f"{name} did not start; {log} says why")
+            raise ConfigError(f"{name} did not start; see {log}")
         time.sleep(0.2)
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers there, without an error."""
+    """Whether a server answers at `url` without an error, within 5 s."""
     try:
         with urlopen(url, timeout=5):  # noqa: S310 - the user's own setting, or ours
             return True

@@ -1,7 +1,7 @@
 """Publish a version: images and weights in DVC's remote, dvc.lock and split in a commit with a tag.
 
-The checkout stays as it is: the commit is made beside it, on a branch of its own. Each step finds
-what an earlier attempt has done, so a failure half-way is mended by the same command.
+The checkout does not change: the commit is made on a separate branch. Each step continues an
+earlier attempt, so after a failure run the same command again.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ _NOBODY = {
     for who in ("AUTHOR", "COMMITTER")
     for what, said in (("NAME", "hgmnet"), ("EMAIL", "hgmnet@localhost"))
 }
-"""Who commits where git's user.email is not set."""
+"""Author and committer where git's user.email is not set."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """Where a version is from now on; `remote`: empty where there is none to push to."""
+    """A published version; `remote`: empty where there is none to push to."""
 
     version: str
     branch: str
@@ -40,13 +40,13 @@ class Publication:
 def publish(
     root: Path, on_line: Callable[[str], None], limit_s: float | None = None
 ) -> Publication:
-    """Publish the registered version that the model on disk is.
+    """Publish the registered version of the model on disk.
 
     `on_line` gets each line that DVC prints; `limit_s`: seconds after which `dvc push` is ended.
 
     Raises:
         ConfigError: it is not registered, DVC has no default remote, the code is not committed, or
-            the tag is another version's.
+            the tag is at another commit.
         HgmnetError: DVC or git failed.
     """
     params = load_params(root / "params.yaml")
@@ -69,12 +69,12 @@ def publish(
 
 
 def tags(root: Path) -> set[str]:
-    """The names of the repository's tags; none where git knows of no repository."""
+    """Names of the repository's tags; empty outside a git repository."""
     return set(git(root, "tag", "--list", allowed=(0, 128)).split())
 
 
 def _files(space: Workspace) -> list[str]:
-    """What of the workspace git keeps, and a run writes."""
+    """Paths, relative to the root, of the files that runs write and git keeps."""
     ours = [space.root / name for name in ("params.yaml", "dvc.lock")]
     data = [space.folder / name for name in ("dvc.lock", "raw.dvc", ".gitignore")]
     assigned = [space.groups, space.split_csv, space.split_json]
@@ -88,11 +88,11 @@ def _refuse_unfit(root: Path, files: list[str]) -> None:
     excluded = [f":(exclude){file}" for file in files]
     if changed := git(root, "status", "--porcelain", "--", ".", *excluded):
         first = changed.splitlines()[0].strip()
-        raise ConfigError(f"the code has changes that no commit holds ({first}); commit them first")
+        raise ConfigError(f"the code has uncommitted changes ({first}); commit them first")
 
 
 def _commit(root: Path, files: list[str], branch: str, message: str) -> str:
-    """The commit with these files over HEAD; the branch's own where it holds just that already."""
+    """Commit these files on top of HEAD; return the branch's commit if it has the same tree."""
     head = git(root, "rev-parse", "HEAD")
     tip = git(root, "rev-parse", "-q", "--verify", f"refs/heads/{branch}", allowed=(0, 1))
     with TemporaryDirectory() as folder:
@@ -116,4 +116,4 @@ def _tag(root: Path, tag: str, commit: str) -> None:
     elif there != commit:
         held, wanted = (git(root, "rev-parse", f"{one}^{{tree}}") for one in (there, commit))
         if held != wanted:
-            raise ConfigError(f"the tag {tag} stands at another commit ({there[:7]}) already")
+            raise ConfigError(f"the tag {tag} is at another commit ({there[:7]}) already")

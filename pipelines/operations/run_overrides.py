@@ -1,8 +1,8 @@
-"""One run at a time in a checkout, with a profile in place of params.yaml where it asks for one.
+"""One run at a time in a checkout, with a profile instead of params.yaml if requested.
 
-DVC reads params.yaml, so the profile is written there, after a journal of what stood there before.
-The run's lock goes with its process, however that ends: whoever then finds the journal, or the copy
-that an experiment ran in, puts params.yaml back and removes the copy.
+DVC reads params.yaml, so the profile is written there, after its former text was saved in a
+journal. The lock ends with the run's process: the next command that finds a journal or an
+experiment's copy restores params.yaml and removes the copy.
 """
 
 import json
@@ -23,10 +23,10 @@ _STATE, _LOCK, _HOLDER, _JOURNAL = ".hgmnet", "run.lock", "run.json", "params.jo
 
 @contextmanager
 def alone(root: Path, what: str) -> Iterator[None]:
-    """Be the only run in this checkout; `what`: this run, in words, for the message to another.
+    """Lock this checkout for one run; `what`: its description in other runs' messages.
 
     Raises:
-        ConfigError: another one is under way.
+        ConfigError: another run holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -49,11 +49,10 @@ def alone(root: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def with_profile(root: Path, profile: str | None) -> Iterator[None]:
-    """Have a profile's settings in params.yaml, within `alone`; None: leave them as they are.
+    """Write a profile's settings to params.yaml for the block, within `alone`; None: no change.
 
     Raises:
-        ConfigError: there is no such profile, or its settings are not legal; params.yaml is
-            untouched then.
+        ConfigError: no such profile, or its settings are not valid; params.yaml is unchanged.
     """
     from hgmnet.config.params import load_params
 
@@ -72,7 +71,7 @@ def with_profile(root: Path, profile: str | None) -> Iterator[None]:
 
 
 def settings_file(root: Path, profile: str | None) -> Path:
-    """params.yaml, or the profile of that name.
+    """Path of params.yaml, or of the named profile.
 
     Raises:
         ConfigError: there is no such profile.
@@ -87,12 +86,12 @@ def settings_file(root: Path, profile: str | None) -> Path:
 
 
 def experiment_folder(root: Path) -> Path:
-    """Where the copy lies that a flow runs an experiment in."""
+    """Folder of the copy in which a flow runs an experiment."""
     return root.joinpath(*EXPERIMENTS, "hgmnet")
 
 
 def restore(root: Path) -> None:
-    """Put params.yaml back, and remove an experiment's copy, where their run has died."""
+    """Restore params.yaml and remove an experiment's copy after a run that died."""
     from filelock import FileLock, Timeout
 
     if (root / _STATE / _JOURNAL).exists() or experiment_folder(root).exists():
@@ -101,16 +100,16 @@ def restore(root: Path) -> None:
 
 
 def _clear(root: Path) -> None:
-    """What `restore` does, for the holder of the lock."""
+    """Do the work of `restore`; the caller holds the lock."""
     shutil.rmtree(experiment_folder(root), ignore_errors=True)
     if (root / _STATE / _JOURNAL).exists() and _put_back(root):
         print("params.yaml: put back as it was before a run that died", file=sys.stderr)
 
 
 def _put_back(root: Path) -> bool:
-    """Put params.yaml back as the journal has it, unless somebody has edited it meanwhile.
+    """Restore params.yaml from the journal; return False if a user has edited it meanwhile.
 
-    The edit stays then, and what stood there before is kept beside the journal.
+    Then the edit stays, and the former text is saved beside the journal.
     """
     params, journal = root / "params.yaml", root / _STATE / _JOURNAL
     noted = json.loads(journal.read_text(encoding="utf-8"))

@@ -24,9 +24,9 @@ from pipelines.artifacts.test_evaluations import opening_number, read_evaluation
 
 @dataclass(frozen=True)
 class Scored:
-    """Every figure; `rows`: the per_image.csv; `number`: which evaluation of the split this was.
+    """Figures by name; `rows`: path of per_image.csv.
 
-    `evaluations`: how often the split was evaluated by now.
+    `number`: of this evaluation of the test split, from 1; `evaluations`: how many there are now.
     """
 
     figures: Mapping[str, Figure]
@@ -40,11 +40,11 @@ def score(
 ) -> Scored:
     """Evaluate predictions on the test split and write reports/scores/<name>.
 
-    The evaluation is recorded as one of the test split, before any figure is computed. `masks`,
+    It is recorded as a test evaluation before any figure is computed. `masks`,
     `probabilities`: as for `hgmnet.evaluation.outside_predictions.find_outside_predictions`.
 
     Raises:
-        ConfigError: the name can't be a folder's, or a class is not in data.classes.
+        ConfigError: the name is not allowed, or a class is not in data.classes.
         InvalidDataError: the data set is not prepared, an image has no prediction, or a file can't
             be read.
     """

@@ -1,4 +1,4 @@
-"""Predictions of large folders and tables, and exports in 8 bits that were judged on val.
+"""Predictions of large folders and tables, and int8 exports evaluated on val.
 
 Imports hgmnet.prediction and artifacts.
 """

@@ -1,8 +1,8 @@
-"""Many images through one model: each exactly once, in parts that a killed run need not repeat.
+"""Predict many images with one model: each exactly once, in parts that survive a killed run.
 
-A part is a Parquet file of rows, written whole once the masks of its images are; at the end the
-parts are joined into predictions.parquet. What lies there for the same file (by name, size and
-time) and the same model is never asked again.
+A part is a Parquet file of rows, written atomically after the masks of its images; at the end the
+parts are joined into predictions.parquet. A file (by name, size and time) that has a row of the
+same model is not predicted again.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """An image: what the source calls it, and the file as it was found; -1 where it is absent."""
+    """An image to predict: its name in the source, file, bytes and mtime (ns); -1: no file."""
 
     name: str
     file: Path
@@ -41,10 +41,10 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class Job:
-    """Which model predicts, and where its output goes.
+    """A model and its output folder.
 
-    `exports`: the folder of exports for ONNX Runtime. `model`: its folder. `backend`: torch or
-    onnx. `called`: model and backend in words.
+    `exports`: folder of exports for ONNX Runtime. `model`: the model folder; `sha256`: its
+    identity. `backend`: torch or onnx. `called`: names of model and backend for the rows.
     """
 
     exports: Path
@@ -56,10 +56,10 @@ class Job:
 
 
 def asked_for(source: Path) -> list[BatchRequest]:
-    """The images of a folder with all below it, or of a table's column `image`.
+    """List the images of a folder and its subfolders, or of a table's column `image`.
 
     Raises:
-        ConfigError: there are none, the table has no such column, or names an image twice.
+        ConfigError: no images, an unreadable table or one without that column, or a repeated image.
     """
     if source.is_dir() or source.suffix.lower() not in {".csv", ".parquet"}:
         top, files = source if source.is_dir() else source.parent, find_files([str(source)])
@@ -77,14 +77,14 @@ def asked_for(source: Path) -> list[BatchRequest]:
 
 
 def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
-    """Those of them that no row answers yet."""
+    """Return the images without a row of this model."""
     tables = (pq.read_table(file, columns=_KEY).to_pydict() for file in _files(job.out))
     there = {row for table in tables for row in zip(*(table[key] for key in _KEY), strict=True)}
     return [one for one in asked if (one.name, one.size, one.modified_ns, job.sha256) not in there]
 
 
 def predict_part(job: Job, asked: Sequence[BatchRequest]) -> int:
-    """Write the masks of some images, then their rows; how many could not be read."""
+    """Write the images' masks, then their rows; return the number of unreadable images."""
     finder = _finder(job.exports, job.model, job.backend)
     rows = [_row(job, one, finder) for one in asked]
     name = hashlib.sha256(repr([job.sha256, *asked]).encode()).hexdigest()[:16]
@@ -95,10 +95,10 @@ def predict_part(job: Job, asked: Sequence[BatchRequest]) -> int:
 
 
 def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
-    """Make one predictions.parquet of the earlier one and the parts; its rows of these images.
+    """Join the parts into predictions.parquet; return the rows of these images.
 
     Raises:
-        HgmnetError: an image has no row, which is a fault of ours.
+        HgmnetError: an image has no row.
     """
     files = _files(job.out)
     found = pa.concat_tables([pq.read_table(file) for file in files], promote_options="default")
@@ -119,7 +119,7 @@ def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
 
 
 def mask_path(name: str) -> str:
-    """Where an image's mask lies below the folder: a few hundred folders, however many images."""
+    """Path of an image's mask below the output folder, in one of 256 subfolders."""
     digest = hashlib.sha256(name.encode()).hexdigest()
     return f"{MASKS}/{digest[:2]}/{Path(name).stem}-{digest[2:12]}.png"
 
@@ -134,7 +134,7 @@ def _asked(name: str, file: Path) -> BatchRequest:
 
 @lru_cache(maxsize=1)
 def _finder(exports: Path, model: Path, backend: backends.Wanted) -> Predictor:
-    """The model, loaded once in a process."""
+    """Load the model, once per process."""
     return backends.load(exports, model, backend, 1)[0]
 
 
@@ -166,5 +166,5 @@ def _schema(classes: Sequence[str]) -> pa.Schema:
 
 
 def _files(out: Path) -> list[Path]:
-    """predictions.parquet, then what was written after it."""
+    """List predictions.parquet if there, then the parts."""
     return [*out.glob(TABLE), *sorted((out / PARTS).glob("*.parquet"))]

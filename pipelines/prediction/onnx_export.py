@@ -1,4 +1,4 @@
-"""Exports of a registered or trained model: checked on val images, and in 8 bits judged on them."""
+"""Val images to check exports of a model on, and its int8 form, evaluated on val."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,16 @@ from pipelines.artifacts.paths import Workspace
 
 @dataclass(frozen=True)
 class Bounds:
-    """The most that int8 may lose, of lesion Dice and of accuracy."""
+    """Largest loss of int8 in lesion Dice and accuracy."""
 
     lesion_dice: float
     accuracy: float
 
 
 def val_images(root: Path, spec: Spec) -> tuple[list[Grey], str]:
-    """Val images of a model's data set in this checkout, none where they aren't there; and a name.
+    """Return val images of the model's data set, grey (H, W), empty if missing, and their name.
 
-    With the root bound it is a `hgmnet.prediction.onnx_export.CheckImages`.
+    With the root bound this is a `hgmnet.prediction.onnx_export.CheckImages`.
     """
     workspace = Workspace(root, spec.data)
     try:
@@ -46,16 +46,16 @@ def val_images(root: Path, spec: Spec) -> tuple[list[Grey], str]:
 def quantise_checked(
     root: Path, predictor: TorchPredictor, exported: Path, file: Path, most: Bounds
 ) -> str:
-    """Write the int8 form of an exported model if it loses little enough; in words, how much.
+    """Write the int8 form of an exported model if its loss is in `most`; return a summary.
 
-    Ranges are found on train images of the prepared set; the loss is measured on val images that
-    the weights have not seen, both at the network's image side. `exported`: the float32 file.
-    `file`: left as it is where too much is lost.
+    Ranges are found on prepared train images; the loss is measured on val images that
+    the weights have not seen, both at the network's image side. `exported`: float32 file.
+    `file`: unchanged if too much is lost.
 
     Raises:
         ConfigError: a package is not installed.
-        InvalidDataError: there is no prepared set of the model's data and side.
-        RejectedError: more is lost.
+        InvalidDataError: no prepared set of the model's data and side, or all val images seen.
+        RejectedError: the loss is larger; nothing was written.
     """
     spec = predictor.spec
     store = _store(root, spec)
@@ -63,7 +63,7 @@ def quantise_checked(
     rows = np.array([row for row in rows if store.entries[row].pixel_sha256 not in fitted])
     if not len(rows):
         raise InvalidDataError(
-            f"data/{spec.data}: the model has seen all val images; int8 is not judged"
+            f"data/{spec.data}: the model has seen all val images; int8 can't be evaluated"
         )
     squares, masks = store.read(rows)
     truth = [mask > 0 for mask in (masks if spec.model.segments else np.zeros_like(masks))]
@@ -87,12 +87,12 @@ def _store(root: Path, spec: Spec) -> PreparedDataset:
     store = open_prepared(Workspace(root, spec.data).prepared)
     if store.images.shape[1] != spec.prepare.side:
         raise InvalidDataError(
-            f"data/{spec.data}/prepared has images of {store.images.shape[1]} px, the model sees "
+            f"data/{spec.data}/prepared has images of {store.images.shape[1]} px, the model needs "
             f"{spec.prepare.side}; --int8 needs the set that it was trained on"
         )
     return store
 
 
 def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many rows, spread over all of them."""
+    """Return at most `most` rows, evenly spread."""
     return rows[:: max(1, -(-len(rows) // most))]

@@ -1,4 +1,4 @@
-"""The challenger compared with the champion, and who may serve.
+"""Compare the challenger with the champion, and decide which version serves.
 
-Imports registry; hands out `promote`.
+Imports registry; main module: `promote`.
 """

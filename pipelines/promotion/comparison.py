@@ -1,4 +1,4 @@
-"""Two versions compared on images that neither has seen: recorded answers, or predicted again."""
+"""Compare two versions on images unseen by both: recorded predictions, or predicted again."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from pipelines.registry.download import fetch_rows, version_spec
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.verification import VersionAnswer, predict_in_fresh_process
 
-_BLOCK = 500  # images a process: their masks are in memory at once
+_BLOCK = 500  # images per process: their masks are in memory at once
 _KEPT = ("image", "pixel_sha256", "group", "label")
 
 
 def read_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
-    """A registered version and its tags.
+    """Return a registered version with its tags.
 
     Raises:
         ConfigError: there is no such version.
@@ -42,7 +42,7 @@ def read_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
 
 
 def logged_rows(store: TrackingStore, version: ModelVersion) -> pd.DataFrame:
-    """The rows of per_image.csv on the test split, as they were logged when it was judged."""
+    """Test rows of a version's logged per_image.csv, sorted by pixel_sha256."""
     with TemporaryDirectory() as folder:
         _, path = fetch_rows(store, version.name, str(version.version), Path(folder))
         rows = pd.read_csv(path, keep_default_na=False, dtype={"group": str})
@@ -53,7 +53,7 @@ def logged_rows(store: TrackingStore, version: ModelVersion) -> pd.DataFrame:
 def predict_rows(
     store: TrackingStore, name: str, number: str, raw: Path, entries: Sequence[PreparedImage]
 ) -> pd.DataFrame:
-    """Rows of some images of `raw`, predicted by a version's own code in a fresh process."""
+    """Predict images of `raw` with a version in a fresh process; one row per image."""
     rows: list[dict[str, object]] = []
     for start in range(0, len(entries), _BLOCK):
         block = entries[start : start + _BLOCK]
@@ -81,9 +81,9 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 @dataclass(frozen=True)
 class VersionComparison:
-    """The challenger against one other version.
+    """Comparison of the challenger with one other version.
 
-    `against`: champion or anchor. `dropped`: images left out since either model had seen them.
+    `against`: champion or anchor. `dropped`: number of images left out as seen by either model.
     """
 
     against: str
@@ -95,9 +95,9 @@ class VersionComparison:
 
 @dataclass(frozen=True)
 class VersionComparator:
-    """Compares versions of one registered model.
+    """Compare versions of one registered model.
 
-    `data`: a data set to compare on; None for the test split that the challenger was judged on.
+    `data`: a data set to compare on; None for the challenger's test split.
     """
 
     store: TrackingStore
@@ -106,11 +106,11 @@ class VersionComparator:
     data: str | None
 
     def compare(self, challenger: str, against: str, other: str) -> VersionComparison:
-        """Compare.
+        """Compare the challenger with `other` on the images that neither has seen.
 
         Raises:
-            ConfigError: there is no such version, or the images are not here.
-            InvalidDataError: the models have seen all of them.
+            ConfigError: there is no such version, or the images are missing.
+            InvalidDataError: the models have seen all images.
         """
         tables = self._on_data(other, challenger) if self.data else self._on_test(other, challenger)
         clean, dropped = self._unseen((other, challenger), tables)
@@ -118,7 +118,7 @@ class VersionComparator:
         return VersionComparison(against, other, comparison, len(clean[0]), dropped)
 
     def _on_test(self, other: str, challenger: str) -> Tables:
-        """From the records where both were judged on the same images; else the other is asked."""
+        """Use logged rows; predict `other` again where its test split differs."""
         before, after = (read_version(self.store, self._name, one) for one in (other, challenger))
         sha = after.tags["hgmnet.test_sha"]
         if before.tags.get("hgmnet.test_sha") == sha:
@@ -138,7 +138,7 @@ class VersionComparator:
         return before, after
 
     def _unseen(self, numbers: tuple[str, str], tables: Tables) -> tuple[Tables, int]:
-        """Both tables without the images that either model has seen, and how many those were."""
+        """Remove the images that either model has seen; return both tables and their number."""
         specs = [version_spec(self.store, self._name, number) for number in numbers]
         entries = [_entry_of(row) for row in tables[0].to_dict("records")]
         checked = contamination.check(entries, self._data, specs)
@@ -167,17 +167,17 @@ def _test_entries(workspace: Workspace, sha: str) -> list[PreparedImage]:
     here = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
     if here != sha:
         raise ConfigError(
-            f"the challenger was judged on the test set {sha[:12]} and here lies {here[:12]}; "
+            f"the challenger was evaluated on test set {sha[:12]}, this checkout has {here[:12]}; "
             "check out its commit, or compare on other images: --data <name>"
         )
     return entries
 
 
 def all_entries(space: Workspace) -> list[PreparedImage]:
-    """Every image of a data set that was read and not excluded, as if in the test split.
+    """Every readable, not excluded image of a data set, marked as test split.
 
     Raises:
-        ConfigError: it was not read yet.
+        ConfigError: it has no manifest yet.
     """
     if not space.manifest.exists():
         raise ConfigError(
@@ -194,6 +194,6 @@ def _entry(record: ImageRecord, group: str) -> PreparedImage:
 
 
 def _entry_of(row: dict[Hashable, Any]) -> PreparedImage:
-    """What a row of per_image.csv says of its image."""
+    """Make the image's entry from a row of per_image.csv."""
     known = {name: row[name] for name in _KEPT}
     return PreparedImage(masks="", split="test", height=0, width=0, **known)

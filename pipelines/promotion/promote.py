@@ -1,4 +1,4 @@
-"""Promotion: compare the challenger with champion and anchor, and let the rule say who serves."""
+"""Promotion: compare the challenger with champion and anchor, and apply the promotion rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +25,9 @@ from pipelines.registry.tracking_store import connect_with_retries
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: which version (None: the challenger), and whether a person answers for it.
+    """A requested promotion; `version`: None for the challenger.
 
-    `approved`: they do, and say why in `reason`; `by`: who, empty for the user of this process.
+    `approved`: by a person, for `reason`; `by`: their name, empty for the user of this process.
     """
 
     version: str | None = None
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass(frozen=True)
 class PromotionOutcome:
-    """What the comparisons came to; `now`: what stood when they were made."""
+    """The comparisons and the decision; `now`: the registry's state before them."""
 
     now: RegistryState
     comparisons: tuple[VersionComparison, ...]
@@ -51,24 +51,24 @@ class PromotionOutcome:
 
     @property
     def open(self) -> bool:
-        """Whether it is kept only since a person must decide."""
+        """Whether the version is not promoted only because a person must decide."""
         return not self.promoted and self.resolve.verdict not in {"", "worse"}
 
     @property
     def refused(self) -> str:
-        """Why the version does not serve; empty where it does."""
+        """Reason why the version does not serve; empty where it does."""
         if self.promoted or not self.resolve.verdict:
             return ""
         return f"version {self.resolve.version} does not serve: {self.resolve.reason}"
 
     def declined(self, by: str, reason: str) -> "PromotionOutcome":
-        """The same, where a person has looked and said no."""
+        """Return the outcome with a person's refusal as its reason."""
         kept = f"{by} did not approve: {reason}"
         return replace(self, resolve=replace(self.resolve, reason=kept))
 
 
 def open_comparer(root: Path, data: str | None) -> VersionComparator:
-    """What compares the versions of a repository's registered model; `data`: None for test.
+    """Make the comparator of a repository's registered model; `data`: None for the test split.
 
     Raises:
         ConfigError: params.yaml is wrong, or the tracking store can't be reached.
@@ -79,7 +79,7 @@ def open_comparer(root: Path, data: str | None) -> VersionComparator:
 
 
 def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOutcome, Link]:
-    """`propose` and `apply_decision`; repeated if another version becomes champion meanwhile."""
+    """Call `propose` and `apply_decision`; repeat if the champion changed meanwhile."""
     found: list[PromotionOutcome] = []
 
     def attempt() -> Link:
@@ -92,9 +92,9 @@ def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOut
 
 
 def uncompared_challenger(comparer: VersionComparator) -> str:
-    """The version of the model on disk, if it is a challenger not yet compared with this champion.
+    """Version of the model on disk, if it is a challenger not yet compared with this champion.
 
-    Empty otherwise: a nightly run that found nothing new does not compare the same two again.
+    Empty otherwise: a nightly run without changes does not repeat the comparison.
     """
     name = comparer.params.registry.name
     now = registry_state(comparer.store, name)
@@ -109,11 +109,11 @@ def uncompared_challenger(comparer: VersionComparator) -> str:
 
 
 def apply_decision(comparer: VersionComparator, outcome: PromotionOutcome) -> Link:
-    """Write a decision down and move the aliases.
+    """Record a decision and move the aliases.
 
     Raises:
-        ChangedError: another version became champion meanwhile; nothing was written.
-        ConfigError: the history is broken, or somebody else holds the lock.
+        ChangedError: the champion changed meanwhile; nothing was written.
+        ConfigError: the history is broken, or another process holds the lock.
     """
     name = comparer.params.registry.name
     return decide(comparer.store, name, outcome.now.champion, outcome.resolve)
@@ -122,25 +122,25 @@ def apply_decision(comparer: VersionComparator, outcome: PromotionOutcome) -> Li
 def approve(
     comparer: VersionComparator, outcome: PromotionOutcome, request: Request
 ) -> PromotionOutcome:
-    """The outcome of the same comparisons, where a person answers for it."""
+    """Decide again from the same comparisons, with a person's approval."""
     by_person, version = comparer.params.registry.approval, outcome.resolve.version
     made = decision(outcome.comparisons, version, outcome.now, request, by_person=by_person)
     return replace(outcome, resolve=made)
 
 
 def propose(comparer: VersionComparator, now: RegistryState, request: Request) -> PromotionOutcome:
-    """Compare, and decide by the rule; nothing is moved.
+    """Compare, and decide by the rule; no alias is moved.
 
     Raises:
-        ConfigError: there is no such version, it did not pass its gate or was held to another
-            change plan, or the images that it was judged on are not here.
+        ConfigError: there is no such version, it did not pass its gate or was compared with another
+            change plan, or its test images are missing.
         InvalidDataError: the models have seen all the images.
     """
     registry = comparer.params.registry
     number = request.version or now.challenger
     if not number:
         raise ConfigError(
-            f"{registry.name} has no challenger; `dvc repro` makes one, or say --version N"
+            f"{registry.name} has no challenger; `dvc repro` makes one, or add --version N"
         )
     _refuse_unfit(comparer, number)
     if number == now.champion:
@@ -162,13 +162,13 @@ def _refuse_unfit(comparer: VersionComparator, number: str) -> None:
     gate = tags.get("hgmnet.gate")
     if gate != "passed":
         raise ConfigError(
-            f"{name} version {number}: its gate says {gate}; only one that passed serves"
+            f"{name} version {number}: gate status {gate}; only a version that passed can serve"
         )
     if tags.get("hgmnet.pccp_sha256") != hash_file(comparer.workspace.change_plan):
         raise ConfigError(
-            f"{name} version {number} was held to another change plan than pccp.yaml says now; at "
+            f"{name} version {number} was compared with another change plan than pccp.yaml; at "
             f"commit {tags.get('hgmnet.git_commit', 'none')[:7]} with this pccp.yaml `dvc repro` "
-            "judges it again"
+            "evaluates it again"
         )
 
 
@@ -182,9 +182,9 @@ def decision(
 ) -> PromotionDecision:
     """Apply the rule to the verdicts.
 
-    A challenger that is better than the champion, and not worse than the anchor, is promoted by
-    itself, unless a person must approve (`by_person`). One that is worse than either is kept from
-    serving, whoever approves. The rest is a person's decision, whose version is the anchor then.
+    A challenger better than the champion and not worse than the anchor is promoted automatically,
+    unless a person must approve (`by_person`). One worse than either is never promoted. Otherwise a
+    person decides; a version that they approve becomes the anchor.
     """
     verdicts = [compared.comparison.verdict for compared in comparisons]
     least = min(verdicts, key=ORDER.index, default="better")

@@ -1,4 +1,4 @@
-"""A promotion in words, for a terminal or a page that keeps spaces."""
+"""Format a promotion as text with aligned columns."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,18 @@ from pipelines.report.text import title
 
 
 def format_promotion(name: str, outcome: PromotionOutcome) -> Iterator[str]:
-    """Both models with their differences, a line each, and at the end what was decided, and why."""
+    """Yield a table per comparison, then the decision and its reason."""
     resolve = outcome.resolve
     for compared in outcome.comparisons:
         yield from _table(name, resolve.version, compared)
         yield ""
-    done = "serves from now on" if outcome.promoted else "does not take the place"
+    done = "serves from now on" if outcome.promoted else "is not promoted"
     yield f"{name} version {resolve.version} {done}: {resolve.reason}."
 
 
 def _table(name: str, version: str, compared: VersionComparison) -> Iterator[str]:
     dropped = compared.dropped
-    left_out = f", {dropped} left out since one of them had seen them" if dropped else ""
+    left_out = f", {dropped} left out because either had seen them" if dropped else ""
     yield f"{name} version {version} against {compared.against} {compared.version}"
     yield f"{compared.images} images that neither has seen{left_out}\n"
     before, after = compared.against, f"version {version}"

@@ -1,5 +1,5 @@
 """MLflow: where decisions are recorded and versions registered.
 
-`tracking_store` finds the store, `decision_run` says what is recorded, `versions` registers,
-`verification` loads a version back in a fresh process, `history` and `aliases` say who serves.
+`tracking_store` opens the store, `decision_run` records a decision, `versions` registers,
+`verification` predicts in a fresh process, `history` and `aliases` record which version serves.
 """

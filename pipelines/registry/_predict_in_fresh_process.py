@@ -1,7 +1,7 @@
-"""A script, not a module: load a registered version and predict, having imported nothing of ours.
+"""Script, not a module: load a registered version and predict, without importing our packages.
 
-Its arguments: `<model URI> <folder of images> <answers.json>`; run it with `python -P`. The packed
-code counts, so a `hgmnet` that comes from anywhere else is an error.
+Arguments: `<model URI> <folder of images> <answers.json>`; run it with `python -P`. The version's
+own code is tested, so a `hgmnet` imported from anywhere else is an error.
 """
 
 import sys
@@ -12,7 +12,7 @@ import pandas as pd
 
 
 def main(model_uri: str, images: Path, answers: Path) -> None:
-    """Write the model's answers for the files of `images`, sorted by name, as JSON records."""
+    """Write the predictions of the files in `images`, sorted by name, as JSON records."""
     copy = Path.cwd() / "model"
     copy.mkdir()
     model = mlflow.pyfunc.load_model(model_uri, dst_path=str(copy))

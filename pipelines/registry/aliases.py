@@ -1,4 +1,4 @@
-"""Which version serves: the aliases, moved only together with a decision in the history."""
+"""Registry aliases of the serving versions, moved only together with a decision in the history."""
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ from pipelines.system.urls import redact_credentials
 
 @dataclass(frozen=True)
 class RegistryState:
-    """Who holds which alias, empty for nobody, and every decision that led there."""
+    """The version of each alias, empty for none, and every decision so far."""
 
     champion: str
     challenger: str
@@ -37,15 +37,15 @@ class RegistryState:
 
     @property
     def head(self) -> str:
-        """The hash of the last decision; empty where there is none."""
+        """Hash of the last decision; empty where there is none."""
         return self.links[-1].hash if self.links else FIRST
 
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """What to do, and why; the rest of the entry is known when it is done.
+    """A decision's action and reason; the record's other fields are filled in when it is written.
 
-    `champion`, `anchor`: as they shall be.
+    `champion`, `anchor`: the versions after the decision.
     """
 
     action: Literal["promoted", "kept", "rolled back"]
@@ -59,11 +59,11 @@ class PromotionDecision:
 
 
 class ChangedError(ConfigError):
-    """Another champion serves than the one that was compared with."""
+    """The champion changed after the comparison."""
 
 
 def registry_state(store: TrackingStore, name: str) -> RegistryState:
-    """As it is now.
+    """Read the current aliases and history.
 
     Raises:
         ConfigError: there is no such registered model.
@@ -83,7 +83,7 @@ def registry_state(store: TrackingStore, name: str) -> RegistryState:
 
 
 def check(now: RegistryState, head: str | None = None) -> str | None:
-    """What is wrong with history and aliases; None where nothing is."""
+    """Return the first fault in history and aliases; None where there is none."""
     return first_fault(now.links, now.champion, head)
 
 
@@ -95,15 +95,15 @@ def decide(
     *,
     repair: bool = False,
 ) -> Link:
-    """Write a decision down and move the aliases, alone.
+    """Record a decision and move the aliases, under the lock.
 
-    A decision whose process died before the aliases moved is carried out first. `compared_with`:
-    the champion that the decision was made against. `repair`: proceed where a person moved the
-    alias by hand; the chain itself must hold.
+    A decision whose process died before the aliases moved is completed first. `compared_with`:
+    the champion when the decision was made. `repair`: continue where a person moved the
+    alias by hand; the chain itself must be intact.
 
     Raises:
-        ChangedError: another one is champion by now; nothing was written.
-        ConfigError: the history is broken, or somebody else holds the lock.
+        ChangedError: the champion has changed since; nothing was written.
+        ConfigError: the history is broken, or another process holds the lock.
     """
     with locked(store, name) as taken_from:
         now = _carried_out(store, name)
@@ -133,10 +133,10 @@ def decide(
 
 
 def retry_on_conflict(attempt: Callable[[], Link], times: int = 3) -> Link:
-    """Try again where another champion came in between.
+    """Retry, `times` attempts in all, where the champion changed in the meantime.
 
     Raises:
-        ChangedError: one came in between every time.
+        ChangedError: it changed during every attempt.
     """
     for _ in range(times - 1):
         with suppress(ChangedError):
@@ -145,9 +145,9 @@ def retry_on_conflict(attempt: Callable[[], Link], times: int = 3) -> Link:
 
 
 def served_before(links: Sequence[Link]) -> str:
-    """The version to roll back to: the champion before this one; empty where there was none.
+    """Return the version to roll back to: the previous champion; empty where there was none.
 
-    A version that was rolled back from is not one to return to.
+    A version that was itself rolled back is skipped.
     """
     served: list[str] = []
     for entry in (link.entry for link in links if link.entry):
@@ -159,12 +159,12 @@ def served_before(links: Sequence[Link]) -> str:
 
 
 def served(links: Sequence[Link]) -> tuple[str, ...]:
-    """Every version that ever served, in the order of their first time."""
+    """Every version that ever served, by first time."""
     return tuple(dict.fromkeys(e.champion for e in (k.entry for k in links) if e and e.champion))
 
 
 def _carried_out(store: TrackingStore, name: str) -> RegistryState:
-    """The state once the aliases are as the last decision has them."""
+    """Move the aliases where the last decision did not finish; return the resulting state."""
     now = registry_state(store, name)
     last = now.links[-1] if now.links else None
     if last is None or last.done or last.entry is None:
@@ -175,7 +175,7 @@ def _carried_out(store: TrackingStore, name: str) -> RegistryState:
 
 
 def _move(store: TrackingStore, name: str, challenger: str, entry: DecisionRecord) -> None:
-    """Set the aliases as a decision has them; the new champion is no longer challenger."""
+    """Set a decision's aliases; the new champion is no longer challenger."""
     for alias, version in ((CHAMPION, entry.champion), (ANCHOR, entry.anchor)):
         if version:
             store.client.set_registered_model_alias(name, alias, version)

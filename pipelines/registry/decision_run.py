@@ -1,4 +1,4 @@
-"""What a decision is made of, and its MLflow run: model, figures, verdict, also a rejection."""
+"""A gate decision, passed or rejected, and its MLflow run: model, figures, verdict."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -32,8 +32,8 @@ from pipelines.registry.tracking_store import (
 class Decision:
     """A model and the gate's verdict on it; `model` is the hash of the model folder.
 
-    `plans`: pccp.yaml as the gate read it. `openings`: of any test split, in any checkout, oldest
-    first. `experiment`: the name of the DVC experiment that made the model; empty for none.
+    `plans`: pccp.yaml as the gate read it. `openings`: evaluations of any test split, oldest
+    first, from all checkouts. `experiment`: name of the model's DVC experiment; empty for none.
     """
 
     workspace: Workspace
@@ -52,17 +52,17 @@ class Decision:
 
     @property
     def opened(self) -> int:
-        """How often this test split was evaluated."""
+        """Number of evaluations of this test split."""
         return sum(opening.test_sha == self.gate.test_sha for opening in self.openings)
 
     @property
     def opening(self) -> int | None:
-        """Which evaluation on this test split first showed it to this model."""
+        """Number (from 1) of this model's first evaluation on this test split; None: never."""
         return opening_number(self.openings, self.gate.test_sha, self.model)
 
     @property
     def due(self) -> tuple[ClauseResult, ...]:
-        """The clauses of the plan that ask for a new validation."""
+        """The clauses of the plan that require a new validation."""
         plan = self.plans.plans.get(self.gate.registry)
         if plan is None:
             return self.gate.due
@@ -71,7 +71,7 @@ class Decision:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What a run or a version is found and traced by, each name beginning with `hgmnet.`."""
+        """Tags that identify and trace a run or a version; each name begins with `hgmnet.`."""
         plain = {
             "data": self.gate.data,
             "model": self.model,
@@ -90,7 +90,7 @@ class Decision:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every figure as `<split>/<name>`, with its interval as `..._low` and `..._high`."""
+        """Figures as `val/`, `test/` or `baseline/<name>`; intervals as `..._low`, `..._high`."""
         known = self.evaluation
         parts = {"val": known.val, "test": known.test or {}, "baseline": known.baselines}
         return {
@@ -105,11 +105,10 @@ class Decision:
 def read_decision(
     workspace: Workspace, openings: Sequence[RecordedEvaluation], experiment: str = ""
 ) -> Decision:
-    """Read what the stages left on disk; `openings`, `experiment`: as in `Decision`.
+    """Read the stages' outputs; `openings`, `experiment`: as in `Decision`.
 
     Raises:
-        ConfigError: it belongs to another data set, registered model or change plan than those that
-            stand there now.
+        ConfigError: the gate used another data set, registered model or change plan.
         InvalidDataError: a file is missing or damaged, or the figures are of another model.
     """
     gate = read_json(workspace.gate, GateResult)
@@ -144,13 +143,13 @@ def _refuse_stale(workspace: Workspace, gate: GateResult, params: Params) -> Non
     now = "run `dvc repro`, not register alone"
     if gate.data != workspace.data:
         raise ConfigError(
-            f"{workspace.gate} judges a model of {gate.data}, but params.yaml says "
+            f"{workspace.gate} is on a model of {gate.data}, but params.yaml has "
             f"data.name: {workspace.data}; {now}"
         )
     if gate.registry != params.registry.name:
         raise ConfigError(
-            f"{workspace.gate} holds the model to the plan of {gate.registry}, but params.yaml "
-            f"says registry.name: {params.registry.name}; {now}"
+            f"{workspace.gate} applies the plan of {gate.registry}, but params.yaml has "
+            f"registry.name: {params.registry.name}; {now}"
         )
     if gate.plan_sha256 != hash_file(workspace.change_plan):
         raise ConfigError(f"{workspace.change_plan} was changed since the gate read it; {now}")
@@ -161,7 +160,7 @@ def _text(value: Any) -> str:
 
 
 def _flatten(prefix: str, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """A tree of settings with dotted keys; a list is one value, as JSON."""
+    """Yield nested settings with dotted keys; a list is one value, as JSON."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _flatten(f"{prefix}{key}.", value)
@@ -173,7 +172,7 @@ _RECORDED = "hgmnet.recorded"
 
 
 def record(store: TrackingStore, decision: Decision) -> str:
-    """Write the decision's run, or find the one that is there; its id.
+    """Write the decision's MLflow run, or find the existing one; return its id.
 
     A run that was cut short is deleted and rewritten. MLflow refuses to change a param, so one
     run can't serve two verdicts.
@@ -221,7 +220,7 @@ def _kind(decision: Decision) -> dict[str, str]:
 
 
 def _files(workspace: Workspace) -> Iterator[tuple[Path, str | None]]:
-    """The evidence and its folder in the run, the same as in the repository.
+    """Yield each evidence file and its folder in the run, the same as in the repository.
 
     DVC's own files are absent where a stage was run without DVC.
     """

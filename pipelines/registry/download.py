@@ -1,4 +1,4 @@
-"""What is fetched of a registered version: its model folder, and the rows it was judged by."""
+"""Download parts of a registered version: model folder, model card, evaluated rows."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -22,9 +22,9 @@ from pipelines.registry.tracking_store import (
 def fetch_model(
     store: TrackingStore, name: str, number: str | None, cache: Path
 ) -> tuple[Path, str]:
-    """Copy a version's model folder here unless it is here already; the folder and the version.
+    """Copy a version's model folder to the cache if missing; return folder and version number.
 
-    `number`: None for the champion. `cache`: the folder of copies, `<name>/<version>` each.
+    `number`: None for the champion. `cache`: folder of the copies, `<name>/<version>` each.
 
     Raises:
         ConfigError: there is no such version, or no champion.
@@ -32,7 +32,7 @@ def fetch_model(
     chosen = number or registry_state(store, name).champion
     if not chosen:
         raise ConfigError(
-            f"{name} has no champion yet; `hgmnet promote`, or say --version N or --model FOLDER"
+            f"{name} has no champion yet; `hgmnet promote`, or add --version N or --model FOLDER"
         )
     folder = cache / name / chosen
     if not folder.exists():
@@ -43,13 +43,13 @@ def fetch_model(
 
 
 def version_spec(store: TrackingStore, name: str, number: str) -> Spec:
-    """The description that a version's model carries, with the images it was fitted on."""
+    """Read a version's model.json, with the hashes of the images it was fitted on."""
     with TemporaryDirectory() as part:
         return load_spec(_download(store, name, number, f"/{SPEC}", Path(part)).parent)
 
 
 def read_card(store: TrackingStore, name: str, number: str) -> str:
-    """A version's model card in Markdown, as its run holds it; empty where it holds none."""
+    """Return the model card (Markdown) of a version's run; empty where there is none."""
     with TemporaryDirectory() as part, suppress(*STORE_ERRORS):
         run = store.client.get_model_version(name, number).run_id or ""
         path = store.client.download_artifacts(run, "reports/model_card.md", part)
@@ -58,13 +58,13 @@ def read_card(store: TrackingStore, name: str, number: str) -> str:
 
 
 def _download(store: TrackingStore, name: str, number: str, inside: str, into: Path) -> Path:
-    """The model folder, or a file in it."""
+    """Download the model folder, or the file `inside` it; return its path."""
     uri = f"models:/{name}/{number}"
     with fluent_calls_to(store.uri):
         listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{uri}/artifacts")
         model = next((item.path for item in listed if item.is_dir), None)
         if model is None:
-            raise ConfigError(f"{name} version {number} holds no model folder; register it again")
+            raise ConfigError(f"{name} version {number} has no model folder; register it again")
         path = mlflow.artifacts.download_artifacts(
             artifact_uri=f"{uri}/{model}{inside}", dst_path=str(into)
         )
@@ -75,7 +75,7 @@ _PATH = "reports/evaluation/per_image.csv"
 
 
 def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tuple[str, Path]:
-    """Fetch the per_image.csv of a version (its number or an alias); its number, and the file.
+    """Fetch a version's per_image.csv, by number or alias; return version number and file.
 
     Raises:
         ConfigError: there is no such version, or its run has no evaluation.
@@ -101,7 +101,7 @@ def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tupl
 
 
 def deleted_runs(store: TrackingStore) -> list[str]:
-    """Deleted runs that no version of any model was made by; `mlflow gc` frees their disk."""
+    """Ids of deleted runs that no registered version needs; `mlflow gc` frees their disk space."""
     experiments = [one.experiment_id for one in store.client.search_experiments()]
     runs = store.client.search_runs(experiments, run_view_type=ViewType.DELETED_ONLY)
     deleted = {run.info.run_id for run in runs}

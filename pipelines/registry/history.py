@@ -1,7 +1,7 @@
-"""The history of what served: decisions in MLflow, each naming the hash of the one before.
+"""History of serving versions: decisions in MLflow, each with the hash of the previous one.
 
-Whoever changes, drops or inserts one breaks a link after it. Whoever writes the whole chain again
-can't know the hash of its last link, the head, that was noted elsewhere.
+Changing, deleting or inserting a decision breaks the next link. A chain rewritten as a whole has
+another last hash (head) than the one noted outside MLflow.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from pipelines.registry.tracking_store import TrackingStore, all_runs, create_ru
 
 KIND = "promotion"
 FIRST = ""
-"""What the first decision names as the one before."""
+"""The first decision's `previous` hash."""
 _TEXT, _HASH, _NUMBER, _NAME = (
     f"hgmnet.history.{part}" for part in ("text", "hash", "number", "name")
 )
@@ -27,9 +27,9 @@ _TEXT, _HASH, _NUMBER, _NAME = (
 class DecisionRecord(Frozen):
     """One decision about which version serves.
 
-    `champion`, `anchor`: as they are from then on, empty for none. `verdict`: what a comparison
-    said, empty where there was none. `approved_by`: empty where nobody needed to. `taken_from`:
-    whose abandoned lock was taken over. `evidence`: figures behind it, by name.
+    `champion`, `anchor`: the versions after it, empty for none. `verdict`: of the comparison, empty
+    without one. `approved_by`: empty where no approval was needed. `taken_from`: last holder of an
+    abandoned lock. `evidence`: figures by name.
     """
 
     number: int
@@ -51,21 +51,21 @@ class DecisionRecord(Frozen):
 
     @property
     def text(self) -> str:
-        """The decision as canonical JSON: what is hashed and stored."""
+        """The decision as canonical JSON, which is hashed and stored."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
     @property
     def hash(self) -> str:
-        """The sha256 of its text, which holds the hash of the one before."""
+        """SHA-256 of the text, which contains the previous decision's hash."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Link:
-    """A decision as MLflow has it; `entry` is None where its text is none any more.
+    """A decision as stored in MLflow; `entry` is None where its text can't be parsed.
 
-    `number`: where it says that it stands. `done`: the aliases were moved as it says; false where
-    a process died just before.
+    `number`: its stored position, from 1. `done`: the aliases were moved; false where the process
+    died before that.
     """
 
     run_id: str
@@ -76,14 +76,14 @@ class Link:
 
 
 def read_history(store: TrackingStore, name: str) -> tuple[Link, ...]:
-    """Every decision about a registered model, in their order."""
+    """Read every decision about a registered model, by number."""
     query = f"tags.`hgmnet.kind` = '{KIND}' and tags.`{_NAME}` = '{name}'"
     links = map(_link, all_runs(store, query))
     return tuple(sorted(links, key=lambda link: link.number))
 
 
 def append(store: TrackingStore, entry: DecisionRecord) -> Link:
-    """Write a decision down before its aliases move; `finish` says that they have."""
+    """Record a decision before its aliases move; `finish` marks that they have."""
     tags = {
         "hgmnet.kind": KIND,
         _NAME: entry.name,
@@ -97,15 +97,15 @@ def append(store: TrackingStore, entry: DecisionRecord) -> Link:
 
 
 def finish(store: TrackingStore, link: Link) -> None:
-    """Say that the aliases are as a decision says."""
+    """Mark a decision as done: its aliases were moved."""
     store.client.set_terminated(link.run_id)
 
 
 def first_fault(links: Sequence[Link], champion: str, head: str | None = None) -> str | None:
-    """What is wrong with a history, from its beginning; None where nothing is.
+    """Return the first fault in a history; None where there is none.
 
-    `champion`: the version that has the alias now, empty for none. `head`: the hash of a decision,
-    noted outside MLflow; it must be in the chain.
+    `champion`: the version that has the alias now, empty for none. `head`: a decision's hash noted
+    outside MLflow; it must be in the chain.
     """
     previous = FIRST
     for number, link in enumerate(links, start=1):

@@ -1,4 +1,4 @@
-"""Live curves: training reports to MLflow as it goes, and never suffers from it."""
+"""Live training curves in MLflow; a failing store never stops training."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class LiveCurves:
-    """One MLflow run for one training, found again where a killed training resumes.
+    """One MLflow run per training, reopened when a killed training resumes.
 
-    Its id is kept beside the checkpoints of that fingerprint. `params`: train's own, flat. As in
+    Its id is stored with the checkpoints of `fingerprint`. `params`: of train, dotted keys. As in
     `ForgivingStore`, no method raises.
 
     Example:
@@ -44,7 +44,7 @@ class LiveCurves:
         self._store.call(enter)
 
     def log(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """Report an epoch's figures, in one request; a later report of an epoch is added to it."""
+        """Log an epoch's figures in one request; later calls for the same epoch add to it."""
         self._store.call(lambda store: log_metrics(store, self._run_id, figures, epoch))
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
@@ -56,7 +56,7 @@ class LiveCurves:
 def live_curves(
     root: Path, data: str, fingerprint: str, params: Mapping[str, str | float | bool]
 ) -> Iterator[Callable[["EpochFigures"], None]]:
-    """A run that is open within the block; the function reports an epoch's figures to it."""
+    """Keep a run open within the block; the yielded function logs one epoch's figures."""
     curves = LiveCurves(root, data, fingerprint, params)
     try:
         yield lambda figures: curves.log(
@@ -69,7 +69,7 @@ def live_curves(
 
 
 def _resume(store: TrackingStore, memo: Path) -> str | None:
-    """The run that an interrupted training began in this store, open again."""
+    """Reopen an interrupted training's run; None where this store has none."""
     if not memo.exists():
         return None
     run_id = memo.read_text(encoding="utf-8").strip()

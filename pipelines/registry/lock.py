@@ -1,7 +1,7 @@
-"""One decision at a time for a registered model, whoever shares the store.
+"""Lock of a registered model: one decision at a time among all users of the store.
 
 MLflow has no compare-and-set. But of several processes that create a registered model of one name,
-one succeeds: so the empty model `<name>.lock` is the lock, and says who holds it.
+one succeeds: the empty model `<name>.lock` is the lock, and its tags name the holder.
 """
 
 import os
@@ -19,7 +19,7 @@ from pipelines.registry.tracking_store import TrackingStore
 from pipelines.system.processes import alive
 
 STALE_S = 300.0
-"""What is decided under the lock takes seconds; a holder that has had it so long is gone."""
+"""Age at which a lock counts as abandoned; a decision takes seconds."""
 _POLL_S = 0.3
 _TOKEN, _HOST, _PID, _SINCE = (f"hgmnet.lock.{part}" for part in ("token", "host", "pid", "since"))
 
@@ -32,10 +32,10 @@ def locked(store: TrackingStore, name: str, wait_s: float = 120.0) -> Iterator[s
     `STALE_S`) is taken over.
 
     Yields:
-        Whom it was taken over from, in words; empty where it was free.
+        Description of the abandoned lock's holder; empty where the lock was free.
 
     Raises:
-        ConfigError: somebody else holds it for longer than `wait_s`.
+        ConfigError: another process holds it for longer than `wait_s`.
     """
     lock, token = f"{name}.lock", secrets.token_hex(8)
     taken_from = _acquire(store, lock, token, wait_s)
@@ -73,7 +73,7 @@ def _create(store: TrackingStore, lock: str, token: str) -> bool:
     }
     try:
         store.client.create_registered_model(lock, tags=tags)
-    except MlflowException as error:  # MLflow looks at one that is there: it may be gone by then
+    except MlflowException as error:  # MLflow reads an existing one, which may be deleted by then
         if error.error_code not in {"RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}:
             raise
         return False
@@ -81,7 +81,7 @@ def _create(store: TrackingStore, lock: str, token: str) -> bool:
 
 
 def _remove(store: TrackingStore, lock: str, token: str) -> None:
-    """Delete the lock if it is still the one that was looked at."""
+    """Delete the lock if it still has this token."""
     if _tags(store, lock).get(_TOKEN) != token:
         return
     try:
@@ -92,7 +92,7 @@ def _remove(store: TrackingStore, lock: str, token: str) -> None:
 
 
 def _tags(store: TrackingStore, lock: str) -> dict[str, str]:
-    """What the lock says; nothing where there is none."""
+    """Tags of the lock; empty where there is no lock."""
     try:
         return dict(store.client.get_registered_model(lock).tags)
     except MlflowException as error:

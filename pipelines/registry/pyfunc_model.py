@@ -1,7 +1,7 @@
-"""The MLflow model: image bytes in, findings out.
+"""The MLflow model: image bytes in, predictions out.
 
-This file travels with every registered version as its code (MLflow's models from code) and is run
-where the version is loaded, with the `hgmnet` package that was packed beside it. So it imports
+This file is packed into every registered version (MLflow's models from code) and is run
+where the version is loaded, with the `hgmnet` package packed beside it. So it imports
 mlflow and hgmnet only.
 """
 
@@ -20,13 +20,13 @@ from hgmnet.inference.response import answer, columns, prediction_columns
 
 IMAGE = "image"
 MODEL = "model"
-"""The artifact that holds the model folder."""
+"""Name of the model folder's artifact."""
 NAME = "registered_model"
-"""The setting that says which registered model the version belongs to."""
+"""Setting with the registered model's name."""
 
 
 class HGMNetModel(PythonModel):
-    """HGM-Net as an MLflow pyfunc; the answer's columns are those of `signature`."""
+    """HGM-Net as an MLflow pyfunc; output columns as in `signature`."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model folder that was packed with the version."""
@@ -44,16 +44,16 @@ class HGMNetModel(PythonModel):
 
         Returns:
             One row per image; left, top, right, bottom are missing where no lesion is found. A
-            model for segmentation alone gives `unclassified`, with equal probabilities.
-            `uncertainty`: the share of the val images that were surer; `refer`: so unsure that a
-            person should look. A row that holds no image has its `error`, and nothing else.
+            segmentation-only model predicts `unclassified`, with equal probabilities.
+            `uncertainty`: fraction of the val images with a more confident prediction; `refer`:
+            refer the image to a person. An unreadable image's row has only its `error`.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE, where there is no row, or none holds an image.
+            MlflowException: INVALID_PARAMETER_VALUE: no row, or no readable image.
         """
         if model_input.empty:
             raise MlflowException.invalid_parameter_value(
-                f"no row; expected the bytes of an image in column `{IMAGE}`, an image a row"
+                f"no row; expected the bytes of an image in column `{IMAGE}`, one image per row"
             )
         rows = answer(model_input[IMAGE].tolist(), self.predictor, self.model)
         errors = [str(row["error"]) for row in rows if row["error"]]
@@ -67,7 +67,7 @@ class HGMNetModel(PythonModel):
 
 
 def signature(classes: Sequence[str]) -> ModelSignature:
-    """The model's inputs and outputs for these classes; an unreadable image has only `error`."""
+    """Input and output columns for these classes; an unreadable image has only `error`."""
     outputs = [
         *(ColSpec(one.kind, one.name, required=False) for one in prediction_columns(classes)),
         ColSpec("string", "mask_png", required=False),

@@ -1,4 +1,4 @@
-"""The model that a server answers with, out of the registry: the champion, or a version."""
+"""Load the model that a server uses from the registry: the champion, or a version."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipelines.registry.tracking_store import TrackingStore, connect_with_retrie
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A version that answers, where its card is, and a remark to print first, often empty."""
+    """A served version, the function that finds its card, and a remark to print (may be empty)."""
 
     slot: ModelSlot
     find_card: FindCard
@@ -24,13 +24,13 @@ class ServedVersion:
 def load_version(
     root: Path, version: str | None, poll_seconds: float, *, or_challenger: bool = False
 ) -> ServedVersion:
-    """Load a version, or (None) the champion, which is replaced when the alias moves.
+    """Load a version, or (None) the champion, reloaded when the alias moves.
 
-    The alias is read every `poll_seconds`. `or_challenger`: take the challenger until there is a
+    The alias is read every `poll_seconds`. `or_challenger`: use the challenger until there is a
     champion.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such version.
     """
     params = load_params(root / "params.yaml")
     name, cache = params.registry.name, Workspace(root, params.data.name).versions
@@ -49,16 +49,16 @@ def load_version(
 def champion(
     store: TrackingStore, name: str, cache: Path, number: str | None = None
 ) -> LoadedModel:
-    """The champion, or a version by its number.
+    """Load the champion, or a version by its number.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such version, or no champion.
     """
     folder, version = fetch_model(store, name, number, cache)
     return load_folder(folder, name, version)
 
 
 def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> LoadedModel | None:
-    """The champion, if it is another one than the one that answers."""
+    """Load the champion if it is not the served version; else None."""
     now = registry_state(store, name).champion
     return champion(store, name, cache, now) if now not in {"", slot.served.version} else None

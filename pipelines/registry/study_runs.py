@@ -1,4 +1,4 @@
-"""A study in MLflow: a parent run, and a child for each cell; the study never suffers from it."""
+"""A study in MLflow: a parent run and a child per cell; a failing store never stops the study."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _PARENT = "parent"
 
 
 class StudyRuns:
-    """The runs of one study; `memo`, a file of this study alone, remembers them if it is resumed.
+    """The runs of one study; their ids are kept in the file `memo`, for when it is resumed.
 
     `params`: the study's settings. As in `ForgivingStore`, no method raises.
     """
@@ -59,7 +59,7 @@ class StudyRuns:
         self._store.call(close, seconds=60.0)
 
     def stopped(self) -> None:
-        """Note that the study did not come to its end."""
+        """Mark the study as stopped before its end."""
         self._store.call(lambda store: store.client.set_terminated(self._ids[_PARENT], "KILLED"))
 
     def _open(self, store: TrackingStore, name: str, params: Mapping[str, str]) -> None:

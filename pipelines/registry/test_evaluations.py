@@ -1,6 +1,6 @@
-"""Openings in MLflow: a run each, appended and never changed, so that all checkouts count together.
+"""Test evaluations in MLflow: one run each, appended and never changed, shared by all checkouts.
 
-They lie in an experiment of their own, `hgmnet-<data>-openings`. Deleted runs still count.
+Their experiment is `hgmnet-<data>-openings`. Deleted runs still count.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ _ID = "hgmnet.opening_id"
 def forward(
     store: TrackingStore, openings: Sequence[RecordedEvaluation]
 ) -> list[RecordedEvaluation]:
-    """Append this checkout's openings that MLflow does not have; all that it then has, by time.
+    """Append this checkout's evaluations missing in MLflow; return all of them, oldest first.
 
-    The store is opened at the experiment of openings: `name_of`.
+    `store`: opened with the name that `name_of` returns.
     """
     runs = all_runs(store, view=ViewType.ALL)
     known = {run.data.tags[_ID]: run.data.tags for run in runs if _ID in run.data.tags}
@@ -37,12 +37,12 @@ def forward(
 
 
 def name_of(data: str) -> str:
-    """The name for `open_tracking_store`, in place of the data set's."""
+    """Name to open the store with, instead of the data set's."""
     return f"{data}-openings"
 
 
 def _identified(openings: Sequence[RecordedEvaluation]) -> Iterator[tuple[str, RecordedEvaluation]]:
-    """Each with a name that is the same every time; equal ones (within a second) are told apart."""
+    """Yield each with a reproducible id; equal ones (within a second) get different ids."""
     seen: Counter[str] = Counter()
     for opening in openings:
         line = opening.model_dump_json()

@@ -1,4 +1,4 @@
-"""The tracking store: where it is, how it is created once, and how long to wait for it."""
+"""The MLflow tracking store: its address, creation under a lock, time limits and retries."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ from pipelines.system.urls import redact_credentials
 
 T = TypeVar("T")
 STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
-"""What a store that is down, or half there, raises."""
+"""Errors of a store that is down or only partly reachable."""
 SQLITE = "sqlite:///"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _PATIENCE_S = 5.0
@@ -35,12 +35,12 @@ _PARAMS_A_BATCH = 100
 
 
 class TrackingStoreUnavailableError(ConfigError):
-    """The tracking store does not answer, or answers with an error of its own; later it may."""
+    """The tracking store does not answer, or answers with an error; a retry may succeed."""
 
 
 @dataclass(frozen=True)
 class TrackingStore:
-    """An open tracking store: the client, its address and a data set's experiment."""
+    """An open tracking store: client, address, and id of a data set's experiment."""
 
     client: MlflowClient
     uri: str
@@ -48,10 +48,10 @@ class TrackingStore:
 
 
 class ForgivingStore:
-    """A tracking store that nothing may suffer from.
+    """A tracking store whose failures never stop the caller.
 
-    The first failure, or an answer that takes too long, costs one line on stderr: the complaint and
-    the reason. Then nothing more is sent. No method raises.
+    The first failure or timeout prints one line on stderr, `complaint` and the reason. Then nothing
+    more is sent. No method raises.
     """
 
     def __init__(self, root: Path, data: str, complaint: str) -> None:
@@ -63,7 +63,7 @@ class ForgivingStore:
             self._give_up(error)
 
     def call(self, action: Callable[[TrackingStore], object], seconds: float = _PATIENCE_S) -> None:
-        """Do something with the store within so many seconds, unless it has failed before."""
+        """Run `action` on the store within `seconds`, unless the store has failed before."""
         store = self._store
         if store is None:
             return
@@ -79,12 +79,12 @@ class ForgivingStore:
 
 
 def first_line(error: Exception) -> str:
-    """An error's message, without what MLflow appends to it, and without passwords."""
+    """First line of an error's message, without passwords."""
     return redact_credentials(str(error).strip().split("\n")[0])
 
 
 def reopened(store: TrackingStore, run_id: str) -> bool:
-    """Whether a run is in this store; it is open again then."""
+    """Reopen a run; return whether this store has it."""
     try:
         store.client.update_run(run_id, status="RUNNING")
     except MlflowException as error:
@@ -95,13 +95,13 @@ def reopened(store: TrackingStore, run_id: str) -> bool:
 
 
 def create_run(store: TrackingStore, name: str, tags: dict[str, str]) -> str:
-    """Begin a run in the store's experiment; its id."""
+    """Start a run in the store's experiment; return its id."""
     run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
     return str(run.info.run_id)
 
 
 def log_params(store: TrackingStore, run_id: str, params: Mapping[str, object]) -> None:
-    """Log params, in as many requests as MLflow needs."""
+    """Log params, 100 per request."""
     values = [Param(name, str(value)) for name, value in params.items()]
     for start in range(0, len(values), _PARAMS_A_BATCH):
         store.client.log_batch(run_id, params=values[start : start + _PARAMS_A_BATCH])
@@ -117,7 +117,7 @@ def log_metrics(
 
 
 def all_runs(store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-    """The runs of the experiment that a query finds."""
+    """Return the experiment's runs that match an MLflow query."""
     ids, search = [store.experiment_id], store.client.search_runs
     runs: list[Run] = get_results_from_paginated_fn(  # type: ignore[no-untyped-call]
         lambda most, token: search(ids, query, view, most, page_token=token), 1000
@@ -126,12 +126,12 @@ def all_runs(store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_
 
 
 def tracking_uri(root: Path) -> str:
-    """`MLFLOW_TRACKING_URI`, or <root>/mlflow.db; absolute, so that it can be handed to children.
+    """Return `MLFLOW_TRACKING_URI`, or <root>/mlflow.db, as an absolute address.
 
-    For the copy that an experiment runs in, that of its checkout.
+    In an experiment's copy, relative paths start at its checkout.
 
     Raises:
-        ConfigError: it names plain files, which MLflow no longer reads.
+        ConfigError: it is a folder of plain files, which MLflow no longer reads.
     """
     uri = os.environ.get(_VARIABLE) or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE):
@@ -145,14 +145,14 @@ def tracking_uri(root: Path) -> str:
 
 
 def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
-    """Reach the store, creating the database and the experiment `hgmnet-<data>` where need be.
+    """Open the store; create the database and the experiment `hgmnet-<data>` if missing.
 
     A local database is created under a file lock: several processes at once would break it. Its
-    artifacts go to <root>/mlartifacts. A server must answer within so many `seconds`; a local
-    database may take a minute, because creating one takes seconds on an idle machine.
+    artifacts go to <root>/mlartifacts. A server must answer within `seconds`; a local
+    database may take 60 s, because creating one takes seconds on an idle machine.
 
     Raises:
-        ConfigError: the address makes no sense, or the experiment was deleted.
+        ConfigError: the address is not valid, or the experiment was deleted.
         TimeoutError: no answer in time.
         MlflowException, SQLAlchemyError, ImportError: the store can't be used.
     """
@@ -164,7 +164,7 @@ def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
 
 
 def connect_with_retries(root: Path, data: str) -> TrackingStore:
-    """`open_tracking_store`, tried four times with growing pauses, under a minute in all.
+    """Call `open_tracking_store` up to four times with growing pauses, under a minute in all.
 
     Raises:
         TrackingStoreUnavailableError: the store can't be reached.
@@ -182,7 +182,7 @@ def connect_with_retries(root: Path, data: str) -> TrackingStore:
 
 @contextmanager
 def store_errors_as_messages(root: Path) -> Iterator[None]:
-    """Turn a failing store's errors into TrackingStoreUnavailableError, which says what to do."""
+    """Turn a failing store's errors into TrackingStoreUnavailableError, with the next step."""
     try:
         yield
     except (TimeoutError, MlflowException, RequestException, SQLAlchemyError) as error:
@@ -198,10 +198,10 @@ def _down(root: Path, reason: str) -> TrackingStoreUnavailableError:
 
 @contextmanager
 def fluent_calls_to(uri: str) -> Iterator[None]:
-    """Send MLflow's fluent calls to this store, and leave the process as it was.
+    """Send MLflow's fluent calls to this store within the block.
 
     `set_tracking_uri` alone would stay in the environment: another repository in this process, and
-    every child, would then find this one's store.
+    every child, would then use this store.
     """
     before = os.environ.get(_VARIABLE)
     mlflow.set_tracking_uri(uri)
@@ -215,7 +215,7 @@ def fluent_calls_to(uri: str) -> Iterator[None]:
 
 @contextmanager
 def http_limits(timeout_s: float, retries: int) -> Iterator[None]:
-    """Hold MLflow's requests to a server to these limits; its own defaults block for minutes."""
+    """Limit MLflow's requests to a server; its own defaults block for minutes."""
     limits = {
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(timeout_s)),
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
@@ -231,9 +231,9 @@ def http_limits(timeout_s: float, retries: int) -> Iterator[None]:
 
 
 def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
-    """The result of `call`, or its exception; a call that takes longer is left behind.
+    """Return the result of `call`, or raise its exception; a call that times out is abandoned.
 
-    MLflow has no limit of its own that covers every kind of store.
+    MLflow itself has no time limit for every kind of store.
 
     Raises:
         TimeoutError: `call` took longer.
@@ -253,7 +253,7 @@ def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
 
 
 def _quieten() -> None:
-    """Leave stderr to what a person should read."""
+    """Silence log lines that users don't need on stderr."""
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,4 +1,4 @@
-"""A registered version in a fresh process elsewhere, as whoever serves it will have it."""
+"""Load a registered version in a fresh process, as a server does, and compare its predictions."""
 
 import base64
 import io
@@ -28,9 +28,9 @@ _MASK_AGREEMENT = 0.999
 
 @dataclass(frozen=True)
 class VersionAnswer:
-    """A version's prediction of one image: likeliest class, class served, calibrated probabilities.
+    """A version's prediction for one image: most probable class, served class, calibrated probs.
 
-    `mask`: (H, W), as served.
+    `mask`: (H, W) bool, as served.
     """
 
     predicted: str
@@ -42,13 +42,12 @@ class VersionAnswer:
 def predict_in_fresh_process(
     uri: str, model_uri: str, images: Sequence[bytes]
 ) -> list[VersionAnswer]:
-    """Predict encoded images with a registered version and the code that was packed with it.
+    """Predict encoded images with a registered version and its packed code.
 
     `uri`: of the tracking store. `model_uri`: `models:/<name>/<version>` or `...@<alias>`.
 
     Raises:
-        RuntimeError: the version doesn't load or doesn't predict; the message has the end of its
-            output.
+        RuntimeError: loading or predicting failed; the message has the end of stderr.
     """
     with tempfile.TemporaryDirectory(prefix="hgmnet-") as folder:
         answers = Path(folder) / "answers.json"
@@ -62,12 +61,12 @@ def predict_in_fresh_process(
 
 
 def verify(uri: str, model_uri: str, model: Path, images: Sequence[bytes]) -> None:
-    """Compare a registered version with the model folder that it was made from.
+    """Compare a registered version's predictions with those of its source model folder.
 
-    Class probabilities must agree within 1e-4 and masks on 99.9 % of each image's pixels.
+    Class probabilities may differ by 1e-4 and masks must agree on 99.9 % of each image's pixels.
 
     Raises:
-        RuntimeError: they don't, or the version can't be loaded.
+        RuntimeError: they differ by more, or the version can't be loaded.
     """
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(predict_in_fresh_process, uri, model_uri, images)
@@ -79,7 +78,7 @@ def verify(uri: str, model_uri: str, model: Path, images: Sequence[bytes]) -> No
         agreement = float((ours.mask == theirs.mask).mean())
         if gap > 1e-4 or agreement < 0.999:
             raise RuntimeError(
-                f"{model_uri} answers otherwise than the model it was made from: image {number}, "
+                f"{model_uri} predicts differently from its source model: image {number}, "
                 f"probabilities differ by {gap:.2g}, masks agree on {agreement:.2%} of the pixels"
             )
 
@@ -111,6 +110,6 @@ def _compare(model_uri: str, number: int, finding: Prediction, answer: VersionAn
     agreement = float((finding.mask == answer.mask).mean())
     if gap > _PROB_TOLERANCE or agreement < _MASK_AGREEMENT:
         raise RuntimeError(
-            f"{model_uri} answers otherwise than the model it was made from: image {number}, "
+            f"{model_uri} predicts differently from its source model: image {number}, "
             f"probabilities differ by {gap:.2g}, masks agree on {agreement:.2%} of the pixels"
         )

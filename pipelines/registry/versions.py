@@ -1,4 +1,4 @@
-"""Registered versions: one a model, verified in a fresh process before an alias points at it."""
+"""Registered versions: one per model, verified in a fresh process before it gets an alias."""
 
 import warnings
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from pipelines.registry.tracking_store import TrackingStore, fluent_calls_to
 from pipelines.report import text
 
 CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
-"""The version that passed its gates and waits, the one that serves, and the last one that a person
-approved."""
+"""Aliases: the version that passed its gate and waits, the serving one, the last one approved by a
+person."""
 CODE = Path(hgmnet.__file__).parent
-"""The package that travels with a version."""
+"""Package that is packed into a version."""
 _VERIFIED = "hgmnet.verified"
 _IMAGES = 20
 _FOLLOWING = (
     *("gate", "gate_sha256", "metrics_sha256", "test_sha"),
     *("openings", "opening", "pccp_sha256", "revalidate"),
 )
-"""The tags of a version's latest verdict."""
+"""Tags updated with each verdict on a version."""
 _REQUIREMENTS = (
     *("mlflow", "numpy", "pandas", "pillow", "pydantic", "pydicom", "ruamel.yaml", "safetensors"),
     *("segmentation-models-pytorch", "torch", "torchvision"),
@@ -41,19 +41,19 @@ def check_owner(store: TrackingStore, name: str, data: str) -> None:
         other = version.tags.get("hgmnet.data", data)
         if other != data:
             raise ConfigError(
-                f"registry.name: {name} holds models of the data set {other}, and this one is "
-                f"{data}; give it a name of its own, as hgmnet-{data}"
+                f"registry.name: {name} has models of the data set {other}, and this one is of "
+                f"{data}; choose another name, such as hgmnet-{data}"
             )
 
 
 def register(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
-    """Register the model, verify it and call it challenger; the version's number.
+    """Register the model, verify it and set alias `challenger`; return the version number.
 
-    The same model always has the same version, whatever happens in between. One that serves does
-    not become its own challenger.
+    A model that is registered already keeps its version. The champion does not become its own
+    challenger.
 
     Raises:
-        RuntimeError: a fresh process doesn't get the same answers from the version; it is deleted.
+        RuntimeError: a fresh process got other predictions; the version was deleted.
     """
     version = _find(store, name, decision.model) or _create(store, name, decision, run_id)
     number = str(version.version)
@@ -66,7 +66,7 @@ def register(store: TrackingStore, name: str, decision: Decision, run_id: str) -
 
 
 def withdraw(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str | None:
-    """Take `challenger` off a model that no longer passes; its version, which it keeps, if any."""
+    """Remove alias `challenger` from a model that fails now; return its version, None: none."""
     number = number_of(store, name, decision.model)
     if number is None:
         return None
@@ -82,7 +82,7 @@ def _has_alias(store: TrackingStore, name: str, alias: str, number: str) -> bool
 
 @dataclass(frozen=True)
 class Registered:
-    """A version as it stands; the figures are those on the test split, None where it has none."""
+    """A registered version; figures on the test split, None where not evaluated."""
 
     number: str
     gate: str
@@ -93,7 +93,7 @@ class Registered:
 
 
 def list_versions(store: TrackingStore, name: str) -> list[Registered]:
-    """Every version, newest first; none where there is no such model."""
+    """Every version, newest first; empty where there is no such model."""
     newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
     aliases = store.client.get_registered_model(name).aliases if newest else {}
     found = []
@@ -112,7 +112,7 @@ def list_versions(store: TrackingStore, name: str) -> list[Registered]:
 
 
 def delete(store: TrackingStore, name: str, number: str) -> None:
-    """Delete a version that nobody points at; MLflow itself would drop its aliases silently.
+    """Delete a version without an alias; MLflow itself would drop its aliases silently.
 
     Raises:
         ConfigError: there is no such version, or it has an alias.
@@ -126,7 +126,7 @@ def delete(store: TrackingStore, name: str, number: str) -> None:
 
 
 def number_of(store: TrackingStore, name: str, model: str) -> str | None:
-    """The version that a model is, by its identity; None if it is not registered."""
+    """Version number of a model, by its identity; None if it is not registered."""
     found = _find(store, name, model)
     return str(found.version) if found else None
 
@@ -149,7 +149,7 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
     model_id = _log_model(store, name, decision, run_id)
     first = decision.opening
     said = None if first is None else f"{text.ordinal(first)} evaluation on this test split"
-    with fluent_calls_to(store.uri):  # MLflow looks the logged model up in the default store
+    with fluent_calls_to(store.uri):  # MLflow searches the logged model in the default store
         return store.client.create_model_version(
             name,
             source=f"models:/{model_id}",
@@ -161,7 +161,7 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
 
 
 def _log_model(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
-    """Pack the model folder, serving.py and the hgmnet package; MLflow's id of it."""
+    """Pack the model folder, pyfunc_model.py and package hgmnet; return MLflow's model id."""
     from pipelines.registry import pyfunc_model
 
     with warnings.catch_warnings(), fluent_calls_to(store.uri), mlflow.start_run(run_id=run_id):
@@ -192,14 +192,14 @@ def _verify(store: TrackingStore, name: str, number: str, decision: Decision) ->
 
 
 def _evaluated_images(workspace: Workspace) -> list[bytes]:
-    """Up to 20 of the evaluated images, spread evenly over per_image.csv."""
+    """Encoded bytes of up to 20 evaluated images, spread evenly over per_image.csv."""
     names = [row["image"] for row in read_table(workspace.per_image)]
     chosen = names[:: max(1, -(-len(names) // _IMAGES))]
     return [(workspace.raw / name).read_bytes() for name in chosen]
 
 
 def _follow(store: TrackingStore, name: str, number: str, decision: Decision, run_id: str) -> None:
-    """Set the tags that follow a version's latest verdict; the others stay what they were."""
+    """Update the tags of a version's latest verdict; the others stay unchanged."""
     for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)

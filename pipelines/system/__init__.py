@@ -1,4 +1,4 @@
-"""DVC, git, processes, addresses and HTML: thin layers over other programs.
+"""DVC, git, processes and addresses: thin layers over other programs.
 
-Imports `hgmnet.errors` and `hgmnet.data.images`; can't change a model.
+Imports `hgmnet.errors`; can't change a model.
 """

@@ -1,4 +1,4 @@
-"""Runs one DVC stage as a process group of its own, its output line by line."""
+"""Run DVC in a separate process group, with its output line by line."""
 
 import configparser
 import json
@@ -28,7 +28,7 @@ def run(
     force: bool = False,
     limit_s: float | None = None,
 ) -> None:
-    """Run `dvc repro --single-item <target>`: DVC decides whether there is anything to do.
+    """Run `dvc repro --single-item <target>`; DVC decides whether anything must run.
 
     `target`: a stage of dvc.yaml, a dvc.yaml or a .dvc file. Raises as `call`.
     """
@@ -37,7 +37,7 @@ def run(
 
 
 def fill_copy(root: Path, copy: Path, target: str) -> None:
-    """Have a copy of a repository use its cache, and take from it what is there up to a stage.
+    """Let a copy use a repository's DVC cache, and check out a stage's cached files in it.
 
     Raises as `call`.
     """
@@ -49,12 +49,12 @@ def fill_copy(root: Path, copy: Path, target: str) -> None:
 
 
 def has_remote(root: Path) -> bool:
-    """Whether DVC's settings name a default remote."""
+    """Whether DVC has a default remote."""
     return setting(root, "core", "remote") is not None
 
 
 def setting(root: Path, section: str, name: str) -> str | None:
-    """One of DVC's settings of this repository; None where it is not set."""
+    """Return one of this repository's DVC settings; None where it is not set."""
     settings = configparser.RawConfigParser()
     settings.read([root / ".dvc" / name for name in ("config", "config.local")], encoding="utf-8")
     return settings.get(section, name, fallback=None)
@@ -63,17 +63,15 @@ def setting(root: Path, section: str, name: str) -> str | None:
 def call(
     root: Path, words: Sequence[str], on_line: Callable[[str], None], limit_s: float | None = None
 ) -> None:
-    """Run `dvc <words>`; `on_line` gets each line that DVC and a stage print, as it comes.
+    """Run `dvc <words>`; `on_line` gets each line that DVC and a stage print at once.
 
-    Nothing of it is left running when this returns, raises, or is interrupted, nor when this
-    process is killed.
+    All its processes end when this returns, raises, is interrupted, or is killed.
 
     Raises:
         ConfigError: a stage ended with status 2.
         RejectedError: a stage ended with status 3.
         InvalidDataError: a stage ended with status 4.
-        HgmnetError: it failed in any other way; the message shows the last lines. Or it was ended
-            after `limit_s` seconds.
+        HgmnetError: any other failure, with the last lines; or it was ended after `limit_s` s.
     """
     _mend_lock(root, on_line)
     command = [sys.executable, "-m", "dvc", *words]
@@ -89,7 +87,7 @@ def call(
     if late.is_set():
         raise HgmnetError(
             f"`dvc {' '.join(words)}` was ended after {(limit_s or 0) / 60:g} minutes "
-            "(params.yaml: flow.timeout_minutes); what it had done is kept, and a training goes on "
+            "(params.yaml: flow.timeout_minutes); finished work is kept, and a training continues "
             "from its last epoch in the next run"
         )
     if status:
@@ -97,9 +95,9 @@ def call(
 
 
 def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
-    """Remove DVC's lock file where a full disk has cut it short: no dvc can run with it."""
+    """Remove DVC's lock file where a full disk has truncated it, which blocks every dvc."""
     lock = root / ".dvc" / "tmp" / "rwlock"
-    for _ in range(2):  # one that is being written is whole a moment later
+    for _ in range(2):  # a file being written is complete a moment later
         try:
             json.loads(lock.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -108,7 +106,7 @@ def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
             time.sleep(0.5)
         else:
             return
-    on_line(f"{lock} was cut short, by a full disk probably; removed")
+    on_line(f"{lock} was cut short, probably by a full disk; removed")
     lock.unlink(missing_ok=True)
 
 
@@ -116,7 +114,7 @@ def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:
 def _ended_after(
     seconds: float | None, process: "subprocess.Popen[bytes]"
 ) -> Iterator[threading.Event]:
-    """Within this block a supervisor ends its group after a time, and sets the event."""
+    """Within this block, end the supervised process after a time, and set the event."""
     late = threading.Event()
 
     def end() -> None:
@@ -133,10 +131,10 @@ def _ended_after(
 
 
 def source_target(root: Path, name: str) -> str:
-    """DVC's target that brings `data/<name>/raw` up to date: its .dvc file or its dvc.yaml.
+    """Return the DVC target of `data/<name>/raw`: its .dvc file or its dvc.yaml.
 
     Raises:
-        ConfigError: the data set is not here.
+        ConfigError: the data set is missing.
     """
     for file in ("raw.dvc", "dvc.yaml"):
         target = Path("data", name, file)
@@ -149,20 +147,20 @@ def source_target(root: Path, name: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Stages say `python`, so the interpreter that runs this one comes first on PATH."""
+    """Environment with this interpreter first on PATH, since stages call `python`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _lines(output: IO[bytes]) -> Iterator[str]:
-    """The lines that hold anything; of a progress bar only its last state, as a terminal shows."""
+    """Yield non-empty lines; of a progress bar only its last state, as in a terminal."""
     for line in output:
         if text := line.decode(errors="replace").rstrip():
             yield text.rpartition("\r")[2]
 
 
 def _failure(words: Sequence[str], last: Sequence[str]) -> HgmnetError:
-    """The stage's own error, by the status that DVC reports and what the stage said before it."""
+    """Make the stage's error from the status that DVC reports and the stage's last message."""
     output = "\n".join(last)
     found = re.findall(r"^ERROR: .* exited with (\d+)$", output, re.MULTILINE)
     kind = _KINDS.get(int(found[-1]), HgmnetError) if found else HgmnetError

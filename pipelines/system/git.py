@@ -1,4 +1,4 @@
-"""Runs git and returns what it prints."""
+"""Run git and return its output."""
 
 import os
 import subprocess
@@ -12,10 +12,10 @@ from pipelines.system.urls import redact_credentials
 def git(
     root: Path, *words: str, env: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (0,)
 ) -> str:
-    """What git prints.
+    """Run git in `root`; return stdout, stripped.
 
     Raises:
-        HgmnetError: it is not installed, or ends with another status than those allowed.
+        HgmnetError: git is not installed, or its exit status is not in `allowed`.
     """
     own = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})}
     try:

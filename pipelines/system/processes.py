@@ -1,9 +1,9 @@
-"""A child that ends when its parent does, however the parent dies.
+"""A child process that ends with its parent, even if the parent is killed.
 
-`supervised` starts this file as a small process between the two. It holds a pipe from the parent
-and has put the command into a process group of its own; when the pipe closes (the block is left,
-or the parent was killed) it ends that whole group: SIGTERM, then SIGKILL. On Linux it ends
-what has left the group too, and the command hears of it if the supervisor itself is killed.
+`supervised` starts this file as a small process between the two. It reads a pipe from the parent
+and runs the command in a separate process group; when the pipe closes (the block is left, or the
+parent was killed) it ends the whole group: SIGTERM, then SIGKILL. On Linux it also ends processes
+that left the group, and the command gets SIGTERM if the supervisor itself is killed.
 """
 
 import ctypes
@@ -20,16 +20,16 @@ from typing import IO
 
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # of prctl(2)
 GRACE_SECONDS = 10.0
-"""Between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL."""
 
 
 @contextmanager
 def supervised(
     command: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int | IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command whose processes are all gone when this block has been left.
+    """Run a command; all its processes have ended when this block is left.
 
-    `env`: its whole environment. `output`: of stdout and stderr: a file, or `subprocess.PIPE`.
+    `env`: its whole environment. `output`: for stdout and stderr, a file or `subprocess.PIPE`.
 
     Yields:
         The supervisor; its exit status is the command's.
@@ -52,7 +52,7 @@ def supervised(
 
 
 def main(grace_s: float, command: Sequence[str]) -> int:
-    """Run the command until it ends, stdin closes or a signal comes; leave none of its group."""
+    """Run the command until it ends, stdin closes or a signal comes; return its exit status."""
     heard = _listen()
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(
@@ -72,7 +72,7 @@ def main(grace_s: float, command: Sequence[str]) -> int:
 
 
 def _listen() -> int:
-    """Have signals written, as a byte each, to the descriptor returned."""
+    """Return a file descriptor that gets one byte per signal."""
     heard, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell)
@@ -82,26 +82,26 @@ def _listen() -> int:
 
 
 def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
-    with suppress(ProcessLookupError):  # nobody is left
+    with suppress(ProcessLookupError):  # no process is left
         os.killpg(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline:
             time.sleep(0.05)
             if child.poll() is not None:
-                _reap(-child.pid)  # a dead one that nobody has waited for counts as in the group
+                _reap(-child.pid)  # an unreaped dead process still counts as in the group
             os.killpg(child.pid, 0)
         os.killpg(child.pid, signal.SIGKILL)
 
 
 def _reap(pid: int) -> None:
-    """Wait for those of this process's children that have died: all (-1), or of a group."""
+    """Reap dead children of this process: all (-1), or those of a group."""
     with suppress(ChildProcessError):
         while os.waitpid(pid, os.WNOHANG)[0]:
             pass
 
 
 def _end_adopted(grace_s: float) -> None:
-    """End what has left the group; Linux hands it to this process as its parents die."""
+    """End processes that left the group; on Linux they become this process's children."""
     deadline = time.monotonic() + grace_s
     number, told = signal.SIGTERM, set[int]()
     while left := _children():
@@ -117,7 +117,7 @@ def _end_adopted(grace_s: float) -> None:
 
 
 def _children() -> list[int]:
-    """Of this process; none where /proc does not tell."""
+    """Process ids of this process's children; empty without /proc."""
     try:
         return [int(pid) for pid in Path("/proc/thread-self/children").read_text().split()]
     except OSError:
@@ -125,13 +125,13 @@ def _children() -> list[int]:
 
 
 def _prctl(option: int, value: int) -> None:
-    """Linux's alone; elsewhere the group is all that is ended."""
+    """Call prctl(2), on Linux only; elsewhere only the group is ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this number runs, whoever owns it."""
+    """Whether a process with this id runs, of any user."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,8 +1,8 @@
-"""Addresses as they may be shown: without the name and password in them."""
+"""Remove user names and passwords from addresses before they are shown."""
 
 import re
 
 
 def redact_credentials(text: str) -> str:
-    """An address, or a text with addresses in it, without `user:password@`."""
+    """Return an address, or a text with addresses, without `user:password@`."""
     return re.sub(r"(://)[^/@\s'\"]*@", r"\1", text)

@@ -1,4 +1,4 @@
-"""A table checked by rules with Great Expectations, and its pages made readable offline."""
+"""Check a table by rules with Great Expectations, and make its pages readable offline."""
 
 import re
 import shutil
@@ -26,26 +26,26 @@ from hgmnet.pages.html import fill
 class Rule:
     """One expectation.
 
-    `meaning`: what must hold, in words. `expectation` makes it, given severity, row_condition,
-    description and meta. `rows`: the Great Expectations condition on the rows that are judged, None
-    for all. `remedy`: what to do where it does not hold. `tells`: the offending value says more
-    than the name of its row.
+    `meaning`: the requirement in words. `expectation`: builds it from severity, row_condition,
+    description and meta. `rows`: Great Expectations condition that selects rows, None for all.
+    `remedy`: what to do where it is broken. `tells`: show the offending value beside its row's
+    name.
     """
 
     meaning: str
     expectation: Callable[..., Any]
     severity: Literal["critical", "warning"] = "critical"
     rows: Any = None
-    remedy: str = "mend the files, or exclude them in curation.csv"
+    remedy: str = "fix the files, or exclude them in curation.csv"
     tells: bool = False
 
 
 @dataclass(frozen=True)
 class SuiteOutcome:
-    """What came of a rule.
+    """Result of a rule.
 
-    `expectation`: Great Expectations' name for it. `broken_by`: the names of the offending rows,
-    sorted, each with its value. `observed`: what was found, where a table is judged as a whole.
+    `expectation`: its name in Great Expectations. `broken_by`: value by name of the offending rows,
+    sorted. `observed`: the observed value of an expectation on the whole table.
     """
 
     rule: Rule
@@ -56,18 +56,18 @@ class SuiteOutcome:
 
 
 NAMED = 10
-"""So many files are named in a message; the report names all."""
+"""Most files named in a message; the report names all."""
 
 
 def broken_lines(outcomes: Sequence[SuiteOutcome], severity: str) -> Iterator[str]:
-    """One line per broken expectation of this severity: what must hold, the files, the remedy."""
+    """Yield a line per broken expectation of this severity: requirement, files, remedy."""
     for outcome in outcomes:
         if not outcome.held and outcome.rule.severity == severity:
             yield f"{outcome.rule.meaning}: {_found(outcome)}; {outcome.rule.remedy}"
 
 
 def _found(outcome: SuiteOutcome) -> str:
-    """The offending files, ten at most, each with its value where that tells more."""
+    """Format the offending files, ten at most, with their values where the rule shows them."""
     broken = outcome.broken_by
     if not broken:
         return f"found {outcome.observed}"
@@ -80,23 +80,23 @@ def _found(outcome: SuiteOutcome) -> str:
 
 
 def _short(name: str, value: str) -> str:
-    """On one line, and without the file's name, which stands before it."""
+    """Return a value on one line, without the file name in front of it."""
     return " ".join(value.removeprefix(name).split())
 
 
 def check(
     name: str, table: pd.DataFrame, key: str, rules: Sequence[Rule], docs: Path
 ) -> tuple[SuiteOutcome, ...]:
-    """Check a table by rules, and write Great Expectations' own pages about it.
+    """Check a table by rules, and write Great Expectations' pages about it.
 
-    `name`: of the suite in the pages. `key`: the column that names a row. `docs`: folder of the
-    pages; whatever is in it is replaced.
+    `name`: of the suite. `key`: the column with the rows' names. `docs`: folder of the
+    pages; its content is replaced.
 
     Returns:
         One outcome per rule, in the order of the rules.
 
     Raises:
-        RuntimeError: an expectation could not be computed: a fault of the rule, not of the data.
+        RuntimeError: an expectation could not be computed: an error in the rule, not the data.
     """
     context = _context(docs)
     suite = gx.ExpectationSuite(name=name, expectations=[*_numbered(rules)])
@@ -122,18 +122,18 @@ def check(
 
 
 def between(column: str, low: float | None = None, high: float | None = None) -> Any:
-    """What a rule expects: every value of a column from `low` to `high`, None being no bound."""
+    """Expect every value of a column in [low, high]; None: no bound."""
     expectation = gxe.ExpectColumnValuesToBeBetween
     return partial(expectation, column=column, min_value=low, max_value=high)
 
 
 def one_of(column: str, values: Iterable[Any]) -> Any:
-    """What a rule expects: every value of a column among these."""
+    """Expect every value of a column to be one of `values`."""
     return partial(gxe.ExpectColumnValuesToBeInSet, column=column, value_set=list(values))
 
 
 def _context(docs: Path) -> Any:
-    """A Great Expectations project in memory: no network, no progress bars, pages in `docs`."""
+    """Make a Great Expectations project in memory: no network or progress bars, pages in `docs`."""
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
@@ -153,7 +153,7 @@ def _context(docs: Path) -> Any:
 
 
 def _numbered(rules: Sequence[Rule]) -> Iterator[Any]:
-    """The expectations; results come back in another order, so each carries its rule's number."""
+    """Yield the expectations with their rule's number: results return in another order."""
     for number, rule in enumerate(rules):
         yield rule.expectation(
             severity=rule.severity,
@@ -164,9 +164,9 @@ def _numbered(rules: Sequence[Rule]) -> Iterator[Any]:
 
 
 def _query(rows: Any) -> Any:
-    """The same condition as the query that Great Expectations would make of it.
+    """Convert a condition to the query that Great Expectations would make of it.
 
-    It takes a tree of conditions apart thousands of times a run, which is a third of the run.
+    It would parse a tree of conditions thousands of times, a third of the run time.
     """
     query = PandasExecutionEngine().condition_to_filter_clause(rows)
     return PassThroughCondition(pass_through_filter=query)
@@ -187,7 +187,7 @@ def _outcome(rule: Rule, key: str, result: Any) -> SuiteOutcome:
 
 
 def _refuse_crash(rule: Rule, info: Mapping[str, Any]) -> None:
-    """Great Expectations says a crash as one flat record or as one for each metric that failed."""
+    """Raise for a crash, which Great Expectations records flat or once per failed metric."""
     for crash in [info] if "raised_exception" in info else info.values():
         if crash["raised_exception"]:
             raise RuntimeError(
@@ -196,17 +196,17 @@ def _refuse_crash(rule: Rule, info: Mapping[str, Any]) -> None:
 
 
 _FOREIGN = re.compile(
-    r"<script\b.*?</script>"  # none of them works without those from the web
+    r"<script\b.*?</script>"  # all of them depend on those from the web
     r'|<(?:link|img)\b[^>]*"https?:[^>]*>',
     re.DOTALL,
 )
 
 
 def _finish(docs: Path, title: str, rows: int, outcomes: Sequence[SuiteOutcome]) -> None:
-    """Take out of every page what comes from the web, and write an index that tells the outcome.
+    """Remove every page's web resources, and write an index with the outcomes.
 
-    As Great Expectations makes them, pages fetch a dozen scripts and styles from the web, and their
-    index is empty without.
+    Great Expectations' pages load a dozen scripts and styles from the web; their index is empty
+    without them.
     """
     css = (Path(__file__).parent / "templates" / "data_docs.css").read_text(encoding="utf-8")
     style = f"<style>{css}</style></head>"
@@ -218,8 +218,8 @@ def _finish(docs: Path, title: str, rows: int, outcomes: Sequence[SuiteOutcome])
         "index.html.j2",
         title=title,
         rows=rows,
-        named=10,  # so many rows on the index; the page behind it has more
-        # what blocks first, then what is only shown, then what holds
+        named=10,  # most rows per rule on the index; the linked page has more
+        # broken critical rules first, then broken warnings, then rules that hold
         outcomes=sorted(outcomes, key=lambda one: (one.held, one.rule.severity != "critical")),
         results=sorted(_links(docs, "validations")),
         suites=sorted(_links(docs, "expectations")),

@@ -1,4 +1,4 @@
-"""What must hold of images and masks, of their pixels too: a table, and the rules for it."""
+"""Validation rules for images, masks and their pixels, and the table that they check."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,19 +18,19 @@ from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
 from pipelines.validation.expectations import Rule, between, broken_lines, check, one_of
 
-NEAR_BLANK = 5.0  # standard deviation of grey (0-255) below which an image shows next to nothing
-DARK, SATURATED = 0.8, 0.2  # shares of black and of white pixels above which it is ill exposed
-COLOUR = 0.005  # share of coloured pixels from which an image is no plain B-mode
-SPECK = 10  # pixels below which a part of a mask is a slip of the hand
-BORDER = 0.5  # share of an image's border above which the mask shows the surroundings of a lesion
+NEAR_BLANK = 5.0  # standard deviation of grey (0-255) below which an image is almost blank
+DARK, SATURATED = 0.8, 0.2  # fractions of black and of white pixels above which it is badly exposed
+COLOUR = 0.005  # fraction of coloured pixels above which an image is not plain B-mode
+SPECK = 10  # pixels below which a part of a mask is a drawing error
+BORDER = 0.5  # fraction of the border above which a mask is probably inverted
 _warning = partial(Rule, severity="warning", tells=True)
-_LOOK = "look at them, and exclude them in curation.csv if they mislead"
+_LOOK = "check them, and exclude them in curation.csv if they mislead"
 
 
 def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Iterator[Rule]:
-    """Of masks: that they are there, fit their image, and show what a lesion may look like.
+    """Yield rules for masks: present, of their image's size, and plausible for a lesion.
 
-    `readable`: the condition on rows that can be read.
+    `readable`: condition on rows of readable images.
     """
     lesion = readable & Column("label").is_in([name for name in classes if name != NORMAL])
     masked = readable & (Column("mask_count") > 0) & Column("label").is_in(classes)
@@ -62,7 +62,7 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
         "no mask takes in most of its image's border",
         between("mask_border", high=BORDER),
         rows=drawn,
-        remedy="if black and white are exchanged there, turn the masks over",
+        remedy="if black and white are swapped there, invert the masks",
         tells=True,
     )
     for name in sorted(set(classes) - {NORMAL}):
@@ -88,14 +88,14 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
 
 
 def quality_rules(known: Any) -> Iterator[Rule]:
-    """Of pictures: that they show tissue and nothing else; `known`: the condition on rows."""
+    """Yield rules for image quality; `known`: condition on rows of known classes."""
     visible = known & (Column("intensity_std") >= NEAR_BLANK)
     yield Rule("no image is one even grey", between("intensity_std", low=1e-6), rows=known)
     yield _warning(
         "no image is next to blank",
         between("intensity_std", low=NEAR_BLANK),
         rows=known & (Column("intensity_std") > 0),
-        remedy="look at them, and exclude them in curation.csv if they show nothing",
+        remedy="check them, and exclude them in curation.csv if they show nothing",
     )
     for column, bound, meaning in (
         ("dark_share", DARK, f"no image is black on more than {DARK:g} of its pixels"),
@@ -115,11 +115,11 @@ _KEPT = (
 
 
 def image_table(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> pd.DataFrame:
-    """What `image_rules` judges: a row an image that curation has not excluded.
+    """Make the table for `image_rules`: one row per image that curation has not excluded.
 
-    `copy_labels` are the labels of the image and its copies, joined by `and`. `twin` and `copy`
-    name an image of the same pixels and one that is a changed copy, if there is any.
-    `outnumbered`: the images of the largest class to one of its own.
+    `copy_labels`: labels of the image and its copies, joined by `and`. `twin`, `copy`: an image of
+    the same pixels, and one that is a changed copy, or empty. `outnumbered`: ratio of the largest
+    class's size to its own class's.
     """
     judged = [record for record in records if not record.excluded]
     labels = duplicates.copy_labels(records, pairs)
@@ -140,9 +140,9 @@ def image_table(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> pd.Dat
 
 
 def image_rules(data: Data, validate: Validate) -> tuple[Rule, ...]:
-    """What must hold of the images of a data set before anything is trained on them.
+    """Rules that the images of a data set must meet before training.
 
-    An image that can't be read is judged by that alone, and one of an unknown class by its class.
+    An unreadable image breaks only that rule, and one of an unknown class only the class rule.
     """
     classes = sorted(data.classes)
     readable = Column("error") == ""
@@ -165,7 +165,7 @@ def image_rules(data: Data, validate: Validate) -> tuple[Rule, ...]:
 def _others(
     judged: Iterable[ImageRecord], pairs: Iterable[Pair]
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """By image, the first other of the same pixels, and the first that is a changed copy."""
+    """By image: the first other image with the same pixels, and the first changed copy."""
     names = {record.image for record in judged}
     twins: dict[str, str] = {}
     copies: dict[str, str] = {}
@@ -199,7 +199,7 @@ def _file_rules(known: Any, validate: Validate) -> Iterator[Rule]:
         "every image is grey or RGB",
         one_of("mode", _MODES),
         rows=known & Column("bit_depth").is_in([8, 16]),
-        remedy="they are converted; look whether greys were lost, and export them again as PNG",
+        remedy="they are converted; check whether greys were lost, and export them again as PNG",
     )
     yield Rule(
         f"the shorter side is at least {validate.min_side} px",
@@ -221,14 +221,14 @@ def _identity_rules(classes: Sequence[str], known: Any) -> Iterator[Rule]:
         "copies of an image carry one label",
         one_of("copy_labels", classes),
         rows=known,
-        remedy="split.conflicts in params.yaml says where they go",
+        remedy="split.conflicts in params.yaml sets how they are split",
     )
     for column, meaning in (
         ("twin", "no two images have the same pixels"),
         ("copy", "no image is a changed copy of another"),
     ):
         yield _warning(
-            meaning, one_of(column, [""]), rows=known, remedy="they stay on one side of the split"
+            meaning, one_of(column, [""]), rows=known, remedy="they are kept in the same split"
         )
 
 
@@ -252,7 +252,7 @@ def _class_rules(classes: Sequence[str], known: Any, validate: Validate) -> Iter
 
 
 def critical_breaches(records: Sequence[ImageRecord], data: Data, validate: Validate) -> list[str]:
-    """One line per critical expectation that images do not meet, near-duplicates left aside."""
+    """One line per critical expectation that images break, without near-duplicates."""
     with TemporaryDirectory() as docs:
         rules = image_rules(data, validate)
         outcomes = check("images", image_table(records, ()), "image", rules, Path(docs) / "pages")

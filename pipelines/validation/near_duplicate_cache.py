@@ -1,4 +1,4 @@
-"""What an earlier search for likeness found, by content: only new images cost time."""
+"""Cache of the search for near-duplicates, by content: only new images cost time."""
 
 import hashlib
 import shutil
@@ -20,20 +20,20 @@ _TRIED = "tried"
 
 
 class LikenessCache:
-    """Features by an image's pixels, and which of them were laid on which others.
+    """Features by pixel hash, and the pairs of images that were aligned.
 
-    The results of other code, or of another OpenCV, are not found again, and are removed.
+    The results of other code or another OpenCV version are removed.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Keep results in this folder, made if absent; it may be removed at any time."""
+        """Keep results in this folder, created if missing; it may be removed at any time."""
         self._all = folder
         self.folder = folder / _version()
 
     def describe(self, images: Mapping[str, Callable[[], Grey]]) -> dict[str, Features]:
-        """Compute the features of each image, several at once; those of other images are removed.
+        """Compute or load the features of each image; those of other images are removed.
 
-        `images`: how to read an image's grey pixels (H, W) uint8, by the hash of its pixels.
+        `images`: by pixel hash, a function that reads the image: grey (H, W) uint8.
         """
         self._make_room(images)
         with ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:
@@ -41,11 +41,11 @@ class LikenessCache:
             return dict(zip(images, found, strict=True))
 
     def tried(self) -> Tried:
-        """What the last search tried; nothing where there was none, or its file is damaged."""
+        """Load what the last search tried; empty if there was none, or its file is damaged."""
         return self._load(_TRIED) or {}
 
     def keep(self, tried: Tried) -> None:
-        """Remember what a search tried."""
+        """Save what a search tried."""
         self._save(_TRIED, tried)
 
     def _features(self, pixels: str, read: Callable[[], Grey]) -> Features:
@@ -64,7 +64,7 @@ class LikenessCache:
                 path.unlink(missing_ok=True)
 
     def _load(self, name: str) -> Any:
-        """Read one result; None where it is absent or damaged, which any exception may show."""
+        """Read one result; None on any exception: the file is missing or damaged."""
         try:
             return joblib.load(self.folder / name)
         except Exception:

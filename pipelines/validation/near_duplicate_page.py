@@ -8,7 +8,7 @@ from hgmnet.pages.html import data_uri, fill, fit
 from hgmnet.splitting.pairs import Conflict, Pair
 
 SHOWN = 60
-"""Pairs of a kind, at most; the least certain ones are shown."""
+"""Most pairs shown per kind; the least certain ones come first."""
 
 
 def render_likeness(
@@ -18,10 +18,10 @@ def render_likeness(
     conflicts: Sequence[Conflict],
     read: Callable[[str], Grey],
 ) -> str:
-    """The whole page; the same arguments give the same text.
+    """Render the page as HTML; the same arguments give the same text.
 
     `labels`: the class by image. Pairs of equal pixels, of curation.csv and of one patient are only
-    counted; all conflicts are shown. `read` gives an image (H, W) by its name.
+    counted; all conflicts are shown. `read`: returns an image (H, W) uint8 by its name.
     """
     found = [pair for pair in pairs if pair.transform not in {"identity", "curation", "patient"}]
 

@@ -169,7 +169,7 @@ def test_people_are_told_of_what_they_may_have_to_act_on(workspace: Workspace, u
     assert message["path"] == "/hook/planted-secret"
     assert "Rejected, not an error: lesion Dice" in message["more"]
     assert f"{url.removesuffix('/api')}/runs/flow-run/" in message["more"]
-    assert "Not told through custom-webhook/nowhere: ValueError" in output
+    assert "Not sent through custom-webhook/nowhere: ValueError" in output
     assert not holding(workspace.root, b"planted-secret")
 
 

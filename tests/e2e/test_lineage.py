@@ -73,5 +73,5 @@ def test_publish_tags_what_a_clone_needs_and_can_be_repeated(here: Path, tmp_pat
     assert "Data and pipelines are up to date" in bash(folder, "dvc status report")
 
     (here / "pipelines/another.py").write_text("")
-    assert "changes that no commit holds" in bash(here, "python -m pipelines publish", status=2)
+    assert "the code has uncommitted changes" in bash(here, "python -m pipelines publish", status=2)
     (here / "pipelines/another.py").unlink()

@@ -161,5 +161,5 @@ def test_another_change_plan_than_the_version_was_held_to_is_refused(
     finally:
         workspace.change_plan.write_bytes(before)
     assert status == 2, output
-    assert "version 1 was held to another change plan than pccp.yaml says now" in output
+    assert "version 1 was compared with another change plan than pccp.yaml" in output
     assert last_run(url)["state"]["name"] == "Configuration"

@@ -203,7 +203,7 @@ def test_a_model_that_was_not_judged_is_only_recorded(
 
 def test_a_name_belongs_to_one_data_set(workspace: Workspace):
     store = open_tracking_store(workspace.root, "busi", 5)
-    with pytest.raises(ConfigError, match="holds models of the data set phantom"):
+    with pytest.raises(ConfigError, match="has models of the data set phantom"):
         versions.check_owner(store, NAME, "busi")
     versions.check_owner(store, "hgmnet-busi", "busi")
 
@@ -212,7 +212,7 @@ def test_figures_of_another_data_set_are_refused(workspace: Workspace):
     params = load_params(workspace.root / "params.yaml")
     gate = workspace.gate.read_text()
     workspace.gate.write_text(gate.replace('"phantom"', '"busi"'))
-    with pytest.raises(ConfigError, match="judges a model of busi"):
+    with pytest.raises(ConfigError, match="is on a model of busi"):
         register.run(workspace.root, params.data, params.registry)
 
 
@@ -227,7 +227,7 @@ def test_packed_code_that_answers_otherwise_is_not_registered(
     file.write_text(code)
     monkeypatch.setattr(versions, "CODE", changed)
     make_model(workspace, seed=3)
-    with pytest.raises(RuntimeError, match="answers otherwise"):
+    with pytest.raises(RuntimeError, match="predicts differently"):
         run(workspace)
     assert (numbers(workspace), challenger(workspace)) == (["1"], "1")
 

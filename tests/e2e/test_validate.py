@@ -127,7 +127,7 @@ def test_good_images_pass_without_network(good):
 
 def test_every_critical_breach_has_a_line_of_its_own(bad):
     """The line names ten files and counts the rest, with their values or with the count."""
-    mend = "; mend the files, or exclude them in curation.csv"
+    mend = "; fix the files, or exclude them in curation.csv"
     unread, side, binary, lesion, few = bad.error.splitlines()
     read = "every image can be read with its masks"
     assert unread == f"{read}: not met by benign/00.png (can't be decoded: cut off){mend}"

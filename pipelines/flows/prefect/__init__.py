@@ -1,1 +1,1 @@
-"""What the flows share of Prefect: server, states, artifacts, notifications, parallel tasks."""
+"""Prefect code shared by the flows: server, states, artifacts, notifications, parallel tasks."""

@@ -1,6 +1,6 @@
-"""What a person sees of a run on Prefect's pages: its name, its progress, and what came of it.
+"""A run on Prefect's pages: its name, progress and result.
 
-None of it may end a run: a server that does not answer costs a line in the log.
+A failure here never ends a run: if the server does not answer, one line is logged.
 """
 
 import re
@@ -20,7 +20,7 @@ _EPOCH = re.compile(r"epoch (\d+)/(\d+): (.*)")
 
 
 def run_name() -> str:
-    """Data set and settings of a run: `busi, busi-cpu, train.epochs=3`."""
+    """Return a run's name from data set and settings: `busi, busi-cpu, train.epochs=3`."""
     given = flow_run.parameters
     root, profile = Path(given["root"]), given.get("profile")
     changes = given.get("overrides") or {}
@@ -29,7 +29,7 @@ def run_name() -> str:
 
 
 def progress(key: str) -> Callable[[str], None]:
-    """Something to call with each line of a training: an artifact follows its epochs."""
+    """Return a function that takes each line of a training and updates a progress artifact."""
     show = share(key)
 
     def look(line: str) -> None:
@@ -41,7 +41,7 @@ def progress(key: str) -> Callable[[str], None]:
 
 
 def share(key: str) -> Callable[[int, int, str], None]:
-    """Something to call with how many are done, of how many, and what to say: a progress bar."""
+    """Return a function that takes done, total and text, and updates a progress bar."""
     artifact: list[Any] = []
 
     def show(done: int, whole: int, text: str) -> None:
@@ -55,7 +55,7 @@ def share(key: str) -> Callable[[int, int, str], None]:
 
 
 def text_artifact(key: str, text: str) -> None:
-    """Show a text as it is, its columns aligned; addresses in it become links below."""
+    """Show a text in fixed width; addresses in it become links below."""
     links = "".join(f"\n- <{found}>" for found in re.findall(r"https?://\S+", text))
     _quietly(
         lambda: create_markdown_artifact(f"```\n{text.strip()}\n```\n{links}", key=key.lower())
@@ -78,5 +78,5 @@ def _data(root: Path, profile: str | None, changes: dict[str, Any]) -> str:
 def _quietly(show: Callable[[], Any]) -> None:
     try:
         show()
-    except Exception as error:  # a run is worth more than its picture
+    except Exception as error:  # a display failure must not end the run
         get_run_logger().warning("Not shown in Prefect: %s", str(error).split("\n")[0])

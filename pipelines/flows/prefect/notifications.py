@@ -1,8 +1,8 @@
-"""Tell people, through the notification blocks that params.yaml names (`flow.notify`).
+"""Notify users through the notification blocks that params.yaml names (`flow.notify`).
 
-Told is what somebody may have to act on: a run that did not just end well, a version that waits for
-a person, another champion. What is secret, as a webhook's address, stays in the block. A block that
-does not answer costs a line in the log.
+Messages are about events that may need action: a run that ended other than plainly, a version that
+waits for a person, a new champion. Secrets, such as a webhook's address, stay in the block. If a
+block does not answer, one line is logged.
 """
 
 from pathlib import Path
@@ -20,11 +20,11 @@ from hgmnet.errors import HgmnetError
 from pipelines.flows.prefect.states import AnyState
 
 ORDINARY = {"Completed", "Unchanged"}
-"""The names of states that nobody is told of."""
+"""Names of states without a notification."""
 
 
 def notify_on_end(flow: Flow[..., Any], run: FlowRun, state: AnyState) -> None:
-    """A hook for `on_completion`, `on_failure` and `on_crashed`; not of one within another."""
+    """Hook for `on_completion`, `on_failure` and `on_crashed`; ignores subflows."""
     if run.parent_task_run_id or state.name in ORDINARY:
         return
     page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{run.id}"
@@ -37,15 +37,15 @@ HOOKS: Any = {
     "on_failure": [notify_on_end],
     "on_crashed": [notify_on_end],
 }
-"""For `@flow`."""
+"""Arguments of `@flow`."""
 
 
 def tell(root: Path, subject: str, body: str) -> None:
-    """Hand a message to every block of `flow.notify`."""
+    """Send a message through every block of `flow.notify`."""
     try:
         names = load_params(root / "params.yaml").flow.notify
     except HgmnetError:
-        return  # the run itself says so
+        return  # the run itself reports the error
     for name in names:
         try:
             block = Block.load(name)
@@ -53,5 +53,5 @@ def tell(root: Path, subject: str, body: str) -> None:
                 get_logger(__name__).warning("%s is no notification block", name)
                 continue
             cast("Any", block).notify(body, subject=subject)
-        except Exception as error:  # its text can hold the address, which is a secret
-            get_logger(__name__).warning("Not told through %s: %s", name, type(error).__name__)
+        except Exception as error:  # its text can contain the address, which is a secret
+            get_logger(__name__).warning("Not sent through %s: %s", name, type(error).__name__)

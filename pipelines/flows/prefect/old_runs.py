@@ -16,7 +16,7 @@ _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CA
 
 
 def old_runs(days: float) -> list[UUID]:
-    """Their ids."""
+    """Ids of the flow runs that ended more than `days` ago."""
     before = datetime.now(UTC) - timedelta(days=days)
     wanted = FlowRunFilter(
         end_time=FlowRunFilterEndTime(before_=before),
@@ -30,7 +30,7 @@ def old_runs(days: float) -> list[UUID]:
 
 
 def remove(runs: list[UUID]) -> None:
-    """Delete them, with their logs."""
+    """Delete flow runs with their logs."""
     with get_client(sync_client=True) as client:
         for run in runs:
             client.delete_flow_run(run)

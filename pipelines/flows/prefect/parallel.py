@@ -1,4 +1,4 @@
-"""Calls of one task, one after the other here or side by side on Dask."""
+"""Run calls of one task, one after the other or in parallel on Dask."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,10 @@ from pipelines.flows.prefect.states import AnyState
 def map_tasks(
     work: Task[..., Any], calls: Sequence[tuple[Any, ...]], workers: int, dask: str | None
 ) -> Iterator[AnyState]:
-    """The state of each call, in their order.
+    """Yield the state of each call, in the order of `calls`.
 
-    `calls`: arguments, which can be pickled. `workers`: processes of this machine; 1: this one.
-    `dask`: the address of a Dask scheduler, whose workers see the same folders; instead of them.
+    `calls`: picklable arguments. `workers`: processes on this machine; 1: this process.
+    `dask`: address of a Dask scheduler whose workers see the same folders; replaces `workers`.
 
     Raises:
         ConfigError: Dask is requested and not installed.

@@ -1,7 +1,7 @@
-"""One Prefect server for a command: found, or started and ended with it.
+"""One Prefect server for a command: an existing one, or one that starts and ends with it.
 
-This file doesn't import prefect: it reads its settings once, when it is imported, and those are
-what `running` sets.
+This file doesn't import prefect, which reads its settings once, on import, after `running` has set
+them.
 """
 
 import os
@@ -21,17 +21,17 @@ from pipelines.system.urls import redact_credentials
 
 @contextmanager
 def running(root: Path) -> Iterator[str]:
-    """Have a Prefect server; import prefect inside this block only.
+    """Provide a Prefect server; import prefect inside this block only.
 
-    The one that PREFECT_API_URL names, if it answers; otherwise one is started on a free port of
+    It is the server at PREFECT_API_URL if that answers; otherwise one is started on a free port of
     this machine, with its history in PREFECT_HOME (`<root>/.hgmnet/prefect` unless set), and ended
-    with the block or with this process. PREFECT_API_URL then names it, for children too.
+    with the block or this process. PREFECT_API_URL is then set to it, for child processes too.
 
     Yields:
         The address of its API.
 
     Raises:
-        HgmnetError: another command has a server of its own on the same history.
+        HgmnetError: another command runs a server on the same history.
         ConfigError: the server doesn't start.
     """
     os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -70,7 +70,7 @@ def _own(root: Path) -> Iterator[str]:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Two servers on one database lose each other's writes."""
+    """Lock the home folder: two servers on one database lose each other's writes."""
     try:
         with FileLock(home / "server.lock", timeout=0):
             yield
@@ -87,7 +87,7 @@ def _free_port() -> int:
 
 
 def _drain() -> None:
-    """Log lines and task states are sent in the background; have them arrive."""
+    """Send the log lines and events that are still queued in the background."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

@@ -1,7 +1,7 @@
-"""How a run ended, as a Prefect state and back.
+"""Convert errors to Prefect states and back.
 
-A rejection is a result: its state is of the type Completed. Everything else that stops a run is of
-the type Failed, named so that an automation can tell bad data from a bad setting.
+A rejection is a result: its state is of the type Completed. Every other error is of the type
+Failed, named so that an automation can distinguish bad data from a bad setting.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,14 @@ _KINDS: dict[str, type[HgmnetError]] = {
 
 
 def state_of(error: HgmnetError) -> AnyState:
-    """The state that an error ends a task or a flow in: its kind is the name."""
+    """Return the final state for an error, named after its kind."""
     names = {kind: name for name, kind in _KINDS.items()}
     create = Completed if isinstance(error, RejectedError) else Failed
     return create(name=names.get(type(error), "Failed"), message=str(error))
 
 
 def propagate(state: AnyState) -> AnyState:
-    """A task's state for its flow to end in (Prefect makes a task's own into a nameless one)."""
+    """Copy a task's state for its flow to return; Prefect would drop the original's name."""
     raised = None if state.is_completed() else state.result(raise_on_failure=False)
     if isinstance(raised, HgmnetError):
         return state_of(raised)
@@ -43,7 +43,7 @@ def raise_for_state(state: AnyState) -> None:
 
     Raises:
         RejectedError, InvalidDataError, ConfigError: the state has that name.
-        HgmnetError: it ended in any other way.
+        HgmnetError: any other state that is not completed.
     """
     message = state.message or state.name or state.type.value
     if state.name in _KINDS:
