@@ -76,7 +76,7 @@ def verify(uri: str, model_uri: str, model: Path, images: Sequence[bytes]) -> No
     for number, (ours, theirs) in enumerate(zip(predictions, answers, strict=True)):
         gap = max(abs(ours.probs[name] - theirs.probs[name]) for name in ours.probs)
         agreement = float((ours.mask == theirs.mask).mean())
-        if gap > 1e-4 or agreement < 0.999:
+        if gap > _PROB_TOLERANCE or agreement < _MASK_AGREEMENT:
             raise RuntimeError(
                 f"{model_uri} predicts differently from its source model: image {number}, "
                 f"probabilities differ by {gap:.2g}, masks agree on {agreement:.2%} of the pixels"
@@ -103,13 +103,3 @@ def _answer(row: dict[str, Any]) -> VersionAnswer:
     probs = {name.removeprefix("prob_"): float(value) for name, value in named.items()}
     with Image.open(io.BytesIO(base64.b64decode(row["mask_png"]))) as png:
         return VersionAnswer(row["class"], row["decision"], probs, np.asarray(png) > 127)
-
-
-def _compare(model_uri: str, number: int, finding: Prediction, answer: VersionAnswer) -> None:
-    gap = max(abs(finding.probs[name] - answer.probs[name]) for name in finding.probs)
-    agreement = float((finding.mask == answer.mask).mean())
-    if gap > _PROB_TOLERANCE or agreement < _MASK_AGREEMENT:
-        raise RuntimeError(
-            f"{model_uri} predicts differently from its source model: image {number}, "
-            f"probabilities differ by {gap:.2g}, masks agree on {agreement:.2%} of the pixels"
-        )
