@@ -1,4 +1,4 @@
-"""Describe a network in text, for reports and cards."""
+"""Text descriptions of a network, for reports and model cards."""
 
 from hgmnet.config.model import File, Model
 from hgmnet.models.spec import Spec
