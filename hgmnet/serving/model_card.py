@@ -1,4 +1,4 @@
-"""Find a model's card and convert it to HTML."""
+"""The model card as HTML."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ FindCard = Callable[[LoadedModel], str]
 
 
 def to_html(markdown: str) -> str:
-    """Convert a card to HTML; HTML in it is escaped, and pictures are left out."""
+    """Convert a card to HTML; HTML in it is escaped, and pictures are omitted."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     tokens = parser.parse(markdown)
     for token in tokens:
