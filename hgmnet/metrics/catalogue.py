@@ -1,4 +1,4 @@
-"""Every metric, declared once for evaluation, gate, report and docs/metrics.md."""
+"""Catalogue of all metrics, for evaluation, gate, report and docs/metrics.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ _CLASS = "<class>"
 class Metric:
     """One metric of a split's images.
 
-    `formula`: in words and symbols, over the pixels, lesions or classes of `images`. `empty`: what
-    an image without truth or prediction counts as. `by_subgroup`: it is computed for each subgroup
-    with images for it, and a check of the gate may name it there.
+    `formula`: in words and symbols, over the pixels, lesions or classes of `images`. `empty`: the
+    value for an image without truth or prediction. `by_subgroup`: computed for each subgroup with
+    images for it, and allowed in a check of the gate there.
     """
 
     name: str
@@ -195,13 +195,13 @@ PER_CLASS = (
         f"not {_CLASS}",
     ),
 )
-"""One for each class; those of malignant are computed by subgroup too."""
+"""One per class; those of malignant are computed by subgroup too."""
 
 _BY_NAME = {one.name: one for one in METRICS}
 
 
 def metric(name: str) -> Metric:
-    """The declaration of a metric, `sensitivity_<class>` and `specificity_<class>` too.
+    """Return a metric's declaration, including `sensitivity_<class>` and `specificity_<class>`.
 
     >>> metric("lesion_dice").title
     'Lesion Dice'
@@ -228,11 +228,11 @@ BY_SUBGROUP = (
 
 
 def known(classes: Sequence[str]) -> list[str]:
-    """The names of all metrics that a model of these classes can have, sorted."""
+    """Names of all metrics that a model with these classes can have, sorted."""
     by_class = [one.name.replace(_CLASS, name) for one in PER_CLASS for name in classes]
     return sorted([*_BY_NAME, *by_class])
 
 
 def higher_is_better(name: str) -> bool:
-    """The direction of a metric; KeyError if there is no such metric."""
+    """Return the direction of a metric; KeyError if there is no such metric."""
     return metric(name).higher_is_better
