@@ -1,4 +1,4 @@
-"""The operating point, from val alone: temperature, thresholds, minimum area, referral."""
+"""Operating point, chosen on val only: temperature, thresholds, minimum area, referral."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -89,7 +89,7 @@ def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
 
 
 def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
-    """Apply the parameters to B images and their masks alike.
+    """Apply the parameters to B images and their masks together.
 
     `image`: (B, 1, H, W) float in [0, 1]. `mask`: the same shape, in {0, 1}. So are the results;
     pixels from outside the image are 0.
