@@ -36,8 +36,8 @@ class Commands:
 DOES = {
     "predict": "predict images: masks, overlays, one row per image",
     "export": "write a model as one ONNX file, compared with the model first",
-    "serve": "answer over HTTP with a model",
-    "demo": "open a page to look at images with the model, on this machine",
+    "serve": "serve predictions over HTTP",
+    "demo": "open a demo page for the model, on this machine",
     "score": "evaluate another method's masks and probabilities, with intervals",
 }
 EXAMPLES = {

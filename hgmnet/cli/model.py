@@ -31,12 +31,12 @@ MODEL_OR_FILE = "a model folder, or a file of `hgmnet export`"
 def add_predict_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
     parser.add_argument("images", nargs="+", help="files, folders, patterns; DICOM too")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
         "--backend",
         choices=["auto", "torch", "onnx"],
         default="auto",
-        help="what runs the model: auto (the faster one that is here), torch or onnx",
+        help="backend: auto (the faster one available), torch or onnx",
     )
 
 
@@ -80,7 +80,7 @@ def predict(
     print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")
     print("For research; not a medical device.")
     if summary.failed:
-        msg = f"{summary.failed} of {len(files)} files could not be read; predictions.csv says why"
+        msg = f"{summary.failed} of {len(files)} files could not be read: see predictions.csv"
         raise InvalidDataError(msg)
 
 
@@ -99,7 +99,7 @@ def configure_export(parser: argparse.ArgumentParser) -> None:
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="onnx")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="output file")
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -138,7 +138,7 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
 
 def add_serve_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
-    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1, this machine alone")
+    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1: this machine only")
     parser.add_argument("--port", type=int, default=8080, help="8080; 0: a free one")
 
 

@@ -101,7 +101,5 @@ def _sample(path: PurePosixPath, masks: tuple[str, ...], twins: int) -> Sample:
     elif "|" in path.name:
         error = "has a | in its name"
     elif twins > 1:
-        error = (
-            f"shares the name {path.stem} with another image, so their masks can't be told apart"
-        )
+        error = f"shares the name {path.stem} with another image, so their masks are ambiguous"
     return Sample(image=str(path), label=path.parent.name, masks=masks, error=error)

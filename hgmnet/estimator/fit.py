@@ -190,7 +190,7 @@ def _prepared(
     """Return the images as a prepared data set in memory, split into train and val by group."""
     entries = numbered(decoded, labels, groups, "train")
     if not 0 < val <= 0.5:
-        raise ConfigError(f"val: expected a share above 0 and up to 0.5, got {val:g}")
+        raise ConfigError(f"val: expected a fraction above 0 and up to 0.5, got {val:g}")
     folds = assign_folds(entries, round(1 / val), recipe.train.seed)
     chosen = tuple(
         entry.model_copy(update={"split": "val" if fold == 0 else "train"})

@@ -52,7 +52,7 @@ def layers(predictor: TorchPredictor, images: Sequence[Grey]) -> list[Layers]:
 
 def gate(scale: int, cells: int) -> Layer:
     """Layer of the gate of one scale (1 is the finest), of `cells` x `cells` cells."""
-    note = f"what the gate lets through, on {cells} × {cells} cells"
+    note = f"the gate’s values, on {cells} × {cells} cells"
     return Layer(f"gate{scale}", f"Gate {scale}", note)
 
 

@@ -68,8 +68,8 @@ def _fetch(url: str, folder: Path, sha256: str) -> Path:
         raise InvalidDataError(msg) from None
     except (OSError, HTTPError) as error:
         raise InvalidDataError(
-            f"{url} can't be fetched: {_why(error)}; is there a network? If it was begun, type the "
-            "same command again, and it goes on from there"
+            f"{url} can't be fetched: {_why(error)}; check the network, then "
+            "run the same command again: it resumes the download"
         ) from None
     try:
         _hold_to(part, sha256, url)
@@ -109,7 +109,7 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
             return
         if not response.ok:
             answer = f"{response.status_code} {response.reason}"
-            raise InvalidDataError(f"{url}: the server says {answer}; check the address")
+            raise InvalidDataError(f"{url}: the server responded {answer}; check the address")
         if response.status_code != 206:
             here = 0
         elif not span.startswith(f"bytes {here}-"):

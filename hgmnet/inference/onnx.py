@@ -51,7 +51,7 @@ class OnnxPredictor(Predictor):
         known = session.get_modelmeta().custom_metadata_map
         if known.get("format") != FORMAT:
             came = f"format {known['format']}" if "format" in known else "no format"
-            msg = f"{file} says {came}, this version reads {FORMAT}; make it: hgmnet export"
+            msg = f"{file} has {came}, this version reads {FORMAT}; run: hgmnet export"
             raise ConfigError(msg)
         try:
             spec = Spec.model_validate_json(known["spec"])

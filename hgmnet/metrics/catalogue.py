@@ -39,7 +39,7 @@ METRICS = (
     Metric(
         "served_lesion_dice",
         "Lesion Dice, as served",
-        f"{_DICE}; of the mask served",
+        f"{_DICE}; of the final mask",
         "lesion",
         _MISSED,
         by_subgroup=True,
@@ -47,7 +47,7 @@ METRICS = (
     Metric(
         "dice_all",
         "Dice over all images (empty on empty is 1)",
-        f"{_DICE}; of the mask served",
+        f"{_DICE}; of the final mask",
         "all",
         "empty on empty: 1",
     ),
@@ -76,7 +76,7 @@ METRICS = (
     Metric(
         "nsd",
         "NSD of lesions at 2 px",
-        "share of both outlines within 2 px of the other, mean",
+        "fraction of both outlines within 2 px of the other, mean",
         "lesion",
         _MISSED,
     ),
@@ -97,7 +97,7 @@ METRICS = (
     Metric(
         "served_lesion_sensitivity",
         "Lesions found, as served",
-        "lesions found / lesions, in the mask served",
+        "lesions found / lesions, in the final mask",
         "lesion",
     ),
     Metric(
@@ -110,14 +110,14 @@ METRICS = (
     Metric(
         "served_false_lesions",
         "False lesions per image, as served",
-        "the same, in the mask served",
+        "predicted parts in the final mask that found no lesion, mean per image",
         "all",
         higher_is_better=False,
     ),
     Metric(
         "normal_fp_rate",
         "Normals with a false lesion, raw",
-        "share with anything predicted",
+        "fraction with anything predicted",
         "without lesion",
         higher_is_better=False,
         by_subgroup=True,
@@ -125,12 +125,12 @@ METRICS = (
     Metric(
         "served_normal_fp_rate",
         "Normals with a false lesion, as served",
-        "share with anything in the mask served",
+        "fraction with anything in the final mask",
         "without lesion",
         higher_is_better=False,
         by_subgroup=True,
     ),
-    Metric("accuracy", "Accuracy", "share whose likeliest class is right", "all", by_subgroup=True),
+    Metric("accuracy", "Accuracy", "fraction whose top class is right", "all", by_subgroup=True),
     Metric("balanced_accuracy", "Balanced accuracy", "mean of the classes' sensitivities", "all"),
     Metric("macro_f1", "Macro F1", "mean of the classes' F1", "all"),
     Metric(
@@ -148,21 +148,21 @@ METRICS = (
     Metric(
         "served_accuracy",
         "Accuracy, as served",
-        "share whose decision (malignant from its threshold on) is right",
+        "fraction whose decision (malignant from its threshold on) is right",
         "all",
         by_subgroup=True,
     ),
     Metric(
         "served_sensitivity_malignant",
         "Sensitivity for malignant, as served",
-        "share decided malignant",
+        "fraction decided malignant",
         "malignant",
         by_subgroup=True,
     ),
     Metric(
         "served_specificity_malignant",
         "Specificity for malignant, as served",
-        "share not decided malignant",
+        "fraction not decided malignant",
         "not malignant",
         by_subgroup=True,
     ),
@@ -185,13 +185,13 @@ PER_CLASS = (
     Metric(
         f"sensitivity_{_CLASS}",
         f"Sensitivity for {_CLASS}",
-        "share whose likeliest class is this one",
+        "fraction whose top class is this one",
         _CLASS,
     ),
     Metric(
         f"specificity_{_CLASS}",
         f"Specificity for {_CLASS}",
-        "share whose likeliest class is another",
+        "fraction whose top class is another",
         f"not {_CLASS}",
     ),
 )

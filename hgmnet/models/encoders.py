@@ -116,7 +116,7 @@ def _read(file: File, root: Path) -> dict[str, Tensor]:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != file.sha256:
         raise ConfigError(
-            f"model.encoder_weights: {file.path} has sha256 {sha256}, params.yaml says "
+            f"model.encoder_weights: {file.path} has sha256 {sha256}, params.yaml has "
             f"{file.sha256}; it is another file, or damaged"
         )
     try:
@@ -133,7 +133,7 @@ def _to_channels(value: Tensor, own: Tensor | None) -> Tensor:
 
 def _problem(key: str, value: Tensor, own: Mapping[str, Tensor]) -> str:
     if key not in own:
-        return f"{key} has no place"
+        return f"{key} is not in the encoder"
     if value.shape != own[key].shape:
         return f"{key} is {tuple(value.shape)}, expected {tuple(own[key].shape)}"
     return ""
@@ -141,6 +141,6 @@ def _problem(key: str, value: Tensor, own: Mapping[str, Tensor]) -> str:
 
 def _no_weights(model: Model, error: Exception) -> ConfigError:
     return ConfigError(
-        f"model.encoder_weights: ImageNet weights of `{model.encoder}` could not be had from their "
+        f"model.encoder_weights: ImageNet weights of `{model.encoder}` can't be fetched from their "
         f"hub ({type(error).__name__}); connect to the network once, or set encoder_weights: none"
     )

@@ -44,7 +44,7 @@ def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root:
     sha256 = identity(folder)
     if sha256 != parent.sha256:
         raise ConfigError(
-            f"train.init_from: the model in {parent.path} is {sha256}, params.yaml says "
+            f"train.init_from: the model in {parent.path} is {sha256}, params.yaml has "
             f"{parent.sha256}"
         )
     known, spec = load_model(folder)
@@ -56,7 +56,7 @@ def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root:
     differ = [key for key in wanted & state.keys() if own[key].shape != state[key].shape]
     if problems := sorted(differ) + sorted(wanted ^ state.keys()):
         raise ConfigError(
-            f"train.init_from: {parent.path} is of another shape than `model` says, see "
+            f"train.init_from: {parent.path} has another architecture than `model`, see "
             f"{few(problems)}; give `model` the values that its model.json has"
         )
     network.load_state_dict(state, strict=False)

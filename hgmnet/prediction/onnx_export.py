@@ -43,7 +43,7 @@ def export_checked(
         export_onnx(predictor, part)
         found = parity(predictor.predict(images), OnnxPredictor.load(part).predict(images))
         if not found.holds:
-            raise HgmnetError(f"the exported model answers otherwise: {found}; nothing was written")
+            raise HgmnetError(f"the export predicts otherwise: {found}; nothing was written")
         return found
 
     return f"{write_checked(file, make)} ({', '.join(sources)})"

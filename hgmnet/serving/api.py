@@ -52,7 +52,7 @@ class Endpoints:
         """Predict a batch; an unreadable image is a row with its error."""
         values = _values(batch)
         if not values:
-            raise HTTPException(400, "no row; expected an image a row, base64 in column `image`")
+            raise HTTPException(400, "no row; expected one image per row, base64 in column `image`")
         if len(values) > MAX_IMAGES:
             raise HTTPException(413, f"{len(values)} images; at most {MAX_IMAGES} at a time")
         rows = await run_in_threadpool(self._look, values)

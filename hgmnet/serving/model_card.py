@@ -44,7 +44,7 @@ def own_words(served: LoadedModel) -> str:
     rows += [("Model (sha256 of its four files)", served.predictor.identity)]
     table = "\n".join(f"| {term} | {value} |" for term, value in rows)
     return (
-        "# What the model folder says\n\nNo card was written for this model, so nothing is known "
-        "here of how well it does. `dvc repro report` writes one.\n\n"
+        "# Contents of the model folder\n\nThis model has no card, so its performance is "
+        "unknown here. `dvc repro report` writes one.\n\n"
         f"{description.summary(spec)}\n\n| | |\n|---|---|\n{table}\n"
     )

@@ -45,10 +45,10 @@ class AtomicCheckpointIO(CheckpointIO):
             write(Path(path), content.getbuffer())
         except OSError as error:
             self.failure = CheckpointError(
-                f"no checkpoint of epoch {checkpoint['epoch'] + 1}: {Path(path).parent} takes no "
-                f"{content.tell() / 1e6:.0f} MB ({error.strerror}); make room there (folders of "
-                "other trainings beside it can go), then run the same command: it goes on from "
-                "the last whole epoch"
+                f"could not write the checkpoint of epoch {checkpoint['epoch'] + 1}: "
+                f"{Path(path).parent} did not accept {content.tell() / 1e6:.0f} MB "
+                f"({error.strerror}); free space there (delete folders of other trainings), then "
+                "run the same command: it resumes from the last complete epoch"
             )
 
     def load_checkpoint(
@@ -78,7 +78,7 @@ def newest(folder: Path) -> Path | None:
         if path.exists():
             path.unlink(missing_ok=True)
             if is_first():
-                goes_on = "training goes on from the one before, or afresh"
+                goes_on = "training resumes from the previous one, or restarts"
                 print(f"hgmnet: {path} was damaged and is deleted; {goes_on}", file=sys.stderr)
     return None
 

@@ -139,7 +139,7 @@ def _check_started(planned: DevicePlan) -> None:
     if started != wanted:
         raise ConfigError(
             f"torchrun started {started[0]} processes, {started[1]} on this machine, but "
-            f"train.devices and num_nodes say {wanted[0]} and {wanted[1]}; make them agree"
+            f"train.devices and num_nodes are {wanted[0]} and {wanted[1]}; make them agree"
         )
 
 

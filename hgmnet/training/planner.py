@@ -149,7 +149,7 @@ def _batch(
 def _epochs(cost: Cost, images: int, minutes: float) -> tuple[int, str]:
     fewest, _, most = EPOCHS
     fitting = int(minutes * 60 / (cost.seconds * images * _EVALUATION))
-    rate = f"{1 / cost.seconds:.0f} images a second"
+    rate = f"{1 / cost.seconds:.0f} images per second"
     if fitting >= most:
         return most, f"{rate}; more have not helped"
     if fitting >= fewest:
@@ -161,8 +161,8 @@ def _epochs(cost: Cost, images: int, minutes: float) -> tuple[int, str]:
 def _fit(shapes: Sequence[tuple[int, int]]) -> tuple[Literal["letterbox", "stretch"], str]:
     ratio = median(max(width / height, height / width) for height, width in shapes)
     if ratio <= _STRETCH:
-        return "stretch", f"the sides differ by {ratio:.2f} only"
-    return "letterbox", f"the sides differ by {ratio:.2f}"
+        return "stretch", f"width and height differ by {ratio:.2f} only"
+    return "letterbox", f"width and height differ by {ratio:.2f}"
 
 
 def step_cost(

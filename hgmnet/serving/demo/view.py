@@ -36,7 +36,7 @@ class Bar(Frozen):
 def headline(finding: Prediction) -> str:
     """Format the decision and its probability."""
     if finding.decision == UNCLASSIFIED:
-        return "no class: this model draws masks alone"
+        return "no class: this model predicts masks only"
     return f"{finding.decision}, probability {finding.probs[finding.decision]:.3f}"
 
 
@@ -52,7 +52,7 @@ def refer(finding: Prediction, operating: Operating) -> str:
         return ""
     bound = operating.uncertainty.refer_above
     above = f"The uncertainty, {finding.uncertainty:.3f}, is above the bound of {bound:.3f}."
-    return f"Refer: a person should look. {above}"
+    return f"Refer: a reader should review it. {above}"
 
 
 def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
@@ -65,7 +65,7 @@ def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
         found.append(Bar(name=name, value=prob, mark=mark, note=note))
     if known.class_entropy or known.mask_disagreement:
         bound = known.refer_above
-        note = "" if bound is None else f"above {bound:.3f} it is referred to a person"
+        note = "" if bound is None else f"above {bound:.3f} it is referred to a reader"
         found.append(Bar(name="uncertainty", value=finding.uncertainty, mark=bound, note=note))
     return tuple(found)
 
@@ -75,7 +75,7 @@ def facts(
 ) -> tuple[tuple[str, str], ...]:
     """Terms and values, for the tasks of the model; `truth`: a synthetic image's mask."""
     height, width = opened.grey.shape
-    spacing = f", {opened.pixel_mm:.3g} mm a pixel" if opened.pixel_mm else ""
+    spacing = f", {opened.pixel_mm:.3g} mm per pixel" if opened.pixel_mm else ""
     return (
         *(_of_the_mask(finding, opened.pixel_mm, truth) if learnt.segments else ()),
         *([("Class entropy", f"{finding.class_entropy:.3f}")] if learnt.classifies else []),
@@ -99,13 +99,13 @@ def notes(
     data = predictor.spec.data
     if sample is not None:
         drawn = sample.case.label
-        yield f"Synthetic: drawn by this program as {drawn}. It tells nothing about patients."
+        yield f"Synthetic: drawn by this program as {drawn}. It shows nothing about patients."
     if sample is not None and data != "phantom":
-        yield f"The model learnt from {data} and has seen nothing like these drawings."
+        yield f"The model was trained on {data}, not on such drawings."
     threshold = predictor.operating.malignant_threshold
     if finding.decision == MALIGNANT != finding.predicted:
         yield (
-            f"The likeliest class is {finding.predicted}; the decision is malignant because "
+            f"The most probable class is {finding.predicted}; the decision is malignant because "
             f"malignant reaches its threshold of {threshold:.3f}."
         )
     if finding.decision != finding.decided:
@@ -116,12 +116,12 @@ def notes(
     if finding.raw_mask.any() and not finding.mask.any():
         yield _why_unserved(finding, predictor.operating)
     if not segments:
-        yield "This model tells the class alone and draws no mask."
+        yield "This model predicts the class only, no mask."
 
 
 def _why_unserved(finding: Prediction, operating: Operating) -> str:
     raw = finding.raw_mask
-    found = f"A mask of {int(raw.sum()):,} px was left out"
+    found = f"A mask of {int(raw.sum()):,} px was removed"
     if not finding.large:
         least = round(operating.min_area * raw.size)
         return f"{found}: below {least:,} px, {100 * operating.min_area:.2f} % of the image."
