@@ -19,7 +19,7 @@ from hgmnet.config.model import Tasks
 
 
 class Span(Frozen):
-    """From `min` to `max`, both included."""
+    """Range from `min` to `max`, both included."""
 
     min: float
     max: float

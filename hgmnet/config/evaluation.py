@@ -38,7 +38,7 @@ class Evaluate(Frozen):
 
 
 class Where(Frozen):
-    """The images with this value of this column of reports/evaluation/subgroups.json."""
+    """Images with `value` in `column` of reports/evaluation/subgroups.json."""
 
     column: str
     value: str

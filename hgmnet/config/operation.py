@@ -47,7 +47,7 @@ Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 
 
 class Flow(Frozen):
-    """How the flows run.
+    """Settings of the flows.
 
     `timeout_minutes`: the time limit of each stage, by its name; `default` is for those not named
     and for the data itself. `notify`: Prefect's notification blocks, such as `slack-webhook/ops`;

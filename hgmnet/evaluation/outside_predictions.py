@@ -137,7 +137,7 @@ def _read_probabilities(
     stems = [PurePosixPath(str(name)).stem for name in table[key]]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise InvalidDataError(f"{file}: {twice} has more than one row")
+        raise InvalidDataError(f"{file}: {twice} has several rows; keep one")
     rows = (dict(zip(classes, map(float, row), strict=True)) for row in values)
     known = dict(zip(stems, rows, strict=True))
     found = {i: known[PurePosixPath(i).stem] for i in images if PurePosixPath(i).stem in known}

@@ -133,7 +133,7 @@ def _save(response: requests.Response, part: Path, here: int) -> None:
         shutil.copyfileobj(body, file, _CHUNK)
         came = file.tell()
     if total is not None and came < total:
-        raise OSError(f"the line broke off after {came:,} of {total:,} bytes")
+        raise OSError(f"the connection broke off after {came:,} of {total:,} bytes")
 
 
 def _why(error: BaseException) -> str:

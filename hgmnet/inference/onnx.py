@@ -45,7 +45,7 @@ class OnnxPredictor(Predictor):
             ConfigError: onnxruntime is missing, the file is not an export, or `device` is not cpu.
         """
         if device not in {"cpu", "auto"}:
-            raise ConfigError(f"{path}: an exported file runs on the CPU here, not on {device}")
+            raise ConfigError(f"{path}: an export runs on the CPU, not on {device}; use cpu")
         file = Path(path)
         session = _session(file)
         known = session.get_modelmeta().custom_metadata_map
@@ -102,4 +102,4 @@ def _session(file: Path) -> Any:
         raise ConfigError(f"{file} is missing; make it: hgmnet export --out {file}") from None
     except Exception as error:  # onnxruntime's own kinds of error have no common parent
         why = str(error).splitlines()[0][:120]
-        raise ConfigError(f"{file} is no ONNX model that can be run: {why}") from None
+        raise ConfigError(f"{file} is not a valid ONNX model: {why}; export again") from None

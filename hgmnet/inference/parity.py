@@ -29,7 +29,7 @@ class Parity:
         return self.prob_gap <= 1e-4 and self.mask_agreement >= 0.999
 
     def __str__(self) -> str:
-        """In words."""
+        """Format as text."""
         return (
             f"on {self.images} images probabilities differ by {self.prob_gap:.1e} at most, and "
             f"{self.mask_agreement:.3%} of an image's mask is the same at least"
@@ -64,7 +64,7 @@ class Loss:
         return not (self.lesion_dice > dice_bound or self.accuracy > accuracy_bound)
 
     def __str__(self) -> str:
-        """In words."""
+        """Format as text."""
         pairs = zip(("lesion Dice", "accuracy"), self.before, self.after, strict=True)
         parts = [f"{n} {b:.4f} instead of {a:.4f}" for n, a, b in pairs if not np.isnan(a)]
         return f"on {self.images} images, {self.lesions} with a lesion: {', '.join(parts)}"

@@ -122,7 +122,7 @@ def _read(file: File, root: Path) -> dict[str, Tensor]:
     try:
         weights: dict[str, Tensor] = load(content)
     except SafetensorError as error:
-        raise ConfigError(f"{file.path} is no safetensors file: {error}") from None
+        raise ConfigError(f"{file.path} is no safetensors file: {error}; replace it") from None
     return weights
 
 

@@ -105,7 +105,7 @@ class FixedGating(nn.Module):
         self.form = form
 
     def forward(self, features: Sequence[Tensor], coarse_mask_prob: Tensor) -> Gated:
-        """As `HierarchicalGating.forward`."""
+        """Gate features as `HierarchicalGating.forward`."""
         gates = [self._weight(area_resize(coarse_mask_prob, feature)) for feature in features]
         kept = 1 if self.form == "uncertainty" else 0
         gated = [f * (kept + g).to(f.dtype) for f, g in zip(features, gates, strict=True)]

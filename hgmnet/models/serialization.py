@@ -48,7 +48,7 @@ def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
         raise ConfigError(f"{folder / WEIGHTS} is missing; `dvc repro` makes it") from None
     except (SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
-        raise ConfigError(f"{folder / WEIGHTS} does not fit {SPEC} beside it: {first}") from None
+        raise ConfigError(f"{folder / WEIGHTS} does not fit {SPEC}: {first}; restore it") from None
     return network.eval(), spec
 
 

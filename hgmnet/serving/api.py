@@ -54,7 +54,7 @@ class Endpoints:
         if not values:
             raise HTTPException(400, "no row; expected one image per row, base64 in column `image`")
         if len(values) > MAX_IMAGES:
-            raise HTTPException(413, f"{len(values)} images; at most {MAX_IMAGES} at a time")
+            raise HTTPException(413, f"{len(values)} images; send at most {MAX_IMAGES} at a time")
         rows = await run_in_threadpool(self._look, values)
         _refuse_if_all_bad(rows)
         return {"predictions": rows}

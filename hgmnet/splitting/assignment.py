@@ -22,7 +22,7 @@ _BY_NAME = (("label", "name"), ("name",))
 
 @dataclass(frozen=True)
 class Matches:
-    """The locked row of each image; images without one are new. A row belongs to one image at most.
+    """The locked row of each image; images without one are new. A row has at most one image.
 
     `torn`: images with the pixels of one row and the name of another, in another split.
     """

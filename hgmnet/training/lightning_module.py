@@ -33,7 +33,7 @@ class ExponentialMovingAverage(nn.Module):
         self.decay = decay
 
     def forward(self, image: Tensor) -> NetworkOutput:
-        """As `HGMNet.forward`."""
+        """Run the averaged network as `HGMNet.forward`."""
         return cast("NetworkOutput", self.module(image))
 
     @torch.no_grad()

@@ -148,7 +148,7 @@ def test_what_is_no_such_file_is_refused(content, tmp_path):
     path = tmp_path / "model.onnx"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"model\.onnx is (missing|no ONNX model)"):
+    with pytest.raises(ConfigError, match=r"model\.onnx is (missing|not a valid ONNX model)"):
         OnnxPredictor.load(path)
 
 
