@@ -21,7 +21,7 @@ _PUBLIC = {
     "load_model": "hgmnet.models.serialization",
     "overlay": "hgmnet.pages.overlays",
 }
-"""What users import from here, and where it lives. Torch is loaded with the first that needs it."""
+"""Public names and their modules; torch is imported with the first that needs it."""
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
 

@@ -1,33 +1,33 @@
-"""What can go wrong through no fault of the code: one line for the user, one exit status a kind."""
+"""Errors that are not bugs: one line for the user, one exit status per kind."""
 
 
 class HgmnetError(Exception):
-    """A failure that the user can mend; its message says what came, what was expected, what to do.
+    """A failure that the user can fix; its message states what came, what was expected, what to do.
 
-    The command prints it as one line on stderr and exits with `exit_status`. Anything else that is
-    raised is a bug: it keeps its traceback and exits with 1.
+    The command prints it as one line on stderr and exits with `exit_status`. Any other exception is
+    a bug: it keeps its traceback and exits with 1.
     """
 
     exit_status = 1
 
 
 class ConfigError(HgmnetError):
-    """params.yaml, the environment or the installation is not what is needed."""
+    """params.yaml, the environment or the installation is not as required."""
 
     exit_status = 2
 
 
 class RejectedError(HgmnetError):
-    """The gate judged the model and it did not pass: a result, recorded, not a fault."""
+    """The model did not pass the gate: a recorded result, not a fault."""
 
     exit_status = 3
 
 
 class InvalidDataError(HgmnetError):
-    """The images, masks or labels are not what a data set must be."""
+    """The images, masks or labels do not meet the requirements of a data set."""
 
     exit_status = 4
 
 
 class CheckpointError(HgmnetError):
-    """A checkpoint could not be written: a full disk, most often. The one before it is intact."""
+    """A checkpoint could not be written, usually for lack of space. The previous one is intact."""

@@ -17,10 +17,10 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Point:
-    """The figures as served with a mask threshold and a minimum area (share of the image).
+    """Final figures for a mask threshold and a minimum area (fraction of the image).
 
     `lesion_dice`: mean over the images with a lesion; None if there are none. `normal_fp_rate`:
-    share of the images without a lesion whose mask is not empty; None if there are none.
+    fraction of the images without a lesion whose mask is not empty; None if there are none.
     """
 
     mask_threshold: float
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The points that were tried, the default one first, and the one chosen."""
+    """The points tried, the default one first, and the chosen one."""
 
     points: tuple[Point, ...]
     chosen: Point
@@ -46,7 +46,7 @@ def mask_curve(
     groups: Sequence[str],
     price: float,
 ) -> Curve:
-    """Try thresholds and minimum areas, and choose.
+    """Try thresholds and minimum areas, and choose one of each.
 
     The default point is a threshold of 0.5 and `minimum_area`. Another is chosen only if lesion
     Dice minus `price` times the normals' false-positive rate is better by more than one standard
@@ -54,12 +54,12 @@ def mask_curve(
     Classification and Regression Trees, 1984, 3.4.3): a hundred images distinguish no finer.
 
     Args:
-        prob: of lesion, (N, S, S).
-        truth: (N, S, S).
-        shares: the share of the square that each image fills, (N,) in (0, 1].
-        taken: the images whose mask a rule always removes, (N,).
+        prob: of lesion, (N, S, S) float32.
+        truth: (N, S, S) bool.
+        shares: the fraction of the square that each image fills, (N,) in (0, 1].
+        taken: whether a rule always empties the image's mask, (N,) bool.
         groups: of the images, (N,).
-        price: in lesion Dice, of a false positive on every normal.
+        price: in lesion Dice, of a false positive on every normal image.
     """
     least = minimum_area(prob >= MASK_THRESHOLD, truth, shares)
     areas = (least, *(area for area in _AREAS if area != least))
@@ -72,7 +72,7 @@ def mask_curve(
 
 
 def minimum_area(predicted: Bools, truth: Bools, shares: Floats) -> float:
-    """Half of the 2 % quantile of the areas of masks that meet their lesion, as shares of images.
+    """Half of the 2 % quantile of the areas of masks that overlap their lesion, per image area.
 
     This removes specks and loses almost no found lesion; 0 if none was found.
     """
@@ -82,7 +82,7 @@ def minimum_area(predicted: Bools, truth: Bools, shares: Floats) -> float:
 
 
 def choose(points: Sequence[Point], price: float, allowance: float) -> Point:
-    """The best point, or the first if the best is not better by more than `allowance`.
+    """Return the best point, or the first if the best is not better by more than `allowance`.
 
     A higher price never chooses a point with more false positives.
     """
@@ -110,9 +110,9 @@ def standard_error(values: Floats, groups: Sequence[str]) -> float:
 
 @dataclass(frozen=True)
 class _Tried:
-    """A threshold's pixel counts on the square per image: predicted, true, both; (N,) each.
+    """Pixel counts at a threshold per prepared image: predicted, true, both; (N,) each.
 
-    `area`: the predicted area as a share of the image.
+    `area`: the predicted area as a fraction of the image.
     """
 
     threshold: float

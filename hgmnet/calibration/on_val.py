@@ -1,4 +1,4 @@
-"""The operating point of a model, chosen on the val images of a prepared data set."""
+"""Operating point of a model, chosen on the val images of a prepared data set."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ _BATCH = 32
 
 
 def predict_val(predict: Callable[[Grey], RawPrediction], store: PreparedDataset) -> RawPrediction:
-    """The network's output for all val images; `predict` takes a batch (B, S, S) uint8."""
+    """Return the network's output for all val images; `predict` takes a batch (B, S, S) uint8."""
     rows = store.rows("val")
     batches = (rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH))
     return joined([predict(store.images[batch]) for batch in batches])
@@ -29,10 +29,10 @@ def operating_point(
     aim: Calibrate,
     temperature: float | None = None,
 ) -> Calibrated:
-    """Choose it on val, from `predict_val`; the likeliest temperature is fitted if none is given.
+    """Choose the operating point from `predict_val`; the temperature is fitted if None.
 
     Raises:
-        InvalidDataError: val holds no malignant image.
+        InvalidDataError: val has no malignant image.
     """
     val = [store.entries[row] for row in store.rows("val")]
     sizes = (content_size(entry.height, entry.width, spec.prepare) for entry in val)

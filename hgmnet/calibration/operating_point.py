@@ -1,4 +1,4 @@
-"""The operating point, from val alone: temperature, thresholds, minimum area, referral."""
+"""Operating point, chosen on val only: temperature, thresholds, minimum area, referral."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ _DRAWS = 500
 def refer_bound(
     uncertain: Floats, errors: Floats, groups: Sequence[str], share: float
 ) -> float | None:
-    """Choose the uncertainty threshold for referral to a person, on val; None if not worth it.
+    """Choose the uncertainty threshold for referral to a reader, on val; None if not worth it.
 
-    The threshold is midway between two val images, so that at most `share` of them are above. It is
-    worth it if uncertainty orders the images by their errors: if the risk area is below the mean
-    error in 95 of 100 bootstrap draws of groups. All images are used for that, because the few that
-    would be referred are too few. Uncertainty and errors are (N,) in [0, 1].
+    The threshold is midway between two val images, with at most the fraction `share` of them above.
+    Referral is worth it if uncertainty orders the images by their errors: if the risk area is below
+    the mean error in 95 of 100 bootstrap draws of groups. This uses all images, because too few
+    would be referred. Uncertainty and errors are (N,) in [0, 1].
     """
     count = int(share * len(uncertain) + 1e-9)
     if not 0 < count < len(uncertain):
@@ -47,10 +47,10 @@ def refer_bound(
 
 
 def aurc(uncertain: Floats, errors: Floats) -> float:
-    """Area under the risk-coverage curve: mean error of the n most certain images, over all n.
+    """Area under the risk-coverage curve: mean error of the n most confident images, over all n.
 
-    Smaller is better; images ordered at random give the mean error (Geifman, El-Yaniv, NeurIPS
-    2017). Equally certain images share their mean error.
+    Smaller is better; a random order gives the mean error (Geifman, El-Yaniv, NeurIPS 2017). Images
+    with equal uncertainty get their mean error.
 
     >>> aurc(np.array([0.1, 0.2]), np.array([0.0, 1.0]))
     0.25
@@ -65,8 +65,8 @@ def aurc(uncertain: Floats, errors: Floats) -> float:
 class Val:
     """The N val images, and the network's predictions for them.
 
-    `truth`: (N, S, S) masks. `labels`: class indices, (N,). `shares`: the share of the square that
-    each image fills, (N,) in (0, 1]. `groups`: of the images, (N,).
+    `truth`: (N, S, S) masks. `labels`: class indices, (N,). `shares`: the fraction of the square
+    that each image fills, (N,) in (0, 1]. `groups`: of the images, (N,).
     """
 
     raw: RawPrediction
@@ -94,11 +94,11 @@ def calibrate(
 ) -> Calibrated:
     """Choose the operating point, as far as the model has one.
 
-    In this order: temperature, malignant threshold, mask threshold and minimum area as served
-    beside that decision, referral. A segmentation model predicts the same class for every image:
-    its temperature stays 1, and there is no malignant threshold. A classification model has no
-    minimum area (0). The rule that no mask means normal is off if it makes no sense for the model
-    or the classes. `temperature`: of the class logits; None: the likeliest one is fitted.
+    In this order: temperature, malignant threshold, mask threshold and minimum area with the final
+    decision, referral. A segmentation model predicts the same class for every image: its
+    temperature is 1, and it has no malignant threshold. A classification model has no minimum area
+    (0). The rule that no mask means normal is off if it makes no sense for the model or the
+    classes. `temperature`: of the class logits; None: fitted by maximum likelihood.
 
     Raises:
         InvalidDataError: val has no malignant image, and the model predicts classes.
@@ -144,7 +144,7 @@ def _curve(val: Val, taken: NDArray[np.bool_], price: float) -> Curve:
 def _errors(
     val: Val, point: Operating, taken: NDArray[np.bool_], model: Model
 ) -> NDArray[np.float64]:
-    """The error of each prediction, (N,) in [0, 1], on the square.
+    """Error of each prediction, (N,) in [0, 1], at the network's input size.
 
     As `hgmnet.evaluation.selective_prediction.errors`.
     """
@@ -175,7 +175,7 @@ def _uncertainty(
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Fit the temperature in [0.2, 5] that makes labels (N,) likeliest, from logits (N, C).
+    """Fit the temperature in [0.2, 5] by maximum likelihood, from logits (N, C), labels (N,).
 
     Guo et al., ICML 2017, 4.2.
     """
@@ -190,7 +190,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
 
 def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:
-    """A threshold that this share of the positives' scores reaches, and not one more.
+    """Return a threshold reached by this fraction of the positives' scores, and not one more.
 
     It is midway to the next lower score (or to 0), because the last digits of a score depend on the
     batch of its image.

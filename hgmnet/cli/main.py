@@ -1,7 +1,7 @@
-"""What every command has in common: the list with its groups, help, errors, exit statuses.
+"""Common parts of all commands: list with groups, help, errors, exit statuses.
 
-In a checkout of the repository `pipelines.cli.main` adds its own commands to these. Every import of
-weight happens inside the command that needs it, so that `--help` answers at once.
+In a checkout of the repository `pipelines.cli.main` adds its own commands. Slow imports are inside
+the commands that need them, so that `--help` answers at once.
 """
 
 import argparse
@@ -22,9 +22,9 @@ SHELLS = ("bash", "zsh", "tcsh")
 class Commands:
     """The commands of a program.
 
-    `does`: a line for each, by name. `groups`: their names by heading, in the order of the list.
-    `examples`: what a user would type after `hgmnet`. `modules`: where `configure_<name>` and
-    `run_<name>` are; a module is imported when a command of it runs.
+    `does`: one line per command, by name. `groups`: names by heading, in the order of the list.
+    `examples`: command lines without `hgmnet`. `modules`: where `configure_<name>` and `run_<name>`
+    are defined; a module is imported when one of its commands runs.
     """
 
     does: Mapping[str, str]
@@ -36,8 +36,8 @@ class Commands:
 DOES = {
     "predict": "predict images: masks, overlays, one row per image",
     "export": "write a model as one ONNX file, compared with the model first",
-    "serve": "answer over HTTP with a model",
-    "demo": "open a page to look at images with the model, on this machine",
+    "serve": "serve predictions over HTTP",
+    "demo": "open a demo page for the model, on this machine",
     "score": "evaluate another method's masks and probabilities, with intervals",
 }
 EXAMPLES = {
@@ -53,11 +53,11 @@ COMMANDS = Commands(
     EXAMPLES,
     dict.fromkeys(DOES, "hgmnet.cli.model") | {"score": "hgmnet.cli.score"},
 )
-"""What needs a model folder and no checkout."""
+"""Commands that need a model folder but no checkout."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 130 after Ctrl-C, or what `hgmnet.errors` says."""
+    """Run one command and return its exit status: 0, 130 after Ctrl-C, or as in `hgmnet.errors`."""
     if find_spec("pipelines"):
         whole = importlib.import_module("pipelines.cli.main")
         return int(whole.main(argv))
@@ -71,13 +71,12 @@ def run(
     before: Callable[..., None] = lambda: None,
     version: Callable[[], str] | None = None,
 ) -> int:
-    """Parse the command line, without the program's name, and run its command: the exit status.
+    """Parse the command line, without the program's name, run its command, return the exit status.
 
-    `given`: passed to `before`, which is called once the command line is known to be right, and to
-    `run_<name>` before the parsed arguments. `version`: what `--version` prints; None: the
-    package's.
+    `given`: passed to `run_<name>` before the parsed arguments, and to `before`, called when the
+    command line is valid. `version`: returns the text of `--version`; None: the package's.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a line is read when it is written, in a pipe too
+    if isinstance(sys.stdout, io.TextIOWrapper):  # flush each line, also into a pipe
         sys.stdout.reconfigure(line_buffering=True)
     if words[:1] == ["--version"]:
         print((version or _version)())
@@ -94,7 +93,7 @@ def run(
 
 
 def report_errors(work: Callable[[], None]) -> int:
-    """Run `work`; an error of ours becomes one line on stderr and its exit status."""
+    """Run `work`; a `HgmnetError` becomes one line on stderr and its exit status."""
     try:
         return _status(work)
     except KeyboardInterrupt:
@@ -112,9 +111,9 @@ def report_errors(work: Callable[[], None]) -> int:
 
 
 def build_parser(commands: Commands, loaded: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser of the command line.
+    """Build the parser of the command line.
 
-    Only the modules of `loaded` are imported, for their options; other commands are only listed.
+    Only the modules in `loaded` are imported, for their options; other commands are only listed.
     """
     parser = _GroupedParser(
         prog="hgmnet",

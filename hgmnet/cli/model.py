@@ -1,7 +1,7 @@
-"""The commands on a model: `hgmnet predict`, `export`, `serve` and `demo`.
+"""Commands on a model: `hgmnet predict`, `export`, `serve` and `demo`.
 
-Each is in two parts: `run_<name>` finds the model that the options name, and a function does the
-work. In a checkout, `pipelines.cli.model` finds the model in the registry and calls the same ones.
+Each has two parts: `run_<name>` finds the model given by the options, and a function does the work.
+In a checkout, `pipelines.cli.model` finds the model in the registry and calls the same functions.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _DEMO_HOST = "127.0.0.1"
 
 
 def configure_predict(parser: argparse.ArgumentParser) -> None:
-    """Take the images, where to write, and the model."""
+    """Add the options of `predict`: images, output folder, model."""
     parser.add_argument("--model", type=Path, required=True, metavar="PATH", help=MODEL_OR_FILE)
     add_predict_options(parser)
 
@@ -29,14 +29,14 @@ MODEL_OR_FILE = "a model folder, or a file of `hgmnet export`"
 
 
 def add_predict_options(parser: argparse.ArgumentParser) -> None:
-    """All options but the model's."""
+    """Add all options but the model's."""
     parser.add_argument("images", nargs="+", help="files, folders, patterns; DICOM too")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument(
         "--backend",
         choices=["auto", "torch", "onnx"],
         default="auto",
-        help="what runs the model: auto (the faster one that is here), torch or onnx",
+        help="backend: auto (the faster one available), torch or onnx",
     )
 
 
@@ -56,9 +56,9 @@ def predict(
     exports: Path,
     check_images: "CheckImages | None" = None,
 ) -> None:
-    """Predict the files that `args`, of `add_predict_options`, name.
+    """Predict the files in `args`, from `add_predict_options`.
 
-    `find_model` gives the model's path and what to call it. `exports`, `check_images`: as of
+    `find_model` returns the model's path and display name. `exports`, `check_images`: as in
     `hgmnet.prediction.backends.load`.
 
     Raises:
@@ -80,34 +80,34 @@ def predict(
     print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")
     print("For research; not a medical device.")
     if summary.failed:
-        msg = f"{summary.failed} of {len(files)} files could not be read; predictions.csv says why"
+        msg = f"{summary.failed} of {len(files)} files could not be read: see predictions.csv"
         raise InvalidDataError(msg)
 
 
 def user_cache() -> Path:
-    """Where exports for ONNX Runtime are kept outside of a checkout."""
+    """Folder of exports for ONNX Runtime outside of a checkout."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "hgmnet" / "onnx"
 
 
 def configure_export(parser: argparse.ArgumentParser) -> None:
-    """Take the model and where to write."""
+    """Add the options of `export`: model, output file."""
     add_model(parser)
     add_export_options(parser)
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
-    """All options but the model's."""
+    """Add all options but the model's."""
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="onnx")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="output file")
 
 
 def run_export(args: argparse.Namespace) -> None:
-    """Write the file, and read_onnx.py beside it, which shows how to use it.
+    """Write the ONNX file, and the example read_onnx.py beside it.
 
     Raises:
         ConfigError: no such model, or a package is not installed.
-        HgmnetError: the file answers otherwise than the model.
+        HgmnetError: the file's predictions differ from the model's.
     """
     from hgmnet.inference.predictor import TorchPredictor
     from hgmnet.prediction.onnx_export import export_checked
@@ -118,7 +118,7 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def finish_export(file: Path, name: str) -> None:
-    """Write read_onnx.py beside an exported file, and say how to try it."""
+    """Write read_onnx.py beside an exported file, and print how to try it."""
     import shutil
 
     from hgmnet.inference import onnx_standalone
@@ -131,19 +131,19 @@ def finish_export(file: Path, name: str) -> None:
 
 
 def configure_serve(parser: argparse.ArgumentParser) -> None:
-    """Take the model and the address."""
+    """Add the options of `serve`: model, address."""
     add_model(parser)
     add_serve_options(parser)
 
 
 def add_serve_options(parser: argparse.ArgumentParser) -> None:
-    """All options but the model's."""
-    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1, this machine alone")
+    """Add all options but the model's."""
+    parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1: this machine only")
     parser.add_argument("--port", type=int, default=8080, help="8080; 0: a free one")
 
 
 def run_serve(args: argparse.Namespace) -> None:
-    """Serve until Ctrl-C; requests that have arrived are answered first.
+    """Serve until Ctrl-C; running requests are finished first.
 
     Raises:
         ConfigError: the port is taken, or there is no such model.
@@ -166,19 +166,19 @@ def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> Non
 
 
 def configure_demo(parser: argparse.ArgumentParser) -> None:
-    """Take the model, the port, and whether to open a browser."""
+    """Add the options of `demo`: model, port, browser."""
     add_model(parser)
     add_demo_options(parser)
 
 
 def add_demo_options(parser: argparse.ArgumentParser) -> None:
-    """All options but the model's."""
+    """Add all options but the model's."""
     parser.add_argument("--port", type=int, default=8081, help="8081; 0: a free one")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
 def run_demo(args: argparse.Namespace) -> None:
-    """Show the page until Ctrl-C; this machine alone can see it.
+    """Serve the page until Ctrl-C, on this machine only.
 
     Raises:
         ConfigError: the port is taken, or there is no such model.
@@ -191,9 +191,9 @@ def run_demo(args: argparse.Namespace) -> None:
 def demo(
     args: argparse.Namespace, find_slot: "Callable[[], tuple[ModelSlot, FindCard, str]]"
 ) -> None:
-    """Show the page at `args.port` until Ctrl-C.
+    """Serve the page at `args.port` until Ctrl-C.
 
-    `find_slot` gives the model, where its card is, and a remark to print first.
+    `find_slot` returns the model, the finder of its card, and a remark to print first.
     """
     from hgmnet.serving.api import listen, run
     from hgmnet.serving.demo.app import build_demo
@@ -211,7 +211,7 @@ def demo(
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Take a model folder, and nothing else."""
+    """Add the option for a model folder."""
     parser.add_argument(
         "--model", type=Path, required=True, metavar="FOLDER", help="a model folder"
     )
@@ -224,10 +224,10 @@ def _slot(folder: Path) -> "ModelSlot":
 
 
 def _open(address: str) -> None:
-    """Open a browser where there is a screen; one in the terminal would take its place."""
+    """Open a browser if there is a screen; one in the terminal would replace the program."""
     import sys
     import webbrowser
 
     screens = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
     if sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in screens):
-        webbrowser.open(address)  # the port is taken already: what comes too early waits
+        webbrowser.open(address)  # the port is bound already: an early request waits

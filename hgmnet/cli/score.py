@@ -1,4 +1,4 @@
-"""`hgmnet score`: anybody's predictions, counted and given intervals as the pipeline's own are."""
+"""`hgmnet score`: evaluate another method's predictions with figures and intervals."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ DRAWS, SEED = 2000, 0
 
 
 def add_score_options(parser: argparse.ArgumentParser) -> None:
-    """Where the predictions are."""
+    """Add the options for the predictions."""
     parser.add_argument(
         "--masks", type=Path, metavar="DIR", help="a mask per image: <stem>_mask.png or <stem>.png"
     )
@@ -26,7 +26,7 @@ def add_score_options(parser: argparse.ArgumentParser) -> None:
 
 
 def configure_score(parser: argparse.ArgumentParser) -> None:
-    """Take the predictions, the truth, and where to write."""
+    """Add the options of `score`: predictions, truth, output file."""
     add_score_options(parser)
     parser.add_argument(
         "--truth", type=Path, required=True, metavar="DIR", help="images in BUSI's layout"
@@ -62,7 +62,7 @@ def run_score(args: argparse.Namespace) -> None:
 
 
 def figure_lines(figures: "Mapping[str, Figure]") -> Sequence[str]:
-    """Every figure that could be computed, aligned: value, 95 % interval, images and groups."""
+    """Format every figure that could be computed: value, 95 % interval, images and groups."""
     from hgmnet.metrics.catalogue import metric
 
     rows = [("figure", "value", "95 % interval", "images / groups")]

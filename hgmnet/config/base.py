@@ -1,4 +1,4 @@
-"""Shared by all settings: types of values, frozen sections, loading, and problems in words.
+"""Common parts of all settings: types of values, frozen sections, loading, formatted problems.
 
 There are no defaults, on purpose: DVC sees changes only in params.yaml.
 """
@@ -30,7 +30,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Frozen(BaseModel):
-    """A value that can't be changed and refuses unknown keys."""
+    """Base class of values that can't be changed and refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -38,14 +38,14 @@ class Frozen(BaseModel):
 WORD, FILE, SUBGROUP = "<word>", "<file>", "<subgroup>"  # tags of a setting's forms
 
 SMALL = 30
-"""A subgroup of fewer images is small: its figures are marked, and no bound may rest on it."""
+"""A subgroup of fewer images is small: its figures are marked, and no bound may use it."""
 
 
 def load_settings(path: Path, kind: type[T], absent: str) -> T:
     """Read a file of settings as YAML 1.2.
 
     Raises:
-        ConfigError: as `load_params`; if there is no such file, it says `absent`, what to do.
+        ConfigError: as in `load_params`; for a missing file the message ends with `absent`.
     """
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def load_settings(path: Path, kind: type[T], absent: str) -> T:
 
 
 def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | bool]:
-    """Every setting of some sections by its dotted name, as `train.loss.dice`; lists as text."""
+    """Return every setting of some sections by dotted name, as `train.loss.dice`; lists as text."""
     flat: dict[str, str | float | bool] = {}
     trees = [(name, part.model_dump(mode="json")) for name, part in sections.items()]
     while trees:
@@ -77,11 +77,11 @@ def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | boo
 
 
 RENAMED = {"evaluate.open_test": "evaluate.include_test"}
-"""Renamed settings: an old name is an error that names the new one, for one release."""
+"""Renamed settings: for one release, an old name is an error that states the new one."""
 
 
 def problems(error: ValidationError) -> Iterator[str]:
-    """The problems of settings in words, one per key."""
+    """Format the problems of settings, one per key."""
     found = [(_key(problem), problem) for problem in error.errors(include_url=False)]
     renamed = {old: new for old, new in RENAMED.items() if old in dict(found)}
     for old, new in renamed.items():

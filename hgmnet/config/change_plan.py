@@ -1,10 +1,10 @@
 """pccp.yaml: the predetermined change control plan, in machine-readable form.
 
 After FDA, "Marketing Submission Recommendations for a Predetermined Change Control Plan for
-Artificial Intelligence-Enabled Device Software Functions" (2024): what may change without a new
-review, what may not, what a changed model must reach, and when it must be validated again. A plan
-belongs to a registered model (`registry.name`). A clause is named by its path in the plan, such
-as `fixed.classes`.
+Artificial Intelligence-Enabled Device Software Functions" (2024): changes allowed without a new
+review, changes not allowed, requirements for a changed model, and when to validate it again. A
+plan belongs to a registered model (`registry.name`). A clause is named by its path in the plan,
+such as `fixed.classes`.
 """
 
 from fnmatch import fnmatchcase
@@ -19,7 +19,7 @@ from hgmnet.config.model import Tasks
 
 
 class Span(Frozen):
-    """From `min` to `max`, both included."""
+    """Range from `min` to `max`, both included."""
 
     min: float
     max: float
@@ -42,7 +42,7 @@ class NewData(Frozen):
 
 
 class Retraining(Frozen):
-    """Retraining: allowed encoders (`*`: any letters) and image sides."""
+    """Retraining: allowed encoders (`*`: any letters) and image sizes."""
 
     encoders: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     side: Span
@@ -53,7 +53,7 @@ class Retraining(Frozen):
 
 
 class Thresholds(Frozen):
-    """Operating points within these spans; `min_area` is a share of the image."""
+    """Operating points within these spans; `min_area` is a fraction of the image."""
 
     malignant: Span
     mask: Span
@@ -61,7 +61,7 @@ class Thresholds(Frozen):
 
 
 class Allowed(Frozen):
-    """What may change without a new review."""
+    """Changes allowed without a new review."""
 
     data: NewData
     retraining: Retraining
@@ -69,14 +69,14 @@ class Allowed(Frozen):
 
 
 class Input(Frozen):
-    """The model's input: `modality` is for people, `channels` are the encoders'."""
+    """The model's input: `modality` is for readers, `channels` are the encoders'."""
 
     modality: str
     channels: Literal["grey", "rgb"]
 
 
 class Fixed(Frozen):
-    """What may not change without a new review."""
+    """Properties that may not change without a new review."""
 
     classes: Annotated[tuple[Name, ...], Field(min_length=2, strict=False)]
     tasks: Tasks
@@ -84,12 +84,12 @@ class Fixed(Frozen):
 
 
 class Revalidate(Frozen):
-    """When a model must be validated again, though it may be inside the plan.
+    """When a model must be validated again, even within the plan.
 
-    `openings_above`: more evaluations on the test split make its figures too optimistic.
-    `drifted_share_above`: of the columns by which new images are compared with the training images.
+    `openings_above`: more test evaluations make figures too optimistic. `drifted_share_above`: with
+    a larger fraction of drifted columns, new images differ too much from the training images.
     `months`: since the version was made. `new_values_in`: columns of raw/images.csv (`device`) in
-    which a value that the training images do not have requires a new validation.
+    which a value that the training images lack requires a new validation.
     """
 
     openings_above: Natural
@@ -109,7 +109,7 @@ class ChangePlan(Frozen):
 
 
 class ChangePlans(Frozen):
-    """The whole of pccp.yaml: `plans` by the name of the registered model."""
+    """All of pccp.yaml: `plans` by the name of the registered model."""
 
     version: Literal[1]
     plans: dict[Name, ChangePlan]

@@ -8,7 +8,7 @@ from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Count, Fraction, Frozen,
 
 
 class Data(Frozen):
-    """Which data set and which classes: `normal` has no lesion, `malignant` is the positive."""
+    """The data set and its classes: `normal` has no lesion, `malignant` is the positive."""
 
     name: Name
     classes: Annotated[tuple[Name, ...], Field(min_length=2, strict=False)]
@@ -24,7 +24,7 @@ class Data(Frozen):
 
 
 class Phantom(Frozen):
-    """The generated data set: images per class, sides in px, planted near-copies."""
+    """The synthetic data set: images per class, width and height in px, planted near-copies."""
 
     seed: Seed
     benign: Count
@@ -38,8 +38,8 @@ class Phantom(Frozen):
 class Validate(Frozen):
     """The requirements for a data set before training.
 
-    Sides in px; images per class; images of the largest class per image of the smallest; the share
-    of an image that a lesion covers, and the number of parts of its mask.
+    Image width and height in px; images per class; images of the largest class per image of the
+    smallest; the fraction of an image that a lesion covers, and the number of parts of its mask.
     """
 
     min_side: Natural
@@ -52,7 +52,7 @@ class Validate(Frozen):
 
 
 class Fractions(Frozen):
-    """Shares of the images; they add up to 1."""
+    """Fractions of the images; they add up to 1."""
 
     train: Annotated[float, Field(gt=0, lt=1)]
     val: Annotated[float, Field(gt=0, lt=1)]
@@ -67,10 +67,10 @@ class Fractions(Frozen):
 
 
 class Split(Frozen):
-    """How groups are assigned.
+    """Settings for the assignment of groups.
 
-    `conflicts`: the split of copies with contradictory labels. `max_lost`: the share of the images
-    in splits that may be missing since the last time; more suggests an incomplete export.
+    `conflicts`: the split of copies with contradictory labels. `max_lost`: the fraction of the
+    images in splits that may be missing since the last time; more suggests an incomplete export.
     """
 
     seed: Seed
@@ -80,10 +80,10 @@ class Split(Frozen):
 
 
 class Prepare(Frozen):
-    """The network's square input: side in px, aspect ratio kept (letterbox) or stretched.
+    """The network's square input: edge length in px, aspect ratio kept (letterbox) or stretched.
 
-    No key may be called `size` or `nfiles`: DVC's run cache takes them for a file's and leaves them
-    out of its hash, so a change would restore the old outputs.
+    No key may be named `size` or `nfiles`: DVC's run cache takes them for a file's and excludes
+    them from its hash, so a change would restore the old outputs.
     """
 
     side: Natural

@@ -1,4 +1,4 @@
-"""Settings of what follows training: calibrate, evaluate, gate, report."""
+"""Settings of the stages after training: calibrate, evaluate, gate, report."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,11 +11,11 @@ class Calibrate(Frozen):
     """The aims of the operating point on val (docs/thresholds.md).
 
     `normal_fp_price`: how much lesion Dice a false lesion on every normal is worth.
-    `normal_means_no_mask`: a decision for normal removes the mask. `no_mask_means_normal`: if no
-    mask is left, a decision that is not malignant becomes normal. `mirror`: average with the
-    mirrored image. `scales`: magnifications of further views, for uncertainty only; each is a pass
-    through the network, for every image served too. `refer_share`: the largest share of val images
-    that are referred to a person; 0: none.
+    `normal_means_no_mask`: the decision normal empties the mask. `no_mask_means_normal`: an empty
+    mask turns a decision that is not malignant into normal. `mirror`: average with the mirrored
+    image. `scales`: magnifications of further views, for uncertainty only; each costs one pass
+    through the network per predicted image. `refer_share`: the maximum fraction of val images
+    referred to a reader; 0: none.
     """
 
     malignant_sensitivity: Annotated[float, Field(gt=0, lt=1)]
@@ -38,7 +38,7 @@ class Evaluate(Frozen):
 
 
 class Where(Frozen):
-    """The images with this value of this column of reports/evaluation/subgroups.json."""
+    """Images with `value` in `column` of reports/evaluation/subgroups.json."""
 
     column: str
     value: str
@@ -51,7 +51,7 @@ def _where(value: Any) -> str:
 class Check(Frozen):
     """A condition on a figure.
 
-    `on`: the point, or the end of the 95 % interval that counts against the model. `where`: all
+    `on`: the point, or the end of the 95 % interval that is worse for the model. `where`: all
     images, or one subgroup. `min_n`: with fewer images the check fails, whatever the figure; at
     least 30 for a subgroup.
     """
@@ -67,7 +67,7 @@ class Check(Frozen):
 
     @property
     def subgroup(self) -> Where | None:
-        """The subgroup that it checks, if any."""
+        """The subgroup that is checked, if any."""
         return self.where if isinstance(self.where, Where) else None
 
     @model_validator(mode="after")
@@ -79,7 +79,7 @@ class Check(Frozen):
 
 
 class Gate(Frozen):
-    """Every check must pass."""
+    """The gate's checks, all of which must pass."""
 
     checks: Annotated[tuple[Check, ...], Field(min_length=1, strict=False)]
 

@@ -11,14 +11,14 @@ Gates = Literal["tied", "free", "self", "multiply", "input", "reverse", "uncerta
 
 
 class File(Frozen):
-    """A file or model folder, below the repository, that must have this sha256."""
+    """A file or model folder in the repository, with the sha256 that it must have."""
 
     path: str
     sha256: Sha256
 
 
 def _kind(value: Any) -> str:
-    """Which of the two a setting is meant to be, so that an error names only that one."""
+    """Return the form of a setting, so that an error names only that one."""
     return FILE if isinstance(value, dict | File) else WORD
 
 
@@ -33,12 +33,12 @@ class Model(Frozen):
     """HGM-Net's architecture.
 
     `encoder_weights`: random (none), ImageNet's from their hub, or a file. `shared_encoder`: coarse
-    and fine net share one encoder. `input`: channels of the encoders; rgb is the grey channel three
-    times. `decoder_channels` run from the deepest block to full resolution. `coarse`: there is a
-    coarse net, otherwise only the fine one. `gate`: how the coarse map acts on the fine net
+    and fine net share one encoder. `input`: channels of the encoders; rgb repeats the grey channel
+    three times. `decoder_channels`: from the deepest block to full resolution. `coarse`: use a
+    coarse net besides the fine one. `gate`: how the coarse map acts on the fine net
     (`hgmnet.models.gating`). `detach_coarse`: no gradient flows back through that map.
-    `deep_supervision`: the fine decoder's blocks predict masks too. `class_scales`: how many of the
-    deepest scales the classifier sees.
+    `deep_supervision`: the fine decoder's blocks predict masks too. `class_scales`: number of the
+    deepest scales that the classifier uses.
     """
 
     encoder: str
@@ -58,12 +58,12 @@ class Model(Frozen):
 
     @property
     def segments(self) -> bool:
-        """Whether it learns masks."""
+        """Whether the model learns masks."""
         return self.tasks != "classification"
 
     @property
     def classifies(self) -> bool:
-        """Whether it learns the class."""
+        """Whether the model learns the class."""
         return self.tasks != "segmentation"
 
     @model_validator(mode="after")

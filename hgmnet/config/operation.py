@@ -15,14 +15,14 @@ class Registry(Frozen):
 
 
 Compared = Literal["served_lesion_dice", "accuracy", "served_sensitivity_malignant"]
-"""The figures by which two versions can be compared: as served, and of the likeliest class."""
+"""Figures for the comparison of two versions: final ones, and of the most probable class."""
 
 
 class Promotion(Frozen):
-    """When a challenger takes the champion's place.
+    """When a challenger replaces the champion.
 
-    `margins`: the largest loss of each figure that is allowed. `primary`: the figure, one of them,
-    that must be better. `draws`, `seed`: of the paired bootstrap.
+    `margins`: the maximum loss allowed in each figure. `primary`: the figure, one of them, that
+    must be better. `draws`, `seed`: of the paired bootstrap.
     """
 
     primary: Compared
@@ -40,14 +40,14 @@ class Promotion(Frozen):
 Stage = Literal[
     "ingest", "validate", "split", "prepare", "train", "calibrate", "evaluate", "gate", "report"
 ]
-"""What a flow asks of DVC after the data, in this order; `register` follows without it."""
+"""DVC stages that a flow runs after the data, in order; `register` follows without DVC."""
 Timed = Literal["default", "pull", Stage, "publish"]
-"""What has a time of its own in `flow.timeout_minutes`."""
+"""Steps with their own time limit in `flow.timeout_minutes`."""
 Block = Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]
 
 
 class Flow(Frozen):
-    """How the flows run.
+    """Settings of the flows.
 
     `timeout_minutes`: the time limit of each stage, by its name; `default` is for those not named
     and for the data itself. `notify`: Prefect's notification blocks, such as `slack-webhook/ops`;
@@ -64,6 +64,6 @@ class Flow(Frozen):
         return self
 
     def limit_s(self, stage: str) -> float:
-        """Seconds that a stage may take."""
+        """Return a stage's time limit in seconds."""
         named = {str(name): minutes for name, minutes in self.timeout_minutes.items()}
         return 60 * named.get(stage, named["default"])

@@ -14,7 +14,7 @@ from hgmnet.config.training import Train
 
 
 class Params(Frozen):
-    """The whole of params.yaml, one field per section."""
+    """All of params.yaml, one field per section."""
 
     data: Data
     phantom: Phantom
@@ -32,7 +32,7 @@ class Params(Frozen):
     flow: Flow
 
     def section(self, name: str) -> Frozen:
-        """The section `name` of params.yaml; KeyError if there is no such section."""
+        """Return the section `name` of params.yaml; KeyError if there is no such section."""
         for field, info in type(self).model_fields.items():
             if name == (info.alias or field):
                 section: Frozen = getattr(self, field)
@@ -41,7 +41,7 @@ class Params(Frozen):
 
 
 def load_params(path: Path) -> Params:
-    """Read params.yaml (YAML 1.2, as DVC reads it: `1e-4` is a number).
+    """Read params.yaml (YAML 1.2, as in DVC: `1e-4` is a number).
 
     Raises:
         ConfigError: the file is missing, is not YAML, or has unknown, missing or ill-typed keys;

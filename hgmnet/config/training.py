@@ -9,7 +9,7 @@ from hgmnet.config.model import InitFrom
 
 
 class LossWeights(Frozen):
-    """Weights of the terms beside the fine mask's, which is 1; `deep`: of deep supervision's."""
+    """Weights of the terms besides the fine mask's, which is 1; `deep`: of deep supervision's."""
 
     coarse: Annotated[float, Field(ge=0)]
     deep: Annotated[float, Field(ge=0)]
@@ -18,7 +18,7 @@ class LossWeights(Frozen):
 
 
 class Augment(Frozen):
-    """Ranges of the random changes; 0 turns one off. Lengths are shares of the image side."""
+    """Ranges of the augmentations; 0 turns one off. Lengths are fractions of the image size."""
 
     rotate_degrees: Annotated[float, Field(ge=0, le=180)]
     scale: Annotated[float, Field(ge=0, lt=1)]
@@ -31,15 +31,15 @@ class Augment(Frozen):
 
 
 class Train(Frozen):
-    """How the weights are trained.
+    """Settings of the training.
 
-    `init_from`: a trained model to start from, by the sha256 that its report shows. `batch_size`:
-    images per step, over all processes. `select`: keep the moving average of the weights, or the
-    last. `compile`: with torch.compile; worth it on a GPU after some minutes, not on a CPU
+    `init_from`: a trained model to start from, with the sha256 in its report. `batch_size`: images
+    per step, over all processes. `select`: keep the moving average of the weights, or the last.
+    `compile`: use torch.compile; pays off on a GPU after some minutes, not on a CPU
     (docs/speed.md). `resident_gib`: prepared images of up to this size are kept on the training
-    device; a larger set is read from the disk by `workers` threads. `devices`: processes on each
+    device; a larger set is streamed from the disk by `workers` threads. `devices`: processes per
     machine, one GPU each; auto is every GPU, or one process on a CPU. `num_nodes`: machines.
-    `strategy`: auto joins several processes by DDP and leaves one alone, ddp wraps one too.
+    `strategy`: auto uses DDP for several processes only, ddp also for one.
     """
 
     seed: Seed

@@ -1,1 +1,1 @@
-"""Images, masks and what is known of them, from files to manifest rows and prepared arrays."""
+"""Images, masks and metadata, from files to manifest rows and prepared arrays."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 import csv
 import os
@@ -10,9 +10,9 @@ from typing import Any
 
 @contextmanager
 def atomic(path: Path, *, sync: bool = False) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes its place when the block ends without an error.
+    """Yield a path beside `path` to write to; it replaces `path` if the block raises no error.
 
-    The folder is made where absent. `sync`: wait until the disk has the file.
+    The folder is created if missing. `sync`: wait until the file is on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -24,13 +24,13 @@ def atomic(path: Path, *, sync: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     with atomic(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV (UTF-8, Unix line ends), whole or not at all."""
+    """Write rows as CSV (UTF-8, Unix line ends) atomically."""
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""Decode image files of every kind: PNG, JPEG, BMP, TIFF, and DICOM with its header.
+"""Decode image files: PNG, JPEG, BMP, TIFF, and DICOM with its header.
 
 Grey and colour images of one frame. No window is applied: the stored range becomes 0-255.
 """
@@ -26,7 +26,7 @@ _TWO_DIMENSIONAL = 1  # Region Spatial Format, PS3.3 C.8.5.5.1.1
 
 @dataclass(frozen=True)
 class Scan:
-    """An encoded image, its patient's id (empty if none), and a pixel's side in mm (0: unknown)."""
+    """An encoded image, its patient's id (empty if unknown), and its pixel spacing in mm (or 0)."""
 
     png: bytes
     patient: str
@@ -35,9 +35,9 @@ class Scan:
 
 @dataclass(frozen=True)
 class DecodedFile:
-    """An image as decoded.
+    """A decoded image.
 
-    `rgb`: (H, W, 3) uint8. `pixel_mm`: a pixel's side in mm, 0 if the file does not state it.
+    `rgb`: (H, W, 3) uint8. `pixel_mm`: pixel spacing in mm, 0 if unknown.
     """
 
     rgb: images.Rgb
@@ -50,11 +50,11 @@ class DecodedFile:
 
 
 def decode_file(data: bytes, name: str) -> DecodedFile:
-    """Decode PNG, JPEG, BMP, TIFF or DICOM, recognised by its bytes; errors call it `name`.
+    """Decode PNG, JPEG, BMP, TIFF or DICOM, detected by its bytes; `name`: used in errors.
 
     Raises:
-        InvalidDataError: it is none of them, damaged or too large.
-        ConfigError: it is DICOM, and pydicom is not installed.
+        InvalidDataError: the format is another, or the file is damaged or too large.
+        ConfigError: the file is DICOM, and pydicom is not installed.
     """
     if is_dicom(data):
         scan = decode(data, name)
@@ -67,10 +67,10 @@ ImageInput = str | PathLike[str] | bytes | NDArray[np.uint8]
 
 
 def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
-    """Decode an image, whichever way it is given; otherwise as `decode_file`.
+    """Decode an image from a path, bytes or pixels; otherwise as `decode_file`.
 
     Raises:
-        InvalidDataError: also where a path can't be read, or an array has another shape or dtype.
+        InvalidDataError: also if a path can't be read, or an array has another shape or dtype.
     """
     if isinstance(image, bytes):
         return decode_file(image, name)
@@ -90,14 +90,14 @@ def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
 
 
 def read_grey(image: ImageInput, name: str = "image") -> images.Grey:
-    """As `read_image`, the pixels alone: grey (H, W) uint8; those given so are not copied."""
+    """Read an image with `read_image` as grey (H, W) uint8; such an array is not copied."""
     if isinstance(image, np.ndarray) and image.ndim == 2 and image.dtype == np.uint8 and image.size:
         return image
     return read_image(image, name).grey
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether a file begins as DICOM files do."""
+    """Whether a file has DICOM's magic bytes."""
     return data[_MAGIC] == b"DICM"
 
 
@@ -116,7 +116,7 @@ def decode(data: bytes, name: str) -> Scan:
         raise ConfigError(msg) from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that break the standard's small print
+            warnings.simplefilter("ignore")  # about values that violate details of the standard
             header = pydicom.dcmread(io.BytesIO(data))
             _hold(header, name)
             png = images.png_file(Image.fromarray(_pixels(header)))
@@ -161,7 +161,7 @@ def _pixels(header: Any) -> NDArray[np.uint8]:
 
 
 def _pixel_mm(header: Any) -> float:
-    """A pixel's side; unknown if two regions, or the two directions, differ."""
+    """Pixel spacing in mm; 0 if two regions, or the two directions, differ."""
     sides = [float(side) for side in header.get("PixelSpacing") or ()]
     for region in header.get("SequenceOfUltrasoundRegions") or ():
         units = (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection"))

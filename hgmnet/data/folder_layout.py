@@ -13,14 +13,14 @@ from hgmnet.data import images
 from hgmnet.errors import InvalidDataError
 
 LAYOUT = "<class>/<name>.png beside <class>/<name>_mask.png, <name>_mask_1.png, ..."
-"""The expected layout, in words for an error."""
+"""The expected layout, for error messages."""
 
 SUFFIXES = (*images.SUFFIXES, ".dcm", ".dicom")
 _MASK = re.compile(r"(?P<stem>.+)_mask(?:_\d+)?")
 
 
 class Sample(Frozen):
-    """An image and its masks, POSIX paths below the folder; `error` is empty if all is well."""
+    """An image and its masks, POSIX paths below the folder; `error` is empty if there is none."""
 
     image: str
     label: str
@@ -29,13 +29,13 @@ class Sample(Frozen):
 
 
 def scan(raw: Path) -> list[Sample]:
-    """List the images of a folder with their masks, sorted by image; no file is opened.
+    """List the images of a folder with their masks, sorted by image, without opening a file.
 
     Hidden files and files without an image's suffix are ignored. A mask without an image, an image
     outside a class folder and two images of one stem become samples with an `error`.
 
     Raises:
-        InvalidDataError: there is no such folder, or no image in it.
+        InvalidDataError: the folder is missing, or contains no image.
     """
     if not raw.is_dir():
         msg = f"{raw} is missing; bring the images in: hgmnet import <name> <folder-or-zip>"
@@ -48,7 +48,7 @@ def scan(raw: Path) -> list[Sample]:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The image files in and below a folder, sorted, without masks and hidden files."""
+    """List the image files in and below a folder, sorted, without masks and hidden files."""
     return sorted(
         file
         for file in folder.rglob("*")
@@ -65,7 +65,7 @@ def is_image(path: PurePosixPath) -> bool:
 
 
 def mask_of(stem: str) -> str | None:
-    """The stem of the image that a mask's stem belongs to; None if it is not a mask's.
+    """Return the stem of the image that a mask's stem belongs to; None if it is not a mask's.
 
     >>> mask_of("benign (1)_mask_2")
     'benign (1)'
@@ -101,7 +101,5 @@ def _sample(path: PurePosixPath, masks: tuple[str, ...], twins: int) -> Sample:
     elif "|" in path.name:
         error = "has a | in its name"
     elif twins > 1:
-        error = (
-            f"shares the name {path.stem} with another image, so their masks can't be told apart"
-        )
+        error = f"shares the name {path.stem} with another image, so their masks are ambiguous"
     return Sample(image=str(path), label=path.parent.name, masks=masks, error=error)

@@ -10,7 +10,7 @@ from scipy import ndimage
 from hgmnet.data.images import Grey, Rgb
 from hgmnet.data.resize import Mask
 
-DARK = 10  # grey (0-255) up to which a pixel shows nothing
+DARK = 10  # grey (0-255) up to which a pixel has no signal
 
 _CHROMA = 8  # levels between a pixel's channels: JPEG's rounding reaches 3
 _BITS = {"1": 1, "I": 32, "F": 32}
@@ -22,17 +22,17 @@ def bit_depth(mode: str) -> int:
 
 
 def dark_share(grey: Grey) -> float:
-    """The share of pixels that show nothing, 0 to 1, of (H, W) uint8."""
+    """Fraction of pixels without signal, in [0, 1], of (H, W) uint8."""
     return float((grey <= DARK).mean())
 
 
 def saturated_share(grey: Grey) -> float:
-    """The share of pixels at full white, 0 to 1, of (H, W) uint8."""
+    """Fraction of pixels at full white, in [0, 1], of (H, W) uint8."""
     return float((grey == 255).mean())
 
 
 def colour_share(rgb: Rgb) -> float:
-    """The share of pixels that are not grey, 0 to 1, of (H, W, 3) uint8."""
+    """Fraction of pixels that are not grey, in [0, 1], of (H, W, 3) uint8."""
     red, green, blue = np.moveaxis(rgb, 2, 0)
     lowest, highest = np.minimum(red, green), np.maximum(red, green)
     chroma = np.maximum(highest, blue) - np.minimum(lowest, blue)
@@ -40,26 +40,26 @@ def colour_share(rgb: Rgb) -> float:
 
 
 def part_areas(mask: Mask) -> tuple[int, ...]:
-    """The sizes of the 8-connected parts of (H, W) bool, in pixels, ascending."""
+    """Sizes of the 8-connected components of (H, W) bool, in pixels, ascending."""
     parts, _ = ndimage.label(mask, np.ones((3, 3)))
     return tuple(sorted(np.bincount(parts.ravel())[1:].tolist()))
 
 
 def border_share(mask: Mask) -> float:
-    """The share of the outermost pixels of (H, W) bool that are in the mask, 0 to 1."""
+    """Fraction of the outermost pixels of (H, W) bool that are in the mask, in [0, 1]."""
     border = np.ones(mask.shape, np.bool_)
     border[1:-1, 1:-1] = False
     return float(mask[border].mean())
 
 
-_STROKE = np.ones((7, 7), np.uint8)  # px; what is drawn is thinner
+_STROKE = np.ones((7, 7), np.uint8)  # px; burned-in strokes are thinner
 _BRIGHT = 170
 _STEP = 60  # grey levels between a mark and its surroundings
-_EVEN = 6  # the step in standard deviations of the mark's own grey levels, at least
+_EVEN = 6  # minimum step, in standard deviations of the mark's own grey levels
 _AREA = 10  # px: more than a dot of a dotted line
 _HEIGHTS = (7, 40)
 _WIDTHS = (3, 40)
-_CORNER = (48, 32)  # px: where makers put a sign for the probe's orientation
+_CORNER = (48, 32)  # px: where vendors put the sign of the probe's orientation
 
 Part = tuple[slice, slice]
 
@@ -67,8 +67,8 @@ Part = tuple[slice, slice]
 def count_marks(grey: Grey) -> int:
     """Count letters, digits, caliper crosses and the like in (H, W) uint8.
 
-    A maker's sign in an upper corner is not counted: nearly every image has one. Text on tissue
-    of its own brightness, and text cut off by the image's edge, may be missed.
+    A vendor's sign in an upper corner is not counted: nearly every image has one. Text on equally
+    bright tissue, and text cut off by the image's edge, may be missed.
     """
     around = cv2.morphologyEx(grey, cv2.MORPH_OPEN, _STROKE)
     thin = (cv2.subtract(grey, around) >= _STEP) & (grey >= _BRIGHT)
@@ -79,7 +79,7 @@ def count_marks(grey: Grey) -> int:
 
 
 def _letter_sized(stats: list[list[int]], width: int) -> Iterator[tuple[int, Part]]:
-    """The parts of a letter's size with a margin of one pixel, away from the upper corners."""
+    """Yield components of a letter's size, padded by one pixel, away from the upper corners."""
     for number, (x, y, w, h, area) in enumerate(stats):
         fits = _HEIGHTS[0] <= h <= _HEIGHTS[1] and _WIDTHS[0] <= w <= _WIDTHS[1]
         beside = x + w <= _CORNER[0] or x >= width - _CORNER[0]
@@ -88,7 +88,7 @@ def _letter_sized(stats: list[list[int]], width: int) -> Iterator[tuple[int, Par
 
 
 def _is_drawn(grey: Grey, parts: NDArray[np.int32], number: int) -> bool:
-    """Whether a part is evenly bright and directly surrounded by darker pixels."""
+    """Whether a component is evenly bright and directly surrounded by darker pixels."""
     part = parts == number
     rim = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (parts == 0)
     step = float(np.median(grey[part]) - np.median(grey[rim]))

@@ -1,4 +1,4 @@
-"""One image's row of the manifest; a module of its own, without the code that computes it."""
+"""An image's row in the manifest, without the code that computes it."""
 
 from hgmnet.config.base import Frozen
 
@@ -7,17 +7,17 @@ class ImageRecord(Frozen):
     """One image of a data set.
 
     `image` and `masks` are POSIX paths below raw/; `image` is unique. `label` is the class folder's
-    name. If `error` is not empty, the image, one of its masks or their pairing could not be read;
-    values that could not be computed are then 0, false or empty.
+    name. If `error` is not empty, the image, one of its masks or their pairing is invalid; values
+    that could not be computed are then 0, false or empty.
 
     `pixel_sha256`: of width, height and the decoded RGB pixels, so that a re-encoded file keeps it.
-    `mask_pixels`: pixels in the union of all masks, at native size. `masks_match`: every mask has
+    `mask_pixels`: pixels in the union of all masks, at original size. `masks_match`: every mask has
     the image's size. `masks_binary`: every mask contains only 0 and 255; both are true without a
-    mask. `intensity_*`: grey, 0-255. `bit_depth`: bits per channel. `*_share`: of all pixels,
-    0 to 1: too dark to show anything, at full white, coloured. `marks`: letters, calipers and the
-    like that were drawn into it. `mask_parts`, `mask_smallest`: how many parts the union of all
-    masks has, and the pixels of the smallest. `mask_border`: share of the image's border in it.
-    `patient`, `pixel_mm`: from images.csv; empty and 0 where unknown.
+    mask. `intensity_*`: grey, 0-255. `bit_depth`: bits per channel. `*_share`: fractions of all
+    pixels, in [0, 1]: without signal, at full white, coloured. `marks`: number of burned-in
+    letters, calipers and the like. `mask_parts`, `mask_smallest`: number of components of the
+    masks' union, and pixels of the smallest. `mask_border`: fraction of the image's border in it.
+    `patient`, `pixel_mm`: from images.csv; empty and 0 if unknown.
     `group`: shared by copies and frames of one scene. `excluded`: curation's reason.
     """
 
@@ -54,7 +54,7 @@ class ImageRecord(Frozen):
 
 
 class Grouped(Frozen):
-    """The fields with which others can reproduce our split: files, pixels, group."""
+    """The fields needed to reproduce our split: files, pixels, group."""
 
     image: str
     pixel_sha256: str

@@ -1,4 +1,4 @@
-"""An image's brightness, texture and size, in a few numbers that need no model."""
+"""Statistics of an image's brightness, texture and size, without a model."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,18 +7,18 @@ from hgmnet.config.base import Frozen
 from hgmnet.data.images import Grey
 
 DARK = 16  # grey (0-255) below which a pixel is shadow or margin
-_BLOCK = 8  # px; side of the squares in which speckle is measured
+_BLOCK = 8  # px; edge length of the squares in which speckle is measured
 
 Light = NDArray[np.float32]
 
 
 class ImageStatistics(Frozen):
-    """One image: greys in 0-255, lengths in px.
+    """Statistics of one image: greys in 0-255, lengths in px.
 
-    `brightness`, `contrast`: mean and standard deviation of grey. `dark`: share of the pixels below
-    `DARK`. `speckle`: how much grey varies within 8 × 8 px, as a share of its mean there; the
-    median over the squares that are not dark, 0 if all are. `sharpness`: variance of the
-    Laplacian over variance of grey, 0 for a constant image. `aspect`: width over height.
+    `brightness`, `contrast`: mean and standard deviation of grey. `dark`: fraction of the pixels
+    below `DARK`. `speckle`: standard deviation over mean of grey within 8 × 8 px; the median over
+    the squares that are not dark, 0 if all are. `sharpness`: variance of the Laplacian over
+    variance of grey, 0 for a constant image. `aspect`: width over height.
     """
 
     brightness: float
@@ -34,7 +34,7 @@ class ImageStatistics(Frozen):
 def measure(grey: Grey) -> ImageStatistics:
     """Measure an image, (H, W) uint8 of any size.
 
-    Multiplying every grey by a factor leaves sharpness as it is, and speckle while no square
+    Multiplying every grey by a factor does not change sharpness, nor speckle while no square
     becomes dark. Values are rounded to 6 significant digits, so that machines agree on them.
     """
     height, width = grey.shape
@@ -53,7 +53,7 @@ def measure(grey: Grey) -> ImageStatistics:
 
 
 def _speckle(light: Light) -> float:
-    """The ratio of standard deviation to mean, speckle theory's measure.
+    """Compute the ratio of standard deviation to mean, speckle theory's measure.
 
     Burckhardt, "Speckle in ultrasound B-mode scans", IEEE Trans. Sonics Ultrason. 25, 1978.
     """
@@ -68,7 +68,7 @@ def _speckle(light: Light) -> float:
 
 
 def _sharpness(light: Light) -> float:
-    """Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000), free of the image's contrast."""
+    """Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000) over the variance of grey."""
     spread = float(light.var(dtype=np.float64))
     if min(light.shape) < 3 or not spread:
         return 0.0

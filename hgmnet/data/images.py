@@ -1,4 +1,4 @@
-"""Bytes to pixels and back: the one place where encoded images are opened."""
+"""Decode and encode images: the only place where encoded images are opened."""
 
 import hashlib
 import io
@@ -39,11 +39,11 @@ class Decoded:
 def decode(data: bytes, name: str) -> Decoded:
     """Decode an image: PNG, JPEG, BMP or TIFF of any colour mode.
 
-    Greys of 16 bits are scaled to 0-255; transparent pixels are laid on black. `name`: what to call
-    the file in an error.
+    16-bit greys are scaled to 0-255; transparent pixels are blended with black. `name`: used in
+    errors.
 
     Raises:
-        InvalidDataError: it is not such an image, is truncated, or has more than `MAX_PIXELS`.
+        InvalidDataError: the format is another, the file truncated, or over `MAX_PIXELS`.
     """
     image = _open(data, name)
     return Decoded(_to_rgb(image, name), image.mode)
@@ -79,7 +79,7 @@ def decode_mask(data: bytes, name: str) -> Grey:
 
 
 def to_grey(rgb: Rgb) -> Grey:
-    """Turn (H, W, 3) uint8 into (H, W) uint8 by ITU-R 601-2 luma."""
+    """Convert (H, W, 3) uint8 to (H, W) uint8 by ITU-R 601-2 luma."""
     return np.asarray(Image.fromarray(rgb).convert("L"))
 
 
@@ -92,7 +92,7 @@ def pixel_sha256(rgb: Rgb) -> str:
 
 
 def encode_png(data: bytes, name: str) -> bytes:
-    """Re-encode an image as PNG without loss; a PNG stays as it is, byte for byte.
+    """Re-encode an image as PNG without loss; a PNG is returned unchanged, byte for byte.
 
     Raises:
         InvalidDataError: as `decode`; for a PNG only header and end are checked.
@@ -105,12 +105,12 @@ def encode_png(data: bytes, name: str) -> bytes:
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> bytes:
-    """A mask (H, W) bool as a PNG file of 0 and 255."""
+    """Encode a mask (H, W) bool as a PNG file of 0 and 255."""
     return png_file(Image.fromarray(mask).convert("L"))
 
 
 def png_file(image: Image.Image, *, optimize: bool = False) -> bytes:
-    """An image as the bytes of a PNG file."""
+    """Encode an image as the bytes of a PNG file."""
     png = io.BytesIO()
     image.save(png, "PNG", optimize=optimize)
     return png.getvalue()

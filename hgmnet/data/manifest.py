@@ -1,4 +1,4 @@
-"""The manifest: one row per image, with everything that is computed from its bytes."""
+"""The manifest: one row per image, with everything computed from its bytes."""
 
 import os
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from hgmnet.errors import InvalidDataError
 
 
 def build(raw: Path) -> list[ImageRecord]:
-    """Read every image and mask below raw/, several at once; records are sorted by image.
+    """Read every image and mask below raw/ in parallel; records are sorted by image.
 
-    A file that can't be read becomes a record with an `error`, never an exception. Each image is a
-    group of its own and none is excluded; `hgmnet.splitting.pairs` and curation change that later.
+    An unreadable file becomes a record with an `error`, never an exception. Each image is its own
+    group and none is excluded; `hgmnet.splitting.pairs` and curation change that later.
 
     Raises:
         InvalidDataError: the folder is missing or has no image, or its images.csv is invalid.

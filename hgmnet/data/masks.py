@@ -1,4 +1,4 @@
-"""The true mask of an image: its mask files united, at its own size.
+"""The true mask of an image: the union of its mask files, at its original size.
 
 Al-Dhabyani et al., "Dataset of breast ultrasound images", Data in Brief 28, 2020.
 """
@@ -18,7 +18,7 @@ def read_mask(paths: Sequence[Path]) -> Mask:
     """Unite an image's masks, at least one: (H, W) bool, true where one is brighter than 127.
 
     Raises:
-        InvalidDataError: a mask is absent, does not decode, or their sizes differ.
+        InvalidDataError: a mask is missing, does not decode, or their sizes differ.
     """
     first, *others = (_read(path) for path in paths)
     for path, mask in zip(paths[1:], others, strict=True):
@@ -42,7 +42,7 @@ def read_truth(raw: Path, entry: PreparedImage) -> Mask:
     """Unite an entry's masks below raw/, (H, W) bool; all false if it has none.
 
     Raises:
-        InvalidDataError: a mask is absent, does not decode, or their sizes differ.
+        InvalidDataError: a mask is missing, does not decode, or their sizes differ.
     """
     if not entry.masks:
         return np.zeros((entry.height, entry.width), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Facts about images besides their pixels: images.csv, and a person's curation.csv.
+"""Metadata of images: images.csv from the source, and curation.csv by a reader.
 
 Columns `image` (the path below raw/), `patient`, `pixel_mm`, then the source's other columns
 (BI-RADS, device, histology, side, ...) unchanged. `hgmnet import` writes it; it is versioned
@@ -18,9 +18,9 @@ COLUMNS = ("image", "patient", "pixel_mm")
 
 
 class ImageMetadata(Frozen):
-    """The facts about one image.
+    """Metadata of one image.
 
-    `image`: its path below raw/. `patient`: empty if unknown. `pixel_mm`: the side of a pixel, 0 if
+    `image`: its path below raw/. `patient`: empty if unknown. `pixel_mm`: pixel spacing in mm, 0 if
     unknown. `further`: text by column, the same columns for every image.
     """
 
@@ -31,7 +31,7 @@ class ImageMetadata(Frozen):
 
 
 def write(raw: Path, entries: Sequence[ImageMetadata]) -> None:
-    """Write images.csv, sorted by image; no file is written if nothing is known."""
+    """Write images.csv, sorted by image; no file is written without metadata."""
     if not any(entry.patient or entry.pixel_mm or entry.further for entry in entries):
         return
     further = list(dict.fromkeys(column for entry in entries for column in entry.further))
@@ -46,12 +46,12 @@ def write(raw: Path, entries: Sequence[ImageMetadata]) -> None:
 
 
 def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
-    """Read images.csv, which may be absent: an entry for each image that it names, by image.
+    """Read images.csv, if it exists: an entry for each image in it, by image.
 
-    `images`: the paths below raw/ that may be named.
+    `images`: the valid paths below raw/.
 
     Raises:
-        InvalidDataError: other columns, an unknown image, one named twice, or a spacing that is no
+        InvalidDataError: other columns, an unknown or repeated image, or a spacing that is no
             positive number; the message names the line.
     """
     try:
@@ -64,10 +64,10 @@ def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
 
 
 def words(folder: Path) -> dict[str, dict[str, str]]:
-    """The further columns of each image of a folder, besides `COLUMNS`: text by column, by image.
+    """Read the further columns, besides `COLUMNS`, of each image: text by column, by image.
 
     Raises:
-        InvalidDataError: as `read` does.
+        InvalidDataError: as in `read`.
     """
     if not (folder / NAME).exists():
         return {}
@@ -123,10 +123,10 @@ _YES = {"true": True, "false": False, "": False}
 
 
 class Note(Frozen):
-    """A person's entry for one image, named by its path below raw/.
+    """An entry of curation.csv for one image, named by its path below raw/.
 
-    `group`: images with the same group stay in one split; empty for none. `exclude`: the image is
-    left out, for the `reason`.
+    `group`: images with the same group stay in one split; empty for none. `exclude`: leave out the
+    image, for the `reason`.
     """
 
     image: str
@@ -136,13 +136,13 @@ class Note(Frozen):
 
 
 def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
-    """Read the text of a curation.csv: columns image, group, exclude (true or false), reason.
+    """Parse a curation.csv: columns image, group, exclude (true or false), reason.
 
-    `name`: what to call the file in an error. `images`: the paths below raw/ that may be named.
+    `name`: the file's name in errors. `images`: the valid paths below raw/.
 
     Raises:
-        InvalidDataError: other columns, an unknown image, one named twice, an `exclude` that is
-            neither true nor false or has no reason; the message names the line.
+        InvalidDataError: other columns, an unknown or repeated image, an `exclude` that is neither
+            true nor false or has no reason; the message names the line.
     """
     lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     header = tuple(next(lines, ()))

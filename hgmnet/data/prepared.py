@@ -1,4 +1,4 @@
-"""The prepared data set: arrays to be memory-mapped, and an index of their rows."""
+"""The prepared data set: memory-mapped arrays, and an index of their rows."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ class PreparedImage(Frozen):
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """Prepared images, masks and their index: row i of each belongs together.
+    """Prepared images, masks and their index; row i of each is the same image.
 
     `images`: (N, S, S) uint8. `masks`: (N, S, S) uint8 in {0, 1}. Both memory-mapped, read-only.
     """
@@ -42,20 +42,20 @@ class PreparedDataset:
     entries: tuple[PreparedImage, ...]
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """The rows of train, val or test, in order."""
+        """Row numbers of train, val or test, in order, (n,) int64."""
         return np.array([i for i, e in enumerate(self.entries) if e.split == split], dtype=np.int64)
 
     def read(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Copies of images and masks, (B, S, S) each.
+        """Copy images and masks, (B, S, S) uint8 each.
 
-        They are read through a mapping that is closed again: pages of `images` and `masks` that
-        were read count as this process's memory until it ends.
+        They are read through a mapping that is closed again: pages read from `images` and `masks`
+        count as this process's memory until it ends.
         """
         return _mapped_anew(self.images)[rows], _mapped_anew(self.masks)[rows]
 
     @property
     def row_bytes(self) -> int:
-        """The bytes of one image and its mask."""
+        """Bytes of one image and its mask."""
         return int(self.images[0].nbytes + self.masks[0].nbytes)
 
 
@@ -87,8 +87,8 @@ def open_prepared(folder: Path) -> PreparedDataset:
     """Open a prepared data set.
 
     Raises:
-        InvalidDataError: it is absent, its parts do not belong together, or a group or an image's
-            pixels are in two splits.
+        InvalidDataError: it is missing, its parts do not match, or a group or an image's pixels are
+            in two splits.
     """
     try:
         with (folder / INDEX).open(newline="", encoding="utf-8") as file:
@@ -113,7 +113,7 @@ def _mapped_anew(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def assert_disjoint(entries: Iterable[PreparedImage]) -> None:
-    """Check that no group and no pixels are in two splits; InvalidDataError if one does."""
+    """Check that no group and no pixels are in two splits; InvalidDataError otherwise."""
     seen: dict[str, PreparedImage] = {}
     for entry in entries:
         for key in (f"group {entry.group}", f"pixels {entry.pixel_sha256}"):
@@ -129,6 +129,6 @@ Counts = NDArray[np.int64]
 
 
 def class_indices(labels: Sequence[str], classes: Sequence[str]) -> Counts:
-    """The index of each label among the classes."""
+    """Index of each label among the classes, (N,) int64."""
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[label] for label in labels], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Resample an image of any size to the network's square input, and maps back to the image."""
+"""Resample images of any size to the network's square input, and maps back to the image."""
 
 from typing import TypeVar
 
@@ -15,21 +15,21 @@ Prob = NDArray[np.float32]
 
 
 def resize_to_input(image: Grey, prepare: Prepare) -> Grey:
-    """Resample a grey image (H, W) to the square (size, size); bilinear, area when it shrinks."""
+    """Resample a grey image (H, W) to (S, S); bilinear, by area when it shrinks."""
     height, width = content_size(image.shape[0], image.shape[1], prepare)
     small = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return _pad(np.asarray(small), prepare)
 
 
 def fit_mask(mask: Mask, prepare: Prepare) -> Mask:
-    """Resample a mask (H, W) to the square: by area, then 0.5."""
+    """Resample a mask (H, W) to (S, S) by area, thresholded at 0.5."""
     height, width = content_size(mask.shape[0], mask.shape[1], prepare)
     share = Image.fromarray(mask.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
     return _pad(np.asarray(share) >= 0.5, prepare)
 
 
 def resize_to_original(prob: Prob, height: int, width: int, prepare: Prepare) -> Prob:
-    """Bring a probability map (size, size) back to the image it came from: (height, width)."""
+    """Resample a probability map (S, S) to the image's original size, (height, width)."""
     rows, columns = content_size(height, width, prepare)
     top, left = _margins(rows, columns, prepare)
     inner = np.ascontiguousarray(prob[top : top + rows, left : left + columns])
@@ -37,7 +37,7 @@ def resize_to_original(prob: Prob, height: int, width: int, prepare: Prepare) ->
 
 
 def content_size(height: int, width: int, prepare: Prepare) -> tuple[int, int]:
-    """Height and width of an image inside the square, in px.
+    """Height and width, in px, of an image inside the square.
 
     >>> content_size(300, 600, Prepare(side=64, fit="letterbox"))
     (32, 64)

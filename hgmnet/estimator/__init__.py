@@ -1,1 +1,1 @@
-"""Training on one's own images, from arrays or files to a model folder, in one call: `fit`."""
+"""Training on one's own images, from arrays or files to a model folder: `fit`."""

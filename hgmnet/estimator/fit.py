@@ -39,7 +39,7 @@ MaskInput = ImageInput | NDArray[np.bool_] | None
 
 
 class FitSettings(Frozen):
-    """The settings of a training, as params.yaml names them."""
+    """Settings of a training, with the keys of params.yaml."""
 
     prepare: Prepare
     model: Model
@@ -61,20 +61,20 @@ def fit(
 ) -> TorchPredictor:
     """Train HGM-Net on images, choose its thresholds on a part of them, and write a model folder.
 
-    All images are used: the figures of val only choose thresholds. Keep a test set apart, and no
-    patient in both.
+    All images are used: val's figures only serve to choose thresholds. Keep a separate test set,
+    with no patient in both.
 
     Args:
         images: N paths, bytes of files, or pixels (H, W) or (H, W, 3) uint8.
-        masks: the lesion of each: a path, bytes of a file (brighter than 127), pixels (H, W) bool
-            or uint8 (above 0), or None where there is none.
-        labels: the class of each; `malignant` must be among them, `normal` has no lesion.
-        folder: where the model folder is written; a training that was stopped goes on from there.
+        masks: each image's lesion: a path, bytes of a file (brighter than 127), pixels (H, W) bool
+            or uint8 (above 0), or None for no lesion.
+        labels: each image's class; `malignant` must be among them, `normal` has no lesion.
+        folder: where the model folder is written; an interrupted training resumes from there.
         groups: the patient or scene of each image; a group is never split. None: near-duplicates
             are found and grouped, which can't replace knowing the patients.
-        val: the share of the images to choose thresholds on.
+        val: the fraction of the images to choose thresholds on, in (0, 0.5].
         settings: changes to the recipe (recipe.yaml) by dotted key, as `{"train.epochs": 60}`.
-        data: what the data set is called in the model folder.
+        data: the data set's name in the model folder.
         on_epoch: called with each epoch's figures on val.
 
     Returns:
@@ -159,7 +159,7 @@ def _mask(mask: MaskInput, image: DecodedFile, row: int) -> Mask:
 def numbered(
     decoded: Sequence[DecodedFile], labels: Sequence[str], groups: Sequence[str] | None, split: str
 ) -> list[PreparedImage]:
-    """Entries of images that no file names; without groups, near-duplicates are grouped."""
+    """Entries of images without files; without groups, near-duplicates are grouped."""
     pixels = [pixel_sha256(one.rgb) for one in decoded]
     if groups is None:
         groups = group_near_duplicates([one.grey for one in decoded], pixels)
@@ -187,10 +187,10 @@ def _prepared(
     recipe: FitSettings,
     val: float,
 ) -> PreparedDataset:
-    """The images as a prepared data set in memory, split into train and val by group."""
+    """Return the images as a prepared data set in memory, split into train and val by group."""
     entries = numbered(decoded, labels, groups, "train")
     if not 0 < val <= 0.5:
-        raise ConfigError(f"val: expected a share above 0 and up to 0.5, got {val:g}")
+        raise ConfigError(f"val: expected a fraction above 0 and up to 0.5, got {val:g}")
     folds = assign_folds(entries, round(1 / val), recipe.train.seed)
     chosen = tuple(
         entry.model_copy(update={"split": "val" if fold == 0 else "train"})

@@ -1,1 +1,1 @@
-"""From predictions to figures: rows per image, subgroups, drift, and the promotion rule."""
+"""Evaluation of predictions: rows per image, figures, subgroups, drift, and the promotion rule."""

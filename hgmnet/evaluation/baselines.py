@@ -1,7 +1,7 @@
-"""Baselines that need no picture: a model's figures mean something only if they beat these.
+"""Baselines without the image's content: a model's figures mean something only above these.
 
 Majority class, the true lesion area alone, and image width and height alone; classifiers are
-fitted on train and judged on the same images as the model.
+fitted on train and evaluated on the same images as the model.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Figures as served with other consistency rules, from the rows of per_image.csv alone.
+"""Figures with other consistency rules, from the rows of per_image.csv alone.
 
 `normal_means_no_mask` removes the mask of an image whose class is normal.
 `no_mask_means_normal` makes the decision normal if no mask is left, unless it is malignant.

@@ -1,7 +1,7 @@
 """Compare new images with a model's training images: a profile, and a distance per column.
 
-Each column of numbers is judged by the two-sample Kolmogorov-Smirnov distance D: the largest gap
-between the shares of reference and of new images at or below a value. A column has drifted if D
+Each numeric column is tested by the two-sample Kolmogorov-Smirnov distance D: the largest gap
+between the fractions of reference and of new images at or below a value. A column has drifted if D
 exceeds the larger of two bounds:
 
 - chance: c · √(1/n + 1/m), c = √(-ln(a/2) / 2), Smirnov's asymptotic bound on D for samples of n
@@ -10,7 +10,7 @@ exceeds the larger of two bounds:
   number (Σ g)² / Σ g² over the group sizes g: as if a group were one image repeated (Kish,
   Survey Sampling, 1965, chapter 5). The groups of new images are unknown; they are assumed to
   be like the reference's.
-- `MATTERS`: a smaller distance is of no interest, however many images show it.
+- `MATTERS`: a smaller distance is irrelevant, however many images show it.
 """
 
 from collections import Counter
@@ -27,15 +27,15 @@ from hgmnet.data.image_statistics import ImageStatistics
 from hgmnet.inference.postprocess import Prediction
 
 FALSE_ALARMS = 0.01  # the highest rate of alarms, in any column, for images like the reference's
-MATTERS = 0.1  # as of a normal distribution moved by a quarter of its standard deviation
-_KINDS = 50  # values of a column of words; a column with more identifies images, not kinds
-_KEPT = 100  # values per column; leaving out the others changes D by less than 1/100
+MATTERS = 0.1  # D of a normal distribution shifted by a quarter of its standard deviation
+_KINDS = 50  # values of a text column; one with more identifies images, not kinds
+_KEPT = 100  # values per column; omitting the others changes D by less than 1/100
 
 
 class Column(Frozen):
     """A column of the reference.
 
-    `values`: ascending; all of them, or 100 at equal steps of share. `images`: their number.
+    `values`: ascending; all of them, or 100 equally spaced quantiles. `images`: their number.
     `independent`: the effective number of images, at most `images`.
     """
 
@@ -47,8 +47,8 @@ class Column(Frozen):
 class Profile(Frozen):
     """The distribution of a model's training images.
 
-    `data`: the data set. `columns`: of numbers. `values`: of words, the values of the train
-    images by column of images.csv, without columns of more than 50.
+    `data`: the data set. `columns`: numeric ones. `values`: the train images' values of each text
+    column of images.csv, without columns of more than 50.
     """
 
     data: str
@@ -75,9 +75,9 @@ class Shift(Frozen):
 class DriftReport(Frozen):
     """New images compared with the profile of a model.
 
-    `data`: the model's data set. `model`: its identity. `source`: where the new images are, in
-    words. `unreadable`: names of files left out. `drifted`: the columns beyond their bounds.
-    `new_values`: by column of words that both have, values that the training images do not have.
+    `data`: the model's data set. `model`: its identity. `source`: description of the new images.
+    `unreadable`: names of files left out. `drifted`: the columns beyond their bounds. `new_values`:
+    values that the training images lack, by text column that both have.
     """
 
     data: str
@@ -100,10 +100,10 @@ def build_profile(
     model: Model,
     values: Mapping[str, tuple[str, ...]],
 ) -> Profile:
-    """The profile of a model: of its train images, and of its predictions on val.
+    """Build the profile of a model: of its train images, and of its predictions on val.
 
-    On the images that it was fitted on a model is too confident, hence val. `values`: of the train
-    images' columns of words (`kinds`).
+    A model is overconfident on the images that it was fitted on, hence val. `values`: of the train
+    images' text columns (`kinds`).
     """
 
     def columns(rows: Sequence[Mapping[str, float]], groups: Sequence[str]) -> dict[str, Column]:
@@ -117,9 +117,9 @@ def build_profile(
 
 
 def predicted_columns(prediction: Prediction, model: Model) -> dict[str, float]:
-    """A prediction as columns: lesion area as served, as a share of the image; confidence.
+    """Columns of a prediction: final lesion area as a fraction of the image; confidence.
 
-    What the model does not learn is left out.
+    Columns of tasks that the model does not learn are omitted.
     """
     columns = {}
     if model.segments:
@@ -149,13 +149,13 @@ def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
 
 
 def kinds(told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """The values of each column of words, sorted, without empty ones and columns of over 50."""
+    """Values of each text column, sorted, without empty ones and columns of more than 50."""
     found = _words(told).items()
     return {name: tuple(sorted(v)) for name, v in found if 0 < len(v) <= _KINDS}
 
 
 def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Values of new images that are not in the profile, by column that both have."""
+    """Values of new images that are missing in the profile, by column that both have."""
     found = _words(told)
     return {
         name: tuple(sorted(found[name].difference(known)))
@@ -165,7 +165,7 @@ def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tu
 
 
 def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[Shift, ...]:
-    """Compare new images, one value each by column, with a profile.
+    """Compare new images, one value per image by column, with a profile.
 
     Returns:
         One shift per column that both have, in the order of the profile.
@@ -177,7 +177,7 @@ def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[S
 
 
 def _words(told: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
-    """The words of each column, without empty ones."""
+    """Values of each text column, without empty ones."""
     found: dict[str, set[str]] = {}
     for row in told:
         for column, value in row.items():

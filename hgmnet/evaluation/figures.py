@@ -1,4 +1,4 @@
-"""Every figure with its interval, and paired differences, from the rows of per_image.csv alone."""
+"""Figures with intervals, and paired differences, from the rows of per_image.csv alone."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -32,7 +32,7 @@ def figures(
     model: Model,
     only: Collection[str] = (),
 ) -> dict[str, Figure]:
-    """Every figure of the images in `table`, rows of per_image.csv, with its 95 % interval.
+    """Compute every figure of `table`, rows of per_image.csv, with its 95 % interval.
 
     Tasks that the model does not learn have no figures. `only`: names of figures; empty: all.
     """
@@ -52,10 +52,10 @@ def compare(
     *,
     model: Model,
 ) -> dict[str, Paired]:
-    """Every figure of two models on the same images, and its paired difference.
+    """Compute every figure of two models on the same images, and its paired difference.
 
     Both tables are rows of per_image.csv in the same order. Figures whose images depend on the
-    models (`pixel_precision`), and figures that can't be computed for both, are left out.
+    models (`pixel_precision`), and figures that can't be computed for both, are omitted.
     """
     tables = (table.reset_index(drop=True) for table in (before, after))
     both = [tasks(table, classes, model) for table in tables]
@@ -73,7 +73,7 @@ Task = tuple[str, pd.DataFrame, bool, Statistic]
 
 
 def tasks(table: pd.DataFrame, classes: Sequence[str], model: Model) -> list[Task]:
-    """Every figure of the images in `table` (rows of per_image.csv), not yet computed."""
+    """List every figure of `table` (rows of per_image.csv), not yet computed."""
     found = list(_segmentation(table, coarse=model.coarse)) if model.segments else []
     return found + (list(_classification(table, classes)) if model.classifies else [])
 

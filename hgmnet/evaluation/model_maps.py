@@ -1,4 +1,4 @@
-"""The maps that a model has of an image: probabilities, gates, class evidence."""
+"""Maps of an image by a model: probabilities, gates, class evidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from hgmnet.inference.predictor import TorchPredictor
 
 @dataclass(frozen=True)
 class Layer:
-    """A kind of map: `key` for the style sheet, `name` for people, `note` says what it shows."""
+    """A kind of map: `key` for the style sheet, `name` for readers, `note` describes it."""
 
     key: str
     name: str
@@ -29,7 +29,7 @@ Layers = tuple[tuple[Layer, Prob], ...]
 
 
 def layers(predictor: TorchPredictor, images: Sequence[Grey]) -> list[Layers]:
-    """The maps of each image, grey (H, W) uint8: in [0, 1], on its extent."""
+    """Compute the maps of each image, grey (H, W) uint8: in [0, 1], on the image's extent."""
     spec, model = predictor.spec, predictor.spec.model
     square = np.stack([resize_to_input(image, spec.prepare) for image in images])
     found: list[tuple[Layer, Prob]] = []
@@ -51,13 +51,13 @@ def layers(predictor: TorchPredictor, images: Sequence[Grey]) -> list[Layers]:
 
 
 def gate(scale: int, cells: int) -> Layer:
-    """The gate of one scale (1 is the finest), of so many cells a side."""
-    note = f"what the gate lets through, on {cells} × {cells} cells"
+    """Layer of the gate of one scale (1 is the finest), of `cells` x `cells` cells."""
+    note = f"the gate’s values, on {cells} × {cells} cells"
     return Layer(f"gate{scale}", f"Gate {scale}", note)
 
 
 def relative(maps: Prob) -> Prob:
-    """Maps (B, H, W) not below 0, averaged over 3 x 3 cells, each of its own largest value."""
+    """Average maps (B, H, W), at least 0, over 3 x 3 cells and divide each by its maximum."""
     padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)))
     smooth = sliding_window_view(padded, (3, 3), axis=(1, 2)).mean(axis=(3, 4))
     top = smooth.max(axis=(1, 2), keepdims=True)

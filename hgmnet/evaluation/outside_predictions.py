@@ -21,9 +21,9 @@ _MASK_NAMES = ("{stem}_mask.png", "{stem}.png")
 
 @dataclass(frozen=True)
 class OutsidePredictions:
-    """`masks`: a file per image, `probs`: probabilities by image and class; empty where none.
+    """`masks`: a file per image, `probs`: probabilities by image and class; empty if not given.
 
-    `sha256`: of all that was given, which identifies the method's output.
+    `sha256`: of everything given, which identifies the method's output.
     """
 
     masks: Mapping[str, Path]
@@ -34,11 +34,11 @@ class OutsidePredictions:
 def find_outside_predictions(
     images: Sequence[str], classes: Sequence[str], masks: Path | None, probabilities: Path | None
 ) -> OutsidePredictions:
-    """Find the predictions of these images, POSIX paths such as `benign/scan 1.png`.
+    """Find the predictions for these images, POSIX paths such as `benign/scan 1.png`.
 
-    `masks`: a folder that holds `<class>/<stem>_mask.png`, `<class>/<stem>.png`, or the same
-    without the class. `probabilities`: a CSV with a column `image` or `file` and `prob_<class>` for
-    each class. None where there are no masks, or no classes.
+    `masks`: a folder with `<class>/<stem>_mask.png`, `<class>/<stem>.png`, or the same without the
+    class; None for no masks. `probabilities`: a CSV with a column `image` or `file` and
+    `prob_<class>` for each class; None for no classes.
 
     Raises:
         InvalidDataError: neither is given, or an image has no prediction.
@@ -55,7 +55,7 @@ def find_outside_predictions(
 
 
 def model_of(predictions: OutsidePredictions, template: Model) -> Model:
-    """What the method learnt, as settings: they say which figures there are."""
+    """Model settings with the tasks of the method: they determine which figures there are."""
     tasks = "joint" if predictions.masks and predictions.probs else "segmentation"
     tasks = tasks if predictions.masks else "classification"
     single = {"coarse": False, "gate": "none", "shared_encoder": False, "deep_supervision": False}
@@ -65,9 +65,9 @@ def model_of(predictions: OutsidePredictions, template: Model) -> Model:
 def outside_rows(
     raw: Path, entries: Iterable[PreparedImage], predictions: OutsidePredictions, model: Model
 ) -> Iterator[dict[str, str | int | float]]:
-    """Rows of per_image.csv: masks counted at native size, the class by the largest probability.
+    """Yield rows of per_image.csv: masks at original size, the class by the largest probability.
 
-    `raw`: the folder of the images and true masks. `model`: of `model_of`.
+    `raw`: the folder of the images and true masks. `model`: from `model_of`.
 
     Raises:
         InvalidDataError: a mask can't be read, or has another size than its image.
@@ -137,7 +137,7 @@ def _read_probabilities(
     stems = [PurePosixPath(str(name)).stem for name in table[key]]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
-        raise InvalidDataError(f"{file}: {twice} has more than one row")
+        raise InvalidDataError(f"{file}: {twice} has several rows; keep one")
     rows = (dict(zip(classes, map(float, row), strict=True)) for row in values)
     known = dict(zip(stems, rows, strict=True))
     found = {i: known[PurePosixPath(i).stem] for i in images if PurePosixPath(i).stem in known}

@@ -1,4 +1,4 @@
-"""The rows of per_image.csv: the counts of one image at its own resolution."""
+"""Rows of per_image.csv: the counts of one image at its original resolution."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ LESIONS = ("lesions", "found", "false_lesions", "served_found", "served_false_le
 def image_row(
     entry: PreparedImage, finding: Prediction, truth: Mask, model: Model
 ) -> dict[str, str | int | float]:
-    """One row of per_image.csv: the image's identity, its counts at native size, and the class.
+    """Build a row of per_image.csv: the image's identity, its counts at original size, the class.
 
     There are three sets of pixel counts: of the fine net's mask, `coarse_` of the coarse net's, and
-    `served_` of the mask after minimum area and the consistency rules. `hd95` and `nsd` are of the
-    fine net's mask, if there is a lesion. `decided` and `large` are the class and whether the mask
-    reaches the minimum area, both before those rules. Columns of other tasks are left out.
+    `served_` of the final mask, after minimum area and the consistency rules. `hd95` and `nsd` are
+    of the fine net's mask, if there is a lesion. `decided` and `large` are the class and whether
+    the mask reaches the minimum area, both before those rules. Columns of other tasks are omitted.
     """
     row: dict[str, str | int | float] = entry.model_dump(exclude={"masks"})
     if model.segments:
@@ -40,7 +40,7 @@ def image_row(
 
 
 def columns(classes: Sequence[str]) -> list[str]:
-    """The columns of per_image.csv, in order; a cell is empty if it has no value."""
+    """Columns of per_image.csv, in order; a cell without a value is empty."""
     known = [name for name in PreparedImage.model_fields if name != "masks"]
     counts = [prefix + name for prefix in MASKS for name in COUNTS]
     said = ["predicted", "decision", "decided", "large"]

@@ -1,6 +1,6 @@
 """The promotion rule: whether one model is better than another on the same images.
 
-A difference is challenger minus champion, image by image, groups drawn whole. The ends of its
+A difference is challenger minus champion, paired by image, resampled by group. The bounds of its
 one-sided 95 % intervals decide (non-inferiority within a margin, then superiority of the primary).
 """
 
@@ -19,7 +19,7 @@ from hgmnet.metrics.bootstrap import Mean, Paired, paired
 
 Verdict = Literal["better", "not worse", "worse", "undecided"]
 ORDER: tuple[Verdict, ...] = ("worse", "undecided", "not worse", "better")
-"""From the verdict most against promotion to the one most for it."""
+"""Verdicts, from the worst to the best."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -
 
 
 def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: str) -> Verdict:
-    """The verdict on differences; undecided if a figure could not be compared.
+    """Return the verdict on the differences; undecided if a figure could not be compared.
 
     Better: every lower bound is above minus its margin, and the primary's above 0. Not worse: every
     lower bound is above minus its margin, > 0. Worse: an upper bound is below 0.
@@ -68,7 +68,7 @@ def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: 
 
 
 def _values(name: str, rows: pd.DataFrame) -> NDArray[np.float64]:
-    """One value per image; NaN for an image that the figure leaves out."""
+    """One value per image; NaN for an image that the figure excludes."""
     if name == "accuracy":
         return np.asarray(rows["label"] == rows["predicted"], dtype=float)
     if name == "served_sensitivity_malignant":

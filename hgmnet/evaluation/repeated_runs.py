@@ -25,12 +25,12 @@ from hgmnet.metrics.bootstrap import (
 
 @dataclass(frozen=True, eq=False)
 class MeanOverRuns:
-    """The mean of a statistic over repeats, of the rows as drawn."""
+    """The mean of a statistic over repeats, for weighted rows."""
 
     repeats: tuple[Statistic, ...]
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn, the same in every repeat."""
+        """Mean for each draw's row weights, equal in every repeat."""
         return np.asarray(np.mean([repeat(weights) for repeat in self.repeats], axis=0))
 
 
@@ -44,19 +44,19 @@ class RepeatedMetric:
 
     @property
     def groups(self) -> list[str]:
-        """The group of each row."""
+        """Group of each row."""
         return self.rows["group"].astype(str).tolist()
 
     @property
     def values(self) -> list[float]:
-        """The statistic of all rows, per repeat."""
+        """Statistic of all rows, one per repeat."""
         return [whole(repeat, len(self.rows)) for repeat in self.statistic.repeats]
 
 
 def repeated(
     tables: Sequence[pd.DataFrame], classes: Sequence[str], model: Model, only: Collection[str] = ()
 ) -> dict[str, RepeatedMetric]:
-    """Every figure with the same images in each repeat (`pixel_precision` may differ).
+    """Compute every figure that has the same images in each repeat (`pixel_precision` may not).
 
     `tables`: per_image.csv of each repeat, of the same images, order and index. `only`: names of
     figures; empty: all.
@@ -76,7 +76,7 @@ def repeated(
 
 
 def averaged(found: RepeatedMetric, draws: int, seed: int) -> Figure:
-    """The mean over repeats with its 95 % interval by groups."""
+    """Mean over repeats with its 95 % interval by groups."""
     bootstrap = GroupBootstrap(found.groups, draws, seed)
     return bootstrap.figure(found.statistic, proportion=found.proportion)
 
@@ -84,7 +84,7 @@ def averaged(found: RepeatedMetric, draws: int, seed: int) -> Figure:
 def difference(
     before: RepeatedMetric, after: RepeatedMetric, draws: int, seed: int
 ) -> Paired | None:
-    """The paired difference of two means.
+    """Paired difference of two means.
 
     None if either can't be computed, or if the models determine different images for them.
     """

@@ -1,9 +1,9 @@
-"""Which pixels the class depends on, and how much of that is inside the lesion.
+"""Saliency: the pixels that the class depends on, and how much of it is inside the lesion.
 
 A network may classify by a shortcut: a caliper, a scanner's frame, the depth. The check compares a
 gradient map (Simonyan, Vedaldi, Zisserman, ICLR workshop 2014, arXiv:1312.6034; it depends on the
-weights, as Adebayo et al., NeurIPS 2018, require of such maps) with the true lesion: the share of
-the map inside, and the share expected by chance, which is that of the lesion's area.
+weights, as Adebayo et al., NeurIPS 2018, require of such maps) with the true lesion: the fraction
+of the map inside, and the fraction expected by chance, which is the lesion's area.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,23 +27,23 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Share:
-    """The share of a map's sum inside the lesion, and the lesion's share of the area, 0 to 1."""
+    """The fraction of a map's sum inside the lesion, and the lesion's fraction of the area."""
 
     inside: float
     chance: float
 
     @property
     def row(self) -> dict[str, float]:
-        """As cells of per_image.csv."""
+        """Return the cells of per_image.csv, by column."""
         values = (self.inside, self.chance)
         return {name: round(value, 6) for name, value in zip(COLUMNS, values, strict=True)}
 
 
 def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
-    """How much the class answer moves with each pixel: |d log-odds of the likeliest class / d x|.
+    """Gradient magnitude of the class: |d log-odds of the most probable class / d x|.
 
     Log-odds, because logits are defined up to a constant. The derivative includes the coarse
-    net's map, even if training does not (`detach_coarse`): the answer depends on it. `network`: in
+    net's map, even if training does not (`detach_coarse`): the output depends on it. `network`: in
     evaluation mode, on its device; it predicts a class. `square`: (B, S, S) uint8.
 
     Returns:
@@ -63,9 +63,9 @@ def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
 
 
 def share(moved: Prob, lesion: Mask, frame: Mask) -> Share | None:
-    """The share of a map inside the lesion, both (S, S); None if the lesion or the map is empty.
+    """Fraction of a map inside the lesion, both (S, S); None if the lesion or the map is empty.
 
-    `frame`: (S, S), the image's part of the square; the rest is padding and does not count.
+    `frame`: (S, S), the pixels that the image covers; the padding does not count.
     """
     total = float(moved[frame].sum())
     if not lesion.any() or not total > 0:
@@ -77,7 +77,7 @@ def share(moved: Prob, lesion: Mask, frame: Mask) -> Share | None:
 def shares(
     network: HGMNet, spec: Spec, store: PreparedDataset, entries: Sequence[PreparedImage]
 ) -> dict[str, Share | None]:
-    """The share of each prepared image, by its name; one backward pass per batch of lesions.
+    """Compute both fractions per image, by its name; one backward pass per batch of lesions.
 
     `network`: in evaluation mode, on its device. `entries`: some of the store's.
     """
@@ -113,7 +113,7 @@ def _undetached(network: HGMNet) -> Iterator[None]:
 
 
 def figures(table: pd.DataFrame, draws: int, seed: int) -> dict[str, Figure]:
-    """The mean shares of the images in `table` that have them, with 95 % intervals.
+    """Mean fractions, over the images in `table` that have them, with 95 % intervals.
 
     `evidence_above_chance`: the mean difference, paired by image; none above 0 is a warning.
     """

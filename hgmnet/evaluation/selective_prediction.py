@@ -1,4 +1,4 @@
-"""Whether uncertainty predicts a model's errors, from the rows of per_image.csv alone."""
+"""Evaluation of uncertainty as a predictor of errors, from the rows of per_image.csv alone."""
 
 from collections.abc import Sequence
 
@@ -28,9 +28,9 @@ AT_RANDOM = "at_random"
 
 
 def most_confident(table: pd.DataFrame, share: float) -> pd.DataFrame:
-    """The share of the images with the lowest uncertainty, rounded up; in the table's order.
+    """Select the fraction of images with the lowest uncertainty, rounded up, in the table's order.
 
-    Equally certain images are ordered by name.
+    Ties are ordered by name.
     """
     order = table.sort_values(["uncertainty", "image"], kind="stable").index
     count = int(np.ceil(share * len(table) - 1e-9))
@@ -40,7 +40,7 @@ def most_confident(table: pd.DataFrame, share: float) -> pd.DataFrame:
 def coverage(
     table: pd.DataFrame, classes: Sequence[str], draws: int, seed: int, *, model: Model
 ) -> dict[float, dict[str, Figure]]:
-    """The figures of the most certain 100, 90, ... 50 % of the images, with 95 % intervals."""
+    """Figures of the most confident 100, 90, ... 50 % of the images, with 95 % intervals."""
     shares = {share: most_confident(table, share) for share in SHARES}
     return {
         share: figures(part, classes, draws, seed, model=model, only=FIGURES)
@@ -51,8 +51,8 @@ def coverage(
 def errors(table: pd.DataFrame, model: Model) -> Floats:
     """The error of each prediction, (N,) in [0, 1].
 
-    The mean of two: 1 if the likeliest class is not the true one, and 1 - Dice of the mask served
-    (0 if it and the truth are empty). For a model of one task, the one of that task.
+    The mean of two: 1 if the most probable class is not the true one, and 1 - Dice of the final
+    mask (0 if it and the truth are empty). For a model of one task, the error of that task.
     """
     parts: list[Floats] = []
     if model.classifies:

@@ -1,7 +1,7 @@
-"""Subgroups of images, to find where a model is better and worse.
+"""Subgroups of images, to compare a model's performance between them.
 
-By class, by the true lesion's share of the image, by the image's size, by whether marks are burned
-in, and by the source's other columns (device, BI-RADS, tissue).
+By class, by the true lesion's fraction of the image, by the image's size, by whether marks are
+burned in, and by the source's other columns (device, BI-RADS, tissue).
 
 The bounds divide BUSI in about three: a third of its lesions cover less than 3.2 % of the
 image and a third more than 10.4 %; a quarter of its images have less than 0.258 megapixels and a
@@ -35,7 +35,7 @@ class Part:
 
 
 def subgroup_values(record: ImageRecord, further: Mapping[str, str]) -> dict[str, str]:
-    """The value of an image in each column; without a lesion it has no `lesion_size`.
+    """Return an image's value in each column; without a lesion it has no `lesion_size`.
 
     `further`: the source's other columns, of which an empty one is `not stated`.
     """
@@ -54,7 +54,7 @@ def subgroup_values(record: ImageRecord, further: Mapping[str, str]) -> dict[str
 def parts(table: pd.DataFrame, by_image: Mapping[str, Mapping[str, str]]) -> Iterator[Part]:
     """Divide the rows of per_image.csv by every column that distinguishes images.
 
-    A column with one value is left out, and a source's column with more than 12. `by_image`: the
+    A column with one value is omitted, and a source's column with more than 12. `by_image`: the
     `subgroup_values` of every image.
     """
     known = [by_image[image] for image in table["image"]]

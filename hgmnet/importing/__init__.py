@@ -1,1 +1,1 @@
-"""Sources of images in any layout, written out as `<class>/<stem>.png` with masks: `importer`."""
+"""Import of images in any layout, written as `<class>/<stem>.png` with masks: `importer`."""

@@ -14,12 +14,12 @@ from hgmnet.importing.source_files import TABLES, Files
 from hgmnet.importing.spreadsheet import Sheet
 
 Format = Literal["auto", "busi", "bus-bra", "breast", "table"]
-"""`auto` detects which of the others it is."""
+"""`auto` detects one of the other formats."""
 
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What was found: the format, the table (if there is one), and the images."""
+    """The detected format, the table (if there is one), and the images."""
 
     format: Format
     table: PurePosixPath | None
@@ -45,12 +45,12 @@ _LOOKED_FOR: Mapping[Format, str] = {
 
 
 def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) -> ImportPlan:
-    """Find out what a source contains; a table with known columns takes precedence over folders.
+    """Detect a source's format and images; a table with known columns has priority over folders.
 
-    `given`: the table, if the source is one. `source`: what to call it in an error.
+    `given`: the table, if the source is one. `source`: its name in errors.
 
     Raises:
-        InvalidDataError: nothing or several tables were recognised, or the source is incomplete.
+        InvalidDataError: no or several known tables, or the source is incomplete.
     """
     if given is not None:
         return _from_table(spreadsheet.read(files[given](), given), files, source, form)
@@ -85,7 +85,7 @@ def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> Impor
 
 
 def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:
-    """The tables with known columns, and why others can't be read."""
+    """Return the tables with known columns, and why others can't be read."""
     tables: list[tuple[Format, Sheet]] = []
     unread = []
     for path in files:

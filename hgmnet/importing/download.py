@@ -1,4 +1,4 @@
-"""https:// and file:// sources: fetched once, resumed where the line broke, checked by sha256."""
+"""https:// and file:// sources: downloaded once, resumed if interrupted, checked by sha256."""
 
 import hashlib
 import re
@@ -15,20 +15,20 @@ from urllib3.exceptions import HTTPError
 
 from hgmnet.errors import InvalidDataError
 
-_WAIT_S = 30.0  # seconds without a byte after which a server counts as gone
+_WAIT_S = 30.0  # seconds without a byte before a connection times out
 _CHUNK = 2**18
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 
 
 @contextmanager
 def brought(source: str, folder: Path, sha256: str = "") -> Iterator[Path]:
-    """Bring a source onto this machine for as long as it is needed; yields where it lies.
+    """Download a source for the duration of the block; yields its local path.
 
-    A download stays in `folder` where the block within fails, so that another try need not fetch it
-    again. `source`: a path, or a file:// or https:// URL; http:// only with a `sha256`, in hex.
+    A download stays in `folder` if the block fails, so that another try need not repeat it.
+    `source`: a path, or a file:// or https:// URL; http:// only with a `sha256`, in hex.
 
     Raises:
-        InvalidDataError: it can't be fetched, or its hash is another.
+        InvalidDataError: the download fails, or the hash differs.
     """
     match = _URL.match(source)
     scheme = match["scheme"].lower() if match else ""
@@ -68,8 +68,8 @@ def _fetch(url: str, folder: Path, sha256: str) -> Path:
         raise InvalidDataError(msg) from None
     except (OSError, HTTPError) as error:
         raise InvalidDataError(
-            f"{url} can't be fetched: {_why(error)}; is there a network? If it was begun, type the "
-            "same command again, and it goes on from there"
+            f"{url} can't be fetched: {_why(error)}; check the network, then "
+            "run the same command again: it resumes the download"
         ) from None
     try:
         _hold_to(part, sha256, url)
@@ -80,19 +80,19 @@ def _fetch(url: str, folder: Path, sha256: str) -> Path:
 
 
 def _session(sha256: str) -> requests.Session:
-    """Leads to https:// alone, and with a hash to http:// too, also by a redirect."""
+    """Open a session restricted to https://, and http:// with a hash, also for redirects."""
     session = requests.Session()
-    session.headers["Accept-Encoding"] = "identity"  # the bytes as they lie there
+    session.headers["Accept-Encoding"] = "identity"  # the file's bytes, unencoded
     if not sha256:
         del session.adapters["http://"]
     return session
 
 
 def _transfer(session: requests.Session, url: str, part: Path) -> None:
-    """Fetch what is not yet there.
+    """Download the missing bytes.
 
-    The server is asked whether the file is still the one that was begun (If-Range); if it is not,
-    or can't send parts, the file is fetched from its beginning. A progress bar shows on a terminal.
+    If-Range asks the server whether the file is unchanged; if it is not, or the server can't send
+    parts, the download restarts. A progress bar is shown on a terminal.
     """
     here = part.stat().st_size if part.exists() else 0
     tag = _tag(part).read_text() if here and _tag(part).exists() else ""
@@ -102,14 +102,14 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
     verify = known.cafile or known.capath or True
     with session.get(url, headers=headers, stream=True, timeout=_WAIT_S, verify=verify) as response:
         span = response.headers.get("Content-Range", "")
-        if here and response.status_code == 416:  # nothing lies beyond: it is whole, or another
+        if here and response.status_code == 416:  # no further bytes: complete, or another file
             if span.rpartition("/")[2] != str(here):
                 _forget(part)
                 _transfer(session, url, part)
             return
         if not response.ok:
             answer = f"{response.status_code} {response.reason}"
-            raise InvalidDataError(f"{url}: the server says {answer}; check the address")
+            raise InvalidDataError(f"{url}: the server responded {answer}; check the address")
         if response.status_code != 206:
             here = 0
         elif not span.startswith(f"bytes {here}-"):
@@ -122,7 +122,7 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
 
 
 def _save(response: requests.Response, part: Path, here: int) -> None:
-    """Write what comes behind the first `here` bytes."""
+    """Append the response to the first `here` bytes."""
     length = response.headers.get("Content-Length")
     total = here + int(length) if length else None
     response.raw.enforce_content_length = False  # else the last bytes before a break are lost
@@ -133,24 +133,24 @@ def _save(response: requests.Response, part: Path, here: int) -> None:
         shutil.copyfileobj(body, file, _CHUNK)
         came = file.tell()
     if total is not None and came < total:
-        raise OSError(f"the line broke off after {came:,} of {total:,} bytes")
+        raise OSError(f"the connection broke off after {came:,} of {total:,} bytes")
 
 
 def _why(error: BaseException) -> str:
-    """The first cause, without what libraries put around it."""
+    """Format the first cause, without the libraries' wrappers."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return str(error) or type(error).__name__
 
 
 def _forget(part: Path) -> None:
-    """Remove what has come of a file, and what is known of it."""
+    """Delete a partial file and its tag."""
     for path in (part, _tag(part)):
         path.unlink(missing_ok=True)
 
 
 def _tag(part: Path) -> Path:
-    """Beside what has come so far: by what the server knows this state of the file."""
+    """Path beside a partial file of the server's tag for its version."""
     return part.with_name(f"{part.name}.tag")
 
 

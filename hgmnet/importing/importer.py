@@ -1,4 +1,4 @@
-"""A source of any format, laid out as a data set's raw/: whole or not at all."""
+"""Import of a source of any format as a data set's raw/, atomically."""
 
 import os
 import shutil
@@ -21,9 +21,9 @@ class LaidOut(Frozen):
     """The result of an import.
 
     `format`: the source's. `per_class`: number of images. `masks`: number of mask files.
-    `unmasked`: images of other classes than normal without a mask. `patients`: number of different
-    ones. `spaced`: images with a known pixel size. `left_out`: files that were not imported; none
-    are named for a table, whose folder may contain anything.
+    `unmasked`: images of other classes than normal without a mask. `patients`: number of patients.
+    `spaced`: images with a known pixel spacing. `left_out`: files that were not imported; not
+    listed for a table, whose folder may contain anything.
     """
 
     format: Format
@@ -44,12 +44,12 @@ def lay_out(
     """Import a source's images: a folder, a .zip or a table.
 
     Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
-    copied byte for byte, other formats re-encoded without loss. What the source knows besides
-    pixels goes to images.csv (`hgmnet.data.metadata`). An existing folder `raw` is replaced once
-    everything is read, and `accept`, called with the new folder, has not raised.
+    copied byte for byte, other formats re-encoded without loss. The source's metadata are written
+    to images.csv (`hgmnet.data.metadata`). An existing folder `raw` is replaced once everything is
+    read, and `accept`, called with the new folder, has not raised.
 
     Raises:
-        InvalidDataError: the source is absent, broken, hostile, empty or not of the format, or two
+        InvalidDataError: the source is missing, broken, unsafe, empty or not of the format, or two
             of its files would get one name.
         ConfigError: it contains DICOM, and pydicom is not installed.
     """
@@ -70,7 +70,7 @@ def lay_out(
         _swap(part, raw)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        with suppress(OSError):  # removes a data set's folder that was empty before, too
+        with suppress(OSError):  # also removes a data set's folder that was empty before
             raw.parent.rmdir()
     per_class = Counter(picture.label for picture in plan.pictures)
     return LaidOut(
@@ -85,7 +85,7 @@ def lay_out(
 
 
 def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
-    """Write one image and its masks; its own header fills in what the source does not state."""
+    """Write one image and its masks; its own header supplies metadata that the source lacks."""
     data = files[picture.source]()
     scan = dicom.decode(data, str(picture.source)) if dicom.is_dicom(data) else None
     _write(part / picture.target, scan.png if scan else data, picture.source)
@@ -107,7 +107,7 @@ def _write(target: Path, data: bytes, source: PurePosixPath) -> None:
 
 
 def _swap(part: Path, raw: Path) -> None:
-    """Put `part` in the place of `raw`, then remove the old one; any error puts it back."""
+    """Replace `raw` by `part`, then remove the old one; any error restores it."""
     old = part.with_suffix(".old")
     if raw.exists():
         raw.rename(old)
@@ -119,7 +119,7 @@ def _swap(part: Path, raw: Path) -> None:
 
 
 def restore(raw: Path) -> None:
-    """Put the images back that an import which was killed while it swapped has moved aside."""
+    """Restore the images that were moved aside by an import killed during the swap."""
     aside = sorted(raw.parent.glob(f".{raw.name}.*.old")) if raw.parent.exists() else []
     if aside and not raw.exists():
         aside[-1].rename(raw)

@@ -1,4 +1,4 @@
-"""The plan of an import: every image, where it comes from, and what is known about it."""
+"""The plan of an import: every image, its source path, and its metadata."""
 
 import os
 import re
@@ -21,7 +21,7 @@ class PlannedImage:
 
     `source`: its path there. `label`: its class, in lower case. `stem`: its new name without
     suffix. `masks`: paths of its lesion masks, in order. `patient`: empty if unknown. `pixel_mm`:
-    the side of a pixel, 0 if unknown. `further`: other columns, unchanged.
+    pixel spacing in mm, 0 if unknown. `further`: other columns, unchanged.
     """
 
     source: PurePosixPath
@@ -34,22 +34,22 @@ class PlannedImage:
 
     @property
     def target(self) -> PurePosixPath:
-        """The image's new path below raw/; names are brought to one Unicode form (NFC)."""
+        """The image's new path below raw/, in Unicode form NFC."""
         return PurePosixPath(self.label, unicodedata.normalize("NFC", self.stem) + ".png")
 
     def mask_targets(self) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
-        """Each mask's path in the source, and its new path below raw/."""
+        """Yield each mask's path in the source, and its new path below raw/."""
         for number, mask in enumerate(self.masks):
             ending = f"_{number}" if number else ""
             yield mask, self.target.with_name(f"{self.target.stem}_mask{ending}.png")
 
 
 def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
-    """Check that a plan can be carried out.
+    """Check that a plan is possible.
 
     Raises:
         InvalidDataError: a file is missing, the name of a class or an image is not allowed, or two
-            images would have one name, also if names differ only by case.
+            images would have the same name, ignoring case.
     """
     wanted = {path for picture in pictures for path in (picture.source, *picture.masks)}
     absent = sorted(str(path) for path in wanted if path not in files)

@@ -16,13 +16,13 @@ from hgmnet.errors import InvalidDataError
 MAX_FILE_BYTES = 512 * 2**20  # a larger file is not an image and is not read
 
 Read = Callable[[], bytes]
-Files = Mapping[PurePosixPath, Read]  # the files of a source: by path, a function that reads one
+Files = Mapping[PurePosixPath, Read]  # the files of a source: a function that reads one, by path
 
 
 class Folder(Mapping[PurePosixPath, Read]):
     """The files of a folder, by their paths below it, listed and read on demand.
 
-    A link is followed if it stays inside. A link that leads out, a linked folder, a pipe and the
+    A link inside the folder is followed. A link that leads out, a linked folder, a pipe and the
     like are refused: a linked folder when the files are listed, the others when they are read.
     """
 
@@ -115,7 +115,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 def safe_entries(
     archive: zipfile.ZipFile, name: str, packed: int, free: int
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """List the files of an archive of `packed` bytes that may in any case unpack to `free` bytes.
+    """List the files of an archive of `packed` bytes, which may always unpack to `free` bytes.
 
     Raises:
         InvalidDataError: it has too many entries, unpacks to too much, or an entry leads out of it,

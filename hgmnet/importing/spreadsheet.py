@@ -29,7 +29,7 @@ class Sheet:
     rows: Mapping[int, Mapping[str, str]]
 
     def where(self, row: int) -> str:
-        """A row's name for an error."""
+        """Format a row's name for an error."""
         return f"{self.path}, row {row}"
 
     def hold(self, columns: Iterable[str]) -> None:
@@ -73,7 +73,7 @@ def number(text: str, what: str) -> float:
     """Parse a length that may be absent: a number above 0, or 0 for no text.
 
     Raises:
-        InvalidDataError: it is something else; the message begins with `what`.
+        InvalidDataError: the text is something else; the message begins with `what`.
     """
     if not text:
         return 0.0

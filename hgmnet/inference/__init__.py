@@ -1,1 +1,1 @@
-"""From an image to a prediction, by torch or ONNX: `predictor`; `postprocess` needs no torch."""
+"""Prediction from an image, by torch or ONNX: `predictor`; `postprocess` needs no torch."""

@@ -1,4 +1,4 @@
-"""What lies behind a prediction: probability maps and gates, and what replacing the map does."""
+"""Probability maps and gates behind a prediction, and predictions with a replaced map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,11 @@ from hgmnet.models.spec import Spec, normalise
 
 @dataclass(frozen=True)
 class ImageMaps:
-    """Maps in [0, 1], float32: of one image at its own size, (H, W) each.
+    """Maps in [0, 1], float32, of one image at its original size, (H, W) each.
 
-    `mask_prob`, `coarse_mask_prob`: the lesion probability of the fine and of the coarse net, the
-    same where there is no coarse net. `gates`: what the gate of each scale lets through, finest
-    first; none without a gate. Of a batch, on the square the network sees, they are (B, S, S), and
-    a gate is (B, S_l, S_l).
+    `mask_prob`, `coarse_mask_prob`: lesion probability of the fine and of the coarse net, equal
+    where there is no coarse net. `gates`: the gate of each scale, finest first; empty without
+    gates. Of a batch at the network's input size, maps are (B, S, S) and a gate is (B, S_l, S_l).
     """
 
     mask_prob: Prob
@@ -34,7 +33,7 @@ class ImageMaps:
 
 
 def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> ImageMaps:
-    """Run the network over prepared images, (B, S, S) uint8, and keep what it goes by.
+    """Run the network over prepared images, (B, S, S) uint8, and return its maps and gates.
 
     `network`: in evaluation mode, on its device. `mirror`: average each map with the mirrored
     image's, as inference does.
@@ -51,7 +50,7 @@ def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> ImageMap
 
 
 def native_maps(predictor: TorchPredictor, images: Sequence[ImageInput]) -> list[ImageMaps]:
-    """The maps of each image, averaged with the mirrored image's where predictions are.
+    """Return each image's maps; mirror-averaged if the operating point mirrors.
 
     Raises:
         InvalidDataError: an image can't be read.
@@ -71,22 +70,22 @@ def _native(predictor: TorchPredictor, grey: Grey) -> ImageMaps:
 
 
 def spread(views: NDArray[np.float16]) -> Prob:
-    """How far the views (B, V, S, S) differ at each pixel: (B, S, S) in [0, 1], 0 for one view."""
+    """Range of the views (B, V, S, S) at each pixel: (B, S, S) in [0, 1], 0 for one view."""
     seen = views.astype(np.float32)
     return np.asarray(seen.max(axis=1) - seen.min(axis=1))
 
 
 def cropped(square: Prob, height: int, width: int, spec: Spec) -> Prob:
-    """The part of a map that an image lies on, without what letterboxing puts around it.
+    """Return the part of a map that the image covers, without the letterbox padding.
 
-    `square`: (s, s), of the whole square; s divides the side. Height and width are the image's, px.
+    `square`: (s, s), s divides the input size S. `height`, `width`: of the image, px.
     """
     rows, columns = content_size(height, width, spec.prepare)
     return resize_to_original(_whole(square, spec), rows, columns, spec.prepare)
 
 
 def _whole(square: Prob, spec: Spec) -> Prob:
-    """A map (s, s) of the square as (S, S), its cells repeated."""
+    """Upsample a map (s, s) to (S, S) by repeating its cells."""
     repeat = spec.prepare.side // len(square)
     return np.kron(square, np.ones((repeat, repeat), square.dtype))
 
@@ -97,7 +96,7 @@ def _forward(network: HGMNet, image: Tensor) -> list[Tensor]:
 
 
 Map = Literal["own", "shuffled", "truth"]
-"""The coarse net's own map, that of another image, or the true mask."""
+"""Which map replaces the coarse one: none, that of another image, or the true mask."""
 _BATCH = 32
 
 
@@ -111,20 +110,19 @@ def infer_with(
     mirror: bool,
     scales: Sequence[float] = (),
 ) -> RawPrediction:
-    """Run the network over prepared images with another map in the coarse one's place.
+    """Run the network over prepared images with another map instead of the coarse one.
 
-    The map acts on the gates and on where the classifier pools. The coarse mask stays the coarse
-    net's own.
+    The map drives the gates and the classifier's pooling. The coarse mask output is unchanged.
 
     Args:
         network: in evaluation mode, on its device.
-        spec: how it sees an image.
+        spec: preprocessing and classes.
         square: (N, S, S) uint8.
         truth: (N, S, S) in {0, 1}.
-        given: which map; `own` leaves all as it is. A shuffled one is of the next image in an order
-            that is drawn with seed 0, so that none keeps its own.
+        given: which map; `own` changes nothing. `shuffled` gives each image the map of another one,
+            in an order drawn with seed 0.
         mirror: average with the mirrored image, its map mirrored too.
-        scales: of further views, which tell of uncertainty alone; left out unless the map is `own`.
+        scales: of further views, used for uncertainty only; ignored unless the map is `own`.
     """
     parts = [slice(start, start + _BATCH) for start in range(0, len(square), _BATCH)]
     near = scales if given == "own" else ()
@@ -140,7 +138,7 @@ def infer_with(
 
 
 def joined(parts: list[RawPrediction]) -> RawPrediction:
-    """Batches as one."""
+    """Concatenate the predictions of several batches."""
     names = ("mask_prob", "coarse_mask_prob", "class_logits", "views")
     return RawPrediction(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 

@@ -1,4 +1,4 @@
-"""A model that `hgmnet export` wrote, run by ONNX Runtime: the same predictions, without torch."""
+"""Predictor for models written by `hgmnet export`: ONNX Runtime, same output, no torch."""
 
 import os
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ _NOBODY = Seen(train=(), val=(), groups=(), parent=())
 
 
 class OnnxPredictor(Predictor):
-    """An ONNX file, loaded; ONNX Runtime runs it on the CPU.
+    """An exported ONNX model, run by ONNX Runtime on the CPU.
 
-    Its `spec` does not say which images the model has seen: the file leaves that out.
+    Its `spec` lacks the training images' list: the file leaves that out.
 
     Example:
         prediction = OnnxPredictor.load("model.onnx").predict(["scan.png"])[0]
@@ -39,19 +39,19 @@ class OnnxPredictor(Predictor):
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str = "cpu") -> "OnnxPredictor":
-        """Load a file; it takes OMP_NUM_THREADS threads where that is set, else one per core.
+        """Load a file; uses OMP_NUM_THREADS threads if that is set, else one per core.
 
         Raises:
-            ConfigError: onnxruntime is not installed, this is no such file, or another device.
+            ConfigError: onnxruntime is missing, the file is not an export, or `device` is not cpu.
         """
         if device not in {"cpu", "auto"}:
-            raise ConfigError(f"{path}: an exported file runs on the CPU here, not on {device}")
+            raise ConfigError(f"{path}: an export runs on the CPU, not on {device}; use cpu")
         file = Path(path)
         session = _session(file)
         known = session.get_modelmeta().custom_metadata_map
         if known.get("format") != FORMAT:
             came = f"format {known['format']}" if "format" in known else "no format"
-            msg = f"{file} says {came}, this version reads {FORMAT}; make it: hgmnet export"
+            msg = f"{file} has {came}, this version reads {FORMAT}; run: hgmnet export"
             raise ConfigError(msg)
         try:
             spec = Spec.model_validate_json(known["spec"])
@@ -62,13 +62,13 @@ class OnnxPredictor(Predictor):
         return cls(session, spec, operating, known["model_sha256"])
 
     def predict_raw(self, squares: Grey) -> RawPrediction:
-        """As the base class says."""
+        """Return the network's output for prepared images, (B, S, S) uint8."""
         mask, coarse, logits, views = self._session.run(list(OUTPUTS), {INPUT: squares})
         return RawPrediction(mask, coarse, logits, views.astype(np.float16))
 
 
 def describe(model: Predictor, precision: str) -> dict[str, str]:
-    """What the file's metadata say, text by name; `spec` without the images that it has seen.
+    """Return the file's metadata, text by name; `spec` lacks the list of training images.
 
     `precision`: `fp32` or `int8`.
     """
@@ -83,7 +83,7 @@ def describe(model: Predictor, precision: str) -> dict[str, str]:
 
 
 def lacking(packages: Sequence[str]) -> str:
-    """Those of these packages that are not installed, as words; empty where all are."""
+    """Join the names of those packages that are not installed; empty if all are."""
     return " and ".join(name for name in packages if find_spec(name) is None)
 
 
@@ -102,4 +102,4 @@ def _session(file: Path) -> Any:
         raise ConfigError(f"{file} is missing; make it: hgmnet export --out {file}") from None
     except Exception as error:  # onnxruntime's own kinds of error have no common parent
         why = str(error).splitlines()[0][:120]
-        raise ConfigError(f"{file} is no ONNX model that can be run: {why}") from None
+        raise ConfigError(f"{file} is not a valid ONNX model: {why}; export again") from None

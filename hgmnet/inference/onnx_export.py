@@ -1,8 +1,8 @@
-"""A trained model as one ONNX file: the network with its views, and all that is known of it.
+"""Export of a trained model as one ONNX file: the network with its views, and its metadata.
 
-The graph takes prepared images as they are, (B, S, S) uint8, and gives the fields of
-`RawPrediction`; normalisation, the mirrored image and further views are inside.
-What comes before and after it is in the file's metadata (`hgmnet.inference.onnx.describe`).
+The graph takes prepared images, (B, S, S) uint8, and outputs the fields of `RawPrediction`;
+normalisation, mirroring and further views are inside. Pre- and postprocessing parameters are in
+the file's metadata (`hgmnet.inference.onnx.describe`).
 """
 
 import logging
@@ -27,11 +27,11 @@ _BATCH = 16
 
 
 def export_onnx(predictor: TorchPredictor, file: Path) -> None:
-    """Write a model, on the CPU, as ONNX in float32, for batches of any size.
+    """Export a model, on the CPU, as float32 ONNX with a dynamic batch size.
 
     Raises:
         ConfigError: onnx, onnxscript or onnxruntime is not installed.
-        HgmnetError: torch has fixed the size of the batch, which it does where code asks for it.
+        HgmnetError: torch fixed the batch size.
     """
     _check_installed()
     import onnx
@@ -56,12 +56,11 @@ def export_onnx(predictor: TorchPredictor, file: Path) -> None:
 
 
 def quantise(model: Predictor, file: Path, squares: Grey, into: Path) -> None:
-    """Write the int8 form of an exported file.
+    """Write the int8 version of an exported file.
 
-    Convolutions and what lies between them run on 8 bits: weights signed, by channel, in 7 bits, so
-    that sums do not overflow on processors without VNNI; activations unsigned, over the range that
-    they have on `squares`, prepared images (N, S, S) uint8; a hundred will do. `file` is what
-    `export_onnx` wrote of the model.
+    Weights are signed, per channel, in 7 bits, so that sums do not overflow on processors without
+    VNNI; activations are unsigned, over their range on `squares`, prepared images (N, S, S) uint8,
+    about a hundred. `file`: the `export_onnx` file of `model`. `into`: the file to write.
 
     Raises:
         ConfigError: onnx, onnxscript or onnxruntime is not installed.
@@ -103,7 +102,7 @@ class _Seeing(nn.Module):
 
 
 class _Batches:
-    """Squares as onnxruntime's calibration asks for them."""
+    """Calibration data reader of onnxruntime over prepared images."""
 
     def __init__(self, squares: Grey) -> None:
         self._left = iter({INPUT: squares[i : i + _BATCH]} for i in range(0, len(squares), _BATCH))
@@ -121,7 +120,7 @@ def _check_installed() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what torch's exporter and onnxruntime's quantiser tell of themselves."""
+    """Suppress the output of torch's exporter and onnxruntime's quantiser."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -42,7 +42,7 @@ def fit(grey: Any, prepare: Any) -> tuple[Any, Any]:
     """Return the network's input, (S, S) uint8, and the slices of it that the image covers."""
     side = prepare["side"]
     rows = columns = side
-    if prepare["fit"] != "stretch":  # a letterbox: the longer side fills the square
+    if prepare["fit"] != "stretch":  # a letterbox: the image's longer edge becomes S
         scale = side / max(grey.shape)
         rows, columns = (max(1, round(length * scale)) for length in grey.shape)
     top, left = (side - rows) // 2, (side - columns) // 2
@@ -60,7 +60,7 @@ def softmax(logits: Any) -> Any:
 
 
 def decide(probs: Any, classes: list[str], threshold: float | None) -> str:
-    """Return malignant from the threshold on, else the likeliest of the others."""
+    """Return malignant from the threshold on, else the most probable other class."""
     if threshold is None:
         return "unclassified"  # a model for segmentation alone
     malignant = classes.index("malignant")

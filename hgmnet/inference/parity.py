@@ -1,4 +1,4 @@
-"""How far two ways to run a model agree, and what a coarser way to compute costs in figures."""
+"""Agreement of two ways to run a model, and the loss in scores of the less precise one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from hgmnet.metrics.segmentation import count_pixels, dice
 
 @dataclass(frozen=True)
 class Parity:
-    """How two ways to run a model agree on `images` images.
+    """Agreement of two ways to run a model on `images` images.
 
-    `prob_gap`: the largest difference of a class probability. `mask_agreement`: the smallest share
-    of an image's pixels on which the fine net's masks, or the masks served, are the same.
+    `prob_gap`: largest difference of a class probability. `mask_agreement`: smallest fraction of
+    an image's pixels with equal masks, over the fine net's masks and the final ones.
     """
 
     images: int
@@ -25,11 +25,11 @@ class Parity:
 
     @property
     def holds(self) -> bool:
-        """Within 1e-4, and equal on 99.9 % of each image's pixels."""
+        """Whether probabilities agree within 1e-4, and masks on 99.9 % of each image's pixels."""
         return self.prob_gap <= 1e-4 and self.mask_agreement >= 0.999
 
     def __str__(self) -> str:
-        """In words."""
+        """Format as text."""
         return (
             f"on {self.images} images probabilities differ by {self.prob_gap:.1e} at most, and "
             f"{self.mask_agreement:.3%} of an image's mask is the same at least"
@@ -38,10 +38,10 @@ class Parity:
 
 @dataclass(frozen=True)
 class Loss:
-    """What the second way to run a model loses against the first on the same images.
+    """Loss in scores of the second way to run a model, compared with the first.
 
-    `lesion_dice`, `accuracy`: of the first way minus the second, each, NaN where the model or the
-    images have none. `before`, `after`: the two figures of the first way, and of the second.
+    `before`, `after`: lesion Dice and accuracy of the first and of the second way, in [0, 1]; NaN
+    where the model or the images have none.
     """
 
     images: int
@@ -51,27 +51,27 @@ class Loss:
 
     @property
     def lesion_dice(self) -> float:
-        """Of the fine net's masks."""
+        """Loss in lesion Dice of the fine net's masks."""
         return self.before[0] - self.after[0]
 
     @property
     def accuracy(self) -> float:
-        """Of the likeliest class."""
+        """Loss in accuracy of the most probable class."""
         return self.before[1] - self.after[1]
 
     def within(self, dice_bound: float, accuracy_bound: float) -> bool:
-        """Whether neither loss is over its bound; a figure that there is not loses nothing."""
+        """Whether neither loss exceeds its bound; a NaN is no loss."""
         return not (self.lesion_dice > dice_bound or self.accuracy > accuracy_bound)
 
     def __str__(self) -> str:
-        """In words."""
+        """Format as text."""
         pairs = zip(("lesion Dice", "accuracy"), self.before, self.after, strict=True)
         parts = [f"{n} {b:.4f} instead of {a:.4f}" for n, a, b in pairs if not np.isnan(a)]
         return f"on {self.images} images, {self.lesions} with a lesion: {', '.join(parts)}"
 
 
 def parity(first: Sequence[Prediction], second: Sequence[Prediction]) -> Parity:
-    """Compare what two ways to run a model say of the same images, at least one."""
+    """Compare the predictions of two ways to run a model on the same images, at least one."""
     pairs = list(zip(first, second, strict=True))
     gaps = [abs(a.probs[name] - b.probs[name]) for a, b in pairs for name in a.probs]
     agreements = [
@@ -88,7 +88,7 @@ def loss(
     truth: Sequence[Mask],
     labels: Sequence[str],
 ) -> Loss:
-    """Measure what the second way to run a model loses on images of these masks and classes."""
+    """Compare the scores of both predictions on images with these masks and class labels."""
     lesions = sum(bool(mask.any()) for mask in truth)
     before, after = _figures(first, truth, labels), _figures(second, truth, labels)
     return Loss(len(truth), lesions, before, after)
@@ -97,7 +97,7 @@ def loss(
 def _figures(
     findings: Sequence[Prediction], truth: Sequence[Mask], labels: Sequence[str]
 ) -> tuple[float, float]:
-    """Lesion Dice and accuracy; NaN where there is no lesion, or the model gives no class."""
+    """Return lesion Dice and accuracy; NaN without a lesion, or without a classifier."""
     pairs = zip(findings, truth, strict=True)
     counts = [count_pixels(one.raw_mask, mask)[:3] for one, mask in pairs if mask.any()]
     told = [one.predicted in one.probs for one in findings]

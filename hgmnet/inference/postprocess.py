@@ -1,10 +1,10 @@
-"""From the network's raw output to a prediction at the image's own size; needs no torch.
+"""Prediction at the image's original size from the network's raw output; needs no torch.
 
-How unsure a prediction is, is one number. The entropy of the class probabilities tells of wrong
-classes; how far the masks of an image's views differ (test-time augmentation: Wang et al.,
-Neurocomputing 338, 2019) tells of wrong masks. Either is put as the share of the val images that
-have less of it, and the larger of the two is the uncertainty: docs/thresholds.md shows that it
-orders images better than either does.
+The uncertainty of a prediction is one number. Class entropy indicates wrong classes; the
+disagreement between the masks of an image's views (test-time augmentation: Wang et al.,
+Neurocomputing 338, 2019) indicates wrong masks. Each is converted to the fraction of val images
+with a lower value; the larger of the two is the uncertainty. docs/thresholds.md shows that it
+orders images better than either.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RawPrediction:
-    """What the network says of a batch, on the square.
+    """Network output for a batch, at its input size S.
 
     `mask_prob`, `coarse_mask_prob`: (B, S, S) float32. `class_logits`: (B, C) float32. `views`: the
-    mask probabilities that each view of the image gives, in its place, (B, V, S, S) float16.
+    mask probabilities of each view, aligned with the image, (B, V, S, S) float16.
     """
 
     mask_prob: Prob
@@ -38,18 +38,18 @@ class RawPrediction:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one image of (H, W).
+    """Prediction for one image; masks are (H, W) bool.
 
-    `probs`: calibrated, by class. `predicted`: the likeliest class. `decided`: malignant from its
-    threshold on, else the likeliest of the others. `decision`: the class served, after the
-    consistency rules. `raw_mask`, `coarse_mask`: the fine and the coarse net's mask at the mask
-    threshold. `large`: the fine net's mask reaches the minimum area. `mask`: the mask served, after
+    `probs`: calibrated, by class. `predicted`: the most probable class. `decided`: malignant from
+    its threshold on, else the most probable other class. `decision`: the final class, after the
+    consistency rules. `raw_mask`, `coarse_mask`: masks of the fine and the coarse net at the mask
+    threshold. `large`: the fine net's mask reaches the minimum area. `mask`: the final mask, after
     minimum area and the consistency rules. `lesion_area`: its pixels. `box`: left, top, right,
     bottom (exclusive), None without a lesion. `class_entropy`, `mask_disagreement`, `uncertainty`:
-    0 to 1. `refer`: so unsure that a person should look.
+    in [0, 1]. `refer`: uncertain enough for referral to a reader.
 
-    A model for segmentation alone leaves every image `unclassified`, its `probs` all equal; one for
-    classification alone finds empty masks.
+    A segmentation-only model decides `unclassified` for every image, with equal `probs`; a
+    classification-only one returns empty masks.
     """
 
     probs: dict[str, float]
@@ -71,7 +71,7 @@ class Prediction:
 def postprocess(
     raw: RawPrediction, i: int, shape: tuple[int, int], spec: Spec, operating: Operating
 ) -> Prediction:
-    """Turn the network's output for image i of a batch into a finding at `shape`, the image's."""
+    """Convert the network's output for image i of a batch into a prediction of `shape` (H, W)."""
     probs = softmax(raw.class_logits[i] / operating.temperature)
     predicted, decided = UNCLASSIFIED, UNCLASSIFIED
     if operating.malignant_threshold is not None:
@@ -114,16 +114,16 @@ def uncertainty_scores(raw: RawPrediction, operating: Operating) -> tuple[NDArra
 
 
 def class_entropy(probs: Floats) -> Floats:
-    """The entropy of class probabilities (..., C) as a share of the largest possible, in [0, 1]."""
+    """Entropy of class probabilities (..., C), divided by its maximum log C, in [0, 1]."""
     entropy = -(probs * np.log(np.clip(probs, 1e-12, None))).sum(axis=-1)
     return np.asarray(np.clip(entropy / log(probs.shape[-1]), 0, 1))
 
 
 def disagreement(views: NDArray[np.float16], prob: NDArray[np.float32], threshold: float) -> Floats:
-    """1 - the mean Dice of each view's mask with the mask predicted, (B,) in [0, 1].
+    """One minus the mean Dice of each view's mask and the predicted mask, (B,) in [0, 1].
 
-    `views`: mask probabilities, (B, V, S, S); `prob`: those predicted, (B, S, S). Where both masks
-    are empty they agree.
+    `views`: mask probabilities, (B, V, S, S); `prob`: the predicted ones, (B, S, S). Two empty
+    masks agree.
     """
     mask = (prob.astype(views.dtype) >= threshold)[:, None]
     seen = views >= threshold
@@ -133,14 +133,14 @@ def disagreement(views: NDArray[np.float16], prob: NDArray[np.float32], threshol
 
 
 def levels(values: Floats) -> tuple[float, ...]:
-    """What `rank` compares a value with: every twentieth of val's values, rising."""
+    """Quantiles of val's values in steps of 5 %, ascending: the reference of `rank`."""
     return tuple(round(float(v), 6) for v in np.quantile(values, np.linspace(0, 1, 21)))
 
 
 def rank(values: Floats, among: Sequence[float]) -> Floats:
-    """The share of the val images that have less, in [0, 1]; 0 where `among` is empty.
+    """Fraction of val images with a lower value, in [0, 1]; 0 where `among` is empty.
 
-    `among`: of `levels`; between two of them the share rises evenly.
+    `among`: from `levels`, with linear interpolation between two of them.
     """
     if not among:
         return np.zeros_like(values, dtype=np.float64)
@@ -153,21 +153,21 @@ def rank(values: Floats, among: Sequence[float]) -> Floats:
 
 
 def uncertainty(entropy: Floats, disagreeing: Floats, known: Uncertainty) -> Floats:
-    """The share of the val images whose class, or whose mask, was surer: the larger, in [0, 1]."""
+    """Fraction of val images with a lower uncertainty, the larger of both kinds, in [0, 1]."""
     return np.maximum(
         rank(entropy, known.class_entropy), rank(disagreeing, known.mask_disagreement)
     )
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities over the last axis."""
+    """Softmax over the last axis."""
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     exponent = np.exp(shifted)
     return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
 
 
 def classify(probs: NDArray[np.float64], classes: Sequence[str], malignant_threshold: float) -> str:
-    """The class served: malignant from its threshold on, else the likeliest of the others.
+    """Return malignant from its threshold on, else the most probable other class.
 
     >>> classify(np.array([0.6, 0.3, 0.1]), ("benign", "malignant", "normal"), 0.25)
     'malignant'
@@ -180,16 +180,16 @@ def classify(probs: NDArray[np.float64], classes: Sequence[str], malignant_thres
 
 
 def final_mask(raw_mask: Mask, decided: str, operating: Operating) -> Mask:
-    """The mask served: none below the minimum area, none where the class is normal."""
+    """Return the final mask: empty below the minimum area, or where the class is normal."""
     taken = decided == NORMAL and operating.normal_means_no_mask
     return raw_mask if _large(raw_mask, operating) and not taken else np.zeros_like(raw_mask)
 
 
 def final_class(decided: str, mask: Mask, classes: Sequence[str], operating: Operating) -> str:
-    """The decision served: normal where the mask served is empty, if that rule is on.
+    """Return the final class: normal where the final mask is empty, if that rule is on.
 
-    A malignant decision stays: a lesion that the mask misses must not pass for healthy. Without a
-    class `normal` nothing changes.
+    A malignant decision is kept: a lesion that the mask misses must not pass for healthy. Nothing
+    changes without a class `normal`.
     """
     bare = operating.no_mask_means_normal and NORMAL in classes and not mask.any()
     return NORMAL if bare and decided not in {MALIGNANT, UNCLASSIFIED} else decided

@@ -1,4 +1,4 @@
-"""From an image to a prediction: resize, run the network, postprocess to the image's own size."""
+"""Predictors: resize, run the network, postprocess to the image's original size."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs 
 
 
 class Predictor(ABC):
-    """A model that predicts, however it runs: torch, ONNX Runtime, or several models as one.
+    """Base class of predictors: torch, ONNX Runtime, or an ensemble.
 
-    `spec`: how it sees an image, and what it learnt. `operating`: thresholds and temperature.
-    `identity`: the sha256 that its model is known by.
+    `spec`: preprocessing, classes and training data. `operating`: thresholds and temperature.
+    `identity`: the model's sha256.
 
     Example:
         predictor = Predictor.load("models/hgmnet")
@@ -36,12 +36,12 @@ class Predictor(ABC):
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str = "auto") -> "Predictor":
-        """Load a model folder, which torch runs, or a file of `hgmnet export`, by ONNX Runtime.
+        """Load a model folder (torch) or a file written by `hgmnet export` (ONNX Runtime).
 
-        `device`: `cpu`, `cuda`, or `auto`: a GPU where there is one. A file runs on the CPU.
+        `device`: `cpu`, `cuda`, or `auto` (a GPU if there is one). A file runs on the CPU.
 
         Raises:
-            ConfigError: there is none, it is damaged, or of another version.
+            ConfigError: the model is missing, damaged, or of another version.
         """
         if Path(path).is_file():
             from hgmnet.inference.onnx import OnnxPredictor
@@ -51,7 +51,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def predict_raw(self, squares: Grey) -> RawPrediction:
-        """What the network outputs for prepared images, (B, S, S) uint8."""
+        """Return the network's output for prepared images, (B, S, S) uint8."""
 
     def predict(self, images: Sequence[ImageInput], batch_size: int = 16) -> list[Prediction]:
         """Predict each image.
@@ -59,10 +59,10 @@ class Predictor(ABC):
         Args:
             images: paths or bytes of PNG, JPEG, BMP, TIFF or DICOM files, or pixels (H, W) or
                 (H, W, 3) uint8, each of any size.
-            batch_size: images that pass the network together.
+            batch_size: images per pass through the network.
 
         Returns:
-            One prediction per image, in their order, its mask at the image's own size.
+            One prediction per image, in order, its mask at the image's original size.
 
         Raises:
             InvalidDataError: an image can't be read.
@@ -70,7 +70,7 @@ class Predictor(ABC):
         return list(self.stream(images, batch_size))
 
     def stream(self, images: Sequence[ImageInput], batch_size: int = 16) -> Iterator[Prediction]:
-        """As `predict`, but no more than one batch of images is in memory at a time."""
+        """Yield the predictions of `predict` with at most one batch of images in memory."""
         if isinstance(images, str | bytes | PathLike):
             raise InvalidDataError("expected a list of images, got a single one: predict([image])")
         for start in range(0, len(images), batch_size):
@@ -83,7 +83,7 @@ class Predictor(ABC):
 
 
 class TorchPredictor(Predictor):
-    """A model folder, loaded; torch runs it."""
+    """A model folder, loaded and run by torch."""
 
     def __init__(self, network: "HGMNet", spec: Spec, operating: Operating, sha256: str) -> None:
         """Take a network in evaluation mode, on its device."""
@@ -92,10 +92,10 @@ class TorchPredictor(Predictor):
 
     @classmethod
     def load(cls, path: str | PathLike[str], device: str = "cpu") -> "TorchPredictor":
-        """Load a model folder; `device` is `cpu`, `cuda`, or `auto`: a GPU where there is one.
+        """Load a model folder; `device`: `cpu`, `cuda`, or `auto` (a GPU if there is one).
 
         Raises:
-            ConfigError: a file of it is absent, damaged, or of another version.
+            ConfigError: one of its files is missing, damaged, or of another version.
         """
         from hgmnet.models.device import best_device
         from hgmnet.models.serialization import load_model
@@ -107,7 +107,7 @@ class TorchPredictor(Predictor):
         return cls(network.to(device), spec, operating, identity(folder))
 
     def predict_raw(self, squares: Grey) -> RawPrediction:
-        """As the base class says; the views are those of the operating point."""
+        """Return the output for images (B, S, S) uint8, with the operating point's views."""
         from hgmnet.inference.tta import forward_tta
 
         point = self.operating
@@ -116,7 +116,7 @@ class TorchPredictor(Predictor):
         )
 
     def maps(self, images: Sequence[ImageInput]) -> "list[ImageMaps]":
-        """What the network goes by, at each image's own size; `images` as for `predict`."""
+        """Return each image's probability maps and gates, (H, W); `images` as for `predict`."""
         from hgmnet.inference.maps import native_maps
 
         return native_maps(self, images)

@@ -1,4 +1,4 @@
-"""What is output for an image: the list of columns, and rows for encoded images over HTTP."""
+"""Output columns of a prediction, and the rows for encoded images over HTTP."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,19 +14,19 @@ from hgmnet.models.spec import Operating
 
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
-Kind = Literal["string", "double", "boolean", "long"]  # as MLflow calls them
+Kind = Literal["string", "double", "boolean", "long"]  # MLflow's names
 
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """A column of predictions, wherever they are written."""
+    """A column of the predictions, in every output format."""
 
     name: str
     kind: Kind
 
 
 def prediction_columns(classes: Sequence[str]) -> tuple[OutputColumn, ...]:
-    """What is output for one image, in order: CSV, JSONL, Parquet, HTTP and MLflow alike."""
+    """Output columns of one image, in order: the same in CSV, JSONL, Parquet, HTTP and MLflow."""
     return (
         OutputColumn("decision", "string"),
         OutputColumn("class", "string"),
@@ -43,9 +43,9 @@ def prediction_columns(classes: Sequence[str]) -> tuple[OutputColumn, ...]:
 def prediction_row(
     prediction: Prediction, operating: Operating, pixel_mm: float
 ) -> dict[str, Value]:
-    """The values of `prediction_columns`; None where there is nothing to output.
+    """Return the values of `prediction_columns`; None where there is none.
 
-    `pixel_mm`: a pixel's side in mm; 0: unknown.
+    `pixel_mm`: pixel spacing in mm; 0 if unknown.
     """
     area = prediction.lesion_area
     return {
@@ -64,15 +64,15 @@ def prediction_row(
 def answer(
     values: Sequence[object], predictor: Predictor, model: Mapping[str, Value]
 ) -> list[dict[str, Value]]:
-    """Predict each image, for a server; the columns are those of `columns`.
+    """Predict each image for a server; the columns are those of `columns`.
 
-    `values`: bytes of a PNG, JPEG, BMP, TIFF or DICOM file of any size, or the same as base64 text,
-    each. `model`: the columns about it in each row.
+    `values`: each the bytes of a PNG, JPEG, BMP, TIFF or DICOM file, or the same as base64 text.
+    `model`: the model's columns, equal in each row.
 
     Returns:
-        One row per image, in their order. A bad one has `error` and None elsewhere; the others'
-        error is empty. `mask_png`: the mask served as PNG, 0 and 255, at the image's own size, as
-        base64 text. The box is None where no lesion is found.
+        One row per image, in order. An unreadable one has `error` and None elsewhere; `error` is
+        empty for the others. `mask_png`: the final mask at the image's original size as base64 PNG,
+        0 and 255. The box is None without a lesion.
     """
     read = [_read(value, f"row {row}") for row, value in enumerate(values)]
     decoded = [one for one in read if not isinstance(one, str)]
@@ -91,12 +91,12 @@ def answer(
 
 
 def columns(classes: Sequence[str], model: Iterable[str]) -> tuple[str, ...]:
-    """The columns of an answer, in order, for these classes."""
+    """Column names of an answer, in order, for these classes."""
     return (*(one.name for one in prediction_columns(classes)), "mask_png", *model, "error")
 
 
 def _read(value: object, name: str) -> DecodedFile | str:
-    """The image, or what is wrong with it."""
+    """Return the decoded image, or the error message."""
     try:
         return decode_file(_to_bytes(value, name), name)
     except HgmnetError as error:

@@ -1,4 +1,4 @@
-"""The network run on images and their views: mirrored and magnified, brought back and averaged."""
+"""Test-time augmentation: mirrored and magnified views, mapped back and averaged."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def zoom(image: Tensor, factor: float) -> Tensor:
-    """Magnify (B, C, S, S) about the centre by `factor` > 0, on a square of the same side.
+    """Magnify (B, C, S, S) about the centre by `factor` > 0; the size stays.
 
-    Below 1 the image shrinks, and what lies beyond its edge is its reflection.
+    Below 1 the image shrinks and is padded by reflection.
     """
     grid = _grid(image, 1 / factor)
     return functional.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
 
 
 def unzoom(view: Tensor, factor: float, elsewhere: Tensor) -> Tensor:
-    """Bring the output for `zoom(image, factor)`, (B, C, S, S), back to the whole image.
+    """Map the output for `zoom(image, factor)`, (B, C, S, S), back to the whole image.
 
-    `elsewhere`, (B, C, S, S), stands where the view showed nothing of the image.
+    `elsewhere`: (B, C, S, S), the values where the view did not cover the image.
     """
     grid = _grid(view, factor)
     back = functional.grid_sample(view, grid, padding_mode="border", align_corners=False)
@@ -36,13 +36,13 @@ def unzoom(view: Tensor, factor: float, elsewhere: Tensor) -> Tensor:
 
 
 def _grid(image: Tensor, stretch: float) -> Tensor:
-    """Where each pixel looks, (B, S, S, 2), in coordinates that run from -1 to 1 over the image."""
+    """Sampling position of each pixel, (B, S, S, 2), in [-1, 1] over the image."""
     theta = torch.tensor([[stretch, 0, 0], [0, stretch, 0]], device=image.device, dtype=image.dtype)
     one = functional.affine_grid(theta[None], [1, *image.shape[1:]], align_corners=False)
-    return one.expand(image.shape[0], -1, -1, -1)  # by torch.export's leave: any number of images
+    return one.expand(image.shape[0], -1, -1, -1)  # keeps the batch size dynamic in torch.export
 
 
-_TOGETHER = 16  # squares that pass the network at once, which is faster for few images
+_TOGETHER = 16  # images per pass: faster for few images
 
 
 def forward_tta(
@@ -51,13 +51,13 @@ def forward_tta(
     """Run the network over prepared images.
 
     Args:
-        network: in evaluation mode, on its device; laid out again for speed (docs/speed.md).
-        spec: how it sees an image.
+        network: in evaluation mode, on its device; converted to channels-last (docs/speed.md).
+        spec: preprocessing and classes.
         square: (B, S, S) uint8.
         mirror: average probabilities and class logits with the mirrored image's.
-        scales: magnifications of further views, which change nothing but `views`.
+        scales: magnifications of further views, which affect `views` only.
     """
-    network.to(memory_format=torch.channels_last)  # nothing to do from the second time on
+    network.to(memory_format=torch.channels_last)  # no cost from the second call on
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec)
     few = len(square) * (1 + mirror) <= _TOGETHER
@@ -69,10 +69,10 @@ def forward_tta(
 def run_network(
     network: "HGMNet", image: Tensor, *, mirror: bool, scales: Sequence[float], few: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Outputs for images and their views, as the fields of `RawPrediction` (`views` float32).
+    """Return the fields of `RawPrediction` for images and their views (`views` float32).
 
-    `image`: (B, 1, S, S), normalised. `few`: the mirrored images pass the network together with
-    the images. Otherwise as `forward_tta`.
+    `image`: (B, 1, S, S), normalised. `few`: run images and mirrored images in one pass.
+    Otherwise as `forward_tta`.
     """
     inputs = (image, image.flip(-1)) if mirror else (image,)
     passes = _at_once(network, inputs) if few else [_forward(network, one) for one in inputs]
@@ -91,7 +91,7 @@ def run_network(
 
 
 def _at_once(network: "HGMNet", inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """The network's output for each input of the same size, in one pass."""
+    """Return the network's output for inputs of equal size, from one pass."""
     count = len(inputs)
     told = _forward(network, torch.cat(list(inputs)))
     mask, coarse, logits = (part.reshape(count, -1, *part.shape[1:]).unbind() for part in told)

@@ -1,1 +1,1 @@
-"""Formulas: Dice, outlines, lesions, classification, bootstrap; and the list of all metrics."""
+"""Metrics: Dice, outlines, lesions, classification, bootstrap; and the list of all of them."""

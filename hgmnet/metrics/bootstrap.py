@@ -1,4 +1,4 @@
-"""Intervals and comparisons: the bootstrap by group, Wilson's interval, the paired difference."""
+"""Bootstrap by group: intervals (with Wilson's for proportions) and paired differences."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from hgmnet.config.base import Frozen
 
 
 class Figure(Frozen):
-    """A metric with its 95 % interval; `value` is None if it can't be computed.
+    """A metric with its 95 % interval, from `n` images in `groups` groups.
 
-    It rests on `n` images in `groups` groups.
+    `value` is None if it can't be computed.
     """
 
     value: float | None
@@ -35,52 +35,52 @@ _Z_POWER = 0.8416212335729143  # its 80 % point
 
 @dataclass(frozen=True, eq=False)
 class Mean:
-    """The mean of one value per row, (N,)."""
+    """Mean of one value per row, (N,)."""
 
     values: Values
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn."""
+        """Weighted means, (draws,), for weights (draws, N)."""
         return divide(weights @ self.values, weights.sum(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
 class Ratio:
-    """The sum of one value per row over the sum of another, (N,) each."""
+    """Sum of one value per row over the sum of another, (N,) each."""
 
     above: Values
     below: Values
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn."""
+        """Ratios of weighted sums, (draws,), for weights (draws, N)."""
         return divide(weights @ self.above, weights @ self.below)
 
 
 def divide(above: Values, below: Values) -> Values:
-    """Element by element; NaN where `below` is 0."""
+    """Divide element by element; NaN where `below` is 0."""
     nothing = np.full(np.shape(above), nan)
     return np.asarray(np.divide(above, below, out=nothing, where=below != 0))
 
 
 def whole(statistic: Statistic, n: int) -> float:
-    """A statistic of n rows, each taken once; NaN if n is 0."""
+    """Compute a statistic of n rows, each once; NaN if n is 0."""
     return float(statistic(np.ones((1, n)))[0]) if n else nan
 
 
 class GroupBootstrap:
-    """Resamples of rows: whole groups are drawn with replacement.
+    """Bootstrap that draws whole groups with replacement.
 
     Images of one group are not independent: drawing single images makes intervals too narrow.
     """
 
     def __init__(self, groups: Sequence[str], draws: int, seed: int) -> None:
-        """Fix `draws` resamples of rows that belong to `groups` (one name per row)."""
+        """Fix `draws` resamples of rows in `groups` (one name per row)."""
         names, self._group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
         self.rows, self.groups = len(groups), len(names)
         self.draws, self.seed = draws, seed
 
     def weights(self) -> Iterator[Values]:
-        """How often each row was drawn, (some draws, N) at a time; the same at every call."""
+        """Yield how often each row was drawn, (some draws, N) at a time; equal at every call."""
         step = max(1, min(_BLOCK, _CELLS // max(self.rows, 1)))
         generator = np.random.default_rng(self.seed)
         for done in range(0, self.draws, _BLOCK):
@@ -93,15 +93,15 @@ class GroupBootstrap:
                 yield often.reshape(len(block), self.groups)[:, self._group].astype(np.float64)
 
     def drawn(self, statistic: Statistic) -> Values:
-        """A statistic of each resample, (draws,)."""
+        """Compute a statistic of each resample, (draws,)."""
         return np.concatenate([statistic(weights) for weights in self.weights()])
 
     def figure(self, statistic: Statistic, *, proportion: bool) -> Figure:
-        """A statistic of all rows, with its 95 % interval: the `percentiles` of its resamples.
+        """Compute a statistic of all rows, with its 95 % interval: `percentiles` of the resamples.
 
-        A proportion has the wider of that and Wilson's interval with n = number of groups: if
+        A proportion gets the wider of that and Wilson's interval with n = number of groups: if
         nearly all succeed, a bootstrap may draw only successes and give [1, 1]. Resamples with a
-        NaN statistic (a class is missing) are left out.
+        NaN statistic (a class is missing) are ignored.
         """
         value = whole(statistic, self.rows)
         if not isfinite(value):
@@ -119,8 +119,8 @@ class Paired:
     """A figure of two models on the same images.
 
     `difference`: after minus before. `low`, `high`: its 95 % interval. `lower`, `upper`: its
-    one-sided 95 % bounds. `sees`: the true gain that a one-sided test at 5 % finds four times in
-    five.
+    one-sided 95 % bounds. `sees`: the true gain that a one-sided test at 5 % detects with 80 %
+    power.
     """
 
     before: float
@@ -141,8 +141,8 @@ def paired(
     """Compare two models by a statistic of the same rows, resampled together.
 
     Interval and bounds are `percentiles` of the resampled differences. `sees` is (z.95 + z.80) of
-    their standard deviations: the normal theory's power of a one-sided test. `groups`: of each row;
-    drawn whole.
+    their standard deviations: the normal theory's power of a one-sided test. `groups`: one per row;
+    resampled as a whole.
 
     Raises:
         ValueError: the statistic is NaN for either.
@@ -160,10 +160,10 @@ def paired(
 
 
 def percentiles(groups: int, tail: float) -> tuple[float, float]:
-    """Which percentiles of the resamples leave out `tail` at either end, 0 to 100.
+    """Return the percentiles, 0 to 100, that exclude `tail` of the resamples at either end.
 
-    With n groups a little further out than `tail` itself, because the variance of resamples is too
-    small by (n - 1) / n, and because of the t distribution's tails: Hesterberg, What Teachers
+    With n groups they are slightly further out than `tail`, because the variance of resamples is
+    too small by (n - 1) / n, and because of the t distribution's tails: Hesterberg, What Teachers
     Should Know About the Bootstrap, The American Statistician 69(4), 2015, section 5.1 (expanded
     percentiles).
     """
@@ -174,7 +174,7 @@ def percentiles(groups: int, tail: float) -> tuple[float, float]:
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a share out of n (Wilson, JASA 22, 1927)."""
+    """Wilson's 95 % score interval of a proportion of n (Wilson, JASA 22, 1927)."""
     z2 = _Z * _Z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)

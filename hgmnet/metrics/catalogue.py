@@ -1,4 +1,4 @@
-"""Every metric, declared once for evaluation, gate, report and docs/metrics.md."""
+"""Catalogue of all metrics, for evaluation, gate, report and docs/metrics.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ _CLASS = "<class>"
 class Metric:
     """One metric of a split's images.
 
-    `formula`: in words and symbols, over the pixels, lesions or classes of `images`. `empty`: what
-    an image without truth or prediction counts as. `by_subgroup`: it is computed for each subgroup
-    with images for it, and a check of the gate may name it there.
+    `formula`: in words and symbols, over the pixels, lesions or classes of `images`. `empty`: the
+    value for an image without truth or prediction. `by_subgroup`: computed for each subgroup with
+    images for it, and allowed in a check of the gate there.
     """
 
     name: str
@@ -39,7 +39,7 @@ METRICS = (
     Metric(
         "served_lesion_dice",
         "Lesion Dice, as served",
-        f"{_DICE}; of the mask served",
+        f"{_DICE}; of the final mask",
         "lesion",
         _MISSED,
         by_subgroup=True,
@@ -47,7 +47,7 @@ METRICS = (
     Metric(
         "dice_all",
         "Dice over all images (empty on empty is 1)",
-        f"{_DICE}; of the mask served",
+        f"{_DICE}; of the final mask",
         "all",
         "empty on empty: 1",
     ),
@@ -76,7 +76,7 @@ METRICS = (
     Metric(
         "nsd",
         "NSD of lesions at 2 px",
-        "share of both outlines within 2 px of the other, mean",
+        "fraction of both outlines within 2 px of the other, mean",
         "lesion",
         _MISSED,
     ),
@@ -97,7 +97,7 @@ METRICS = (
     Metric(
         "served_lesion_sensitivity",
         "Lesions found, as served",
-        "lesions found / lesions, in the mask served",
+        "lesions found / lesions, in the final mask",
         "lesion",
     ),
     Metric(
@@ -110,14 +110,14 @@ METRICS = (
     Metric(
         "served_false_lesions",
         "False lesions per image, as served",
-        "the same, in the mask served",
+        "predicted parts in the final mask that found no lesion, mean per image",
         "all",
         higher_is_better=False,
     ),
     Metric(
         "normal_fp_rate",
         "Normals with a false lesion, raw",
-        "share with anything predicted",
+        "fraction with anything predicted",
         "without lesion",
         higher_is_better=False,
         by_subgroup=True,
@@ -125,12 +125,12 @@ METRICS = (
     Metric(
         "served_normal_fp_rate",
         "Normals with a false lesion, as served",
-        "share with anything in the mask served",
+        "fraction with anything in the final mask",
         "without lesion",
         higher_is_better=False,
         by_subgroup=True,
     ),
-    Metric("accuracy", "Accuracy", "share whose likeliest class is right", "all", by_subgroup=True),
+    Metric("accuracy", "Accuracy", "fraction whose top class is right", "all", by_subgroup=True),
     Metric("balanced_accuracy", "Balanced accuracy", "mean of the classes' sensitivities", "all"),
     Metric("macro_f1", "Macro F1", "mean of the classes' F1", "all"),
     Metric(
@@ -148,21 +148,21 @@ METRICS = (
     Metric(
         "served_accuracy",
         "Accuracy, as served",
-        "share whose decision (malignant from its threshold on) is right",
+        "fraction whose decision (malignant from its threshold on) is right",
         "all",
         by_subgroup=True,
     ),
     Metric(
         "served_sensitivity_malignant",
         "Sensitivity for malignant, as served",
-        "share decided malignant",
+        "fraction decided malignant",
         "malignant",
         by_subgroup=True,
     ),
     Metric(
         "served_specificity_malignant",
         "Specificity for malignant, as served",
-        "share not decided malignant",
+        "fraction not decided malignant",
         "not malignant",
         by_subgroup=True,
     ),
@@ -185,23 +185,23 @@ PER_CLASS = (
     Metric(
         f"sensitivity_{_CLASS}",
         f"Sensitivity for {_CLASS}",
-        "share whose likeliest class is this one",
+        "fraction whose top class is this one",
         _CLASS,
     ),
     Metric(
         f"specificity_{_CLASS}",
         f"Specificity for {_CLASS}",
-        "share whose likeliest class is another",
+        "fraction whose top class is another",
         f"not {_CLASS}",
     ),
 )
-"""One for each class; those of malignant are computed by subgroup too."""
+"""One per class; those of malignant are computed by subgroup too."""
 
 _BY_NAME = {one.name: one for one in METRICS}
 
 
 def metric(name: str) -> Metric:
-    """The declaration of a metric, `sensitivity_<class>` and `specificity_<class>` too.
+    """Return a metric's declaration, including `sensitivity_<class>` and `specificity_<class>`.
 
     >>> metric("lesion_dice").title
     'Lesion Dice'
@@ -228,11 +228,11 @@ BY_SUBGROUP = (
 
 
 def known(classes: Sequence[str]) -> list[str]:
-    """The names of all metrics that a model of these classes can have, sorted."""
+    """Names of all metrics that a model with these classes can have, sorted."""
     by_class = [one.name.replace(_CLASS, name) for one in PER_CLASS for name in classes]
     return sorted([*_BY_NAME, *by_class])
 
 
 def higher_is_better(name: str) -> bool:
-    """The direction of a metric; KeyError if there is no such metric."""
+    """Return the direction of a metric; KeyError if there is no such metric."""
     return metric(name).higher_is_better

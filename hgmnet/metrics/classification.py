@@ -18,16 +18,16 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class BalancedAccuracy:
-    """Mean share recognised, over the classes that occur in the rows.
+    """Mean sensitivity over the classes in the rows.
 
-    Undefined for a draw without one of them.
+    NaN for a draw without one of them.
     """
 
     label: Indices
     predicted: Indices
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn."""
+        """Scores, (draws,), for weights (draws, N)."""
         right = self.label == self.predicted
         shares = [
             divide(weights @ (of * right).astype(float), weights @ of.astype(float))
@@ -38,14 +38,14 @@ class BalancedAccuracy:
 
 @dataclass(frozen=True, eq=False)
 class MacroF1:
-    """Mean over the classes that occur, as truth or answer, of 2 tp / (2 tp + fp + fn)."""
+    """Mean over the classes in truth or prediction of 2 tp / (2 tp + fp + fn)."""
 
     label: Indices
     predicted: Indices
     classes: int
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn; a class that a draw lacks is left out of its mean."""
+        """Scores, (draws,), for weights (draws, N); a class missing in a draw is left out."""
         scores = []
         for c in range(self.classes):
             of, said = (self.label == c), (self.predicted == c)
@@ -56,7 +56,7 @@ class MacroF1:
 
 
 class _Ranked:
-    """Positives and negatives by falling score, for cumulative sums from the top."""
+    """Positives and negatives by descending score, for cumulative sums from the top."""
 
     def __init__(self, positive: Bools, score: Values) -> None:
         falling = np.argsort(-score, kind="stable")
@@ -67,7 +67,7 @@ class _Ranked:
     def from_top(
         self, weights: Values, *, negatives: bool, side: Literal["left", "right"]
     ) -> Values:
-        """For each positive the weight of those above it, (draws, positives); right: ties too."""
+        """Weight of the rows above each positive, (draws, positives); `side` right: and ties."""
         rows, scores = (self.negatives, self.low) if negatives else (self.positives, self.high)
         total = np.zeros((len(weights), len(rows) + 1))
         np.cumsum(weights[:, rows], axis=1, out=total[:, 1:])
@@ -79,7 +79,7 @@ class Auroc(_Ranked):
     """Area under the ROC curve: how often a positive outranks a negative, ties counted half."""
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn."""
+        """Areas, (draws,), for weights (draws, N)."""
         positive = weights[:, self.positives]
         above = sum(self.from_top(weights, negatives=True, side=s) for s in ("left", "right"))
         lost = (positive * above).sum(axis=1) / 2
@@ -94,7 +94,7 @@ class AveragePrecision(_Ranked):
     """
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn."""
+        """Average precisions, (draws,), for weights (draws, N)."""
         positive = weights[:, self.positives]
         found = self.from_top(weights, negatives=False, side="right")
         precision = divide(found, found + self.from_top(weights, negatives=True, side="right"))
@@ -103,7 +103,7 @@ class AveragePrecision(_Ranked):
 
 @dataclass(frozen=True, eq=False)
 class CalibrationError:
-    """Mean gap between confidence and accuracy over ten bins of one width, weighted by their share.
+    """Mean gap between confidence and accuracy over ten equal bins, weighted by their size.
 
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017, eq. 3.
     """
@@ -113,7 +113,7 @@ class CalibrationError:
     bins: int = 10
 
     def __call__(self, weights: Values) -> Values:
-        """Of the rows as drawn."""
+        """Errors, (draws,), for weights (draws, N)."""
         index = np.clip((self.confidence * self.bins).astype(int), 0, self.bins - 1)
         gaps = np.zeros((len(index), self.bins))
         gaps[np.arange(len(index)), index] = self.correct - self.confidence

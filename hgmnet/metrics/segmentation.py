@@ -1,7 +1,7 @@
 """Metrics of masks: pixel counts, Dice and IoU, outlines (HD95, NSD), lesions found.
 
 Maier-Hein et al., Metrics Reloaded, Nature Methods 21, 2024; NSD after Nikolov et al., JMIR 23(7),
-2021. An outline is the pixels of a mask that touch a pixel outside it, by side or by corner.
+2021. An outline is the pixels of a mask that touch a pixel outside it, by edge or by corner.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects, 
 from hgmnet.data.prepared import Counts
 from hgmnet.data.resize import Mask
 
-TOLERANCE = 2.0  # px: outlines this close to one another count as equal
-OVERLAP = 0.1  # IoU from which on a lesion counts as found
+TOLERANCE = 2.0  # px: outlines at this distance or less count as equal
+OVERLAP = 0.1  # minimum IoU of a lesion that counts as found
 _SQUARE = np.ones((3, 3), dtype=np.int64)  # neighbours by edge and by corner
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """`hd95`: px. `nsd`: share of both outlines, 0 to 1, within `TOLERANCE` of the other."""
+    """`hd95`: px. `nsd`: fraction of both outlines within `TOLERANCE` of the other, in [0, 1]."""
 
     hd95: float
     nsd: float
@@ -45,7 +45,7 @@ def surface_distances(predicted: Mask, truth: Mask) -> SurfaceDistances:
 
 
 def _distances(of: Mask, to: Mask) -> NDArray[np.float64]:
-    """Distances from each pixel of an outline to the nearest of another, px."""
+    """Distances from each pixel of one outline to the nearest of another, px."""
     return np.asarray(distance_transform_edt(~to)[of])
 
 
@@ -55,7 +55,7 @@ def _outline(mask: Mask) -> Mask:
 
 @dataclass(frozen=True)
 class Found:
-    """Counts for one image: true lesions, those found, and predicted parts that found none."""
+    """Counts for one image: true lesions, those found, and predicted parts without a lesion."""
 
     lesions: int
     found: int
@@ -63,7 +63,7 @@ class Found:
 
 
 def find_lesions(predicted: Mask, truth: Mask) -> Found:
-    """Match the parts of two masks of one image (H, W)."""
+    """Match the components of two masks of one image (H, W)."""
     parts, predictions = label(predicted, _SQUARE)
     lesions, count = label(truth, _SQUARE)
     if not count or not predictions:
@@ -79,7 +79,7 @@ def find_lesions(predicted: Mask, truth: Mask) -> Found:
 def _overlaps(
     parts: NDArray[np.int32], lesions: NDArray[np.int32], predictions: int, count: int
 ) -> NDArray[np.float64]:
-    """IoU of each part with each lesion."""
+    """IoU of each component with each lesion, (predictions, count)."""
     width = count + 1
     pairs = np.bincount(
         (parts.ravel().astype(np.int64) * width + lesions.ravel()),

@@ -1,1 +1,1 @@
-"""The network: encoders, decoder, gates, HGM-Net, and its folder on disk."""
+"""The network: encoders, decoder, gates, HGM-Net, and the model folder."""

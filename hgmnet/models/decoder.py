@@ -1,4 +1,4 @@
-"""The U-Net decoder of segmentation-models-pytorch, with every block's output."""
+"""The U-Net decoder of segmentation-models-pytorch, returning every block's output."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from hgmnet.config.model import Model
 from hgmnet.models.image_size import DEPTH
 
-_DEEP = 3  # blocks below full resolution that predict masks of their own: at 1/8, 1/4 and 1/2
+_DEEP = 3  # blocks below full resolution with their own mask heads: at 1/8, 1/4 and 1/2
 
 
 class MaskDecoder(nn.Module):
-    """From an encoder's features to mask logits, at full resolution and, if asked for, below."""
+    """Computes mask logits from an encoder's features, at full and optionally lower resolution."""
 
     def __init__(self, encoder_channels: Sequence[int], model: Model, *, deep: bool) -> None:
-        """Build for these channels of the input and the five scales; `deep`: with deeper heads."""
+        """Build for the channels of the input and the five scales; `deep`: add deeper heads."""
         super().__init__()
         channels = model.decoder_channels
         self.unet = UnetDecoder(encoder_channels, channels, n_blocks=DEPTH)
@@ -29,7 +29,7 @@ class MaskDecoder(nn.Module):
             initialize_head(head)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Decode the image (used for its size alone) and (B, C_l, H_l, W_l), finest first.
+        """Decode the image (only its size is used) and features (B, C_l, H_l, W_l), finest first.
 
         Returns:
             Mask logits (B, 1, H, W), and those of the deeper heads, coarsest first.

@@ -1,4 +1,4 @@
-"""Describe a network in text, for reports and cards."""
+"""Text descriptions of a network, for reports and model cards."""
 
 from hgmnet.config.model import File, Model
 from hgmnet.models.spec import Spec
@@ -9,14 +9,14 @@ _GATES = {
     "self": "self: the control, the same module without the coarse map",
     "multiply": "multiply: features times the coarse map",
     "reverse": "reverse: features times 1 − the coarse map",
-    "uncertainty": "uncertainty: features raised where the coarse map is unsure",
+    "uncertainty": "uncertainty: features raised where the coarse map is uncertain",
     "input": "input: the image times the coarse map goes into the fine net",
     "none": "none: nothing acts on the fine net’s features",
 }
 _TASKS = {
     "joint": "lesion mask and class",
-    "segmentation": "lesion mask alone, no class",
-    "classification": "class alone, no mask",
+    "segmentation": "lesion mask only",
+    "classification": "class only",
 }
 
 
@@ -26,7 +26,7 @@ def shape(spec: Spec) -> tuple[tuple[str, str], ...]:
     channels = "grey" if model.input == "grey" else "the grey channel three times"
     return (
         ("Learns", _TASKS[model.tasks]),
-        ("Coarse net", "yes" if model.coarse else "none: the fine net stands alone"),
+        ("Coarse net", "yes" if model.coarse else "none: the fine net only"),
         ("Gate", _GATES[model.gate]),
         ("Encoder", _encoder(model)),
         ("Encoder weights at the start", _weights(model)),
@@ -40,21 +40,21 @@ def summary(spec: Spec) -> str:
     """Describe architecture and outputs in two sentences."""
     model, classes = spec.model, ", ".join(spec.classes)
     answers = {
-        "joint": f"with a lesion mask and class probabilities for {classes}",
-        "segmentation": "with a lesion mask alone",
-        "classification": f"with class probabilities for {classes} alone",
+        "joint": f"a lesion mask and class probabilities for {classes}",
+        "segmentation": "a lesion mask only",
+        "classification": f"only class probabilities for {classes}",
     }[model.tasks]
     if not model.coarse:
         part = "An encoder" if model.tasks == "classification" else "One U-Net, HGM-Net’s fine net"
-        return f"{part} without a coarse net before it. It answers {answers}."
+        return f"{part} without a coarse net. It predicts {answers}."
     acts = (
         "gates the multi-scale encoder features of the second (fine) through the Hierarchical "
         "Gating Module"
         if model.gate in {"tied", "free"}
         else f"meets the second (fine) by the gate `{model.gate}`"
     )
-    first = f"Two U-Nets in a row. The probability map of the first (coarse) {acts}."
-    return f"{first} One network answers {answers}."
+    first = f"Two U-Nets in sequence. The probability map of the first (coarse) {acts}."
+    return f"{first} One network predicts {answers}."
 
 
 def _encoder(model: Model) -> str:

@@ -1,4 +1,4 @@
-"""The encoders: which there are, and what they know at the start."""
+"""Encoders and their initial weights."""
 
 import hashlib
 import sys
@@ -20,20 +20,20 @@ TESTED = (
     *("densenet121", "efficientnet-b0", "efficientnet-b3", "mobilenet_v2", "tu-regnety_004"),
     *("tu-resnet10t", "tu-mobilenetv3_large_100"),
 )
-"""Those that the tests hold to the contract; any other of smp's with five scales should do."""
+"""Encoders tested with the model contract; others of smp's with five scales should work."""
 
 _HEADS = (
     *("fc.", "classifier.", "head.", "last_linear."),  # torchvision, timm, and smp's own
-    *("conv_head.", "norm_head.", "bn2."),  # between features and classifier, timm
+    *("conv_head.", "norm_head.", "bn2."),  # timm's layers between features and classifier
 )
 _SHOWN = 5
 
 
 def build_encoder(model: Model) -> nn.Module:
-    """The encoder that `model` names, for its channels; a file of weights is not read here.
+    """Build the encoder named by `model`, for its channels; weights from a file are not loaded.
 
     Raises:
-        ConfigError: there is no such encoder, or its ImageNet weights can't be had.
+        ConfigError: no such encoder, or its ImageNet weights are not available.
     """
     weights = "imagenet" if model.encoder_weights == "imagenet" else None
     channels = 1 if model.input == "grey" else 3
@@ -56,24 +56,24 @@ def build_encoder(model: Model) -> nn.Module:
             f"model.encoder: there is no `{model.encoder}` with 5 scales in "
             "segmentation-models-pytorch; try resnet18, resnet101, efficientnet-b0 or mobilenet_v2"
         ) from None
-    except OSError as error:  # what the hub raises without a network
+    except OSError as error:  # raised by the hub without a network
         raise _no_weights(model, error) from None
     return encoder
 
 
 def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[str, ...]:
-    """Give an encoder the weights of a file, in the keys of torchvision, timm or smp.
+    """Load an encoder's weights from a file with the keys of torchvision, timm or smp.
 
-    The first convolution is summed over its inputs where the encoder sees one grey channel; a
-    classifier's weights in the file are left out.
+    The first convolution is summed over its inputs for one grey channel; the file's classifier
+    weights are ignored.
 
-    `encoder`: of `build_encoder`. `file`: safetensors, its path relative to `root`.
+    `encoder`: from `build_encoder`. `file`: safetensors, its path relative to `root`.
 
     Returns:
-        The encoder's keys that the file does not have: those stay random.
+        The encoder's keys that the file lacks: they stay random.
 
     Raises:
-        ConfigError: the file is absent or another one, or some of its weights have no place here.
+        ConfigError: the file is missing or another one, or its weights do not fit the encoder.
     """
     given = _read(file, root)
     own = encoder.state_dict()
@@ -90,7 +90,7 @@ def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[st
 
 
 def say_missing(file: File, missing: tuple[str, ...]) -> None:
-    """One line on stderr where a file of weights was not complete."""
+    """Print one line on stderr if a file of weights was incomplete."""
     if missing:
         print(
             f"{file.path} lacks {len(missing)} of the encoder's tensors, which start at random: "
@@ -100,7 +100,7 @@ def say_missing(file: File, missing: tuple[str, ...]) -> None:
 
 
 def few(items: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
+    """Format the first items, and the number of further ones."""
     more = len(items) - _SHOWN
     return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
@@ -116,13 +116,13 @@ def _read(file: File, root: Path) -> dict[str, Tensor]:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != file.sha256:
         raise ConfigError(
-            f"model.encoder_weights: {file.path} has sha256 {sha256}, params.yaml says "
+            f"model.encoder_weights: {file.path} has sha256 {sha256}, params.yaml has "
             f"{file.sha256}; it is another file, or damaged"
         )
     try:
         weights: dict[str, Tensor] = load(content)
     except SafetensorError as error:
-        raise ConfigError(f"{file.path} is no safetensors file: {error}") from None
+        raise ConfigError(f"{file.path} is no safetensors file: {error}; replace it") from None
     return weights
 
 
@@ -133,7 +133,7 @@ def _to_channels(value: Tensor, own: Tensor | None) -> Tensor:
 
 def _problem(key: str, value: Tensor, own: Mapping[str, Tensor]) -> str:
     if key not in own:
-        return f"{key} has no place"
+        return f"{key} is not in the encoder"
     if value.shape != own[key].shape:
         return f"{key} is {tuple(value.shape)}, expected {tuple(own[key].shape)}"
     return ""
@@ -141,6 +141,6 @@ def _problem(key: str, value: Tensor, own: Mapping[str, Tensor]) -> str:
 
 def _no_weights(model: Model, error: Exception) -> ConfigError:
     return ConfigError(
-        f"model.encoder_weights: ImageNet weights of `{model.encoder}` could not be had from their "
+        f"model.encoder_weights: ImageNet weights of `{model.encoder}` can't be fetched from their "
         f"hub ({type(error).__name__}); connect to the network once, or set encoder_weights: none"
     )

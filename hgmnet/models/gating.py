@@ -1,17 +1,17 @@
-"""How the coarse net's probability map acts on the fine net's features.
+"""Gates: how the coarse net's probability map acts on the fine net's features.
 
 `tied` is HGM-Net's Hierarchical Gating Module. The paper (Oh, Ko, Kwon, Kim, FDCRS 20(2), 2025,
 doi 10.23049/FDCRS.2025.20.2.157) publishes its abstract only; this gate is our reconstruction. Its
-tie to the map (at the start g is the map) and its residual form (a lesion that the map missed is
-dimmed, never erased) are both on purpose. The others are what it is compared with:
+tie to the map (initially g is the map) and its residual form (a lesion that the map missed is
+dimmed, never erased) are both on purpose. The others are its comparisons:
 
-    free         the same module without the tie; strength 0 at the start
-    self         the same module with the map 1/2 everywhere: what the module alone is worth
+    free         the same module without the tie; strength 0 initially
+    self         the same module with the map 1/2 everywhere: the effect of the module alone
     multiply     F' = F p
     reverse      F' = F (1 - p)                      Fan et al., PraNet, MICCAI 2020
     uncertainty  F' = F (1 + 1 - |p - .5| / .5)      Zhang et al., ACSNet, MICCAI 2020
-    input        the image times P goes in           Jha et al., DoubleU-Net, CBMS 2020
-    none         the fine net does not see the map
+    input        the fine net's input is image * P   Jha et al., DoubleU-Net, CBMS 2020
+    none         the fine net does not use the map
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ _CLIP = 1e-3
 _HIDDEN = 32
 
 Gated = tuple[list[Tensor], tuple[Tensor, ...]]
-"""Features as they came, and the gates by scale, each (B, 1, H_l, W_l) in [0, 1]; finest first."""
+"""Gated features, and the gates by scale, each (B, 1, H_l, W_l) in [0, 1]; finest first."""
 
 
 def build_gating(form: Gates, channels: Sequence[int]) -> "HierarchicalGating | FixedGating | None":
-    """The module for a form of gate; None where the features stay as they are."""
+    """Build the module for a form of gate; None if the features stay unchanged."""
     if form in {"tied", "free", "self"}:
         return HierarchicalGating(channels, form)
     return FixedGating(form) if form in {"multiply", "reverse", "uncertainty"} else None
@@ -47,13 +47,13 @@ class HierarchicalGating(nn.Module):
         g_l  = sigmoid(logit(clip(p_l)) + 2 tanh(conv1x1(h_l)))
         F'_l = F_l * (1 + gamma_l * (2 g_l - 1))
 
-    The last conv1x1 is 0 at the start, so g_l = p_l; gamma_l, one a channel, starts at 0.5 and
-    is held within +-0.9, so that F'_l / F_l stays within [0.1, 1.9]. `free` leaves the logit out
-    and starts with a random conv1x1 and gamma 0; `self` puts 1/2 in the place of p_l.
+    The last conv1x1 is initially 0, so g_l = p_l; gamma_l, one per channel, starts at 0.5 and is
+    limited to +-0.9, so that F'_l / F_l stays within [0.1, 1.9]. `free` omits the logit and starts
+    with a random conv1x1 and gamma 0; `self` uses 1/2 instead of p_l.
     """
 
     def __init__(self, channels: Sequence[int], form: Gates = "tied") -> None:
-        """Build for features of these channel counts, finest scale first."""
+        """Build for features with these channel counts, finest scale first."""
         super().__init__()
         self.form = form
         self.reduce = nn.ModuleList(nn.Conv2d(c, _HIDDEN, 1) for c in channels)
@@ -67,13 +67,13 @@ class HierarchicalGating(nn.Module):
         self.strength = nn.ParameterList(torch.full((1, c, 1, 1), start) for c in channels)
 
     def gamma(self) -> list[Tensor]:
-        """The strength of the gate by scale, each (1, C, 1, 1) in [-0.9, 0.9], finest first."""
+        """Strength of the gate by scale, each (1, C, 1, 1) in [-0.9, 0.9], finest first."""
         return [GAMMA_MAX * torch.tanh(s) for s in self.strength]
 
     def forward(self, features: Sequence[Tensor], coarse_mask_prob: Tensor) -> Gated:
-        """Gate the features, (B, C_l, H_l, W_l) float, finest scale first.
+        """Gate features, (B, C_l, H_l, W_l) float, finest scale first.
 
-        `coarse_mask_prob`: (B, 1, H, W) in [0, 1]; H and W multiples of every scale's.
+        `coarse_mask_prob`: (B, 1, H, W) in [0, 1]; H and W are multiples of every scale's.
         """
         gated: list[Tensor] = []
         gates: list[Tensor] = []
@@ -98,14 +98,14 @@ class HierarchicalGating(nn.Module):
 
 
 class FixedGating(nn.Module):
-    """Weighs features by a function of the coarse map, with nothing to learn."""
+    """Weights features by a fixed function of the coarse map, without parameters."""
 
     def __init__(self, form: Gates) -> None:
         super().__init__()
         self.form = form
 
     def forward(self, features: Sequence[Tensor], coarse_mask_prob: Tensor) -> Gated:
-        """As `HierarchicalGating.forward`."""
+        """Gate features as `HierarchicalGating.forward`."""
         gates = [self._weight(area_resize(coarse_mask_prob, feature)) for feature in features]
         kept = 1 if self.form == "uncertainty" else 0
         gated = [f * (kept + g).to(f.dtype) for f, g in zip(features, gates, strict=True)]
@@ -118,7 +118,7 @@ class FixedGating(nn.Module):
 
 
 def area_resize(prob: Tensor, like: Tensor) -> Tensor:
-    """A map (B, 1, H, W) at the scale of features (B, C, H / k, W / k): means of k x k cells."""
+    """Resize a map (B, 1, H, W) to features (B, C, H / k, W / k) by the means of k x k cells."""
     return functional.avg_pool2d(prob, prob.shape[-1] // like.shape[-1])
 
 

@@ -1,4 +1,4 @@
-"""HGM-Net: two U-Nets in a row; the first one's probability map gates the second one's features.
+"""HGM-Net: two U-Nets in sequence; the first one's probability map gates the second one's features.
 
 A reconstruction from the paper's abstract (see `hgmnet.models.gating`).
 """
@@ -16,18 +16,18 @@ from hgmnet.models.decoder import MaskDecoder
 from hgmnet.models.encoders import build_encoder
 from hgmnet.models.gating import area_resize, build_gating
 
-_RING = 5  # side of the dilation that makes the ring around the lesion, in cells
-_NO_MASK = -20.0  # logit of a mask that nobody draws
+_RING = 5  # edge length, in cells, of the dilation that makes the ring around the lesion
+_NO_MASK = -20.0  # logit of the empty mask of a model without segmentation
 
 
 @dataclass(frozen=True)
 class NetworkOutput:
-    """What the network says of a batch, before any sigmoid or softmax.
+    """Network output for a batch, before any sigmoid or softmax.
 
-    `coarse_mask_logits`, `mask_logits`: (B, 1, H, W). Without a coarse net both are the fine one's;
+    `coarse_mask_logits`, `mask_logits`: (B, 1, H, W). Without a coarse net both are the fine net's;
     for classification alone they are constant, far below 0. `class_logits`: (B, classes), all 0 for
-    segmentation alone. `gates`: (B, 1, H_l, W_l) in [0, 1], finest scale first; empty where there
-    is no gate. `deep_mask_logits`: (B, 1, H / k, W / k) for k = 8, 4, 2, under deep supervision.
+    segmentation alone. `gates`: (B, 1, H_l, W_l) in [0, 1], finest scale first; empty without a
+    gate. `deep_mask_logits`: (B, 1, H / k, W / k) for k = 8, 4, 2, under deep supervision.
     """
 
     coarse_mask_logits: Tensor
@@ -44,7 +44,7 @@ class HGMNet(nn.Module):
         """Build the network.
 
         Raises:
-            ConfigError: there is no such encoder, or its weights can't be had.
+            ConfigError: no such encoder, or its weights are not available.
         """
         super().__init__()
         self.model, self.classes = model, classes
@@ -63,16 +63,16 @@ class HGMNet(nn.Module):
             initialize_head(self.classifier)
 
     def encoders(self) -> list[nn.Module]:
-        """The encoders that there are: two, or one that is shared or stands alone."""
+        """The encoders: two, or one that is shared or without a coarse net."""
         return [part for part in (self.coarse_encoder, self.encoder) if part is not None]
 
     def forward(self, image: Tensor, coarse_mask_prob: Tensor | None = None) -> NetworkOutput:
-        """Predict.
+        """Predict masks, class and gates.
 
         Args:
             image: (B, 1, H, W) float, normalised, H and W divisible by 32.
-            coarse_mask_prob: (B, 1, H, W) in [0, 1], put in the place of the coarse net's map: the
-                truth, say, or another image's map. What the map is worth can be measured so.
+            coarse_mask_prob: (B, 1, H, W) in [0, 1], used instead of the coarse net's map: the true
+                mask or another image's map, to measure the map's effect.
         """
         image = image.expand(-1, 3 if self.model.input == "rgb" else 1, -1, -1)
         if self.decoder is None:
@@ -95,7 +95,7 @@ class HGMNet(nn.Module):
         return features, self.coarse_decoder(features)[0]
 
     def _map(self, logits: Tensor | None, given: Tensor | None, image: Tensor) -> Tensor:
-        """The map P, (B, 1, H, W): given, predicted, or 1/2 where nothing is known yet."""
+        """Return the map P, (B, 1, H, W): given, predicted, or 1/2 without a coarse net."""
         if given is not None:
             return given
         if logits is None:
@@ -106,7 +106,7 @@ class HGMNet(nn.Module):
     def _gated(
         self, image: Tensor, known: list[Tensor] | None, prob: Tensor
     ) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-        """The fine net's features, gated, with the image first as smp has it; and the gates."""
+        """Return the gated features of the fine net, the image first as in smp, and the gates."""
         if self.model.gate == "input":
             return self.encoder(image * prob), (prob,)
         shared = known is not None and self.model.shared_encoder
@@ -130,9 +130,9 @@ class HGMNet(nn.Module):
 
 
 def lesion_pool(feature: Tensor, mask_prob: Tensor) -> Tensor:
-    """Means of features over the image, the lesion and the ring around it.
+    """Compute the features' means over the image, the lesion and the ring around it.
 
-    Where the lesion's weight is nothing, the small constant makes its means tend to 0, not to NaN.
+    A small constant makes the lesion's means tend to 0, not NaN, where its weight is 0.
     From (B, C, H / k, W / k) and (B, 1, H, W) in [0, 1] to (B, 3 C); the ring is two cells wide.
     """
     inside = area_resize(mask_prob, feature)

@@ -10,7 +10,7 @@ def check_size(size: int) -> None:
     """Check that the encoders support images of `size` x `size` px.
 
     Raises:
-        ConfigError: it is not a multiple of 32.
+        ConfigError: `size` is not a multiple of 32.
     """
     if size % STRIDE:
         down = max(STRIDE, size // STRIDE * STRIDE)

@@ -1,4 +1,4 @@
-"""What a network knows before its training: nothing, an encoder's weights, or another model's."""
+"""Initial weights of a network: random, an encoder's file, or another model's."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _CLASSIFIER = "classifier."
 
 
 def warm_encoders(network: HGMNet, root: Path) -> None:
-    """Load the file that `model.encoder_weights` names, if it is one, into every encoder.
+    """Load `model.encoder_weights` into every encoder, if it names a file.
 
     Raises:
         ConfigError: as `hgmnet.models.encoders.load_encoder_weights`.
@@ -27,13 +27,13 @@ def warm_encoders(network: HGMNet, root: Path) -> None:
 
 
 def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root: Path) -> Spec:
-    """Take up the weights of a model that was trained before, on another data set perhaps.
+    """Load the weights of a model trained before, possibly on another data set.
 
-    Where its classes are others, the classifier stays as it is: fresh. `parent`: a model folder
-    below `root`; `sha256` as `hgmnet.models.spec.identity` has it. Returns the parent's spec.
+    If its classes differ, the classifier stays random. `parent`: a model folder below `root`, its
+    `sha256` from `hgmnet.models.spec.identity`. Returns the parent's spec.
 
     Raises:
-        ConfigError: the folder is absent, damaged or another model, or of another shape.
+        ConfigError: the folder is missing, damaged, another model, or of another architecture.
     """
     folder = root / parent.path
     if not folder.is_dir():
@@ -44,7 +44,7 @@ def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root:
     sha256 = identity(folder)
     if sha256 != parent.sha256:
         raise ConfigError(
-            f"train.init_from: the model in {parent.path} is {sha256}, params.yaml says "
+            f"train.init_from: the model in {parent.path} is {sha256}, params.yaml has "
             f"{parent.sha256}"
         )
     known, spec = load_model(folder)
@@ -56,7 +56,7 @@ def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root:
     differ = [key for key in wanted & state.keys() if own[key].shape != state[key].shape]
     if problems := sorted(differ) + sorted(wanted ^ state.keys()):
         raise ConfigError(
-            f"train.init_from: {parent.path} is of another shape than `model` says, see "
+            f"train.init_from: {parent.path} has another architecture than `model`, see "
             f"{few(problems)}; give `model` the values that its model.json has"
         )
     network.load_state_dict(state, strict=False)

@@ -35,7 +35,7 @@ def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
     """Rebuild the network, in evaluation mode on the CPU, from weights.safetensors and model.json.
 
     Raises:
-        ConfigError: a file is absent, damaged, or has another format version.
+        ConfigError: a file is missing, damaged, or of another format version.
     """
     folder = Path(path)
     spec = load_spec(folder)
@@ -48,12 +48,12 @@ def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
         raise ConfigError(f"{folder / WEIGHTS} is missing; `dvc repro` makes it") from None
     except (SafetensorError, RuntimeError) as error:
         first = str(error).splitlines()[0]
-        raise ConfigError(f"{folder / WEIGHTS} does not fit {SPEC} beside it: {first}") from None
+        raise ConfigError(f"{folder / WEIGHTS} does not fit {SPEC}: {first}; restore it") from None
     return network.eval(), spec
 
 
 class _WithoutStart(TorchFunctionMode):
-    """Leaves parameters uninitialised: random initialisation takes longer than loading.
+    """Skips random initialisation of parameters, which takes longer than loading them.
 
     `load_state_dict` overwrites all of them. After Lightning's `init_module(empty_init=True)`.
     """

@@ -1,4 +1,4 @@
-"""What a model folder says of itself; no torch is needed to read it."""
+"""Metadata of a model folder; readable without torch."""
 
 import hashlib
 from pathlib import Path
@@ -19,14 +19,14 @@ T = TypeVar("T", bound=Frozen)
 FORMAT = 2
 WEIGHTS, SPEC, OPERATING = "weights.safetensors", "model.json", "operating.json"
 PROFILE = "profile.json"
-"""What the images were like (`hgmnet.evaluation.drift.Profile`); not needed to predict."""
+"""Profile of the training images (`hgmnet.evaluation.drift.Profile`); unused in prediction."""
 
 
 class Seen(Frozen):
-    """Pixel hashes and groups that the weights or thresholds were fitted on.
+    """Pixel hashes and groups of the images that the weights or thresholds were fitted on.
 
-    `parent`: the pixel hashes that the model which training began with had seen. Its groups are
-    among `groups` if it comes from the same data set.
+    `parent`: pixel hashes that the model of `train.init_from` was fitted on. Its groups are among
+    `groups` if it comes from the same data set.
     """
 
     train: tuple[str, ...]
@@ -41,10 +41,10 @@ class Seen(Frozen):
 
 
 class Spec(Frozen):
-    """model.json: the architecture, how it sees an image, and what it was made from.
+    """model.json: architecture, preprocessing, and training data.
 
     A grey value v in 0-255 enters the network as (v / 255 - mean) / std. `parent`: the sha256 of
-    the model that training began with, if any.
+    the model that training started from, if any.
     """
 
     format: int
@@ -61,11 +61,11 @@ class Spec(Frozen):
 
 
 class Uncertainty(Frozen):
-    """What an image's uncertainty is compared with (`hgmnet.inference.postprocess`).
+    """Reference values for an image's uncertainty (`hgmnet.inference.postprocess`).
 
-    `class_entropy`, `mask_disagreement`: every twentieth of val's values, rising; empty where the
-    model does not tell them. `refer_above`: the uncertainty above which a finding is referred to a
-    person, None where none is.
+    `class_entropy`, `mask_disagreement`: val's quantiles in steps of 5 %, ascending; empty if the
+    model does not output them. `refer_above`: the uncertainty above which a prediction is referred
+    to a reader, None for no referral.
     """
 
     class_entropy: tuple[float, ...] = ()
@@ -74,14 +74,14 @@ class Uncertainty(Frozen):
 
 
 class Operating(Frozen):
-    """operating.json: how logits become findings.
+    """operating.json: parameters that convert logits into predictions.
 
-    `min_area`: a smaller mask, as a share of the image, is dropped. `malignant_threshold`: the
-    calibrated probability from which the decision is malignant, None for a model that tells no
-    class. `normal_means_no_mask`: a decision for normal takes the mask away.
-    `no_mask_means_normal`: where no mask is left, a decision that is not malignant becomes normal.
-    `mirror`: average with the mirrored image. `scales`: further views that tell of uncertainty.
-    A file from before the last three were known says none of them, and that is what it does.
+    `min_area`: minimum mask area, as a fraction of the image. `malignant_threshold`: the calibrated
+    probability from which the decision is malignant, None without a classifier.
+    `normal_means_no_mask`: the decision normal empties the mask. `no_mask_means_normal`: an empty
+    mask turns a decision that is not malignant into normal. `mirror`: average with the mirrored
+    image. `scales`: further views, for uncertainty. Older files lack the last three; their defaults
+    change nothing.
     """
 
     temperature: Positive
@@ -96,7 +96,7 @@ class Operating(Frozen):
 
 
 def load_spec(folder: Path) -> Spec:
-    """Read model.json; ConfigError if the file is absent, damaged, or of another version."""
+    """Read model.json; ConfigError if the file is missing, damaged, or of another version."""
     spec = _read(folder / SPEC, Spec)
     if spec.format != FORMAT:
         raise ConfigError(f"{folder / SPEC}: format {spec.format}, this version reads {FORMAT}")
@@ -104,12 +104,12 @@ def load_spec(folder: Path) -> Spec:
 
 
 def load_operating(folder: Path) -> Operating:
-    """Read operating.json; ConfigError if the file is absent or damaged."""
+    """Read operating.json; ConfigError if the file is missing or damaged."""
     return _read(folder / OPERATING, Operating)
 
 
 def identity(folder: Path) -> str:
-    """The sha256 that a model is known by: over its four files; ConfigError if a file is absent."""
+    """Return the model's sha256, over its four files; ConfigError if one is missing."""
     digest = hashlib.sha256()
     for name in (WEIGHTS, SPEC, OPERATING, PROFILE):
         try:
@@ -136,5 +136,5 @@ def _missing(path: Path) -> ConfigError:
 
 
 def normalise(square: "Tensor", spec: Spec) -> "Tensor":
-    """Prepared grey images (B, S, S) uint8 as the network's input (B, 1, S, S) float32."""
+    """Convert images (B, S, S) uint8 to the network's input (B, 1, S, S) float32."""
     return (square.unsqueeze(1).float() / 255 - spec.mean) / spec.std

@@ -1,9 +1,9 @@
-"""Several processes, one batch: layers whose statistics and draws are those of the whole batch.
+"""Layers whose statistics and random draws cover the whole batch of several processes.
 
-On GPUs batch norm is torch's SyncBatchNorm, put in by timm's converter: Lightning's own
-(`sync_batchnorm=True`) drops the activation of timm's layers that hold one. SyncBatchNorm refuses
-CPU tensors, and frozen statistics would be another training, so on CPUs the layers here take its
-place: with them several processes train what one would, which is what the tests hold.
+On GPUs batch norm is torch's SyncBatchNorm, inserted by timm's converter: Lightning's own
+(`sync_batchnorm=True`) drops the activation of timm's batch norm layers. SyncBatchNorm refuses
+CPU tensors, so on CPUs the layers here replace it. Several processes then train the same weights
+as one, which the tests check.
 """
 
 from typing import cast
@@ -18,7 +18,7 @@ from hgmnet.models.hgmnet import HGMNet
 
 
 def synchronise(network: HGMNet, side: int, *, cuda: bool) -> None:
-    """Make a fresh network ready for several processes, in place; its tensors keep their names.
+    """Prepare a new network for several processes, in place; its tensors keep their names.
 
     `network`: in training mode, for images of `side` px.
     """
@@ -33,7 +33,7 @@ def synchronise(network: HGMNet, side: int, *, cuda: bool) -> None:
 
 
 def freeze_unused(network: HGMNet, side: int) -> None:
-    """Take the parameters that no loss reaches out of training: DDP would wait for their gradient.
+    """Freeze the parameters that no loss reaches: DDP would wait for their gradient.
 
     Some encoders have them. It is cheaper than `find_unused_parameters`, which searches each step.
     """
@@ -47,7 +47,7 @@ def freeze_unused(network: HGMNet, side: int) -> None:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the batches of all processes; alone it is torch's own."""
+    """Batch norm over the batches of all processes; for one process it is torch's own."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Normalise (B, C, H, W)."""
@@ -57,7 +57,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 class SharedBatchNormAct(BatchNormAct2d):
-    """The same for timm's batch norm with dropout and activation behind it."""
+    """`SharedBatchNorm` for timm's batch norm with dropout and activation after it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise and activate (B, C, H, W)."""
@@ -67,10 +67,10 @@ class SharedBatchNormAct(BatchNormAct2d):
 
 
 class SharedDropout(nn.Dropout):
-    """Draws for the whole batch, of which a process has every n-th row; alone it is torch's own."""
+    """Draws for the whole batch, of which a process has every n-th row; for one process torch's."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """Drop out of (B, ...)."""
+        """Apply dropout to (B, ...)."""
         if not self.training or not distributed.is_initialized():
             return super().forward(input)
         rank, processes = distributed.get_rank(), distributed.get_world_size()
@@ -79,7 +79,7 @@ class SharedDropout(nn.Dropout):
 
 
 def _normalise(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """In two passes, mean before variance; the running statistics move as torch moves them."""
+    """Normalise (B, C, H, W), mean before variance; running statistics update as in torch."""
     own = torch.cat([x.sum((0, 2, 3)), x.new_tensor([x[:, 0].numel()])])
     total = _sum_over_processes(own)
     count = total[-1]
@@ -96,7 +96,7 @@ def _normalise(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 
 def _sum_over_processes(own: Tensor) -> Tensor:
-    """Differentiable: its gradient is summed over the processes too."""
+    """Sum over processes, differentiably: the gradient is summed too."""
     return cast("Tensor", all_reduce(own))  # type: ignore[no-untyped-call]
 
 

@@ -1,1 +1,1 @@
-"""Parts of HTML pages: templates, pictures as addresses, what is laid over an image."""
+"""Parts of HTML pages: templates, pictures as data URIs, overlays on images."""

@@ -1,4 +1,4 @@
-"""What every page shares: how templates are filled in, and pictures inside HTML."""
+"""Templates of pages, and pictures inside HTML."""
 
 import base64
 import io
@@ -12,9 +12,9 @@ from PIL import Image
 from hgmnet.data.images import Grey
 
 
-@cache  # a template is compiled once
+@cache  # compile a template once
 def templates(folder: Path) -> Environment:
-    """The templates in a folder; HTML is escaped, Markdown is not, and a typo is an error."""
+    """Load the templates of a folder; HTML is escaped, Markdown is not, and a typo is an error."""
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=select_autoescape(enabled_extensions=("html.j2",)),
@@ -26,19 +26,19 @@ def templates(folder: Path) -> Environment:
 
 
 def fill(beside: str, name: str, **values: Any) -> str:
-    """Fill in a template that lies in the folder `templates` beside a module (its `__file__`)."""
+    """Fill in a template from the folder `templates` beside a module (its `__file__`)."""
     return templates(Path(beside).parent / "templates").get_template(name).render(**values)
 
 
 def fit(grey: Grey, side: int) -> tuple[int, int]:
-    """Width and height of an image (H, W) whose longer side is made `side` px if it is longer."""
+    """Width and height, px, of an image (H, W) after shrinking its longer edge to `side` px."""
     height, width = grey.shape
     scale = min(1.0, side / max(height, width))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def data_uri(grey: Grey, size: tuple[int, int], quality: int = 88) -> str:
-    """An image (H, W) uint8 at `size` (width, height), as the address of a JPEG within the page."""
+    """Encode an image (H, W) uint8 at `size` (width, height), px, as the data URI of a JPEG."""
     small = Image.fromarray(grey).resize(size, Image.Resampling.BOX)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=quality)

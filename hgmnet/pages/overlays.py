@@ -1,4 +1,4 @@
-"""What is laid over an image: maps as colours, a mask's outline."""
+"""Overlays on an image: maps as colours, a mask's outline."""
 
 import base64
 
@@ -12,18 +12,18 @@ from hgmnet.data.images import png_file
 from hgmnet.data.resize import Mask, Prob
 from hgmnet.errors import InvalidDataError
 
-SIDE = 128  # a map's longer side in a page, at most, px; the page stretches it over the picture
+SIDE = 128  # maximum longer edge of a map in a page, px; the page stretches it over the picture
 
 _OUTLINE = (240, 160, 0)
 _STOPS = (
     *((0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99)),
     *((212, 72, 66), (245, 125, 21), (250, 193, 39), (252, 255, 164)),
 )
-"""Of matplotlib's inferno: from black over red to pale yellow, each step looking as large."""
+"""matplotlib's inferno: from black over red to pale yellow, perceptually uniform."""
 
 
 def overlay(image: ImageInput, mask: Mask) -> Image.Image:
-    """The image, in grey, with the lesion's outline on it; `mask`: (H, W) bool, perhaps empty.
+    """Draw the lesion's outline on the grey image; `mask`: (H, W) bool, possibly empty.
 
     Raises:
         InvalidDataError: the image can't be read, or the mask has another size.
@@ -39,7 +39,7 @@ def overlay(image: ImageInput, mask: Mask) -> Image.Image:
 
 
 def outline(mask: Mask, size: tuple[int, int]) -> str:
-    """The border of a mask (H, W), not empty, as an SVG path in a picture of this width, height."""
+    """SVG path of a mask's border, (H, W), not empty, in a picture of `size` (width, height) px."""
     small = Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)
     padded = np.pad(np.asarray(small), 1)
     loops = contour_generator(z=padded).lines(padded.max() / 2)  # half, however small the mask
@@ -48,7 +48,7 @@ def outline(mask: Mask, size: tuple[int, int]) -> str:
 
 
 def heat_uri(values: Prob) -> str:
-    """A map (H, W) in [0, 1] as the address of a PNG within the page."""
+    """Encode a map (H, W) in [0, 1] as the data URI of a PNG."""
     shades = np.rint(255 * np.clip(shrunk(values), 0, 1)).astype(np.uint8)
     picture = Image.fromarray(shades, "L").convert("P")
     picture.putpalette(palette())
@@ -56,17 +56,17 @@ def heat_uri(values: Prob) -> str:
 
 
 def png_uri(content: bytes) -> str:
-    """A PNG file as an address within the page."""
+    """Encode the bytes of a PNG file as a data URI."""
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def gradient() -> str:
-    """The colours from 0 to 1 as the stops of a CSS gradient."""
+    """Colours from 0 to 1 as the stops of a CSS gradient."""
     return ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in _STOPS)
 
 
 def shrunk(values: Prob) -> Prob:
-    """A map whose longer side is `SIDE` px at most; means of the cells that become one."""
+    """Shrink a map to a longer edge of at most `SIDE` px, averaging cells."""
     height, width = values.shape
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -75,7 +75,7 @@ def shrunk(values: Prob) -> Prob:
 
 
 def palette() -> bytes:
-    """256 colours, three bytes each, from 0 to 1."""
+    """Return 256 colours, three bytes each, from 0 to 1."""
     at = np.linspace(0, 1, 256)
     stops = np.linspace(0, 1, len(_STOPS))
     channels = [np.interp(at, stops, shade) for shade in zip(*_STOPS, strict=True)]

@@ -18,7 +18,7 @@ Grey = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 LOOKS = 2  # independent looks averaged in intensity, as spatial compounding does
 NODES_STD = 0.8  # standard deviation of white noise after bicubic interpolation
-AXIAL = 0.27  # the point spread along the beam: this share to the rows above and below
+AXIAL = 0.27  # the point spread along the beam: this fraction to the rows above and below
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scanner:
 
 
 def draw_machine(rng: np.random.Generator) -> Scanner:
-    """Draw settings as different examiners use them."""
+    """Draw settings that vary as between examiners."""
     return Scanner(
         near=rng.uniform(0.8, 1.1),
         far=rng.uniform(1.7, 2.5),
@@ -50,9 +50,9 @@ def draw_machine(rng: np.random.Generator) -> Scanner:
 
 
 def bmode(echo: Map, machine: Scanner, rng: np.random.Generator) -> Grey:
-    """Make the image of a tissue: (H, W) grey levels, log-compressed to `machine.dynamic_range`.
+    """Compute the image of a tissue: (H, W) uint8, log-compressed to `machine.dynamic_range`.
 
-    `echo`: (H, W) in dB, attenuation included; 0 is shown as mid grey near the skin.
+    `echo`: (H, W) in dB, attenuation included; 0 is mid grey near the skin.
     """
     depth = np.linspace(0, 1, len(echo), dtype=np.float32)[:, None]
     shown = echo + np.float32(machine.gain) - np.float32(machine.decay) * depth**1.3
@@ -68,9 +68,9 @@ def bmode(echo: Map, machine: Scanner, rng: np.random.Generator) -> Grey:
 def smooth_noise(
     shape: tuple[int, int], axial: float, lateral: float, rng: np.random.Generator
 ) -> Map:
-    """A random field (H, W) of mean 0 and variance about 1, smooth over a number of px each way.
+    """Draw a random field (H, W) of mean 0, variance about 1, smooth over some px each way.
 
-    White noise on a grid of that spacing, doubled, and cubic splines between.
+    White noise on a grid of that spacing, doubled, with cubic splines between.
     """
     cells = [side / (2 * smooth) for side, smooth in zip(shape, (axial, lateral), strict=True)]
     nodes = rng.standard_normal([math.ceil(cell) + 1 for cell in cells], dtype=np.float32)

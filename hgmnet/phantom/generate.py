@@ -1,9 +1,9 @@
-"""The embedded data set: synthetic B-mode breast ultrasound in BUSI's layout, with true masks.
+"""The synthetic data set: B-mode breast ultrasound in BUSI's layout, with true masks.
 
 It replaces real data where there is none. An image depends only on the seed, its class, its number
-and the nominal sides, so more images leave the earlier ones unchanged. A few copies are planted as
-the next numbers of their class, so that grouping has something to find; `plan` lists them. Figures
-measured on these images are never shown without the data set's name.
+and the nominal image size, so more images leave the earlier ones unchanged. A few copies are
+planted as the next numbers of their class, to test grouping; `plan` lists them. Figures measured
+on these images are always reported with the data set's name.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from hgmnet.phantom.tissue import tissue
 
 Kind = Literal["benign", "malignant", "normal"]
 OTHER: dict[Kind, Kind] = {"benign": "malignant", "malignant": "benign"}
-VARY = 0.25  # sides differ from the nominal ones by up to this share
+VARY = 0.25  # maximum relative difference of width and height from the nominal ones
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def generate(params: Phantom, folder: Path) -> None:
 
 
 def render(case: PhantomCase, params: Phantom) -> PhantomImage:
-    """Draw one image; the same case and sides give the same pixels."""
+    """Draw one image; an equal case and image size give equal pixels."""
     rng = np.random.default_rng(case.seed)
     if case.copy_of is None:
         return _draw(case.label, params, rng)
@@ -114,7 +114,7 @@ def _copies(originals: list[PhantomCase], params: Phantom) -> Iterator[PhantomCa
 def _copy(
     original: PhantomCase, label: Kind, how: Change | None, taken: Counter[Kind], seed: int
 ) -> PhantomCase:
-    """A copy under the next number of its class."""
+    """Plan a copy under the next number of its class."""
     taken[label] += 1
     role = f"copy {label} {taken[label]}"
     own = _seed(seed, original.label, original.number, role)
@@ -122,7 +122,7 @@ def _copy(
 
 
 def _draw(label: Kind, params: Phantom, rng: np.random.Generator) -> PhantomImage:
-    """An original: tissue, then lesions, then the scanner."""
+    """Draw an original: tissue, then lesions, then the scanner."""
     vary = rng.uniform(1 - VARY, 1 + VARY, 2)
     echo = tissue((round(params.height * vary[0]), round(params.width * vary[1])), rng)
     masks: list[Mask] = []

@@ -14,17 +14,17 @@ from scipy import ndimage
 from hgmnet.phantom.bmode import Map, Mask, smooth_noise
 
 ANGLES = np.linspace(0, 2 * np.pi, 361, dtype=np.float32)
-SMALLEST, LARGEST = 0.03, 0.20  # share of the image
-SIGN = 0.90  # share of the lesions with enhancement or shadow behind them
-SECOND = 0.06  # share of the images with a second lesion
+SMALLEST, LARGEST = 0.03, 0.20  # fraction of the image
+SIGN = 0.90  # fraction of the lesions with enhancement or shadow behind them
+SECOND = 0.06  # fraction of the images with a second lesion
 
 
 @dataclass(frozen=True)
 class Site:
     """The properties of a lesion that do not depend on its kind.
 
-    `x` and `y` are the centre as shares of width and height, `area` a share of the image, `level`
-    the mean echo inside in dB.
+    `x` and `y` are the centre as fractions of width and height, `area` a fraction of the image,
+    `level` the mean echo inside in dB.
     """
 
     x: float
@@ -129,7 +129,7 @@ def _waves(orders: NDArray[np.int_], size: NDArray[np.float64], rng: np.random.G
 
 
 def add_lesion(echo: Map, lesion: Lesion, rng: np.random.Generator) -> tuple[Map, Mask]:
-    """Put a lesion into a tissue, (H, W) echo level in dB; it is moved if it would leave the image.
+    """Add a lesion to a tissue, (H, W) echo level in dB; it is moved if it would leave the image.
 
     Returns:
         The echo level with the lesion and its shadow or enhancement, and its mask, both (H, W).
@@ -148,7 +148,7 @@ def add_lesion(echo: Map, lesion: Lesion, rng: np.random.Generator) -> tuple[Map
 def _inward(
     shape: tuple[int, ...], lesion: Lesion
 ) -> tuple[Map, tuple[float, float], tuple[float, float]]:
-    """Px along the radius from each pixel to the outline (positive inside), centre, half sides."""
+    """Px along the radius from each pixel to the outline (positive inside), centre, half axes."""
     height, width = shape
     share = np.trapezoid(lesion.contour**2, ANGLES) / 2
     scale = np.sqrt(lesion.site.area * height * width / share)
@@ -168,7 +168,7 @@ def _inward(
 
 
 def _specks(mask: Mask, lesion: Lesion, rng: np.random.Generator) -> Map:
-    """Microcalcifications: points of strong echo somewhere in the lesion."""
+    """Draw microcalcifications: points of strong echo at random places in the lesion."""
     specks = np.zeros(mask.shape, dtype=np.float32)
     places = np.flatnonzero(mask)
     specks.flat[rng.choice(places, lesion.specks)] = 24
@@ -176,7 +176,7 @@ def _specks(mask: Mask, lesion: Lesion, rng: np.random.Generator) -> Map:
 
 
 def _behind(mask: Mask, lesion: Lesion) -> Map:
-    """Shadow or enhancement: grows with the way through the lesion, blurs and fades with depth."""
+    """Shadow or enhancement: grows with the path through the lesion, blurs and fades with depth."""
     way = np.cumsum(mask, axis=0, dtype=np.float32)
     full = np.clip(way / (0.5 * way.max()), 0, 1)
     if lesion.behind < 0:

@@ -1,4 +1,4 @@
-"""Change an image in the ways in which a planted copy differs from its original."""
+"""Changes that make a planted copy differ from its original."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ class PhantomImage:
 
     @property
     def mask(self) -> Mask:
-        """The union of all lesions, (H, W)."""
+        """Union of all lesions, (H, W) bool."""
         none = np.zeros(self.image.shape, dtype=np.bool_)
         return np.asarray(np.logical_or.reduce((none, *self.masks)))
 
 
 def alter(original: PhantomImage, change: Change, rng: np.random.Generator) -> PhantomImage:
-    """Change an image and its masks together, by a strength that `rng` draws.
+    """Change an image and its masks together, by a strength drawn from `rng`.
 
-    `rescale` to other sides, `crop` a little off each side, `gamma` the grey levels, `mirror` left
+    `rescale` to another size, `crop` a little at each edge, `gamma` the grey levels, `mirror` left
     to right, `annotate` with caliper crosses and text.
     """
     return CHANGES[change](original, rng)
@@ -78,7 +78,7 @@ def _annotate(original: PhantomImage, rng: np.random.Generator) -> PhantomImage:
 
 
 def _caliper_ends(original: PhantomImage, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """The ends of the lesions' box, (x, y) each; anywhere on a normal."""
+    """Ends of calipers across the lesions' bounding box, (x, y) each; random for a normal."""
     if not original.masks:
         height, width = original.image.shape
         y, left = int(height * rng.uniform(0.2, 0.8)), int(width * rng.uniform(0.1, 0.5))

@@ -131,7 +131,7 @@ def _ribs(shape: tuple[int, int], line: Map, rng: np.random.Generator) -> Map:
 
 
 def _lost_contact(shape: tuple[int, int], rng: np.random.Generator) -> Map:
-    """A dark band at one side, where the probe lifts off the skin."""
+    """A dark band at one edge, where the probe lifts off the skin."""
     x = np.linspace(0, 1, shape[1], dtype=np.float32)
     from_side = x if rng.random() < 0.5 else 1 - x
     band = 1 / (1 + np.exp((from_side - rng.uniform(0.05, 0.15)) / 0.025))

@@ -1,1 +1,1 @@
-"""Predictions of files, by torch or ONNX Runtime; exports that were compared with their model."""
+"""Predictions of files by torch or ONNX Runtime, and exports checked against their model."""

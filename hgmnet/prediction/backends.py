@@ -1,4 +1,4 @@
-"""What runs a model on this machine: torch, or ONNX Runtime on an export that was checked."""
+"""Backend of a model on this machine: torch, or ONNX Runtime with a checked export."""
 
 import hashlib
 from importlib.metadata import version
@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs 
     from hgmnet.prediction.onnx_export import CheckImages
 
 Wanted = Literal["auto", "torch", "onnx"]
-_CODE = ("inference/*.py", "models/*.py")  # of the package hgmnet: what an export is made by
-MANY = 1000  # images from which on an export pays within one call (docs/speed.md)
+_CODE = ("inference/*.py", "models/*.py")  # of the package hgmnet: the code that makes an export
+MANY = 1000  # images from which on an export saves time within one call (docs/speed.md)
 
 
 def load(
@@ -25,15 +25,15 @@ def load(
     images: int,
     check_images: "CheckImages | None" = None,
 ) -> tuple[Predictor, str]:
-    """Load a model folder, or a file of `hgmnet export`; and by what it runs, in words.
+    """Load a model folder, or a file of `hgmnet export`; return it with its backend, in words.
 
-    `auto` takes torch on a GPU. Elsewhere it takes ONNX Runtime where that is installed and the
-    model was exported before (to the folder `exports`), or where there are so many images that an
-    export pays. `check_images`: what a new export is checked on, beside phantom images.
+    `auto` uses torch on a GPU. Otherwise it uses ONNX Runtime if that is installed and the model
+    was exported before (to the folder `exports`), or if there are so many images that an export
+    saves time. `check_images`: images to check a new export on, besides phantom images.
 
     Raises:
-        ConfigError: there is no such model, or what is wanted is not installed.
-        HgmnetError: the export answers otherwise than the model.
+        ConfigError: there is no such model, or the requested backend is not installed.
+        HgmnetError: the export's predictions differ from the model's.
     """
     if model.is_file():
         return OnnxPredictor.load(model), f"onnxruntime {version('onnxruntime')}"
@@ -52,7 +52,7 @@ def load(
 
 
 def cached(exports: Path, identity: str) -> Path:
-    """Where the export of a model lies once it is made, by identity and exporting code."""
+    """Path of a model's export, by the model's identity and the exporting code."""
     package = Path(hgmnet.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(file for pattern in _CODE for file in package.glob(pattern)):
@@ -67,7 +67,7 @@ def _pays(kept: Path, images: int) -> bool:
 
 
 def _device() -> str:
-    """`cuda` or `cpu`; torch, which takes seconds to import, is asked where a driver is there."""
+    """Return `cuda` or `cpu`; torch, slow to import, is only used if there is a GPU driver."""
     if not Path("/proc/driver/nvidia").exists():
         return "cpu"
     import torch

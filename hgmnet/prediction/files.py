@@ -1,4 +1,4 @@
-"""Predict image files: a mask, an overlay and one row for each; a bad file's row says why."""
+"""Predict image files: a mask, an overlay and one row each; `error` for an unreadable file."""
 
 import csv
 import json
@@ -22,19 +22,19 @@ from hgmnet.pages.overlays import overlay
 
 @dataclass(frozen=True)
 class Summary:
-    """How many files were predicted, how many could not be read."""
+    """Numbers of files that were predicted, and that could not be read."""
 
     predicted: int
     failed: int
 
 
 def find_files(words: Sequence[str]) -> list[Path]:
-    """The image files meant by files, folders (with all below them) and globs, without masks.
+    """Find the images named by files, folders (recursively) and globs, without masks.
 
-    A file that is named is taken, whatever it is called.
+    A file named itself is always included.
 
     Raises:
-        ConfigError: a word means no file.
+        ConfigError: a word matches no file.
     """
     found: dict[Path, None] = {}
     for word in words:
@@ -57,16 +57,16 @@ def predict_files(
 ) -> Summary:
     """Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
-    Pictures of an earlier run, which its predictions.csv names, are replaced; no other file is.
+    Pictures listed in an earlier run's predictions.csv are replaced; no other file is.
 
     Args:
         files: images, DICOM among them.
         predictor: the model.
-        model: the columns about it in each row.
-        out: made where absent.
+        model: the model's columns, equal in each row.
+        out: the folder to write to, created if missing.
 
     Raises:
-        ConfigError: a picture would take the place of a file that is no earlier prediction.
+        ConfigError: a picture would overwrite a file that is no earlier prediction.
     """
     from tqdm import tqdm
 
@@ -103,7 +103,7 @@ def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, An
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The name of the pictures of each: its stem, with a number where that is taken."""
+    """Base name of each file's pictures: its stem, numbered if already used."""
     names: dict[str, None] = {}
     for file in files:
         numbered = (f"{file.stem}~{number}" for number in count(2))
@@ -112,12 +112,12 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 
 def _pictures(name: str) -> tuple[str, str]:
-    """The files of the mask and of the overlay."""
+    """File names of the mask and of the overlay."""
     return f"{name}_mask.png", f"{name}_overlay.png"
 
 
 def _refuse_foreign(out: Path, names: Iterable[str]) -> None:
-    """Make sure that what lies where pictures go was written by an earlier run."""
+    """Check that files to be overwritten were written by an earlier run."""
     ours: set[str] = set()
     if (out / "predictions.csv").is_file():
         with (out / "predictions.csv").open(newline="", encoding="utf-8") as file:

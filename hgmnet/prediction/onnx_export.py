@@ -1,4 +1,4 @@
-"""Exports that are compared with their model before they are kept."""
+"""Exports that are checked against their model before they are kept."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,22 +17,22 @@ from hgmnet.phantom.generate import plan, render
 
 T = TypeVar("T")
 CheckImages = Callable[[Spec], tuple[list[Grey], str]]
-"""Gives images of a model's own data to compare it and its export on, and what they are."""
-CHECKED = 50  # images to compare the two on; phantom images where the model's own are fewer
+"""Returns images of the model's own data for the check, and their description."""
+CHECKED = 50  # images in the check; phantom images if the model's own are fewer
 _PHANTOM = Phantom(seed=0, benign=17, malignant=17, normal=16, copies=0, width=320, height=256)
 
 
 def export_checked(
     predictor: TorchPredictor, file: Path, check_images: CheckImages | None = None
 ) -> str:
-    """Write a model, on the CPU, as ONNX if its answers are the model's; returns the agreement.
+    """Export a model on the CPU as ONNX if both predict the same; return their agreement.
 
-    A file that is there stays where the check fails. `check_images`: images of the model's data;
-    None: phantom images alone.
+    An existing file stays if the check fails. `check_images`: images of the model's data; None:
+    phantom images only.
 
     Raises:
         ConfigError: a package is not installed.
-        HgmnetError: the file answers otherwise than the model.
+        HgmnetError: the file's predictions differ from the model's.
     """
     own, source = check_images(predictor.spec) if check_images else ([], "")
     drawn = [render(case, _PHANTOM).image for case in plan(_PHANTOM)[: CHECKED - len(own)]]
@@ -43,14 +43,14 @@ def export_checked(
         export_onnx(predictor, part)
         found = parity(predictor.predict(images), OnnxPredictor.load(part).predict(images))
         if not found.holds:
-            raise HgmnetError(f"the exported model answers otherwise: {found}; nothing was written")
+            raise HgmnetError(f"the export predicts otherwise: {found}; nothing was written")
         return found
 
     return f"{write_checked(file, make)} ({', '.join(sources)})"
 
 
 def write_checked(file: Path, make: Callable[[Path], T]) -> T:
-    """Let `make` write and check a file, which takes its place only then."""
+    """Let `make` write and check a temporary file, then move it to `file`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
         part = Path(folder) / file.name

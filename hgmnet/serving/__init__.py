@@ -1,1 +1,1 @@
-"""A model over HTTP: `api` for programs, `demo` a page for people."""
+"""A model over HTTP: `api` for programs, `demo` a page for readers."""

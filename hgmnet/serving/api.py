@@ -1,4 +1,4 @@
-"""The HTTP side: MLflow's scoring protocol, and plain image bytes."""
+"""HTTP API: MLflow's scoring protocol, and plain image bytes."""
 
 import socket
 import threading
@@ -14,13 +14,13 @@ from hgmnet.errors import ConfigError
 from hgmnet.inference.response import Value, answer
 from hgmnet.serving.model_slot import ModelSlot
 
-MAX_BYTES = 256 * 2**20  # of a request's body
-MAX_IMAGES = 256  # of a request
+MAX_BYTES = 256 * 2**20  # per request body
+MAX_IMAGES = 256  # per request
 Row = dict[str, Value]
 
 
 class DataframeSplit(BaseModel):
-    """A table as pandas' `to_dict(orient="split")` has it."""
+    """A table in the format of pandas' `to_dict(orient="split")`."""
 
     model_config = ConfigDict(extra="ignore")
     columns: list[str]
@@ -38,29 +38,29 @@ class InvocationBatch(BaseModel):
 
 
 class Endpoints:
-    """What is answered where; one prediction at a time, since one uses every core."""
+    """The API's endpoints; one prediction at a time, since each uses every core."""
 
     def __init__(self, holder: ModelSlot) -> None:
         self._holder = holder
         self._turn = threading.Lock()
 
     def health(self) -> Row:
-        """Which model answers, and what went wrong when it was last looked for another."""
+        """Return the served model, and the error of the last check for another one."""
         return {**self._holder.served.described, "fault": self._holder.fault}
 
     async def invocations(self, batch: InvocationBatch) -> dict[str, list[Row]]:
-        """Answer a batch; a bad image is a row with its error."""
+        """Predict a batch; an unreadable image is a row with its error."""
         values = _values(batch)
         if not values:
-            raise HTTPException(400, "no row; expected an image a row, base64 in column `image`")
+            raise HTTPException(400, "no row; expected one image per row, base64 in column `image`")
         if len(values) > MAX_IMAGES:
-            raise HTTPException(413, f"{len(values)} images; at most {MAX_IMAGES} at a time")
+            raise HTTPException(413, f"{len(values)} images; send at most {MAX_IMAGES} at a time")
         rows = await run_in_threadpool(self._look, values)
         _refuse_if_all_bad(rows)
         return {"predictions": rows}
 
     async def predict(self, request: Request) -> Row:
-        """Answer one image, the body's bytes: PNG, JPEG or DICOM."""
+        """Predict one image, the body's bytes: PNG, JPEG or DICOM."""
         data = await read_body(request)
         rows = await run_in_threadpool(self._look, [data])
         _refuse_if_all_bad(rows)
@@ -73,7 +73,7 @@ class Endpoints:
 
 
 def build_app(holder: ModelSlot) -> FastAPI:
-    """The application; its own documentation is at /docs."""
+    """Build the application; its API documentation is at /docs."""
     app = FastAPI(title="HGM-Net", description="Research use only; not a medical device.")
     at = Endpoints(holder)
     app.middleware("http")(hold_to_size)
@@ -87,7 +87,7 @@ def build_app(holder: ModelSlot) -> FastAPI:
 async def hold_to_size(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
-    """Refuse a body that says it is too large, before it is read."""
+    """Refuse a body whose declared length is too large, before it is read."""
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BYTES:
         msg = f"the body has {length} bytes; at most {MAX_BYTES} are read"
@@ -96,10 +96,10 @@ async def hold_to_size(
 
 
 async def read_body(request: Request) -> bytes:
-    """The body's bytes.
+    """Return the body's bytes.
 
     Raises:
-        HTTPException: 413, it turns out larger than `MAX_BYTES`, whatever it said; 400, it is
+        HTTPException: 413, the body exceeds `MAX_BYTES`, whatever its declared length; 400, it is
             empty.
     """
     data = bytearray()
@@ -118,10 +118,10 @@ def _refuse_if_all_bad(rows: Sequence[Row]) -> None:
 
 
 def _values(batch: InvocationBatch) -> list[object]:
-    """The images of a batch.
+    """Return the images of a batch.
 
     Raises:
-        HTTPException: 400, where there is no column `image`.
+        HTTPException: 400, there is no column `image`.
     """
     if batch.dataframe_split is not None:
         table = batch.dataframe_split
@@ -136,7 +136,7 @@ def _values(batch: InvocationBatch) -> list[object]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port, 0 a free one; ConfigError if it is taken, or there is no such address here."""
+    """Bind a port, 0 for a free one; ConfigError if it is taken or the address is not local."""
     try:
         return socket.create_server((host, port))
     except OSError as error:
@@ -145,7 +145,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(app: FastAPI, taken: socket.socket, slot: ModelSlot, grace_s: int) -> None:
-    """Serve until Ctrl-C, then give requests that have arrived `grace_s` seconds."""
+    """Serve until Ctrl-C, then give running requests `grace_s` seconds to finish."""
     import uvicorn
 
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s)

@@ -1,4 +1,4 @@
-"""Find a model's card and convert it to HTML."""
+"""The model card as HTML."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ FindCard = Callable[[LoadedModel], str]
 
 
 def to_html(markdown: str) -> str:
-    """Convert a card to HTML; HTML in it is escaped, and pictures are left out."""
+    """Convert a card to HTML; HTML in it is escaped, and pictures are omitted."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     tokens = parser.parse(markdown)
     for token in tokens:
@@ -44,7 +44,7 @@ def own_words(served: LoadedModel) -> str:
     rows += [("Model (sha256 of its four files)", served.predictor.identity)]
     table = "\n".join(f"| {term} | {value} |" for term, value in rows)
     return (
-        "# What the model folder says\n\nNo card was written for this model, so nothing is known "
-        "here of how well it does. `dvc repro report` writes one.\n\n"
+        "# Contents of the model folder\n\nThis model has no card, so its performance is "
+        "unknown here. `dvc repro report` writes one.\n\n"
         f"{description.summary(spec)}\n\n| | |\n|---|---|\n{table}\n"
     )

@@ -1,4 +1,4 @@
-"""The model that answers, and a thread that looks whether another one should."""
+"""The served model, and a thread that replaces it with a newer one."""
 
 import threading
 from collections.abc import Callable
@@ -11,24 +11,24 @@ from hgmnet.inference.response import Value
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model; `described`: the columns about it in every answer, by name."""
+    """A loaded model; `described`: its columns in every answer, by name."""
 
     predictor: TorchPredictor
     described: dict[str, Value]
 
     @property
     def version(self) -> str:
-        """Its number in the registry; empty for a folder."""
+        """The model's version in the registry; empty for a folder."""
         return str(self.described["version"])
 
 
 def load_folder(folder: Path, name: str = "", version: str = "") -> LoadedModel:
-    """Load a model folder onto the GPU, or the CPU where there is none.
+    """Load a model folder onto the GPU, or the CPU if there is none.
 
-    `name`: what answers call it; empty: the folder's path. `version`: its number in the registry.
+    `name`: the model's name in answers; empty: the folder's path. `version`: in the registry.
 
     Raises:
-        ConfigError: a file of it is absent, damaged, or of another version.
+        ConfigError: a file is missing, damaged, or of another version.
     """
     predictor = TorchPredictor.load(folder, "auto")
     known = {"model": name or str(folder), "version": version, "model_sha256": predictor.identity}
@@ -36,7 +36,7 @@ def load_folder(folder: Path, name: str = "", version: str = "") -> LoadedModel:
 
 
 class ModelSlot:
-    """Holds the model that answers; a request takes it once, and keeps it to its end."""
+    """The served model; a request takes it once and uses it to its end."""
 
     def __init__(self, served: LoadedModel) -> None:
         self.served = served
@@ -44,10 +44,9 @@ class ModelSlot:
         self._stop = threading.Event()
 
     def watch(self, find: Callable[[], LoadedModel | None], seconds: float) -> threading.Thread:
-        """Call `find` every so many seconds; a model that it returns takes over.
+        """Call `find` every `seconds` seconds; a model that it returns replaces the present one.
 
-        Whatever goes wrong is kept in `fault`; the present model goes on, and `find` is called
-        again.
+        An exception is stored in `fault`; the present model stays, and `find` is called again.
         """
 
         def work() -> None:
@@ -55,7 +54,7 @@ class ModelSlot:
                 try:
                     self.served = find() or self.served
                     self.fault = ""
-                except Exception as error:  # a store that is down raises whatever comes
+                except Exception as error:  # a store that is down raises various errors
                     self.fault = str(error).strip().split("\n")[0]
 
         thread = threading.Thread(target=work, daemon=True)
@@ -63,5 +62,5 @@ class ModelSlot:
         return thread
 
     def stop(self) -> None:
-        """End the watch."""
+        """End the watch thread."""
         self._stop.set()

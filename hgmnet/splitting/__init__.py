@@ -1,1 +1,1 @@
-"""Which images belong together (near-duplicates, pairs, groups), and which split each is in."""
+"""Groups of images that belong together (near-duplicates, pairs), and each image's split."""

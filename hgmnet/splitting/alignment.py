@@ -1,4 +1,4 @@
-"""Align one image with another: agreeing points, their similarity transform, how well it fits."""
+"""Align one image with another: matching points, their similarity transform, its agreement."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from hgmnet.data.images import Grey
 from hgmnet.splitting.features import Features, Points
 
 POINTS = 6  # fewer agreeing points are ignored; chance and shared text can produce as many
-_RATIO = 0.8  # Lowe's: the best match must beat the second best
-_TOLERANCE = 4.0  # thumbnail px between a point's expected and its actual place
+_RATIO = 0.8  # Lowe's ratio of the best match's distance to the second best's
+_TOLERANCE = 4.0  # thumbnail px between a point's expected and its actual position
 _SCALES = (0.5, 2.0)
 _TURN = 15.0  # degrees
 _BLOCK = 16  # thumbnail px: a few speckles wide
-_FLAT = 2.0  # grey levels: a block that varies less shows nothing
+_FLAT = 2.0  # grey levels: a block that varies less has no texture
 _BLOCKS = 40  # about an eighth of an image
 
 Similarity = NDArray[np.float64]
@@ -25,7 +25,7 @@ Similarity = NDArray[np.float64]
 class Alignment:
     """The transform from one thumbnail to another.
 
-    `matrix`: (2, 3), from pixels of the first to pixels of the second. `points`: how many agree.
+    `matrix`: (2, 3), from pixels of the first to pixels of the second. `points`: number of inliers.
     `agreement`: the correlation of both in blocks of the overlap, median over blocks, -1 to 1;
     overlays change few blocks, gain and gamma hardly any.
     """
@@ -35,7 +35,7 @@ class Alignment:
     agreement: float
 
     def describe(self, first: Features, second: Features) -> str:
-        """The transform in words, in pixels of the images: `scale 0.82, rotation 1°, shift 3,4 px`.
+        """Format the transform, in pixels of the images: `scale 0.82, rotation 1°, shift 3,4 px`.
 
         A positive rotation is clockwise. The shift is from the second's centre to the first's
         transformed centre.
@@ -50,7 +50,7 @@ class Alignment:
 
 
 def align(first: Features, second: Features) -> Alignment | None:
-    """Find the similarity transform on which the most points agree; None if it may be chance.
+    """Find the similarity transform with the most inliers; None if it may be chance.
 
     Deterministic: OpenCV's RANSAC starts with the same seed at every call.
     """
@@ -71,7 +71,7 @@ def align(first: Features, second: Features) -> Alignment | None:
 
 
 def _match(first: Features, second: Features) -> tuple[Points, Points]:
-    """Points that are each other's best match by a clear margin."""
+    """Return the points that are each other's best match by a clear margin."""
     if min(len(first.points), len(second.points)) < POINTS:
         return first.points[:0], second.points[:0]
     likeness = first.descriptors.astype(np.float32) @ second.descriptors.astype(np.float32).T
@@ -89,7 +89,7 @@ def _scale_turn(matrix: Similarity) -> tuple[float, float]:
 
 
 def _agreement(first: Grey, second: Grey, matrix: Similarity) -> float:
-    """The median correlation of blocks, -1 if the overlap shows too little."""
+    """Return the median correlation of blocks, -1 if the overlap has too little texture."""
     height, width = second.shape
     warped = cv2.warpAffine(first, matrix, (width, height))
     inside = cv2.warpAffine(np.ones_like(first), matrix, (width, height))
@@ -104,7 +104,7 @@ def _agreement(first: Grey, second: Grey, matrix: Similarity) -> float:
 
 
 def _blocks(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Cut (h, w) into (blocks, pixels), without the rest that does not fill a block."""
+    """Cut (h, w) into (blocks, pixels), without incomplete blocks."""
     rows, columns = (side // _BLOCK for side in image.shape)
     whole = image[: rows * _BLOCK, : columns * _BLOCK]
     parts = whole.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2)

@@ -22,7 +22,7 @@ _BY_NAME = (("label", "name"), ("name",))
 
 @dataclass(frozen=True)
 class Matches:
-    """The locked row of each image; images without one are new. A row belongs to one image at most.
+    """The locked row of each image; images without one are new. A row has at most one image.
 
     `torn`: images with the pixels of one row and the name of another, in another split.
     """
@@ -99,7 +99,7 @@ def _key(known: SplitRow | ImageRecord, fields: Sequence[str]) -> tuple[str, ...
 
 _CONFLICT = "label conflict"
 _FIRST: tuple[Side, ...] = ("train", "test", "val")
-"""The splits in the order in which a rare class gets its first groups."""
+"""The splits in the order in which a rare class's first groups are assigned."""
 
 
 @dataclass
@@ -134,8 +134,8 @@ def extend_split(
     - Groups of new images only are assigned class by class, so that the fractions are restored.
     - Rows whose image is gone stay unchanged.
 
-    `locked`: the present rows; none for a first assignment. `pairs`: near-duplicates, copies
-    included. The rows are sorted and do not depend on the order of the images and pairs.
+    `locked`: the present rows; none for a first assignment. `pairs`: near-duplicates, including
+    copies. The rows are sorted and do not depend on the order of the images and pairs.
     """
     matches = match(locked, records)
     places = _recall(matches, records)
@@ -177,7 +177,7 @@ def _exclude(places: _Places, matches: Matches, clashing: set[str], params: Spli
 
 
 def _part_straddling(places: _Places, pairs: Sequence[Pair]) -> None:
-    """Consider only settled images and pairs between them: what a new one links is a bridge."""
+    """Compare settled images only, and pairs between them: a new image that links is a bridge."""
     settled = {image: place for image, place in places.items() if place.side}
     for members in _groups(settled, pairs).values():
         if len(_sides(members)) > 1:
@@ -240,7 +240,7 @@ def _ticket(seed: int, members: Iterable[_Place]) -> str:
 def _rows(
     places: _Places, groups: dict[str, list[_Place]], pairs: Sequence[Pair]
 ) -> list[SplitRow]:
-    """Name groups: as linked by all images, but by settled ones alone if they would link splits."""
+    """Build rows; groups are linked by all images, or by settled ones only if splits would mix."""
     names = {m.record.image: name for name, members in groups.items() for m in members}
     split = {
         member.record.image: member

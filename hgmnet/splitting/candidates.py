@@ -1,7 +1,7 @@
-"""Find pairs of images worth comparing: those that share visual words, or almost a hash.
+"""Find pairs of images worth comparing: those with common visual words, or nearly equal hashes.
 
-Comparing all with all grows with n², so an inverted index is used. Each descriptor gives a few
-words: the signs of random projections that are the same for every data set. Images that share many
+Comparing all pairs grows with n², so an inverted index is used. Each descriptor gives a few
+words: the signs of random projections that are equal for every data set. Images with many common
 rare words are candidates. Words in many images distinguish nothing and are ignored, which bounds
 the cost of a look-up.
 """
@@ -16,7 +16,7 @@ from hgmnet.splitting.features import Features
 
 _TABLES, _BITS = 16, 18  # words per descriptor, and signs per word
 _COMMON = 50  # a word in more images than this is ignored
-_BLOCK = 256  # images looked up at once
+_BLOCK = 256  # images per look-up
 _HASH_BITS = 7  # of 64
 _CROWD = 2048
 
@@ -29,8 +29,8 @@ def find_candidates(
 ) -> set[Index]:
     """Pair known images with the queries that may be near-duplicates of them.
 
-    `queries` are the same images in the same order, perhaps mirrored. Each image has at most
-    `nearest` candidates, those that share the most words with it.
+    `queries` are the same images in the same order, possibly mirrored. Each image has at most
+    `nearest` candidates, those with the most words in common.
 
     Returns:
         Pairs of indices (known image, query), each once and with the smaller index first, so that
@@ -45,7 +45,7 @@ def find_candidates(
 def near_hashes(known: Hashes, queries: Hashes) -> Iterator[Index]:
     """Pair hashes, (n, 8) uint8, that differ in at most 7 of 64 bits; so one byte is equal.
 
-    A byte that more than `_CROWD` queries share at one place is ignored.
+    A byte value that more than `_CROWD` queries have at one position is ignored.
     """
     if not len(known) or not len(queries):
         return
@@ -67,7 +67,7 @@ def near_hashes(known: Hashes, queries: Hashes) -> Iterator[Index]:
 
 
 def _words(images: Sequence[Features]) -> sparse.csr_array:
-    """The words of each image: (n, words) of ones."""
+    """Visual words of each image: (n, words), a matrix of ones."""
     rng = np.random.default_rng(0)
     planes = rng.standard_normal((128, _TABLES * _BITS), dtype=np.float32)
     rows = [_codes(image.descriptors.astype(np.float32), planes) for image in images]
@@ -78,7 +78,7 @@ def _words(images: Sequence[Features]) -> sparse.csr_array:
 
 
 def _codes(descriptors: NDArray[np.float32], planes: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The words of one image, (m,), about its own mean, so that every sign is most informative."""
+    """Words of one image, (m,); descriptors are centred so that every sign is most informative."""
     if not len(descriptors):
         return np.zeros(0, np.int64)
     signs = (descriptors - descriptors.mean(axis=0)) @ planes > 0
@@ -88,7 +88,7 @@ def _codes(descriptors: NDArray[np.float32], planes: NDArray[np.float32]) -> NDA
 
 
 def _by_words(known: sparse.csr_array, queries: sparse.csr_array, nearest: int) -> Iterator[Index]:
-    """Pair each image with its nearest; a shared word weighs more if fewer images have it."""
+    """Pair each image with its nearest; a common word counts more if fewer images have it."""
     count = known.shape[0]
     images = np.bincount(known.indices, minlength=known.shape[1])
     telling = (images > 0) & (images <= _COMMON)

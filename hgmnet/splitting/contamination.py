@@ -1,4 +1,4 @@
-"""A model must not be judged on images it has seen: the one check for that."""
+"""Check that no model is evaluated on images that it was fitted on."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from hgmnet.models.spec import Spec
 
 @dataclass(frozen=True)
 class Checked:
-    """Images that no model has seen, and images that one has; both in their given order."""
+    """Images that no model was fitted on, and images that one was; both in their given order."""
 
     clean: tuple[PreparedImage, ...]
     seen: tuple[PreparedImage, ...]

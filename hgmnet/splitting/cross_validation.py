@@ -1,4 +1,4 @@
-"""Folds of whole groups, and the train, val and judged images of a nested cross-validation."""
+"""Folds of whole groups, and the train, val and test images of a nested cross-validation."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from hgmnet.errors import ConfigError
 def assign_folds(
     entries: Sequence[PreparedImage], folds: int, seed: int, *, grouped: bool = True
 ) -> NDArray[np.int64]:
-    """Assign images to folds, (N,): groups stay whole, each class is spread evenly.
+    """Assign images to folds, (N,) int64: groups stay whole, each class is spread evenly.
 
-    The test split takes no part: its fold is -1. `grouped`: False assigns image by image, which
+    Images of the test split are in no fold: -1. `grouped`: False assigns image by image, which
     leaks: only to measure by how much.
 
     Raises:
@@ -40,7 +40,7 @@ def assign_folds(
 
 
 JUDGED, OUT = "judged", "out"
-"""Besides `train` and `val`: the judged fold, and images that are left out."""
+"""Besides `train` and `val`: the evaluated fold, and images that are left out."""
 
 Sides = tuple[str, ...]
 
@@ -48,10 +48,10 @@ Sides = tuple[str, ...]
 def pool(
     entries: Sequence[PreparedImage], *, everything: bool, per_class: int | None = None
 ) -> tuple[PreparedImage, ...]:
-    """The images that take part, as `train`; the others as `test`, which is in no fold.
+    """Return all entries: those that take part as `train`, the others as `test`, in no fold.
 
-    `everything`: the test split takes part too. `per_class`: at most this many images of each
-    class; whole groups, the largest first.
+    `everything`: include the test split. `per_class`: at most this many images of each class; whole
+    groups, the largest first.
     """
     there = [everything or entry.split != "test" for entry in entries]
     if per_class is not None:
@@ -72,10 +72,10 @@ def nested_fold(
     seed: int,
     grouped: bool = True,
 ) -> Sides:
-    """The roles for one fold: its images are judged, one part of the others is val, the rest train.
+    """Roles for one fold: its images are evaluated, one part of the others is val, the rest train.
 
-    `assigned`: (N,) as of `assign_folds`. `parts`: into which the other folds are divided; fewer if
-    a class has fewer images.
+    `assigned`: (N,) from `assign_folds`. `parts`: number of parts of the other folds; fewer if a
+    class has fewer images.
 
     Raises:
         ConfigError: there is no such fold, or the other folds have a single image of a class.
@@ -96,10 +96,10 @@ def nested_fold(
 def subsample_training_groups(
     entries: Sequence[PreparedImage], sides: Sides, share: float, seed: int
 ) -> Sides:
-    """Keep a share of the training groups, the same for each class; leave out the others.
+    """Keep a fraction of the training groups, equal for each class; leave out the others.
 
-    With the same seed, a smaller share, in (0, 1], is a subset of every larger one. A group counts
-    for the class of its first image. At least one group of each class stays.
+    With the same seed, a smaller `share`, in (0, 1], gives a subset of every larger one. A group's
+    class is that of its first image. At least one group of each class stays.
     """
     home: dict[str, str] = {}
     for entry, side in zip(entries, sides, strict=True):
@@ -117,7 +117,7 @@ def subsample_training_groups(
 
 
 def with_splits(store: PreparedDataset, sides: Sides) -> PreparedDataset:
-    """The store with these roles as splits."""
+    """Return the store with these roles as splits."""
     entries = tuple(
         entry.model_copy(update={"split": side})
         for entry, side in zip(store.entries, sides, strict=True)
@@ -126,7 +126,7 @@ def with_splits(store: PreparedDataset, sides: Sides) -> PreparedDataset:
 
 
 def _few(entries: Sequence[PreparedImage], per_class: int) -> set[str]:
-    """Groups, the largest first and those of one size by name, until each class has enough."""
+    """Groups, the largest first, ties by name, until each class has enough images."""
     sizes = Counter(entry.group for entry in entries)
     labels = {entry.group: entry.label for entry in entries}
     chosen: set[str] = set()

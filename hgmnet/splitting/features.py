@@ -1,8 +1,8 @@
-"""Features of an image: points with RootSIFT descriptors, a hash and a thumbnail.
+"""Features of an image: keypoints with RootSIFT descriptors, a hash and a thumbnail.
 
 SIFT after Lowe (IJCV 2004), RootSIFT after Arandjelović and Zisserman (CVPR 2012). The descriptors
-are upright: ultrasound images are not rotated, and points without an orientation of their own are
-easier to distinguish.
+are upright: ultrasound images are not rotated, and keypoints without an orientation are easier to
+distinguish.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hgmnet.data.images import Grey
 
-SIDE = 320  # px: the longer side of the thumbnail
+SIDE = 320  # px: the longer edge of the thumbnail
 POINTS = 400
 _CONTRAST = 0.02  # half of OpenCV's default: the deep half of an image is dark
 _HASH = (9, 8)
@@ -30,10 +30,10 @@ _MIRRORED = np.arange(128).reshape(4, 4, 8)[:, ::-1][:, :, (4 - np.arange(8)) % 
 class Features:
     """The features of one image; points are in pixels of the thumbnail.
 
-    `thumbnail`: (h, w) uint8, longer side `SIDE`. `scale`: thumbnail pixels per pixel of the
-    image. `points`: (n, 2) float32, x and y. `descriptors`: (n, 128) float16 of length 1. `hashed`:
-    the 64 bits of the difference hash as (8,) uint8. `key`: the sha256 of the thumbnail's pixels,
-    before any mirroring; it identifies the image in later searches.
+    `thumbnail`: (h, w) uint8, longer edge `SIDE`. `scale`: thumbnail pixels per pixel of the image.
+    `points`: (n, 2) float32, x and y. `descriptors`: (n, 128) float16 of length 1. `hashed`: the 64
+    bits of the difference hash as (8,) uint8. `key`: the sha256 of the thumbnail's pixels, before
+    any mirroring; it identifies the image in later searches.
     """
 
     thumbnail: Grey
@@ -57,7 +57,7 @@ def describe(grey: Grey) -> Features:
 
 
 def mirrored(features: Features) -> Features:
-    """The features of the mirrored image, without computing them again."""
+    """Derive the features of the mirrored image, without computing them again."""
     points = features.points.copy()
     points[:, 0] = features.thumbnail.shape[1] - 1 - points[:, 0]
     turned = np.ascontiguousarray(features.thumbnail[:, ::-1])
@@ -68,7 +68,7 @@ def mirrored(features: Features) -> Features:
 
 
 def _sift(thumbnail: Grey) -> tuple[Points, NDArray[np.float32]]:
-    """The strongest points, one per place and size, upright, with their RootSIFT descriptors."""
+    """Strongest keypoints, one per place and size, upright, with their RootSIFT descriptors."""
     sift = cv2.SIFT.create(nfeatures=POINTS * 5 // 4, contrastThreshold=_CONTRAST)
     unique: dict[object, cv2.KeyPoint] = {}
     for point in sorted(sift.detect(thumbnail, None), key=lambda p: (-p.response, p.pt, p.size)):

@@ -1,6 +1,6 @@
 """Find near-duplicates with different pixels: near copies, and frames of one scene.
 
-Shared text, scales and pictograms make points agree between images of different patients. So a
+Common text, scales and pictograms make points agree between images of different patients. So a
 pair is accepted only if the tissue agrees too, with one image aligned to the other.
 """
 
@@ -14,10 +14,10 @@ from hgmnet.splitting.candidates import Index
 from hgmnet.splitting.features import Features
 from hgmnet.splitting.pairs import Pair, group
 
-COPY = 0.95  # least agreement of copies of one frame; successive frames in BUSI reach 0.94
-SCENE = 0.3  # of frames of one scene; unrelated images that share text reach 0.25
+COPY = 0.95  # minimum agreement of copies of a frame; successive frames in BUSI reach 0.94
+SCENE = 0.3  # of frames of one scene; unrelated images with common text reach 0.25
 _NEAREST = 12  # candidates per image; 28 found no more pairs in BUSI
-_NEAREST_MIRRORED = 3  # only copies are mirrored, and they share most of their words
+_NEAREST_MIRRORED = 3  # only copies are mirrored, and they have most words in common
 
 _Key = tuple[str, str, bool]
 Tried = dict[_Key, Alignment | None]
@@ -33,9 +33,9 @@ class Search:
 
 
 def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list[str]:
-    """The group of each image, (H, W) uint8: near copies and frames of one scene.
+    """Return the group of each image, (H, W) uint8: near copies and frames of one scene.
 
-    `pixels`: the pixel hash of each; a group is named by that of one of its members.
+    `pixels`: each image's pixel hash; a group is named by one of them.
     """
     known = {sha: features.describe(grey) for sha, grey in zip(pixels, images, strict=True)}
     named = group(known, search(known, {}).pairs)
@@ -43,10 +43,10 @@ def group_near_duplicates(images: Sequence[Grey], pixels: Sequence[str]) -> list
 
 
 def search(images: Mapping[str, Features], before: Tried) -> Search:
-    """Pair near copies and frames of one scene, mirrored ones included.
+    """Find pairs of near copies and frames of one scene, including mirrored ones.
 
-    `before`: the alignments that earlier searches tried; they are reused. The pairs are the same
-    whatever the order of `images`.
+    `before`: the alignments of earlier searches, which are reused. The pairs do not depend on the
+    order of `images`.
     """
     names = sorted(images)
     if not names:
@@ -75,7 +75,7 @@ def _pair(
     at: Index,
     ways: Sequence[tuple[Alignment, str]],
 ) -> Pair:
-    """The evidence that agrees the most."""
+    """Return the pair with the strongest evidence."""
     one, other = at
     best, suffix = max(ways, key=lambda way: way[0].agreement)
     return Pair(

@@ -14,10 +14,10 @@ from hgmnet.data.image_record import ImageRecord
 class Pair(Frozen):
     """Two images that must stay in one split.
 
-    `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`: how
-    many points agree, 0 if none were counted. `agreement`: how well the tissue agrees when aligned,
-    -1 to 1; 1 for equal pixels, 0 if not measured. `transform`: from the first to the second, in
-    words; `identity` for equal pixels, `curation` for a person's entry, `patient` if the source
+    `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`:
+    number of inliers, 0 if not counted. `agreement`: correlation of the aligned tissue, -1 to 1; 1
+    for equal pixels, 0 if not measured. `transform`: from the first to the second, in words;
+    `identity` for equal pixels, `curation` for an entry in curation.csv, `patient` if the source
     names one patient for both.
     """
 
@@ -42,7 +42,7 @@ class Conflict:
 
 
 def find_copies(records: Sequence[ImageRecord]) -> list[Pair]:
-    """Pair the images with the same pixels, without unreadable ones."""
+    """Pair the readable images with equal pixels."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
     return _alike(readable, "copy", 1.0, "identity")
 
@@ -65,12 +65,12 @@ def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecor
 
 
 def pairs_from_curation(groups: Mapping[str, str]) -> list[Pair]:
-    """Pair the images to which a person gave the same group name; `groups`: the name by image."""
+    """Pair the images with the same group name in curation.csv; `groups`: the name by image."""
     return _alike(groups, "scene", 0.0, "curation")
 
 
 def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
-    """Drop the frames of one scene that a person put into different groups; copies stay."""
+    """Drop scene pairs whose images have different groups in curation.csv; copies stay."""
 
     def parted(pair: Pair) -> bool:
         one, other = groups.get(pair.first, ""), groups.get(pair.second, "")
@@ -80,12 +80,12 @@ def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> li
 
 
 def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
-    """Pair the images of each patient that is known."""
+    """Pair the images of each known patient."""
     return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
-    """Close pairs transitively; a pair that names another image is ignored.
+    """Close pairs transitively; a pair with an image not in `images` is ignored.
 
     Returns:
         The group of each image, named after its first member in order of names.
@@ -135,7 +135,7 @@ def find_conflicts(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> lis
 
 
 def _between(pair: Pair, one: str, other: str) -> Pair:
-    """The same evidence for identical twins of both images, whose order may differ."""
+    """Return the pair's evidence for identical twins of both images, whose order may differ."""
     if one < other:
         return pair.model_copy(update={"first": one, "second": other})
     transform = f"inverse of {pair.transform}"
@@ -145,7 +145,7 @@ def _between(pair: Pair, one: str, other: str) -> Pair:
 def _alike(
     keys: Mapping[str, str], kind: Literal["copy", "scene"], agreement: float, transform: str
 ) -> list[Pair]:
-    """Every pair of images with one key; a mere chain would break if a link is excluded."""
+    """Pair all images with the same key; a mere chain would break if a link is excluded."""
     members: dict[str, list[str]] = {}
     for image in sorted(keys):
         members.setdefault(keys[image], []).append(image)

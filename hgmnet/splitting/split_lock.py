@@ -1,4 +1,4 @@
-"""The locked split: which images train, tune and test. An image never changes its split.
+"""The locked split into train, val and test. An image never changes its split.
 
 `extend_split` takes the locked rows and today's records and returns the new rows. An image is
 recognised by the hash of its pixels or else by its name. An image that links two splits is
@@ -30,7 +30,7 @@ class SplitRow(Frozen):
 
 
 class SplitHistoryEntry(Frozen):
-    """The hash of split.csv after a change, the reason, and how many images were in a split."""
+    """The hash of split.csv after a change, the reason, and the number of images in a split."""
 
     rows_sha256: str
     reason: str
@@ -38,7 +38,7 @@ class SplitHistoryEntry(Frozen):
 
 
 class Lock(Frozen):
-    """The lock of split.csv: `lock_id` names one assignment, also after it was extended."""
+    """The lock of split.csv: `lock_id` identifies an assignment and all its extensions."""
 
     lock_id: str
     seed: int
@@ -86,9 +86,9 @@ def rows_sha256(rows: Iterable[SplitRow]) -> str:
 def new_lock(
     rows: Sequence[SplitRow], params: Split, earlier: Lock | None, reason: str, images: int
 ) -> Lock:
-    """Lock a new assignment with this many images in splits; earlier entries are kept.
+    """Lock a new assignment with `images` images in splits; earlier entries are kept.
 
-    The id follows from rows, seed, fractions and history alone: the same data give the same id.
+    The id depends on rows, seed, fractions and history only: equal data give equal ids.
     """
     entries = earlier.entries if earlier else ()
     entry = SplitHistoryEntry(rows_sha256=rows_sha256(rows), reason=reason, images=images)
@@ -114,7 +114,7 @@ def check_size(lock: Lock, images: int, max_lost: float) -> None:
     """Compare the number of images in splits with the last entry's.
 
     Raises:
-        InvalidDataError: more than the share `max_lost` of them is gone.
+        InvalidDataError: more than the fraction `max_lost` of them is gone.
     """
     before = lock.entries[-1].images
     if before - images > max_lost * before:
@@ -128,8 +128,8 @@ def verify(rows: Sequence[SplitRow], lock: Lock, params: Split) -> None:
     """Compare rows and settings with the lock.
 
     Raises:
-        ConfigError: seed or fractions are not those of the assignment.
-        InvalidDataError: the rows are not those of the last entry.
+        ConfigError: seed or fractions differ from the assignment's.
+        InvalidDataError: the rows differ from the last entry's.
     """
     if (lock.seed, lock.fractions) != (params.seed, params.fractions):
         was, now = _settings(lock.seed, lock.fractions), _settings(params.seed, params.fractions)

@@ -1,1 +1,1 @@
-"""Learning: batches, augmentation, loss, the loop, checkpoints, several devices; see `fit`."""
+"""Training: batches, augmentation, loss, the loop, checkpoints, several devices; see `fit`."""

@@ -1,4 +1,4 @@
-"""Random changes to a batch on its device: drawn first (all the randomness), then applied.
+"""Random augmentation of a batch on its device: drawn first (all the randomness), then applied.
 
 One resampling does all geometry (mirror, rotation, scale, shift, elastic), so nothing blurs twice.
 """
@@ -18,12 +18,12 @@ _KNOTS = 4  # control points along an edge of the elastic field
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for a batch of B: a plain record, enough to repeat the change exactly.
+    """Augmentation parameters of a batch of B images, enough to repeat it exactly.
 
     `theta`: (B, 2, 3) affine maps on [-1, 1] coordinates. `elastic`: (B, 2, 4, 4) shifts of the
     control points, in the same coordinates. `gamma`, `contrast`, `noise`: (B, 1, 1, 1).
-    `noise_seed`: of the speckle-like noise field, which is drawn for `whole` images; these are its
-    rows at `share`.
+    `noise_seed`: of the speckle-like noise field, drawn for `whole` images; `share` selects the
+    images of this record.
     """
 
     theta: Tensor
@@ -36,12 +36,12 @@ class Draw:
     share: slice
 
     def part(self, share: slice) -> "Draw":
-        """What was drawn for some images of the batch, by position."""
+        """Return the parameters of some images of the batch, by position."""
         parts: dict[str, Any] = {name: part[share] for name, part in self._tensors().items()}
         return replace(self, share=share, **parts)
 
     def to(self, device: torch.device) -> "Draw":
-        """The same on a device: one copy, which the device does not wait for."""
+        """Copy the parameters to a device, in one copy that does not block."""
         if device.type == "cpu":
             return self
         parts = self._tensors()
@@ -59,7 +59,7 @@ class Draw:
 
 
 def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
-    """Draw changes for `count` images from a CPU generator; uniform within `ranges`."""
+    """Draw parameters for `count` images from a CPU generator; uniform within `ranges`."""
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator) * 2 - 1
@@ -89,10 +89,10 @@ def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
 
 
 def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
-    """Apply what was drawn for B images; image and mask move together.
+    """Apply the parameters to B images and their masks together.
 
     `image`: (B, 1, H, W) float in [0, 1]. `mask`: the same shape, in {0, 1}. So are the results;
-    what enters from outside is 0.
+    pixels from outside the image are 0.
     """
     drawn = drawn.to(image.device)
     size = list(image.shape)
@@ -105,7 +105,7 @@ def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
 
 
 def _tone(image: Tensor, drawn: Draw) -> Tensor:
-    """Gamma, contrast about the mean, and noise in proportion to the signal, as speckle is."""
+    """Apply gamma, contrast about the mean, and speckle-like noise proportional to the signal."""
     image = image.clamp(min=1e-4) ** drawn.gamma
     mean = image.mean(dim=(2, 3), keepdim=True)
     image = mean + (image - mean) * drawn.contrast

@@ -1,7 +1,7 @@
-"""Where a training's pictures come from: the device's memory, or the disk if they don't fit there.
+"""Sources of training batches: the device's memory, or the disk if the images don't fit there.
 
-Either way the same rows give the same batches, so that a set may outgrow the device and a training
-of it still gives the same weights. The random changes come later, on the device.
+Both give the same batches for the same rows, so the weights do not depend on the source. The
+augmentation happens later, on the device.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from hgmnet.data.prepared import PreparedDataset
 
 
 class Batch(NamedTuple):
-    """Prepared images, as they are stored.
+    """Prepared images, as stored.
 
     `images`: (B, S, S) uint8. `masks`: (B, S, S) uint8 in {0, 1}. `labels`: (B,) int64.
     """
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 class BatchSource(ABC):
-    """Gives batches of the store's rows; `train` and `val` are the rows of each, on the CPU."""
+    """Base class of batch sources; `train`, `val`: row numbers, (n,) int64, on the CPU."""
 
     def __init__(self, store: PreparedDataset, labels: Tensor) -> None:
         """Take a store and the class index of each of its rows, (N,) int64."""
@@ -38,15 +38,15 @@ class BatchSource(ABC):
 
     @abstractmethod
     def to(self, device: torch.device) -> None:
-        """Be told where the training runs, before the first batch."""
+        """Set the training's device, before the first batch."""
 
     @abstractmethod
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
-        """A batch for each tensor of rows, in order, none of them waited for by the device."""
+        """Yield a batch for each tensor of rows, in order; the device never waits for one."""
 
 
 class Batches:
-    """A loader for Lightning: a batch for each tensor of rows, (B,) int64, in order."""
+    """Loader for Lightning: yields a batch for each tensor of rows, (B,) int64, in order."""
 
     def __init__(self, feed: BatchSource, plan: Sequence[Tensor]) -> None:
         self.feed, self.plan = feed, plan
@@ -59,7 +59,7 @@ class Batches:
 
 
 class InMemorySource(BatchSource):
-    """All images of train and val lie on the device; a batch is looked up there."""
+    """Source with all train and val images on the device."""
 
     def __init__(self, store: PreparedDataset, labels: Tensor) -> None:
         super().__init__(store, labels)
@@ -70,12 +70,12 @@ class InMemorySource(BatchSource):
         self.place[live] = torch.arange(len(live))
 
     def to(self, device: torch.device) -> None:
-        """Move everything but `train` and `val` there."""
+        """Move the images, masks and labels to `device`; `train` and `val` stay."""
         self.images, self.masks = self.images.to(device), self.masks.to(device)
         self.labels, self.place = self.labels.to(device), self.place.to(device)
 
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
-        """Row numbers go to the device once, not batch by batch."""
+        """Yield batches; row numbers are copied to the device once, not per batch."""
         rows = torch.cat([*plan]).to(self.images.device)
         for part in torch.split(rows, [len(batch) for batch in plan]):
             where = self.place[part]
@@ -83,10 +83,10 @@ class InMemorySource(BatchSource):
 
 
 class StreamingSource(BatchSource):
-    """Images stay on the disk; threads read the next batches while the device is at work.
+    """Source on the disk: threads read the next batches while the device computes.
 
-    Threads, not processes: all that is done here is to copy bytes, which needs no interpreter, and
-    a process would cost some hundred MiB. No more than `workers` + 1 batches lie ready.
+    Threads, not processes: they only copy bytes, which needs no interpreter, and a process would
+    cost some hundred MiB. At most `workers` + 1 batches are in memory.
     """
 
     def __init__(self, store: PreparedDataset, labels: Tensor, workers: int) -> None:
@@ -94,11 +94,11 @@ class StreamingSource(BatchSource):
         self.store, self.workers, self.pin = store, workers, False
 
     def to(self, device: torch.device) -> None:
-        """For a GPU, batches lie in pinned memory: their copy there runs beside its work."""
+        """Set the device; for a GPU, batches are pinned: their copy overlaps with its work."""
         self.pin = device.type == "cuda"
 
     def read(self, plan: Sequence[Tensor]) -> Iterator[Batch]:
-        """As many batches ahead as there are workers."""
+        """Yield batches, reading as many ahead as there are workers."""
         ahead: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
             for rows in plan:
@@ -115,9 +115,9 @@ class StreamingSource(BatchSource):
 
 
 def build_feed(store: PreparedDataset, labels: Tensor, *, room: int, workers: int) -> BatchSource:
-    """Hold train and val on the device if they take up at most `room` bytes, else stream them.
+    """Build an in-memory source if train and val need at most `room` bytes, else a streaming one.
 
-    `labels`: class index of each row of the store, (N,) int64. `workers`: threads that stream.
+    `labels`: class index of each row of the store, (N,) int64. `workers`: threads for streaming.
     """
     live = len(store.rows("train")) + len(store.rows("val"))
     if live * store.row_bytes <= room:

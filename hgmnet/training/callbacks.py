@@ -1,8 +1,8 @@
-"""What looks on while Lightning trains: a loss that is no number, each epoch's end, its checkpoint.
+"""Lightning callback: stops at a non-finite loss, reports epochs, writes checkpoints.
 
-To look at a loss makes a CPU wait for its GPU, so on a GPU it happens every 50 steps and at the
-epoch's end; on a CPU, in every step. Either way the step that is named is the first bad one, and
-nothing after it is saved: checkpoints are written at an epoch's end, after the look.
+Reading a loss makes the CPU wait for the GPU, so on a GPU it happens every 50 steps and at the
+epoch's end; on a CPU, in every step. Either way the error names the first bad step, and nothing
+after it is saved: checkpoints are written at an epoch's end, after the check.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ STEPS_A_LOOK = 50
 
 
 class TrainingMonitor(lightning.Callback):
-    """Tells of each epoch, stops at a loss that is no number, writes the checkpoints."""
+    """Reports each epoch, stops at a non-finite loss, writes the checkpoints."""
 
     def __init__(
         self,
@@ -31,10 +31,10 @@ class TrainingMonitor(lightning.Callback):
         checkpoints: AtomicCheckpointIO,
         mark: str,
     ) -> None:
-        """Watch a training that writes `checkpoints` to `folder`.
+        """Monitor a training that writes `checkpoints` to `folder`.
 
-        `on_epoch` is called in the first process alone. `mark`: of all that the processes must have
-        in common.
+        `on_epoch` is called in the first process only. `mark`: identifies everything that must be
+        equal in all processes.
         """
         self.on_epoch, self.folder, self.mark = on_epoch, folder, mark
         self.checkpoints = checkpoints
@@ -42,7 +42,7 @@ class TrainingMonitor(lightning.Callback):
         self._steps: list[tuple[int, float, Tensor]] = []  # number, learning rate, loss
 
     def on_fit_start(self, trainer: lightning.Trainer, _: Any) -> None:
-        """Hold that all processes train the same, from the same checkpoint."""
+        """Check that all processes train the same, from the same checkpoint."""
         if trainer.world_size > 1:
             marks = [""] * trainer.world_size
             torch.distributed.all_gather_object(marks, self.mark)
@@ -54,21 +54,21 @@ class TrainingMonitor(lightning.Callback):
                 )
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Note the rate, which has moved on when the step has ended."""
+        """Store the learning rate, which has changed when the step ends."""
         self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, *_: Any) -> None:
-        """Look at the loss, now or later."""
+        """Store the loss, and check the stored ones if it is time."""
         self._steps.append((trainer.global_step, self._learning_rate, outputs["loss"]))
         if len(self._steps) >= steps_a_look(learner.device):
             self._look(trainer)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: Any) -> None:
-        """The epoch's last steps."""
+        """Check the losses of the epoch's last steps."""
         self._look(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
-        """Tell of the epoch, then keep it."""
+        """Report the epoch, then save its checkpoint."""
         figures = learner.curves[-1]
         if not isfinite(figures.train_loss + figures.val_loss):
             raise self._diverged(trainer, trainer.global_step, figures.val_loss)
@@ -100,5 +100,5 @@ class TrainingMonitor(lightning.Callback):
 
 
 def steps_a_look(device: torch.device) -> int:
-    """After how many steps the losses are looked at."""
+    """Number of steps between two checks of the losses."""
     return 1 if device.type == "cpu" else STEPS_A_LOOK

@@ -1,6 +1,6 @@
-"""Checkpoints on disk: written whole or not at all, known by their hash, the one before kept.
+"""Checkpoints: written atomically, verified by their hash, with the previous one kept.
 
-A file is a line that says what it is, the SHA-256 of the rest, and the rest, as torch writes it.
+A file is a line with its format, the SHA-256 of the rest, and the rest, as torch writes it.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ _HASH = 32  # bytes
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """How Lightning writes and reads checkpoints here.
+    """Lightning's reading and writing of checkpoints.
 
-    A checkpoint that can't be written is no exception at once: the first process alone writes, and
-    the others would wait for it for ever. It stays in `failure` until all have been told.
+    A failed write raises no exception at once: only the first process writes, and the others would
+    wait for it for ever. It is kept in `failure` until all processes know it.
     """
 
     def __init__(self) -> None:
@@ -38,17 +38,17 @@ class AtomicCheckpointIO(CheckpointIO):
         path: Any,
         storage_options: object = None,  # noqa: ARG002
     ) -> None:
-        """Write a checkpoint over the last one, which becomes the one before."""
+        """Write a checkpoint; the last one is kept as the previous one."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         try:
             write(Path(path), content.getbuffer())
         except OSError as error:
             self.failure = CheckpointError(
-                f"no checkpoint of epoch {checkpoint['epoch'] + 1}: {Path(path).parent} takes no "
-                f"{content.tell() / 1e6:.0f} MB ({error.strerror}); make room there (folders of "
-                "other trainings beside it can go), then run the same command: it goes on from "
-                "the last whole epoch"
+                f"could not write the checkpoint of epoch {checkpoint['epoch'] + 1}: "
+                f"{Path(path).parent} did not accept {content.tell() / 1e6:.0f} MB "
+                f"({error.strerror}); free space there (delete folders of other trainings), then "
+                "run the same command: it resumes from the last complete epoch"
             )
 
     def load_checkpoint(
@@ -57,7 +57,7 @@ class AtomicCheckpointIO(CheckpointIO):
         map_location: object = None,  # noqa: ARG002
         weights_only: bool | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
-        """Read what `newest` found; tensors come on the CPU."""
+        """Load the checkpoint found by `newest`, its tensors on the CPU."""
         content = io.BytesIO(Path(path).read_bytes()[len(_MAGIC) + _HASH :])
         found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
         return found
@@ -68,9 +68,9 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def newest(folder: Path) -> Path | None:
-    """The last intact checkpoint in a folder, or None: start afresh.
+    """Return the last intact checkpoint in a folder, or None.
 
-    A damaged one costs a line on stderr and is deleted, so that it is never kept as the one before.
+    A damaged one is reported on stderr and deleted, so that it is never kept as the previous one.
     """
     for path in (folder / LAST, folder / PREVIOUS):
         if mark(path):
@@ -78,22 +78,22 @@ def newest(folder: Path) -> Path | None:
         if path.exists():
             path.unlink(missing_ok=True)
             if is_first():
-                goes_on = "training goes on from the one before, or afresh"
+                goes_on = "training resumes from the previous one, or restarts"
                 print(f"hgmnet: {path} was damaged and is deleted; {goes_on}", file=sys.stderr)
     return None
 
 
 def mark(path: Path) -> str:
-    """The hash of a checkpoint's content, hexadecimal; empty if the file is absent or damaged.
+    """Return the hash of a checkpoint's content, hexadecimal; empty if it is missing or damaged.
 
     Raises:
-        PermissionError: it is somebody else's.
+        PermissionError: it belongs to another user.
     """
     try:
         content = memoryview(path.read_bytes())
     except PermissionError:
         raise
-    except OSError:  # absent, or the disk can't read it any more
+    except OSError:  # missing, or unreadable on the disk
         return ""
     head, said = content[: len(_MAGIC)], content[len(_MAGIC) : len(_MAGIC) + _HASH]
     sha256 = hashlib.sha256(content[len(_MAGIC) + _HASH :])
@@ -101,13 +101,13 @@ def mark(path: Path) -> str:
 
 
 def write(path: Path, content: bytes | memoryview) -> None:
-    """Write a checkpoint so that a kill or a power cut leaves this one or the last one, whole.
+    """Write a checkpoint so that a kill or a power cut leaves this one or the last one intact.
 
-    The one before goes first, so that no more than two lie on the disk at any time. What is at
-    `path` is intact, and becomes the one before.
+    The previous one is deleted first, so that at most two are on the disk. The one at `path` is
+    intact, and becomes the previous one.
 
     Raises:
-        OSError: the disk is full, say; the last checkpoint is as it was, and nothing else is left.
+        OSError: such as a full disk; the last checkpoint is unchanged, and no other file is left.
     """
     part, previous = path.with_suffix(".part"), path.with_name(PREVIOUS)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""One process or several: who takes part in a training, and what each of them does of a step.
+"""Training in one process or several: which processes, and each one's part of a batch.
 
-On one machine Lightning starts the processes beside the first by running the same command again;
-on several, torchrun starts all of them. A batch is distributed: of B images and n
-processes, process r takes r, r + n, r + 2n, ...
+On one machine Lightning starts the further processes by running the same command again; on
+several, torchrun starts all of them. Of a batch, process r of n takes images r, r + n, r + 2n, ...
 """
 
 import os
@@ -28,7 +27,7 @@ _POLL_S = 0.5
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """Which processes train: `devices` on each of `nodes` machines, on CUDA GPUs or on CPUs."""
+    """The training's processes: `devices` on each of `nodes` machines, on CUDA GPUs or CPUs."""
 
     devices: int
     nodes: int
@@ -36,16 +35,16 @@ class DevicePlan:
 
     @property
     def processes(self) -> int:
-        """On all machines."""
+        """Number of processes on all machines."""
         return self.devices * self.nodes
 
 
 def plan(train: Train) -> DevicePlan:
-    """Who trains, by the settings and by what this machine has.
+    """Choose the processes by the settings and this machine's devices.
 
     Raises:
-        ConfigError: there are not as many GPUs, they lack the precision, there are more processes
-            than images in a batch, or torchrun has started others than the settings say.
+        ConfigError: too few GPUs, unsupported precision, more processes than images in a batch,
+            or torchrun started other processes than configured.
     """
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if train.accelerator == "gpu" and not seen:
@@ -71,7 +70,7 @@ def plan(train: Train) -> DevicePlan:
 
 
 def trainer_settings(train: Train, planned: DevicePlan) -> dict[str, Any]:
-    """What Lightning's Trainer is told of devices; lets the processes beside this one know it."""
+    """Device settings of Lightning's Trainer; passes them on to the other processes."""
     if planned.processes == 1 and train.strategy == "auto":
         return {"accelerator": train.accelerator, "devices": 1}
     if is_first():
@@ -82,28 +81,28 @@ def trainer_settings(train: Train, planned: DevicePlan) -> dict[str, Any]:
         "num_nodes": planned.nodes,
         "strategy": DDPStrategy(
             process_group_backend="nccl" if planned.cuda else "gloo",
-            broadcast_buffers=False,  # the statistics are the same everywhere already
+            broadcast_buffers=False,  # the statistics are equal in all processes
         ),
         "use_distributed_sampler": False,  # `share` distributes
     }
 
 
 def environment() -> LightningEnvironment | TorchElasticEnvironment:
-    """Who starts the processes; never guessed from a cluster's variables."""
+    """Return what starts the processes, torchrun or Lightning; never guessed from a cluster."""
     return TorchElasticEnvironment() if _torchrun() else LightningEnvironment()
 
 
 def is_first() -> bool:
-    """Whether this is the process that tells, and writes what training puts out."""
+    """Whether this is the first process: the one that prints and writes the results."""
     return int(os.environ.get("RANK" if _torchrun() else "LOCAL_RANK", "0")) == 0
 
 
 @contextmanager
 def following() -> Iterator[None]:
-    """The training of a process beside the first.
+    """Run the training of a process other than the first.
 
-    It ends when the first does, however that dies. What all of them fail from the first one says;
-    this one ends with 0, for at another status Lightning kills the first before it has said it.
+    It ends with the first, however that ends. Errors common to all are reported by the first; this
+    one exits with 0, as Lightning would kill the first on another status before it reports.
     """
     if not _torchrun():
         threading.Thread(target=_end_without, args=(os.environ.get(_PARENT),), daemon=True).start()
@@ -114,12 +113,12 @@ def following() -> Iterator[None]:
 
 
 def share(trainer: lightning.Trainer) -> slice:
-    """What this process takes of a batch, by position."""
+    """Return this process's positions in a batch."""
     return slice(trainer.global_rank, None, trainer.world_size)
 
 
 def summed(trainer: lightning.Trainer, values: Sequence[float]) -> list[float]:
-    """Each value summed over the processes."""
+    """Sum each value over the processes."""
     if trainer.world_size == 1:
         return list(values)
     total = torch.tensor(values, dtype=torch.float64, device=trainer.strategy.root_device)
@@ -140,7 +139,7 @@ def _check_started(planned: DevicePlan) -> None:
     if started != wanted:
         raise ConfigError(
             f"torchrun started {started[0]} processes, {started[1]} on this machine, but "
-            f"train.devices and num_nodes say {wanted[0]} and {wanted[1]}; make them agree"
+            f"train.devices and num_nodes are {wanted[0]} and {wanted[1]}; make them agree"
         )
 
 

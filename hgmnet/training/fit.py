@@ -1,4 +1,4 @@
-"""Training HGM-Net on a prepared data set by Lightning: seeded, and resumed where it was killed."""
+"""Training of HGM-Net on a prepared data set by Lightning: seeded, resumed after a kill."""
 
 import logging
 import sys
@@ -28,12 +28,12 @@ from hgmnet.training.checkpoints import mark as mark_of
 from hgmnet.training.distributed import DevicePlan, environment, plan, trainer_settings
 from hgmnet.training.lightning_module import EpochFigures, HGMNetModule
 
-MEAN, STD = 0.449, 0.226  # of ImageNet in grey: what pretrained encoders expect
+MEAN, STD = 0.449, 0.226  # of ImageNet in grey, as pretrained encoders expect
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network in evaluation mode on the CPU, its spec, and a row of figures an epoch."""
+    """A trained network in evaluation mode on the CPU, its spec, and its figures per epoch."""
 
     network: HGMNet
     spec: Spec
@@ -52,26 +52,26 @@ def fit(
     checkpoints: Path,
     on_epoch: Callable[[EpochFigures], None],
 ) -> Trained:
-    """Train, or go on from `checkpoints` if a training of the same fingerprint was interrupted.
+    """Train, or resume from `checkpoints` if a training of the same fingerprint was interrupted.
 
     Args:
-        store: the prepared images; only train and val are looked at.
+        store: the prepared images; only train and val are used.
         data: classes.
         prepare: how the store was made.
-        model: the network's shape.
+        model: the architecture.
         train: the recipe. On a CPU the same seed gives the same weights, bit for bit.
-        root: what the paths in `model` and `train` are relative to.
+        root: the folder that paths in `model` and `train` are relative to.
         fingerprint: identifies everything that the weights depend on.
         checkpoints: a folder for this fingerprint alone.
-        on_epoch: called with each new epoch's figures, in the first process alone.
+        on_epoch: called with each new epoch's figures, in the first process only.
 
     Raises:
-        ConfigError: the encoder, its weights, the model to start from, the image side or the device
-            can't be had.
-        InvalidDataError: train or val has no images, or the model to start from has seen some of
+        ConfigError: the encoder, its weights, the parent model, the image size or the device is
+            not available.
+        InvalidDataError: train or val has no images, or the parent model was fitted on some of
             val or test.
         HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
-        CheckpointError: the disk takes no checkpoint; the one before is intact.
+        CheckpointError: a checkpoint can't be written; the previous one is intact.
     """
     check_size(prepare.side)
     planned = plan(train)
@@ -108,7 +108,7 @@ def fit(
 def build_trainer(
     train: Train, *callbacks: lightning.Callback, durable: AtomicCheckpointIO | None = None
 ) -> lightning.Trainer:
-    """Lightning's Trainer as every training here has it, with callbacks in the order of calls.
+    """Build Lightning's Trainer for all trainings, with callbacks in the order of calls.
 
     Raises:
         ConfigError: as `hgmnet.training.distributed.plan`.
@@ -132,7 +132,7 @@ def build_trainer(
 def _parent(
     network: HGMNet, store: PreparedDataset, train: Train, data: Data, root: Path
 ) -> Spec | None:
-    """Give the network the weights of the model to start from, if there is one."""
+    """Load the weights of `train.init_from` into the network, if it is set; return its spec."""
     if not isinstance(train.init_from, File):
         return None
     parent = start_from(network, train.init_from, classes=data.classes, root=root)
@@ -172,6 +172,6 @@ def _feed(store: PreparedDataset, data: Data, train: Train, planned: DevicePlan)
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning's notices and advice off the terminal; warnings of other kinds stay."""
+    """Suppress Lightning's notices and advice; other warnings stay."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

@@ -1,4 +1,4 @@
-"""The moving average of a network's weights and statistics, without a wait for the device."""
+"""Lightning module of HGM-Net, and the moving average of its weights and statistics."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -21,9 +21,9 @@ from hgmnet.training.losses import joint_loss
 
 
 class ExponentialMovingAverage(nn.Module):
-    """A copy of a network that trails it: average += (1 - decay) * (network - average).
+    """A copy of a network, averaged: average += (1 - decay) * (network - average).
 
-    What torch's AveragedModel does, but that one asks the device for its counter in every step and
+    Unlike torch's AveragedModel, it neither waits for the device's counter in every step nor
     averages the buffers one by one.
     """
 
@@ -33,14 +33,14 @@ class ExponentialMovingAverage(nn.Module):
         self.decay = decay
 
     def forward(self, image: Tensor) -> NetworkOutput:
-        """As `HGMNet.forward`."""
+        """Run the averaged network as `HGMNet.forward`."""
         return cast("NetworkOutput", self.module(image))
 
     @torch.no_grad()
     def update(self, network: HGMNet, step: int) -> None:
-        """Move towards the network, or become it in the first step; counters are taken over.
+        """Average in the network's values; copy them in the first step, and counters always.
 
-        `network`: of the same shape, on the same device. `step`: optimiser steps done, from 1 on.
+        `network`: of equal architecture, on the same device. `step`: optimiser steps done, from 1.
         """
         pairs = list(zip(_tensors(self.module), _tensors(network), strict=True))
         moving = [pair for pair in pairs if pair[0].is_floating_point()]
@@ -55,15 +55,15 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 
 _SUMS = ("n", "lesions", "loss", "dice", "coarse", "correct", "correlation")
-"""What a val batch adds to."""
+"""Totals to which each val batch adds."""
 
 
 class EpochFigures(BaseModel):
-    """What an epoch showed; Dice and accuracy on the prepared val images, at 0.5 and the argmax.
+    """Figures of an epoch; Dice and accuracy on the prepared val images, at 0.5 and the argmax.
 
-    What the model does not learn is None.
+    None for a task that the model does not learn.
     `gate_correlation`: Pearson's, of the gates with the coarse map at their scale, mean over
-    scales. `gate_gamma`: mean absolute strength of the gate. Both are 0 where there is no gate.
+    scales. `gate_gamma`: mean absolute strength of the gate. Both are 0 without a gate.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,7 +80,7 @@ class EpochFigures(BaseModel):
 
 
 class HGMNetModule(lightning.LightningModule):
-    """Trains an HGM-Net; `average` holds the moving average of its weights and statistics."""
+    """Trains an HGM-Net; `average` is the moving average of its weights and statistics."""
 
     def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: BatchSource) -> None:
         super().__init__()
@@ -97,36 +97,36 @@ class HGMNetModule(lightning.LightningModule):
 
     @property
     def averaged(self) -> HGMNet:
-        """The network whose weights are the moving average."""
+        """The network with the averaged weights."""
         return self.average.module
 
     @property
     def batch_size(self) -> int:
-        """Images a step, over all processes: as the settings say, or all that there are."""
+        """Images per step, over all processes: as configured, or all train images if fewer."""
         return min(self.settings.batch_size, len(self.feed.train))
 
     @property
     def steps(self) -> int:
-        """Optimiser steps an epoch; a last, smaller batch is left out."""
+        """Optimiser steps per epoch; a last, smaller batch is skipped."""
         return len(self.feed.train) // self.batch_size
 
     def on_fit_start(self) -> None:
-        """Bring the pictures to the device, or say where they are to be sent."""
+        """Move the images to the device, or set the device that they are streamed to."""
         self.feed.to(self.device)
 
     def train_dataloader(self) -> Batches:
-        """This process's share of this epoch's batches, shuffled by (seed, epoch)."""
+        """This process's part of this epoch's batches, shuffled by (seed, epoch)."""
         generator = torch.Generator().manual_seed(self._seed(0))
         rows = self.feed.train[torch.randperm(len(self.feed.train), generator=generator)]
         whole = torch.split(rows, self.batch_size)[: self.steps]
         return Batches(self.feed, [batch[share(self.trainer)] for batch in whole])
 
     def val_dataloader(self) -> Batches:
-        """Val, in order."""
+        """Batches of val, in order."""
         return Batches(self.feed, torch.split(self.feed.val, self.settings.batch_size))
 
     def configure_optimizers(self) -> Any:
-        """AdamW, its rate on one cycle over the whole training."""
+        """Return AdamW with a one-cycle learning rate over the whole training."""
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         parameters = self.network.parameters()
         optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
@@ -136,9 +136,9 @@ class HGMNetModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of this process's share of an augmented batch; nothing here waits for a GPU.
+        """Loss, a scalar, of this process's part of an augmented batch; never waits for a GPU.
 
-        The mean of the processes' losses is the whole batch's.
+        The mean of the processes' losses is that of the whole batch.
         """
         torch.manual_seed(self._seed(index + 1))  # for dropout
         generator = torch.Generator().manual_seed(self._seed(index + 1))
@@ -153,11 +153,11 @@ class HGMNetModule(lightning.LightningModule):
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Move the average towards the new weights."""
+        """Update the moving average with the new weights."""
         self.average.update(self.network, self.trainer.global_step)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Sums over a val batch, by the averaged weights; whole batches are distributed."""
+        """Add a val batch's sums, by the averaged weights; processes take whole batches."""
         if index % self.trainer.world_size != self.global_rank:
             return
         mask, label = batch.masks.unsqueeze(1).float(), batch.labels
@@ -177,7 +177,7 @@ class HGMNetModule(lightning.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Note the figures of the epoch: validation runs at its end."""
+        """Store the epoch's figures: validation runs at its end."""
         train_loss = float(torch.stack(self._losses).mean()) / self.trainer.world_size
         sums = [float(sum(float(part[k]) for part in self._val)) for k in _SUMS]
         train_loss, *sums = summed(self.trainer, [train_loss, *sums])
@@ -202,11 +202,11 @@ class HGMNetModule(lightning.LightningModule):
         self._val.clear()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The curves so far go on with the training."""
+        """Save the curves so far."""
         checkpoint["curves"] = [figures.model_dump() for figures in self.curves]
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Take up the curves."""
+        """Restore the curves."""
         self.curves = [EpochFigures(**figures) for figures in checkpoint["curves"]]
 
     def _seed(self, index: int) -> int:

@@ -10,16 +10,16 @@ from hgmnet.config.model import Model
 from hgmnet.config.training import LossWeights
 from hgmnet.models.hgmnet import NetworkOutput
 
-_SMOOTH = 1.0  # px: keeps the Dice term defined, and its gradient alive, where the truth is empty
+_SMOOTH = 1.0  # px: keeps the Dice term and its gradient defined where the truth is empty
 
 
 def joint_loss(
     out: NetworkOutput, mask: Tensor, label: Tensor, weights: LossWeights, model: Model
 ) -> Tensor:
-    """The training loss, a scalar: a term for each thing that the model learns.
+    """Return the training loss, a scalar: the sum of one term per task.
 
     `mask`: truth, (B, 1, H, W) float in {0, 1}. `label`: class index, (B,) int64. `weights`: of the
-    other terms, beside the fine mask's 1.
+    other terms; the fine mask's is 1.
     """
     terms = []
     if model.segments:
@@ -36,7 +36,7 @@ def joint_loss(
 
 
 def deep_loss(deep_mask_logits: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Mean mask loss of the deeper heads, each brought to full resolution; a scalar."""
+    """Mean mask loss of the deeper heads, each upsampled to full resolution; a scalar."""
     size = mask.shape[-2:]
     full = (functional.interpolate(d, size=size, mode="bilinear") for d in deep_mask_logits)
     return torch.stack([mask_loss(logits, mask) for logits in full]).mean()
@@ -45,9 +45,9 @@ def deep_loss(deep_mask_logits: Sequence[Tensor], mask: Tensor) -> Tensor:
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
     """Mean over images of 1 - soft Dice, plus binary cross-entropy: a scalar.
 
-    The soft Dice of Milletari et al. (V-Net, 2016) per image, with squares left out and 1 px added
-    above and below: an empty truth costs what is predicted on it. `logits`: (B, 1, H, W) float;
-    `mask`: the same, in {0, 1}.
+    The soft Dice of Milletari et al. (V-Net, 2016) per image, without squares and with 1 px added
+    to numerator and denominator: an empty truth penalises every predicted pixel. `logits`:
+    (B, 1, H, W) float; `mask`: the same shape, in {0, 1}.
     """
     logits = logits.float()
     prob = torch.sigmoid(logits)

@@ -1,7 +1,7 @@
-"""What fits this machine: image side, batch size, epochs and precision, from measured steps.
+"""Training plan for this machine: image size, batch size, epochs and precision, as measured.
 
-In the manner of nnU-Net (Isensee et al., Nature Methods 18, 2021): from facts of the data and the
-machine by fixed rules, each with its reason.
+As in nnU-Net (Isensee et al., Nature Methods 18, 2021): fixed rules on properties of the data and
+the machine, each with its reason.
 """
 
 import resource
@@ -22,19 +22,19 @@ from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.image_size import STRIDE
 from hgmnet.training.losses import joint_loss
 
-SIDES = (64, 512)  # px: the smallest and the largest square that is proposed
-EPOCHS = (20, 40, 100)  # the fewest worth a training, what a side leaves time for, the most
+SIDES = (64, 512)  # px: the smallest and the largest image size proposed
+EPOCHS = (20, 40, 100)  # the minimum, the number that an image size must allow, the maximum
 BATCHES = (16, 8, 4)
-_STRETCH = 1.25  # of the median width to height; beyond it shapes suffer
-_ROOM = 0.8  # of the memory
-_EVALUATION = 1.1  # an epoch's validation, beside its steps
+_STRETCH = 1.25  # of the median aspect ratio; beyond it shapes are distorted
+_ROOM = 0.8  # fraction of the memory to use
+_EVALUATION = 1.1  # factor for an epoch's validation, in addition to its steps
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the training would run: `gpu` by name or empty, memory in GiB (the GPU's if any)."""
+    """Training hardware: `gpu`: name or empty; memory in GiB (the GPU's if any)."""
 
     cores: int
     memory: float
@@ -44,7 +44,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one training step, measured: seconds an image, and peak memory in GiB."""
+    """Measured cost of a training step: seconds per image, and peak memory in GiB."""
 
     seconds: float
     memory: float
@@ -52,7 +52,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A proposal; `reasons` has a sentence for each setting, by the setting's name."""
+    """Proposed settings; `reasons`: one sentence per setting, by its name."""
 
     side: int
     fit: Literal["letterbox", "stretch"]
@@ -65,7 +65,7 @@ class TrainingPlan:
 
 
 Measure = Callable[[int, int, Precision], Cost]
-"""The cost of a step: (side in px, batch size, precision) -> cost."""
+"""The cost of a step: (edge length in px, batch size, precision) -> cost."""
 
 
 def plan(
@@ -76,9 +76,9 @@ def plan(
     images: int,
     minutes: float,
 ) -> TrainingPlan:
-    """Propose settings for a training on `machine`, where `measure` runs a step, within `minutes`.
+    """Propose settings for a training on `machine` within `minutes`; `measure` runs a step.
 
-    `shapes`: height and width of every image of the data set, px. `images`: how many of them train.
+    `shapes`: height and width of every image of the data set, px. `images`: number of train images.
     """
     precision, why_precision = _precision(machine)
     side, why_side = _side(shapes, measure, precision, images, minutes)
@@ -118,7 +118,7 @@ def _side(
     images: int,
     minutes: float,
 ) -> tuple[int, str]:
-    """The largest side that the images fill and that leaves time for enough epochs."""
+    """Return the largest size that the images fill and that allows enough epochs, and why."""
     smallest, largest = SIDES
     shown = median(min(shape) for shape in shapes)
     top = max(smallest, min(largest, int(shown) // STRIDE * STRIDE))
@@ -134,7 +134,7 @@ def _side(
 def _batch(
     machine: Machine, measure: Measure, side: int, precision: Precision, images: int
 ) -> tuple[int, Cost, str]:
-    """The first of BATCHES that fits into memory and leaves at least eight steps an epoch."""
+    """Return the first of BATCHES that fits into memory with at least eight steps per epoch."""
     room = machine.memory * _ROOM
     cost = Cost(0.0, 0.0)
     for batch in BATCHES:
@@ -149,7 +149,7 @@ def _batch(
 def _epochs(cost: Cost, images: int, minutes: float) -> tuple[int, str]:
     fewest, _, most = EPOCHS
     fitting = int(minutes * 60 / (cost.seconds * images * _EVALUATION))
-    rate = f"{1 / cost.seconds:.0f} images a second"
+    rate = f"{1 / cost.seconds:.0f} images per second"
     if fitting >= most:
         return most, f"{rate}; more have not helped"
     if fitting >= fewest:
@@ -161,17 +161,17 @@ def _epochs(cost: Cost, images: int, minutes: float) -> tuple[int, str]:
 def _fit(shapes: Sequence[tuple[int, int]]) -> tuple[Literal["letterbox", "stretch"], str]:
     ratio = median(max(width / height, height / width) for height, width in shapes)
     if ratio <= _STRETCH:
-        return "stretch", f"the sides differ by {ratio:.2f} only"
-    return "letterbox", f"the sides differ by {ratio:.2f}"
+        return "stretch", f"width and height differ by {ratio:.2f} only"
+    return "letterbox", f"width and height differ by {ratio:.2f}"
 
 
 def step_cost(
     model: Model, train: Train, classes: int, *, side: int, batch: int, precision: Precision
 ) -> Cost:
-    """Run a few steps on `batch` random images of `side` px, the network's weights random too.
+    """Run a few steps on `batch` random images of `side` px, with random weights.
 
     Returns:
-        Median seconds an image, and the peak memory: the GPU's, else this process's.
+        Median seconds per image, and the peak memory: the GPU's, else this process's.
     """
     device = torch.device(best_device())
     bare = model.model_copy(update={"encoder_weights": "none"})
@@ -193,7 +193,7 @@ def step_cost(
         if device.type == "cuda":
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - start)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()

@@ -180,7 +180,7 @@ def test_another_model_answers_once_the_holder_has_one(workspace, image):
 
 def test_the_card_is_the_models_own_or_what_its_folder_says(client, workspace, holder):
     html = client.get("/card").text
-    assert "No card was written for this model" in html
+    assert "This model has no card" in html
     assert holder.served.predictor.identity in html
     card = f"# Card\n\nof {holder.served.predictor.identity}\n"
     write_text(workspace.model_card, card)

@@ -176,7 +176,7 @@ def test_a_layer_lies_over_the_picture_and_stays_for_the_next_image(filled):
     for key in ("prob", "coarse", "gate1"):  # by the arrow keys, as radio buttons go
         filled.press("ArrowDown")
         assert filled.ask(f"{layer}.dataset.key") == key
-    assert "what the gate lets through" in text(filled, "#note")
+    assert "the gate’s values" in text(filled, "#note")
     first = filled.ask(f"{layer}.getAttribute('href')")
     click(filled, "#list li:nth-child(3)")
     assert filled.ask(f"{layer}.dataset.key") == "gate1"

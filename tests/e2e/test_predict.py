@@ -131,4 +131,4 @@ def test_the_command_says_by_its_status_that_a_file_was_bad(workspace, tmp_path)
     )
     assert done.returncode == 4
     assert "6 images predicted by models/hgmnet" in done.stdout
-    assert done.stderr.endswith("1 of 7 files could not be read; predictions.csv says why\n")
+    assert done.stderr.endswith("1 of 7 files could not be read: see predictions.csv\n")

@@ -129,7 +129,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_both(tmp_path):
     (two.state / "checkpoints").write_text("in the way")
     _, err = (process := start(two, *STAGE)).communicate()
     assert process.returncode == 1
-    assert said(err) == ["no checkpoint of epoch 1"]
+    assert said(err) == ["could not write the checkpoint of epoch 1"]
 
 
 def said(err: str) -> list[str]:

@@ -78,7 +78,8 @@ def test_a_training_says_in_one_line_that_the_disk_is_full(small_disk, tmp_path)
             small_disk, store=small_store(tmp_path / "store"), model={"encoder": "tu-test_resnet"}
         )
     said = str(raised.value)
-    assert said.startswith(f"no checkpoint of epoch 1: {small_disk / 'checkpoints'} takes no ")
-    assert "make room there" in said
+    assert said.startswith("could not write the checkpoint of epoch 1: ")
+    assert f"{small_disk / 'checkpoints'} did not accept " in said
+    assert "free space there" in said
     assert "\n" not in said
     assert list((small_disk / "checkpoints").iterdir()) == []

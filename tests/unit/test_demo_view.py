@@ -57,7 +57,7 @@ def test_the_headline_is_the_decision_with_its_own_probability():
 def test_referral_is_said_with_the_number_and_its_bound():
     assert view.refer(SURE, OPERATING) == ""
     said = view.refer(replace(SURE, refer=True, uncertainty=0.95), OPERATING)
-    assert said.startswith("Refer: a person should look.")
+    assert said.startswith("Refer: a reader should review it.")
     assert "0.950" in said
     assert "0.900" in said
 
@@ -81,7 +81,7 @@ def test_area_is_told_in_square_millimetres_where_the_spacing_is_known():
     told = dict(view.facts(SURE, decoded(grey, 0.5), BOTH, None, 1.0))
     assert told["Lesion area"] == "20 px, 10.0 % of the image, 5.0 mm²"
     assert told["Box"] == "5 × 4 px, from (5, 2)"
-    assert told["Image"] == "20 × 10 px, 0.5 mm a pixel"
+    assert told["Image"] == "20 × 10 px, 0.5 mm per pixel"
     assert "mm" not in str(view.facts(SURE, decoded(grey, 0.0), BOTH, None, 1.0))
     bare = dict(
         view.facts(replace(SURE, lesion_area=0, box=None), decoded(grey, 0.5), BOTH, None, 1.0)
@@ -113,9 +113,9 @@ def test_a_model_is_told_of_by_what_it_learnt():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"decided": "malignant", "decision": "malignant"}, "likeliest class is benign"),
+        ({"decided": "malignant", "decision": "malignant"}, "most probable class is benign"),
         ({"decision": "normal", "mask": NONE, "raw_mask": NONE}, "no lesion is left"),
-        ({"mask": NONE, "large": False}, "A mask of 20 px was left out: below 4 px, 2.00 %"),
+        ({"mask": NONE, "large": False}, "A mask of 20 px was removed: below 4 px, 2.00 %"),
         ({"decided": "normal", "decision": "normal", "mask": NONE}, "since the decision is normal"),
         (
             {"predicted": "malignant", "decided": "malignant", "decision": "malignant"}
@@ -139,7 +139,7 @@ def test_a_synthetic_image_is_called_synthetic_whatever_the_model_learnt_from():
     assert "Synthetic: drawn by this program as malignant" in next(
         view.notes(SURE, predictor(data="phantom"), sample)
     )
-    assert "learnt from busi" in [*view.notes(SURE, predictor(), sample)][1]
+    assert "trained on busi" in [*view.notes(SURE, predictor(), sample)][1]
 
 
 def test_samples_are_the_same_each_time_and_show_a_lesion_where_they_say_so():

@@ -116,7 +116,7 @@ def test_other_classes_or_another_order_get_a_fresh_classifier(tmp_path, classes
 def test_another_shape_is_refused_in_one_line_with_keys(tmp_path, changes, key):
     parent, _ = make_parent(tmp_path)
     with pytest.raises(
-        ConfigError, match=r"^train\.init_from: parent is of another shape"
+        ConfigError, match=r"^train\.init_from: parent has another architecture"
     ) as error:
         start_from(network(**changes), parent, classes=CLASSES, root=tmp_path)
     assert key in str(error.value)
@@ -127,7 +127,7 @@ def test_another_shape_is_refused_in_one_line_with_keys(tmp_path, changes, key):
 def test_another_model_than_the_one_named_is_refused(tmp_path):
     parent, _ = make_parent(tmp_path)
     wrong = parent.model_copy(update={"sha256": "a" * 64})
-    with pytest.raises(ConfigError, match=rf"parent is {parent.sha256}, params\.yaml says a{{64}}"):
+    with pytest.raises(ConfigError, match=rf"parent is {parent.sha256}, params\.yaml has a{{64}}"):
         start_from(network(), wrong, classes=CLASSES, root=tmp_path)
 
 

@@ -206,7 +206,7 @@ def test_no_group_is_in_train_and_val(own, tmp_path):
         ({"labels": ["benign"] * 18}, InvalidDataError, "expected `malignant` and another class"),
         ({"labels": ["malignant"]}, InvalidDataError, "18 images, 18 masks, 1 labels"),
         ({"masks": [np.ones((3, 3), bool)] * 18}, InvalidDataError, "mask 0: expected the image's"),
-        ({"val": 0.9}, ConfigError, "val: expected a share above 0 and up to 0.5, got 0.9"),
+        ({"val": 0.9}, ConfigError, "val: expected a fraction above 0 and up to 0.5, got 0.9"),
     ],
 )
 def test_what_can_not_be_trained_on_is_refused(own, tmp_path, changes, error, message):

@@ -29,7 +29,7 @@ def made(parent: str | None = None, **model):
             (f"the file weights/x (sha256 {SHA})",),
         ),
         ({"shared_encoder": True}, ("one for both nets",)),
-        ({"coarse": False, "gate": "none"}, ("none: the fine net stands alone", "none: nothing")),
+        ({"coarse": False, "gate": "none"}, ("none: the fine net only", "none: nothing")),
         ({"parent": SHA}, (f"model {SHA}",)),
         ({"input": "rgb"}, ("the grey channel three times",)),
     ],
@@ -44,13 +44,13 @@ def test_page_and_card_say_what_the_network_is(changes, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "through the Hierarchical Gating Module. One network answers with a lesion mask and"),
+        ({}, "through the Hierarchical Gating Module. One network predicts a lesion mask and"),
         ({"gate": "reverse"}, "meets the second (fine) by the gate `reverse`"),
         ({"coarse": False, "gate": "none"}, "One U-Net, HGM-Net’s fine net without a coarse net"),
-        ({"tasks": "segmentation"}, "answers with a lesion mask alone."),
+        ({"tasks": "segmentation"}, "predicts a lesion mask only."),
         (
             {"tasks": "classification", "coarse": False, "gate": "none"},
-            "An encoder without a coarse net before it. It answers with class probabilities",
+            "An encoder without a coarse net. It predicts only class probabilities",
         ),
     ],
 )

@@ -1,1 +1,1 @@
-"""One module per layout of a source: what `detect` recognises and `importer` lays out."""
+"""Formats of sources, one module each, detected by `detect` and imported by `importer`."""

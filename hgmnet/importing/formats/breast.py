@@ -18,14 +18,14 @@ from hgmnet.importing.spreadsheet import Sheet
 COLUMNS = ("CaseID", "Image_filename")  # the columns that identify the table
 
 _USED = (*COLUMNS, "Mask_tumor_filename", "Pixel_size", "Classification")
-_CENTIMETRES_BELOW = 0.025  # of the median; pixels of breast ultrasound have sides of 0.03-0.3 mm
+_CENTIMETRES_BELOW = 0.025  # of the median; breast ultrasound has pixel spacings of 0.03-0.3 mm
 
 
 def plan(sheet: Sheet, files: Files) -> list[PlannedImage]:
-    """Plan one image per row; a case is a patient, normals have no mask, images lie anywhere below.
+    """Plan one image per row; a case is a patient, normals have no mask, images are anywhere below.
 
     Raises:
-        InvalidDataError: a column or an image is missing, or a pixel's size is not a number.
+        InvalidDataError: a column or an image is missing, or a pixel spacing is not a number.
     """
     sheet.hold(_USED)
     locate = _locator(sheet.path.parent, files)
@@ -60,7 +60,7 @@ def _picture(
 
 
 def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPath]:
-    """Find a file by its name: beside the table, or the only one of that name below it."""
+    """Find a file by its name: in the table's folder, or the only one of that name below it."""
     below: dict[str, list[PurePosixPath]] = {}
 
     def locate(name: str) -> PurePosixPath:

@@ -52,6 +52,6 @@ def plan(files: Iterable[PurePosixPath]) -> list[PlannedImage]:
 
 
 def _key(path: PurePosixPath) -> PurePosixPath:
-    """What an image and its masks have in common: the class folder and the image's stem."""
+    """Return the common key of an image and its masks: the class folder and the image's stem."""
     folders = (part for part in path.parent.parts if part.lower() not in _PARTED)
     return PurePosixPath(*folders, folder_layout.mask_of(path.stem) or path.stem)

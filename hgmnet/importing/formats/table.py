@@ -9,7 +9,7 @@ from hgmnet.importing.spreadsheet import Sheet
 
 COLUMNS = ("image", "label")  # the columns that identify the table
 
-_SPACINGS = ("pixel_mm", "spacing")  # columns of a pixel's side in mm, in order of precedence
+_SPACINGS = ("pixel_mm", "spacing")  # columns of the pixel spacing in mm, in order of priority
 
 
 def plan(sheet: Sheet) -> list[PlannedImage]:

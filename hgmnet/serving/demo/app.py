@@ -1,4 +1,4 @@
-"""The page for people: drop an image, see what the model makes of it."""
+"""Demo page: drop an image, see the model's prediction."""
 
 import threading
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ from hgmnet.serving.model_card import FindCard, own_words, to_html
 from hgmnet.serving.model_slot import ModelSlot
 
 HOSTS = ["127.0.0.1", "localhost"]
-"""A request for another name comes from a page elsewhere that had its name led here."""
+"""A request with another host name comes from a page elsewhere that resolved its name to here."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -32,12 +32,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Nothing from another host, nothing to one, and no patient's image in a browser's cache."""
+"""Nothing is loaded from or sent to another host, and browsers cache no patient's image."""
 _PAGE = Path(__file__).parent / "templates"
 
 
 class Pages:
-    """What is answered where; one image at a time, since one uses every core."""
+    """The page's endpoints; one image at a time, since each uses every core."""
 
     def __init__(self, holder: ModelSlot, find_card: FindCard) -> None:
         self._holder, self._find_card = holder, find_card
@@ -46,7 +46,7 @@ class Pages:
         self._turn = threading.Lock()
 
     def page(self) -> HTMLResponse:
-        """The page itself."""
+        """Return the page."""
         ramp = heat_uri(np.linspace(0, 1, 64, dtype=np.float32)[None])
         return self._fill(
             "page.html.j2",
@@ -57,23 +57,23 @@ class Pages:
         )
 
     def card(self) -> HTMLResponse:
-        """The model's card."""
+        """Return the model's card."""
         served = self._holder.served
         card = self._find_card(served) or own_words(served)
         return self._fill("card.html.j2", card=to_html(card))
 
     async def look(self, request: Request, name: str = "image") -> DemoResult:
-        """Look at an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
+        """Predict an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
         data = await read_body(request)
         return await run_in_threadpool(self._look, data, name, None)
 
     def look_at_sample(self, key: str) -> DemoResult:
-        """Look at a synthetic image."""
+        """Predict a synthetic image."""
         sample = self._sample(key)
         return self._look(sample.png, sample.name, sample)
 
     def sample(self, key: str) -> Response:
-        """A synthetic image's pixels."""
+        """Return a synthetic image as PNG."""
         return Response(self._sample(key).png, media_type="image/png")
 
     def _look(self, data: bytes, name: str, sample: DemoSample | None) -> DemoResult:
@@ -95,7 +95,7 @@ class Pages:
 
 
 def build_demo(holder: ModelSlot, find_card: FindCard) -> FastAPI:
-    """The application: the page at /, its style and script, and what they ask for."""
+    """Build the application: the page at /, its style and script, and their endpoints."""
     app = FastAPI(title="HGM-Net", docs_url=None, redoc_url=None, openapi_url=None)
     at = Pages(holder, find_card)
     app.middleware("http")(hold_to_size)

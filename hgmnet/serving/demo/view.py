@@ -1,4 +1,4 @@
-"""What the page shows of a prediction: sentences, figures and maps."""
+"""Display of a prediction on the page: sentences, figures and maps."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from hgmnet.serving.model_slot import LoadedModel
 
 
 class Bar(Frozen):
-    """A number from 0 to 1; `mark`: a bound on it, `note` says what happens from there on."""
+    """A number in [0, 1]; `mark`: its threshold, `note`: the effect of reaching it."""
 
     name: str
     value: float
@@ -34,29 +34,29 @@ class Bar(Frozen):
 
 
 def headline(finding: Prediction) -> str:
-    """The decision and its probability."""
+    """Format the decision and its probability."""
     if finding.decision == UNCLASSIFIED:
-        return "no class: this model draws masks alone"
+        return "no class: this model predicts masks only"
     return f"{finding.decision}, probability {finding.probs[finding.decision]:.3f}"
 
 
 def alt(name: str, finding: Prediction) -> str:
-    """The picture for who can't see it."""
+    """Format the picture's alternative text."""
     lesion = f"A lesion is outlined on {_share(finding.mask)} of it." if finding.box else ""
     return f"Ultrasound image {name}. {lesion or 'No lesion is outlined.'}"
 
 
 def refer(finding: Prediction, operating: Operating) -> str:
-    """That a person should look, and why; empty where none should."""
+    """Format why a reader should review the image; empty if none should."""
     if not finding.refer:
         return ""
     bound = operating.uncertainty.refer_above
     above = f"The uncertainty, {finding.uncertainty:.3f}, is above the bound of {bound:.3f}."
-    return f"Refer: a person should look. {above}"
+    return f"Refer: a reader should review it. {above}"
 
 
 def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
-    """The class probabilities, then the uncertainty."""
+    """Return the class probabilities, then the uncertainty."""
     point, known = predictor.operating, predictor.operating.uncertainty
     found = []
     for name, prob in finding.probs.items() if finding.decision != UNCLASSIFIED else ():
@@ -65,7 +65,7 @@ def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
         found.append(Bar(name=name, value=prob, mark=mark, note=note))
     if known.class_entropy or known.mask_disagreement:
         bound = known.refer_above
-        note = "" if bound is None else f"above {bound:.3f} it is referred to a person"
+        note = "" if bound is None else f"above {bound:.3f} it is referred to a reader"
         found.append(Bar(name="uncertainty", value=finding.uncertainty, mark=bound, note=note))
     return tuple(found)
 
@@ -73,9 +73,9 @@ def bars(finding: Prediction, predictor: TorchPredictor) -> tuple[Bar, ...]:
 def facts(
     finding: Prediction, opened: DecodedFile, learnt: Model, truth: Mask | None, seconds: float
 ) -> tuple[tuple[str, str], ...]:
-    """Terms and values, of what the model learnt; `truth` is that of a synthetic image."""
+    """Terms and values, for the tasks of the model; `truth`: a synthetic image's mask."""
     height, width = opened.grey.shape
-    spacing = f", {opened.pixel_mm:.3g} mm a pixel" if opened.pixel_mm else ""
+    spacing = f", {opened.pixel_mm:.3g} mm per pixel" if opened.pixel_mm else ""
     return (
         *(_of_the_mask(finding, opened.pixel_mm, truth) if learnt.segments else ()),
         *([("Class entropy", f"{finding.class_entropy:.3f}")] if learnt.classifies else []),
@@ -85,7 +85,7 @@ def facts(
 
 
 def describe_model(served: LoadedModel) -> str:
-    """Which model it is, in a line."""
+    """Describe the model in one line."""
     version = f" version {served.version}" if served.version else ""
     spec, sha256 = served.predictor.spec, served.predictor.identity
     name = f"{served.described['model']}{version}"
@@ -95,17 +95,17 @@ def describe_model(served: LoadedModel) -> str:
 def notes(
     finding: Prediction, predictor: TorchPredictor, sample: DemoSample | None
 ) -> Iterator[str]:
-    """The remarks beside the numbers, a sentence or two each."""
+    """Yield the remarks beside the numbers, one or two sentences each."""
     data = predictor.spec.data
     if sample is not None:
         drawn = sample.case.label
-        yield f"Synthetic: drawn by this program as {drawn}. It tells nothing about patients."
+        yield f"Synthetic: drawn by this program as {drawn}. It shows nothing about patients."
     if sample is not None and data != "phantom":
-        yield f"The model learnt from {data} and has seen nothing like these drawings."
+        yield f"The model was trained on {data}, not on such drawings."
     threshold = predictor.operating.malignant_threshold
     if finding.decision == MALIGNANT != finding.predicted:
         yield (
-            f"The likeliest class is {finding.predicted}; the decision is malignant because "
+            f"The most probable class is {finding.predicted}; the decision is malignant because "
             f"malignant reaches its threshold of {threshold:.3f}."
         )
     if finding.decision != finding.decided:
@@ -116,12 +116,12 @@ def notes(
     if finding.raw_mask.any() and not finding.mask.any():
         yield _why_unserved(finding, predictor.operating)
     if not segments:
-        yield "This model tells the class alone and draws no mask."
+        yield "This model predicts the class only, no mask."
 
 
 def _why_unserved(finding: Prediction, operating: Operating) -> str:
     raw = finding.raw_mask
-    found = f"A mask of {int(raw.sum()):,} px was left out"
+    found = f"A mask of {int(raw.sum()):,} px was removed"
     if not finding.large:
         least = round(operating.min_area * raw.size)
         return f"{found}: below {least:,} px, {100 * operating.min_area:.2f} % of the image."
@@ -152,11 +152,11 @@ def _share(mask: Mask) -> str:
     return f"{100 * mask.mean():.1f} %"
 
 
-SIDE = 1024  # a picture's longer side on the page, px, at most
+SIDE = 1024  # maximum longer edge of a picture on the page, px
 
 
 class DemoLayer(Frozen):
-    """A map to lay over the picture: a PNG as an address, stretched to the picture's size."""
+    """A map to lay over the picture: a PNG as a data URI, stretched to the picture's size."""
 
     key: str
     name: str
@@ -165,13 +165,13 @@ class DemoLayer(Frozen):
 
 
 class DemoResult(Frozen):
-    """An answer as the page shows it.
+    """A prediction as displayed.
 
-    `width`, `height`: of `picture`, in whose px `outline` (the mask served) and `truth` (a
-    synthetic image's lesions) are SVG paths, empty for no lesion. `mask`: the mask served, a PNG at
-    the image's own size. `bars`: numbers from 0 to 1. `facts`: terms and values. `notes`: whole
-    sentences. `refer`: the sentence that says that a person should look, empty where none should.
-    `row`: the answer as `hgmnet predict` writes it. `sha256`: of the model.
+    `width`, `height`: of `picture`, in whose px `outline` (the final mask) and `truth` (a synthetic
+    image's lesions) are SVG paths, empty for no lesion. `mask`: the final mask, a PNG at the
+    image's original size. `bars`: numbers in [0, 1]. `facts`: terms and values. `notes`: whole
+    sentences. `refer`: the sentence on referral to a reader, empty for none. `row`: the row that
+    `hgmnet predict` writes. `sha256`: of the model.
     """
 
     name: str
@@ -198,7 +198,7 @@ class DemoResult(Frozen):
 def look(
     opened: DecodedFile, name: str, served: LoadedModel, sample: DemoSample | None = None
 ) -> DemoResult:
-    """Find in an image and draw what lies behind the finding; `sample`: if it is synthetic."""
+    """Predict an image and draw the maps behind the prediction; `sample`: if it is synthetic."""
     start = time.perf_counter()
     predictor, grey = served.predictor, opened.grey
     finding = predictor.predict([grey])[0]
@@ -234,7 +234,7 @@ def look(
 
 
 def _disagreement(predictor: TorchPredictor, opened: DecodedFile) -> list[tuple[Layer, Prob]]:
-    """Where the views of an image differ; nothing where there is one view, or no mask."""
+    """Layer of the views' disagreement; empty for one view, or without masks."""
     spec, grey = predictor.spec, opened.grey
     views = predictor.predict_raw(resize_to_input(grey, spec.prepare)[None]).views
     if not spec.model.segments or views.shape[1] < 2:

@@ -182,14 +182,14 @@ def test_a_redirect_is_followed(server, tmp_path):
 
 def test_what_the_server_does_not_have(server, tmp_path):
     url = server.url.rpartition("/")[0] + "/gone.zip"
-    with pytest.raises(InvalidDataError, match=r"gone\.zip: the server says 404 Not Found"):
+    with pytest.raises(InvalidDataError, match=r"gone\.zip: the server responded 404 Not Found"):
         fetched(server, tmp_path, url=url)
 
 
 def test_no_network_is_one_line(server, tmp_path):
     url = "https://127.0.0.1:1/x.zip"
     with pytest.raises(
-        InvalidDataError, match=r"can't be fetched: .*; is there a network"
+        InvalidDataError, match=r"can't be fetched: .*; check the network"
     ) as caught:
         fetched(server, tmp_path, url=url)
     assert "\n" not in str(caught.value)

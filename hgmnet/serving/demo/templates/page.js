@@ -43,7 +43,7 @@ async function work(quietly) {
   for (let item = next(); item; item = next()) {
     item.status = "busy";
     refresh(item);
-    if (!quietly) say(`Looking at ${item.name}`);
+    if (!quietly) say(`Predicting ${item.name}`);
     try {
       item.answer = await item.ask();
       item.status = "done";
@@ -91,7 +91,7 @@ async function post(address, body) {
   try {
     response = await fetch(address, { method: "POST", body });
   } catch {
-    throw new Error("The program does not answer; is `hgmnet demo` still running?");
+    throw new Error("The program does not respond; is `hgmnet demo` still running?");
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(String(answer.detail || `The program failed: status ${response.status}`));
@@ -113,7 +113,7 @@ function row(item) {
 
 function refresh(item) {
   const made = at(item.id);
-  const words = { waiting: "waiting", busy: "looking …", failed: "can't be read" };
+  const words = { waiting: "waiting", busy: "predicting …", failed: "can't be read" };
   made.className = item.status;
   made.setAttribute("aria-busy", item.status === "busy");
   made.title = item.name;
@@ -222,7 +222,7 @@ function tell(answer) {
   const stem = answer.name.replace(/\.[^.]*$/, "");
   link("mask", answer.mask, `${stem}_mask.png`);
   link("row", "data:application/json," + encodeURIComponent(JSON.stringify(answer.row, null, 2)), `${stem}.json`);
-  at("by").textContent = `Said by ${answer.model}.`;
+  at("by").textContent = `Predicted by ${answer.model}.`;
 }
 
 function link(id, href, name) {
