@@ -1,1 +1,4 @@
-"""The operating point of a trained model, chosen on val: thresholds, temperature, referral."""
+"""The operating point of a trained model, chosen on val: thresholds, temperature, referral.
+
+Imports config, data, models, metrics and inference.
+"""

@@ -1,1 +1,4 @@
-"""The command `hgmnet` for a model folder: predict, export, serve, demo, score."""
+"""The command `hgmnet` for a model folder: predict, export, serve, demo, score.
+
+Imports everything, inside the functions: `--help` loads nothing heavy.
+"""

@@ -1,1 +1,4 @@
-"""Images, masks and metadata, from files to manifest rows and prepared arrays."""
+"""Images, masks and metadata, from files to manifest rows and prepared arrays.
+
+Imports config.
+"""

@@ -1,1 +1,4 @@
-"""Evaluation of predictions: rows per image, figures, subgroups, drift, and the promotion rule."""
+"""Evaluation of predictions: rows per image, figures, subgroups, drift, and the promotion rule.
+
+Imports config, data, models, metrics, inference and calibration.
+"""

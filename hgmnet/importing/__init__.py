@@ -1,1 +1,4 @@
-"""Import of images in any layout, written as `<class>/<stem>.png` with masks: `importer`."""
+"""Import of images in any layout, written as `<class>/<stem>.png` with masks: `importer`.
+
+Imports config and data.
+"""

@@ -1,1 +1,4 @@
-"""Prediction from an image, by torch or ONNX: `predictor`; `postprocess` needs no torch."""
+"""Prediction from an image, by torch or ONNX: `predictor`; `postprocess` needs no torch.
+
+Imports config, data, models and metrics.
+"""

@@ -1,1 +1,4 @@
-"""Metrics: Dice, outlines, lesions, classification, bootstrap; and the list of all of them."""
+"""Metrics: Dice, outlines, lesions, classification, bootstrap; and the list of all of them.
+
+Imports config and data.
+"""

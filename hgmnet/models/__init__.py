@@ -1,1 +1,4 @@
-"""The network: encoders, decoder, gates, HGM-Net, and the model folder."""
+"""The network: encoders, decoder, gates, HGM-Net, and the model folder.
+
+Imports config.
+"""

@@ -1,1 +1,4 @@
-"""Parts of HTML pages: templates, pictures as data URIs, overlays on images."""
+"""Parts of HTML pages: templates, pictures as data URIs, overlays on images.
+
+Imports data.
+"""

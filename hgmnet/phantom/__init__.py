@@ -1,1 +1,4 @@
-"""Synthetic breast ultrasound for the quickstart and the tests."""
+"""Synthetic breast ultrasound for the quickstart and the tests.
+
+Imports config.
+"""

@@ -1,1 +1,4 @@
-"""Groups of images that belong together (near-duplicates, pairs), and each image's split."""
+"""Groups of images that belong together (near-duplicates, pairs), and each image's split.
+
+Imports config, data and models.
+"""

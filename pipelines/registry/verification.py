@@ -18,7 +18,6 @@ from PIL import Image
 
 from hgmnet.data.images import decode_grey
 from hgmnet.data.resize import Mask
-from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import TorchPredictor
 
 _SCRIPT = Path(__file__).with_name("_predict_in_fresh_process.py")
