@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -180,11 +181,12 @@ def scheduled(up: Up, deployment: str) -> str:
 
 
 def under_way(up: Up, deployment: str) -> list[Any]:
-    """Runs that have begun or are due, and have not ended."""
-    names = ["Pending", "Running", "AwaitingConcurrencySlot", "Late"]
+    """Runs that have begun or are due within two minutes, and have not ended."""
+    names = ["Scheduled", "Pending", "Running", "AwaitingConcurrencySlot", "Late"]
+    soon = (datetime.now(UTC) + timedelta(minutes=2)).isoformat()
     wanted = {
         "deployments": {"id": {"any_": [deployment]}},
-        "flow_runs": {"state": {"name": {"any_": names}}},
+        "flow_runs": {"state": {"name": {"any_": names}}, "expected_start_time": {"before_": soon}},
     }
     return up.ask("/flow_runs/filter", wanted)
 
