@@ -110,6 +110,7 @@ def test_other_settings_make_an_experiment_that_can_be_kept(space: Workspace, ur
     bash(space.root, "git checkout -q .; echo '# not committed' >> params.yaml")
 
 
+@pytest.mark.long
 def test_a_rejected_experiment_is_recorded_too(space: Workspace, url: str) -> None:
     known = experiments(space)
     checks = f"'gate.checks=[{CHECK % 0.99}]'"
