@@ -116,5 +116,5 @@ class ChangePlans(Frozen):
 
 
 def load_plans(path: Path) -> ChangePlans:
-    """Read pccp.yaml; ConfigError if it is missing or invalid; the message names every key."""
+    """Read pccp.yaml; ConfigError, naming every invalid key, if it is missing or invalid."""
     return load_settings(path, ChangePlans, "git checkout pccp.yaml, or write one: docs/gate.md")

@@ -101,13 +101,13 @@ def mark(path: Path) -> str:
 
 
 def write(path: Path, content: bytes | memoryview) -> None:
-    """Write a checkpoint so that a kill or a power cut leaves this one or the last one intact.
+    """Write a checkpoint; a kill or a power cut leaves the new one or the current one intact.
 
-    The previous one is deleted first, so that at most two are on the disk. The one at `path` is
-    intact, and becomes the previous one.
+    The backup is deleted first, so that at most two checkpoints are on the disk. The current one,
+    at `path`, then becomes the backup.
 
     Raises:
-        OSError: such as a full disk; the last checkpoint is unchanged, and no other file is left.
+        OSError: such as a full disk; the current checkpoint is unchanged, and no other file is left.
     """
     part, previous = path.with_suffix(".part"), path.with_name(PREVIOUS)
     path.parent.mkdir(parents=True, exist_ok=True)

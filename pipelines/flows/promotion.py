@@ -114,7 +114,7 @@ def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState |
 def _asked(
     comparer: VersionComparator, outcome: PromotionOutcome, hours: float
 ) -> PromotionOutcome:
-    """Return the outcome after a person's decision or the timeout."""
+    """Wait up to `hours` for a person's decision, and return the outcome."""
     name, version = comparer.params.registry.name, outcome.resolve.version
     lines = "\n".join(format_promotion(name, outcome))
     asked = Approval.with_initial_data(description=f"```\n{lines}\n```")

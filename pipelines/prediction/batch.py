@@ -77,7 +77,7 @@ def asked_for(source: Path) -> list[BatchRequest]:
 
 
 def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
-    """Return the images without a row of this model."""
+    """Return the requests that this model has not predicted yet."""
     tables = (pq.read_table(file, columns=_KEY).to_pydict() for file in _files(job.out))
     there = {row for table in tables for row in zip(*(table[key] for key in _KEY), strict=True)}
     return [one for one in asked if (one.name, one.size, one.modified_ns, job.sha256) not in there]

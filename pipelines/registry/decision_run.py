@@ -108,7 +108,7 @@ def read_decision(
     """Read the stages' outputs; `openings`, `experiment`: as in `Decision`.
 
     Raises:
-        ConfigError: the gate used another data set, registered model or change plan.
+        ConfigError: the gate used another data set, model name or change plan than the evaluation.
         InvalidDataError: a file is missing or damaged, or the figures are of another model.
     """
     gate = read_json(workspace.gate, GateResult)
