@@ -28,9 +28,9 @@ def refer_bound(
     """Choose the uncertainty threshold for referral to a reader, on val; None if not worth it.
 
     The threshold is midway between two val images, with at most the fraction `share` of them above.
-    Referral is worth it if uncertainty orders the images by their errors: if the risk area (`aurc`) is
-    below the mean error in 95 of 100 bootstrap draws of groups. This uses all images, because too few
-    would be referred. Uncertainty and errors are (N,) in [0, 1].
+    Referral is worth it if uncertainty orders the images by their errors: if the risk area
+    (`aurc`) is below the mean error in 95 of 100 bootstrap draws of groups. This uses all images,
+    because too few would be referred. Uncertainty and errors are (N,) in [0, 1].
     """
     count = int(share * len(uncertain) + 1e-9)
     if not 0 < count < len(uncertain):

@@ -107,7 +107,7 @@ def write(path: Path, content: bytes | memoryview) -> None:
     at `path`, then becomes the backup.
 
     Raises:
-        OSError: such as a full disk; the current checkpoint is unchanged, and no other file is left.
+        OSError: such as a full disk; the current checkpoint stays, and no other file is left.
     """
     part, previous = path.with_suffix(".part"), path.with_name(PREVIOUS)
     path.parent.mkdir(parents=True, exist_ok=True)

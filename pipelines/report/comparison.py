@@ -110,7 +110,7 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """One model's output for one image; `prob`: of the class `decision`, in [0, 1]; None: it has none."""
+    """One model's output for one image; `prob`: of the class `decision`. None: it has none."""
 
     decision: str
     prob: float | None
