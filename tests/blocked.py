@@ -8,11 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-_START = """
-import atexit, gc, importlib, json, os, runpy, sys, threading, traceback
-blocked, preloaded = map(json.loads, sys.argv[1:])
-gc.set_threshold(100_000)  # an export makes millions of objects
-
+HIDING = """
 class Hiding:
     def __init__(self, finder):
         self.finder = finder
@@ -23,7 +19,14 @@ class Hiding:
     def find_spec(self, name, *more):
         hidden = name.partition(".")[0] in blocked
         return None if hidden else self.finder.find_spec(name, *more)
+"""
+"""A finder of modules that does not find those in the list `blocked`."""
+_START = """
+import atexit, gc, importlib, json, os, runpy, sys, threading, traceback
+blocked, preloaded = map(json.loads, sys.argv[1:])
+gc.set_threshold(100_000)  # an export makes millions of objects
 
+{HIDING}
 sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 for name in preloaded:
     importlib.import_module(name)
@@ -62,7 +65,7 @@ if isinstance(status, str):
 for stream in (sys.stdout, sys.stderr):
     stream.flush()
 os._exit(status)  # to take all apart first would cost seconds
-"""
+""".replace("{HIDING}", HIDING)
 
 
 @contextmanager

@@ -148,15 +148,15 @@ def summarise(values: Sequence[float], groups: Sequence[str]) -> Column:
     )
 
 
-def kinds(told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+def kinds(texts: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Values of each text column, sorted, without empty ones and columns of more than 50."""
-    found = _words(told).items()
+    found = _words(texts).items()
     return {name: tuple(sorted(v)) for name, v in found if 0 < len(v) <= _KINDS}
 
 
-def unknown(profile: Profile, told: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+def unknown(profile: Profile, texts: Iterable[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Values of new images that are missing in the profile, by column that both have."""
-    found = _words(told)
+    found = _words(texts)
     return {
         name: tuple(sorted(found[name].difference(known)))
         for name, known in profile.values.items()
@@ -176,10 +176,10 @@ def compare(profile: Profile, columns: Mapping[str, Sequence[float]]) -> tuple[S
     )
 
 
-def _words(told: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
+def _words(texts: Iterable[Mapping[str, str]]) -> dict[str, set[str]]:
     """Values of each text column, without empty ones."""
     found: dict[str, set[str]] = {}
-    for row in told:
+    for row in texts:
         for column, value in row.items():
             found.setdefault(column, set()).update({value} - {""})
     return found

@@ -47,8 +47,8 @@ def subgroup_values(record: ImageRecord, further: Mapping[str, str]) -> dict[str
     }
     if record.mask_pixels:
         own["lesion_size"] = _size(record.mask_pixels / pixels, _LESION_SHARES)
-    told = {column: text.strip() or "not stated" for column, text in further.items()}
-    return {column: text for column, text in told.items() if column not in OWN} | own
+    stated = {column: text.strip() or "not stated" for column, text in further.items()}
+    return {column: text for column, text in stated.items() if column not in OWN} | own
 
 
 def parts(table: pd.DataFrame, by_image: Mapping[str, Mapping[str, str]]) -> Iterator[Part]:

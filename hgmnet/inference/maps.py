@@ -132,8 +132,8 @@ def infer_with(
     if given == "own":
         return own
     maps = truth.astype(np.float32) if given == "truth" else _shuffled(own.coarse_mask_prob)
-    told = [_told(network, spec, square[part], maps[part], mirror) for part in parts]
-    masks, logits, views = (np.concatenate(kind) for kind in zip(*told, strict=True))
+    outputs = [_outputs(network, spec, square[part], maps[part], mirror) for part in parts]
+    masks, logits, views = (np.concatenate(kind) for kind in zip(*outputs, strict=True))
     return RawPrediction(masks, own.coarse_mask_prob, logits, views)
 
 
@@ -150,7 +150,7 @@ def _shuffled(maps: Prob) -> Prob:
     return changed
 
 
-def _told(
+def _outputs(
     network: HGMNet, spec: Spec, square: Grey, maps: Prob, mirror: bool
 ) -> tuple[Prob, NDArray[np.float32], NDArray[np.float16]]:
     device = next(network.parameters()).device

@@ -100,9 +100,9 @@ def _figures(
     """Return lesion Dice and accuracy; NaN without a lesion, or without a classifier."""
     pairs = zip(findings, truth, strict=True)
     counts = [count_pixels(one.raw_mask, mask)[:3] for one, mask in pairs if mask.any()]
-    told = [one.predicted in one.probs for one in findings]
+    classified = [one.predicted in one.probs for one in findings]
     right = [one.predicted == label for one, label in zip(findings, labels, strict=True)]
-    accuracy = float(np.mean(right)) if all(told) else float("nan")
+    accuracy = float(np.mean(right)) if all(classified) else float("nan")
     if not counts:
         return float("nan"), accuracy
     scores: NDArray[np.float64] = dice(*np.array(counts).T)

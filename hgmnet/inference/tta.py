@@ -93,8 +93,8 @@ def run_network(
 def _at_once(network: "HGMNet", inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Return the network's output for inputs of equal size, from one pass."""
     count = len(inputs)
-    told = _forward(network, torch.cat(list(inputs)))
-    mask, coarse, logits = (part.reshape(count, -1, *part.shape[1:]).unbind() for part in told)
+    outputs = _forward(network, torch.cat(list(inputs)))
+    mask, coarse, logits = (part.reshape(count, -1, *part.shape[1:]).unbind() for part in outputs)
     return list(zip(mask, coarse, logits, strict=True))
 
 

@@ -31,12 +31,12 @@ _BATCH = 16
 class Measured:
     """Measurements of a folder of images.
 
-    `columns`: numbers by column. `told`: text by column, of each image in images.csv. `images`:
+    `columns`: numbers by column. `texts`: text by column, of each image in images.csv. `images`:
     number of images read. `unreadable`: names of the others.
     """
 
     columns: dict[str, list[float]]
-    told: tuple[dict[str, str], ...]
+    texts: tuple[dict[str, str], ...]
     images: int
     unreadable: tuple[str, ...]
 
@@ -66,8 +66,8 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
     if not facts:
         msg = f"none of the {len(names)} images in {folder} can be read; name a folder of scans"
         raise InvalidDataError(msg)
-    told = tuple(metadata.words(folder).values())
-    return Measured(by_column(facts) | by_column(said), told, len(facts), tuple(unreadable))
+    texts = tuple(metadata.words(folder).values())
+    return Measured(by_column(facts) | by_column(said), texts, len(facts), tuple(unreadable))
 
 
 def drift_of(
@@ -87,7 +87,7 @@ def drift_of(
     """
     profile = read_json(model / PROFILE, Profile)
     shifts = compare(profile, by_column(list(facts.values())))
-    told = metadata.words(raw)
+    texts = metadata.words(raw)
     return DriftReport(
         data=profile.data,
         model=identity,
@@ -96,7 +96,7 @@ def drift_of(
         unreadable=(),
         columns=shifts,
         drifted=tuple(shift.column for shift in shifts if shift.drifted),
-        new_values=unknown(profile, (told[image] for image in facts if image in told)),
+        new_values=unknown(profile, (texts[image] for image in facts if image in texts)),
     )
 
 

@@ -74,7 +74,7 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
         unreadable=measured.unreadable,
         columns=shifts,
         drifted=tuple(name for outcome in outcomes for name in outcome.broken_by),
-        new_values=unknown(profile, measured.told),
+        new_values=unknown(profile, measured.texts),
     )
     write_json(space.drift, report)
     return report

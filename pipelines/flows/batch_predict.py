@@ -74,15 +74,15 @@ def _carried_out(
             return propagate(state)
         look(done, len(parts), f"{min(done * size, len(todo))} of {len(todo)} images")
     rows = join(job, asked)
-    told = f"{len(todo)} images predicted by {job.called[0]}, {len(asked) - len(todo)} before"
+    summary = f"{len(todo)} images predicted by {job.called[0]}, {len(asked) - len(todo)} before"
     counts = [f"{name:<12}{n:>8}" for name, n in rows["decision"].value_counts().items()]
-    lines = "\n".join([told, "", *counts, str(job.out)])
+    lines = "\n".join([summary, "", *counts, str(job.out)])
     log("%s", lines)
     artifacts.text_artifact("batch-predict", lines)
     if failed := int(rows["error"].notna().sum()):
         why = f"{failed} of {len(asked)} images could not be read; reasons: {job.out / TABLE}"
         return state_of(InvalidDataError(why))
-    return Completed(message=f"{told}: {job.out / TABLE}")
+    return Completed(message=f"{summary}: {job.out / TABLE}")
 
 
 @task(cache_policy=NO_CACHE)

@@ -49,14 +49,14 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
                     state = stage(root, target, return_state=True)
             if not state.is_completed():
                 return propagate(state)
-            told = compare(space, before)
+            changes = compare(space, before)
         write_text(memo, mark)
     except HgmnetError as error:
         return state_of(error)
-    if not told:
+    if not changes:
         return Completed(name="Unchanged", message="the same images with the same labels and masks")
     if not train:
-        return Completed(message=told)
+        return Completed(message=changes)
     return propagate(training(root, promote=promote, return_state=True))
 
 
@@ -82,11 +82,11 @@ def compare(space: Workspace, before: dict[str, tuple[str, ...]]) -> str:
     changed = sum(after[p][1:] != before[p][1:] for p in after if p in before)
     if not new and not gone and not changed:
         return ""
-    told = f"{len(new)} images are new, {changed} have another label or mask, {gone} are gone"
-    lines = [told, *_drift(space, [after[pixels][0] for pixels in new])]
+    changes = f"{len(new)} images are new, {changed} have another label or mask, {gone} are gone"
+    lines = [changes, *_drift(space, [after[pixels][0] for pixels in new])]
     get_run_logger().info("%s", "\n".join(lines))
     artifacts.text_artifact(f"data-{space.data}", "\n".join(lines))
-    return told
+    return changes
 
 
 def _images(space: Workspace) -> dict[str, tuple[str, ...]]:

@@ -57,11 +57,11 @@ def study(
         for state in map_tasks(fit, calls, workers, dask):
             if not state.is_completed():
                 return propagate(state)
-        told = asked.write_up()
+        written = asked.write_up()
     except HgmnetError as error:
         return state_of(error)
-    get_run_logger().info("%s", told)
-    artifacts.text_artifact(f"{kind}-{asked.params.data.name}", told)
+    get_run_logger().info("%s", written)
+    artifacts.text_artifact(f"{kind}-{asked.params.data.name}", written)
     return Completed(message=f"{len(calls)} models: reports/studies/")
 
 

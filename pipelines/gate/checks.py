@@ -65,19 +65,21 @@ def validate_checks(
     columns = sorted({group.column for group in figures.subgroups})
     for check in checks:
         if check.metric not in names:
-            told = ", ".join(names)
-            raise ConfigError(f"{at}: there is no metric `{check.metric}`. Choose one of: {told}")
+            choices = ", ".join(names)
+            raise ConfigError(
+                f"{at}: there is no metric `{check.metric}`. Choose one of: {choices}"
+            )
         if check.subgroup is None:
             continue
         if check.metric not in BY_SUBGROUP:
-            told = ", ".join(BY_SUBGROUP)
-            msg = f"{at}: `{check.metric}` is not computed per subgroup. Choose one of: {told}"
+            choices = ", ".join(BY_SUBGROUP)
+            msg = f"{at}: `{check.metric}` is not computed per subgroup. Choose one of: {choices}"
             raise ConfigError(msg)
         if figures.all is not None and check.subgroup.column not in columns:
-            told = ", ".join(columns) or "none"
+            choices = ", ".join(columns) or "none"
             msg = (
-                f"{at}: there are no subgroups by `{check.subgroup.column}`. Choose one of: {told} "
-                "(reports/evaluation/subgroups.json)"
+                f"{at}: there are no subgroups by `{check.subgroup.column}`. Choose one of: "
+                f"{choices} (reports/evaluation/subgroups.json)"
             )
             raise ConfigError(msg)
 

@@ -51,7 +51,7 @@ def _identified(openings: Sequence[RecordedEvaluation]) -> Iterator[tuple[str, R
 
 
 def _append(store: TrackingStore, identity: str, opening: RecordedEvaluation) -> None:
-    told = {f"hgmnet.{name}": value for name, value in opening.model_dump().items()}
-    tags = {**told, _ID: identity, "hgmnet.kind": "opening", "mlflow.user": opening.who}
+    values = {f"hgmnet.{name}": value for name, value in opening.model_dump().items()}
+    tags = {**values, _ID: identity, "hgmnet.kind": "opening", "mlflow.user": opening.who}
     run = create_run(store, f"{opening.when} {opening.model[:8]}", tags)
     store.client.set_terminated(run)

@@ -158,14 +158,20 @@ def compare_aligned(pair: AlignedPair, template: Model, evaluate: Evaluate) -> A
     ]
     model = _learnt(pair, template)
     first, second = (_filled(table, classes, model) for table in (pair.first, pair.second))
-    told = compare(first, second, classes, evaluate.draws, evaluate.seed, model=model)
+    differences = compare(first, second, classes, evaluate.draws, evaluate.seed, model=model)
     sides = [
         figures(table, classes, evaluate.draws, evaluate.seed, model=model)
         for table in (first, second)
     ]
     rows = tuple(
-        ComparedRow(name, sides[0][name], sides[1][name], told[name], _better(name, told[name]))
-        for name in text.ordered(told)
+        ComparedRow(
+            name,
+            sides[0][name],
+            sides[1][name],
+            differences[name],
+            _better(name, differences[name]),
+        )
+        for name in text.ordered(differences)
     )
     return AlignedComparison(
         split=pair.split,

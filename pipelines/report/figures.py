@@ -161,14 +161,14 @@ def _sizes(lesions: Sequence[tuple[EvaluatedImage, float]]) -> Plot:
 
 def _spread(lesions: Sequence[tuple[EvaluatedImage, float]], *, coarse: bool) -> Plot:
     chart = Chart("Distribution of Dice", unit("Dice"), unit("fraction with at least this Dice"))
-    told = [([dice for _, dice in lesions], "s1", "fine net")]
+    plotted = [([dice for _, dice in lesions], "s1", "fine net")]
     if coarse:
-        told.append(([case.coarse_dice or 0.0 for case, _ in lesions], "s2", "coarse net"))
-    for dices, style, label in told:
+        plotted.append(([case.coarse_dice or 0.0 for case, _ in lesions], "s2", "coarse net"))
+    for dices, style, label in plotted:
         levels = [i / 100 for i in range(101)]
         shares = [(at, sum(dice >= at for dice in dices) / len(dices)) for at in levels]
         chart.line(shares, style, label)
-    middle = ", ".join(f"{label} {median(dices):.3f}" for dices, _, label in told)
+    middle = ", ".join(f"{label} {median(dices):.3f}" for dices, _, label in plotted)
     return Plot("Distribution of Dice", chart.svg(), f"Median Dice: {middle}.")
 
 
@@ -177,26 +177,28 @@ TITLE = "Class evidence inside the lesion"
 
 def evidence_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
     """Class evidence inside each lesion against the lesion's fraction of the image, in %."""
-    told = [
+    plotted = [
         (case, 100 * case.evidence_chance, 100 * case.evidence_inside)
         for case in cases
         if case.evidence_chance is not None and case.evidence_inside is not None
     ]
-    if not told:
+    if not plotted:
         return ()
-    known = [share for _, *shares in told for share in shares if share > 0]
+    known = [share for _, *shares in plotted for share in shares if share > 0]
     x = decades("lesion area, % of the image (chance)", known)
     chart = Chart(TITLE, x, replace(x, label="evidence inside, %"))
     chart.line([(x.low, x.low), (x.high, x.high)], "chance", "chance")
-    for label, style in zip(sorted({case.label for case, *_ in told}), DOTS, strict=False):
+    for label, style in zip(sorted({case.label for case, *_ in plotted}), DOTS, strict=False):
         dots = [
             (at, inside, f"{case.name}: {inside:.0f} % inside, {at:.0f} % by chance")
-            for case, at, inside in told
+            for case, at, inside in plotted
             if case.label == label
         ]
         chart.points(dots, style).legend(label, style)
-    below = sum(inside <= at for _, at, inside in told)
-    caption = f"{len(told)} lesions; in {below} of them no more evidence is inside than by chance."
+    below = sum(inside <= at for _, at, inside in plotted)
+    caption = (
+        f"{len(plotted)} lesions; in {below} of them no more evidence is inside than by chance."
+    )
     return (Plot(TITLE, chart.svg(), caption),)
 
 

@@ -101,10 +101,10 @@ SIDE = 400
 
 @dataclass(frozen=True)
 class Tile:
-    """A drawn image: `svg` with maps and outlines; the caption is `name` and `told`."""
+    """A drawn image: `svg` with maps and outlines; the caption is `name` and `caption`."""
 
     name: str
-    told: str
+    caption: str
     svg: str
 
 
@@ -147,7 +147,7 @@ def draw_shelves(
 def list_shelves(shelves: Sequence[GalleryRow]) -> tuple[DrawnShelf, ...]:
     """Return the rows with captions only, for reports without patients' pictures."""
     return tuple(
-        DrawnShelf(s.name, s.note, tuple(Tile(case.name, _told(case), "") for case in s.cases))
+        DrawnShelf(s.name, s.note, tuple(Tile(case.name, _caption(case), "") for case in s.cases))
         for s in shelves
     )
 
@@ -155,9 +155,9 @@ def list_shelves(shelves: Sequence[GalleryRow]) -> tuple[DrawnShelf, ...]:
 def draw(case: EvaluatedImage, picture: GalleryImage) -> Tile:
     """Draw an image with truth (solid) and prediction (dashed) outlined, and its caption."""
     size = fit(picture.image, SIDE)
-    told = _told(case)
+    caption = _caption(case)
     truth, predicted = _extent(picture.truth), _extent(picture.predicted)
-    alt = f"Ultrasound image {case.name}, {told}. Truth: {truth}. Prediction: {predicted}."
+    alt = f"Ultrasound image {case.name}, {caption}. Truth: {truth}. Prediction: {predicted}."
     outlines = "".join(
         f'<path class="outline {kind}" d="{outline(mask, size)}"/>'
         for kind, mask in (("truth", picture.truth), ("predicted", picture.predicted))
@@ -168,7 +168,7 @@ def draw(case: EvaluatedImage, picture: GalleryImage) -> Tile:
         f'<image width="{size[0]}" height="{size[1]}" href="{data_uri(picture.image, size)}"/>'
         f"{_layers(picture, size)}{outlines}</svg>"
     )
-    return Tile(case.name, told, svg)
+    return Tile(case.name, caption, svg)
 
 
 def _layers(picture: GalleryImage, size: tuple[int, int]) -> str:
@@ -180,7 +180,7 @@ def _layers(picture: GalleryImage, size: tuple[int, int]) -> str:
     )
 
 
-def _told(case: EvaluatedImage) -> str:
+def _caption(case: EvaluatedImage) -> str:
     said = _said(case) if case.probs else ""
     dice = "" if case.dice is None else f", Dice {case.dice:.3f}"
     unserved = ", mask not served" if case.tp + case.fp and not case.served else ""
@@ -189,10 +189,10 @@ def _told(case: EvaluatedImage) -> str:
 
 def _said(case: EvaluatedImage) -> str:
     """Decision with its probability; for a missed malignant also the probability of malignant."""
-    told = f"{case.decision} {case.probs[case.decision]:.2f}"
+    caption = f"{case.decision} {case.probs[case.decision]:.2f}"
     if case.label == MALIGNANT != case.decision:
-        told += f", malignant {case.probs[MALIGNANT]:.2f}"
-    return f" → {told}"
+        caption += f", malignant {case.probs[MALIGNANT]:.2f}"
+    return f" → {caption}"
 
 
 def _extent(mask: Mask) -> str:

@@ -27,8 +27,8 @@ class Item:
 
 def items(evidence: ReportInputs) -> tuple[Item, ...]:
     """Return all 42 items in order; unknown ones are `not available`."""
-    told = dict(_told(evidence))
-    return tuple(Item(n, asks, told.get(n, NOT_AVAILABLE)) for n, asks in enumerate(ASKED, 1))
+    answers = dict(_answers(evidence))
+    return tuple(Item(n, asks, answers.get(n, NOT_AVAILABLE)) for n, asks in enumerate(ASKED, 1))
 
 
 ASKED = (
@@ -78,7 +78,7 @@ ASKED = (
 """Required information of item n, at index n - 1."""
 
 
-def _told(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
+def _answers(evidence: ReportInputs) -> Iterator[tuple[int, str]]:
     yield (
         1,
         "deep learning, convolutional networks: "

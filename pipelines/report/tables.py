@@ -53,8 +53,10 @@ def breakdown(subgroups: Subgroups | None) -> Breakdown | None:
     """Build the table; None without subgroups."""
     if subgroups is None or not subgroups.groups:
         return None
-    told = {name for group in subgroups.groups for name, f in group.figures.items() if _told(f)}
-    metrics = tuple(name for name in METRICS if name in told)[:_SHOWN]
+    present = {
+        name for group in subgroups.groups for name, f in group.figures.items() if _present(f)
+    }
+    metrics = tuple(name for name in METRICS if name in present)[:_SHOWN]
     columns = dict.fromkeys(group.column for group in subgroups.groups)
     sections = (_section(name, subgroups.groups, metrics) for name in columns)
     return Breakdown(metrics, tuple(sections))
@@ -69,7 +71,7 @@ def _section(column: str, groups: Sequence[Subgroup], metrics: Sequence[str]) ->
     return Section(column.replace("_", " "), tuple(rows))
 
 
-def _told(figure: Figure) -> bool:
+def _present(figure: Figure) -> bool:
     return figure.value is not None
 
 

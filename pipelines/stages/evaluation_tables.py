@@ -85,11 +85,11 @@ def find_subgroups(
 def facts_of(workspace: Workspace) -> dict[str, dict[str, str]]:
     """Return each image's subgroup values by column, see `subgroup_values`; keyed by image."""
     records = read_rows(workspace.manifest, ImageRecord)
-    told = metadata.read(workspace.raw, (record.image for record in records))
-    columns = next((entry.further for entry in told.values()), {})
+    listed = metadata.read(workspace.raw, (record.image for record in records))
+    columns = next((entry.further for entry in listed.values()), {})
     unstated = dict.fromkeys(columns, "")
     return {
-        r.image: subgroup_values(r, told[r.image].further if r.image in told else unstated)
+        r.image: subgroup_values(r, listed[r.image].further if r.image in listed else unstated)
         for r in records
         if not r.error
     }

@@ -29,8 +29,8 @@ def run(root: Path, data: data.Data) -> None:
     found = _find_likeness(space, records)
     alike = duplicates.copy_to_identical_images(found, records)
     seen = [*duplicates.find_copies(records), *duplicates.apply_curated_groups(alike, named)]
-    told = [*duplicates.pairs_from_curation(named), *duplicates.of_one_patient(records)]
-    pairs = [*seen, *told]
+    stated = [*duplicates.pairs_from_curation(named), *duplicates.of_one_patient(records)]
+    pairs = [*seen, *stated]
     groups = duplicates.group((record.image for record in records), pairs)
     excluded = {note.image: note.reason for note in notes.values() if note.exclude}
     curated = [
@@ -45,7 +45,7 @@ def run(root: Path, data: data.Data) -> None:
     io.write_rows(space.groups, Grouped, grouped)
     kinds = Counter(pair.kind for pair in seen)
     print(f"{kinds['copy']} pairs of copies, {kinds['scene']} of frames of one scene")
-    print(f"{len(told)} pairs kept together by curation.csv or as one patient's")
+    print(f"{len(stated)} pairs kept together by curation.csv or as one patient's")
     print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
 
 

@@ -45,8 +45,8 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     for line in _shares(report):
         print(line)
     if pairs:
-        told = f"label conflicts: {len(conflicts)}, pairs of near-duplicates: {len(pairs)}"
-        print(f"{told}; see {workspace.likeness.relative_to(root)}")
+        summary = f"label conflicts: {len(conflicts)}, pairs of near-duplicates: {len(pairs)}"
+        print(f"{summary}; see {workspace.likeness.relative_to(root)}")
     if not report.passed:
         raise InvalidDataError("\n".join(broken_lines(outcomes, "critical")))
     print(f"{report.images} images, {report.expectations} expectations, no critical failure")
@@ -105,5 +105,5 @@ def _shares(report: ValidationReport) -> Iterator[str]:
     """Yield one line per possible shortcut: the percentage of images that show it, by class."""
     for what, shares in report.shares.items():
         if any(shares.values()):
-            told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
-            yield f"{what}: {told}"
+            summary = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+            yield f"{what}: {summary}"

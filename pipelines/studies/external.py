@@ -125,7 +125,7 @@ def said(found: ExternalDataset, data: str) -> str:
     """Format the class mapping, the number of images per class, and those left out."""
     pairs = ", ".join(f"{theirs} → {ours}" for theirs, ours in found.mapping.items())
     counts = Counter(entry.label for entry in found.entries)
-    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    described = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     missing = (
         f" No image of {' or '.join(found.missing)}: a decision for it is an error, and its "
         "figures are left out."
@@ -134,7 +134,7 @@ def said(found: ExternalDataset, data: str) -> str:
     )
     count = counted(found.seen, "image")
     seen = f" Left out because the model has seen them: {count} of {data}."
-    return f"Classes: {pairs}; {told}.{missing}{seen if found.seen else ''}"
+    return f"Classes: {pairs}; {described}.{missing}{seen if found.seen else ''}"
 
 
 def _refuse_strange(
@@ -234,8 +234,8 @@ class _Case:
         bench = StudyContext(self.space, PreparedDataset(empty, empty, self.found.entries))
         folder = self.space.reports / "studies" / study.folder
         made = [made_now(tuple(sides), seconds, trained=False)] * len(study.cells)
-        told = _setting(self.asked, rows, list(sides).count("val"))
-        lines = publish(study, rows, made, bench, folder, told=told)
+        described = _setting(self.asked, rows, list(sides).count("val"))
+        lines = publish(study, rows, made, bench, folder, about=described)
         write_json(folder / "drift.json", self.drift)
         _record(self.space, self.asked, study, lines, folder)
         print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}")
@@ -328,12 +328,12 @@ def _record(
     space: Workspace, asked: ExternalRequest, study: Study, lines: Sequence[Line], folder: Path
 ) -> None:
     """Record a parent run and one child run per variant in the set's experiment."""
-    told = {"model": asked.name, "model_sha256": asked.predictor.identity, "data": asked.data}
+    described = {"model": asked.name, "model_sha256": asked.predictor.identity, "data": asked.data}
     marks = f"{study.folder}-{asked.predictor.identity[:16]}"
     memo = space.state / "studies" / f"{marks}.json"
-    runs = StudyRuns(space.root, asked.data, memo, name="external", params=told)
+    runs = StudyRuns(space.root, asked.data, memo, name="external", params=described)
     whole = [line for line in lines if line.part == ALL and line.value is not None]
     for name in study.variants:
         figures = {line.metric: line.value or 0.0 for line in whole if line.variant == name}
-        runs.child(name, told | {"variant": name}, figures)
+        runs.child(name, described | {"variant": name}, figures)
     runs.finish({f"{line.variant}.{line.metric}": line.value or 0.0 for line in whole}, folder)

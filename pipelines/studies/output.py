@@ -70,10 +70,10 @@ def gain(line: Line | None) -> str:
 
 def legend(study: Study) -> str:
     """Legend of the table."""
-    told = LEGEND + SPREAD * (len({cell.fold for cell in study.cells}) > 1)
+    about = LEGEND + SPREAD * (len({cell.fold for cell in study.cells}) > 1)
     if study.reference is None:
-        return told
-    return f"{told} {DIFFERENCE.format(reference=study.variants[study.reference])}"
+        return about
+    return f"{about} {DIFFERENCE.format(reference=study.variants[study.reference])}"
 
 
 def markdown(study: Study, found: Sequence[Line], setting: str) -> str:
@@ -228,7 +228,7 @@ def publish(
     bench: StudyContext,
     folder: Path,
     *,
-    told: str | None = None,
+    about: str | None = None,
 ) -> list[Line]:
     """Write all files of the study and return the lines of its table.
 
@@ -240,11 +240,11 @@ def publish(
         made: record of each run's computation, in order.
         bench: images and folders.
         folder: folder to write to.
-        told: sentence on the setting; None: images, folds, seeds and network.
+        about: sentence on the setting; None: images, folds, seeds and network.
     """
     params = study.cells[0].params
     found, folds = lines(study, rows, params.evaluate), fold_lines(study, rows)
-    told = told or setting(study, bench)
+    about = about or setting(study, bench)
     names = [*KEY, *columns(params.data.classes)]
     write_table(folder / "per_image.csv", names, records(rows))
     write_rows(folder / "table.csv", Line, found)
@@ -254,9 +254,9 @@ def publish(
         for c, one in zip(study.cells, made, strict=True)
     )
     write_rows(folder / "cells.csv", CellLine, cells)
-    write_text(folder / "table.md", markdown(study, found, told))
-    write_text(folder / "table.tex", latex(study, found, told))
-    page, plots = render(study, found, folds, told, bench.workspace.data)
+    write_text(folder / "table.md", markdown(study, found, about))
+    write_text(folder / "table.tex", latex(study, found, about))
+    page, plots = render(study, found, folds, about, bench.workspace.data)
     write_text(folder / "index.html", page)
     for name, svg in plots.items():
         write_text(folder / f"{name}.svg", svg)

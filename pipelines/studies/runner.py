@@ -121,7 +121,7 @@ def _run(
     if study.size.everything:
         _open_test(bench, study)
     root, data = bench.workspace.root, params.data.name
-    runs = StudyRuns(root, data, _memo(bench, study), name=study.name, params=_told(study))
+    runs = StudyRuns(root, data, _memo(bench, study), name=study.name, params=_values(study))
     try:
         rows = _compute(bench, study, costs, runs, say, keep=keep)
     except BaseException:
@@ -130,8 +130,8 @@ def _run(
     folder = bench.workspace.reports / "studies" / study.folder
     made = [training_run.made(bench, cell) for cell in study.cells]
     found = publish(study, rows, made, bench, folder)
-    told = {f"{line.variant}.{line.metric}": line.value for line in found if line.part == ALL}
-    runs.finish({_plain(k): v for k, v in told.items() if v is not None}, folder)
+    values = {f"{line.variant}.{line.metric}": line.value for line in found if line.part == ALL}
+    runs.finish({_plain(k): v for k, v in values.items() if v is not None}, folder)
     return f"{(folder / 'table.md').read_text()}\nwritten to {folder}"
 
 
@@ -200,7 +200,7 @@ def _refuse_full(home: Path, costs: Forecast) -> None:
         )
 
 
-def _told(study: Study) -> dict[str, str]:
+def _values(study: Study) -> dict[str, str]:
     size = study.size
     return {
         "folds": str(size.folds),

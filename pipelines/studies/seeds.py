@@ -133,10 +133,10 @@ def _spread(cell: SeedCell, found: Sequence[SeedCell], seeds: int) -> SeedCell:
 def _rows(found: Sequence[SeedCell], learnt: Sequence[str], first: int) -> Iterator[list[str]]:
     by_key = {(cell.split, cell.member, cell.metric): cell for cell in found}
     for split, member in dict.fromkeys((cell.split, cell.member) for cell in found):
-        told = {MEAN: "mean of the seeds", f"seed {first}": f"seed {first}, pre-declared first"}
+        titles = {MEAN: "mean of the seeds", f"seed {first}": f"seed {first}, pre-declared first"}
         cells = (by_key[split, member, metric] for metric in learnt)
         shown = [wording.spread(c.value, c.low, c.high, c.sd) for c in cells]
-        yield [split, told.get(member, member), *shown]
+        yield [split, titles.get(member, member), *shown]
 
 
 def run(root: Path, params: Params, n: int) -> None:

@@ -103,15 +103,15 @@ def _reap(pid: int) -> None:
 def _end_adopted(grace_s: float) -> None:
     """End processes that left the group; on Linux they become this process's children."""
     deadline = time.monotonic() + grace_s
-    number, told = signal.SIGTERM, set[int]()
+    number, signalled = signal.SIGTERM, set[int]()
     while left := _children():
         if time.monotonic() > deadline:
-            number, told = signal.SIGKILL, set()
+            number, signalled = signal.SIGKILL, set()
         for pid in left:
             with suppress(ProcessLookupError):
-                if pid not in told:
+                if pid not in signalled:
                     os.kill(pid, number)
-        told |= set(left)
+        signalled |= set(left)
         _reap(-1)
         time.sleep(0.05)
 

@@ -50,5 +50,5 @@ def render_likeness(
         copies=shelf("copy"),
         scenes=shelf("scene"),
         twins=sum(pair.transform == "identity" for pair in pairs),
-        told=sum(pair.transform in {"curation", "patient"} for pair in pairs),
+        stated=sum(pair.transform in {"curation", "patient"} for pair in pairs),
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.blocked import HIDING
 from tests.imports import REPOSITORY
 from tests.tiny_repository import make_repository
 
@@ -25,17 +26,8 @@ ABSENT = ("mlflow", "dvc", "prefect", "great_expectations", "pipelines")
 HIDE = f"""
 import sys
 
-class Hiding:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, *more):
-        hidden = name.partition(".")[0] in {ABSENT}
-        return None if hidden else self.finder.find_spec(name, *more)
-
+blocked = {ABSENT}
+{HIDING}
 sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 """
 

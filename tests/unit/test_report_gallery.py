@@ -54,9 +54,9 @@ def test_caption_and_alternative_text_tell_what_is_seen():
     none = np.zeros((10, 10), dtype=bool)
     picture = GalleryImage(np.zeros((10, 10), np.uint8), none, ~none)
     tile = draw(CASES[5], picture)
-    assert (tile.name, tile.told) == ("normal (1)", "normal → normal 0.80, mask not served")
+    assert (tile.name, tile.caption) == ("normal (1)", "normal → normal 0.80, mask not served")
     assert "Truth: no lesion. Prediction: lesion on 100.0 % of the image." in tile.svg
-    assert draw(CASES[1], picture).told == "benign → benign 0.80, Dice 0.800"
+    assert draw(CASES[1], picture).caption == "benign → benign 0.80, Dice 0.800"
     assert "image &lt;i&gt;," in draw(CASES[2], picture).svg
 
 
@@ -64,7 +64,7 @@ def test_a_malignant_lesion_that_is_not_called_so_tells_its_probability_too():
     probs = {"benign": 0.7, "malignant": 0.25, "normal": 0.05}
     missed = case("malignant/a.png", tp=1, decision="benign", probs=probs)
     none = np.zeros((10, 10), dtype=bool)
-    told = draw(missed, GalleryImage(np.zeros((10, 10), np.uint8), none, none)).told
+    told = draw(missed, GalleryImage(np.zeros((10, 10), np.uint8), none, none)).caption
     assert told == "malignant → benign 0.70, malignant 0.25, Dice 1.000"
 
 
@@ -116,8 +116,8 @@ def test_without_pictures_the_captions_stay():
         draw_shelves(choose(CASES), {c.image: blank() for c in CASES}),
         list_shelves(choose(CASES)),
     )
-    assert [[(t.name, t.told) for t in s.tiles] for s in listed] == [
-        [(t.name, t.told) for t in s.tiles] for s in drawn
+    assert [[(t.name, t.caption) for t in s.tiles] for s in listed] == [
+        [(t.name, t.caption) for t in s.tiles] for s in drawn
     ]
     assert {t.svg for s in listed for t in s.tiles} == {""}
 

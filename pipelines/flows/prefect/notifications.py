@@ -28,8 +28,8 @@ def notify_on_end(flow: Flow[..., Any], run: FlowRun, state: AnyState) -> None:
     if run.parent_task_run_id or state.name in ORDINARY:
         return
     page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{run.id}"
-    told = f"{run.name}\n{state.message or ''}\n{page}"
-    tell(Path(run.parameters["root"]), f"hgmnet {flow.name}: {state.name}", told)
+    body = f"{run.name}\n{state.message or ''}\n{page}"
+    tell(Path(run.parameters["root"]), f"hgmnet {flow.name}: {state.name}", body)
 
 
 HOOKS: Any = {
