@@ -13,7 +13,7 @@ from hgmnet.models.serialization import save_model
 from hgmnet.models.spec import OPERATING, PROFILE, SPEC, WEIGHTS, load_spec
 from hgmnet.training import fit as training
 from pipelines.artifacts.paths import Workspace
-from tests.one_version import NAME, make_one_version
+from tests.one_version import make_one_version
 from tests.run_here import must_run, run_here
 
 

@@ -169,11 +169,6 @@ def test_a_promoted_version_predicts(repository: Workspace, tmp_path: Path) -> N
     assert predicts(repository, tmp_path / "out")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="in a checkout that was moved a version that nobody can load becomes champion",
-)
 def test_what_is_promoted_in_a_moved_checkout_predicts(
     repository: Workspace, tmp_path: Path
 ) -> None:
