@@ -46,7 +46,9 @@ def _versions(versions: "Sequence[Registered]") -> Iterator[str]:
             "–" if value is None else f"{value:.3f}" for value in (one.lesion_dice, one.accuracy)
         )
         figures = f"{one.gate:<11}{dice:>11}{accuracy:>10}"
-        yield f"{one.number:>7}  {figures}  {one.commit:<9}{', '.join(one.aliases)}".rstrip()
+        missing = f"  (missing: {one.missing})" if one.missing else ""
+        aliases = ", ".join(one.aliases)
+        yield f"{one.number:>7}  {figures}  {one.commit:<9}{aliases}{missing}".rstrip()
 
 
 def configure_promote(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +71,7 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
     from pipelines.promotion.promote import Request, open_comparer, promote, propose
     from pipelines.promotion.text import format_promotion
     from pipelines.registry.aliases import check, registry_state
-    from pipelines.registry.tracking_store import http_limits
+    from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 
     why = " ".join(args.reason.split())
     if args.approve:
@@ -77,7 +79,7 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
     comparer = open_comparer(root, args.data)
     name = comparer.params.registry.name
     request = Request(args.version, args.approve, why)
-    with http_limits(timeout_s=120, retries=3):
+    with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
         if args.dry_run:
             now = registry_state(comparer.store, name)
             fault = check(now)
@@ -181,6 +183,7 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     from hgmnet.errors import ConfigError
     from pipelines.promotion.comparison import read_version
     from pipelines.registry.aliases import registry_state
+    from pipelines.registry.versions import decision_run
     from pipelines.system.urls import redact_credentials
 
     with open_registry(root) as registry:
@@ -188,9 +191,13 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
         number = args.version or registry_state(store, name).champion
         if not number:
             raise ConfigError(f"{name} has no champion yet; say which version: hgmnet lineage N")
-        found = read_version(store, name, number).tags
-    tags = defaultdict(lambda: _UNKNOWN, {k.removeprefix("hgmnet."): v for k, v in found.items()})
+        version = read_version(store, name, number)
+        run, missing = decision_run(store, version)
+    found = {k.removeprefix("hgmnet."): v for k, v in version.tags.items()}
+    tags = defaultdict(lambda: _UNKNOWN, found | ({} if run else {"decision_run": _UNKNOWN}))
     print(f"{name} version {number}\n\n{_facts(tags)}\n")
+    if missing:
+        print(f"Missing: {missing}\n")
     print("\n".join(_way_back(root, redact_credentials(store.uri), tags)))
 
 
@@ -230,8 +237,10 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     yield f"git clone {quote(redact_credentials(origin(root)))} {folder} && cd {folder}"
     if commit != _UNKNOWN:
         yield f"git checkout -q {commit}"
-    run = tags["decision_run"]
-    yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
+    if (run := tags["decision_run"]) == _UNKNOWN:
+        yield "# without its MLflow run: params.yaml, dvc.lock and split are the commit's"
+    else:
+        yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
     yield "dvc pull --allow-missing"
     yield "dvc status report              # reports that nothing has changed"
 
