@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from pipelines.flows.prefect import server as prefect
 from pipelines.system import processes
@@ -100,6 +101,18 @@ def postgresql() -> Iterator[str]:
         at = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
         with _running([str(programs / "postgres"), *at], folder, port, user):
             yield f"postgresql+pg8000://hgmnet@127.0.0.1:{port}/postgres"
+
+
+def copy_database(url: str, name: str) -> str:
+    """The address of a copy of a PostgreSQL database; connections to the original are ended."""
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+    there = make_url(url)
+    engine = create_engine(there.set(database="template1"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(ended), {"name": there.database})
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{there.database}"'))
+    engine.dispose()
+    return there.set(database=name).render_as_string()
 
 
 def _programs() -> Path:

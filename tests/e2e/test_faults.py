@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
+from tests import shared
 from tests.processes import working_below
 from tests.whole_repository import bash, environment, make_repository
 
@@ -217,8 +218,5 @@ def test_a_full_disk_ends_a_stage_in_a_line_and_room_mends_it(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount = ["mount", "-t", "tmpfs", "-o", "size=450m", "tmpfs", str(tmp_path)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk can't be mounted here")
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    with shared.small_disk(tmp_path, 450):
+        yield tmp_path
