@@ -125,7 +125,7 @@ def check(
 
 
 def _escaped(value: Any) -> Any:
-    """Escape a text, such as a file name: Great Expectations puts most into its pages as they are."""
+    """Escape a text, such as a file name, which Great Expectations puts into its pages as it is."""
     return html.escape(value) if isinstance(value, str) else value
 
 
