@@ -105,8 +105,8 @@ def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
 
 
 def _mlflow(store: "TrackingStore") -> str:
+    from hgmnet.errors import redact_credentials
     from pipelines.registry.download import deleted_runs
-    from pipelines.system.urls import redact_credentials
 
     if not (free := deleted_runs(store)):
         return "MLflow: no deleted runs that still take disk"

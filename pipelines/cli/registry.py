@@ -178,10 +178,9 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: there is no such version, or no champion.
     """
-    from hgmnet.errors import ConfigError
+    from hgmnet.errors import ConfigError, redact_credentials
     from pipelines.promotion.comparison import read_version
     from pipelines.registry.aliases import registry_state
-    from pipelines.system.urls import redact_credentials
 
     with open_registry(root) as registry:
         store, name = registry.store, registry.name
@@ -217,8 +216,8 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Yield shell commands; the run has params.yaml, dvc.lock, split and evidence."""
     from shlex import quote
 
+    from hgmnet.errors import redact_credentials
     from pipelines.artifacts.lineage import origin
-    from pipelines.system.urls import redact_credentials
 
     commit = tags["git_commit"]
     if commit == _UNKNOWN:

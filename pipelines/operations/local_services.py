@@ -21,9 +21,8 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock, Timeout
 
-from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.errors import ConfigError, HgmnetError, redact_credentials
 from pipelines.system.processes import supervised
-from pipelines.system.urls import redact_credentials
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from mlflow.exceptions import MlflowException
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.test_evaluations import user
 from pipelines.registry.history import (
     FIRST,
@@ -23,7 +23,6 @@ from pipelines.registry.history import (
 from pipelines.registry.lock import locked
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.versions import ANCHOR, CHALLENGER, CHAMPION
-from pipelines.system.urls import redact_credentials
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,8 @@ from mlflow.utils import get_results_from_paginated_fn
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.paths import checkout
-from pipelines.system.urls import redact_credentials
 
 T = TypeVar("T")
 STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hgmnet.errors import HgmnetError
+from hgmnet.errors import HgmnetError, redact_credentials
 from pipelines.operations.local_services import (
     AUTH,
     PREFECT_SERVER,
@@ -24,7 +24,6 @@ from pipelines.operations.local_services import (
     use_own_password,
 )
 from pipelines.system.processes import supervised
-from pipelines.system.urls import redact_credentials
 
 
 @contextmanager
