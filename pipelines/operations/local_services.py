@@ -90,7 +90,8 @@ class Services:
         """Start Prefect's server, unless PREFECT_API_URL names one.
 
         Raises:
-            ConfigError: the port is in use, or the server does not start or answer.
+            ConfigError: the port is in use, or the server does not start or answer, or refuses
+                PREFECT_API_AUTH_STRING.
         """
         url = os.environ.get("PREFECT_API_URL")
         if url is None:
