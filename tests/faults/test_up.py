@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 
 from pipelines.operations.local_services import AUTH, Services, prefect_access
 from pipelines.system.processes import alive
+from tests.devtools import CHROMIUM, browser
 from tests.servers import free_port
 from tests.shared import give_mlflow_db, give_prefect_db
 from tests.tiny_repository import make_talking_repository
@@ -122,6 +123,20 @@ def test_its_own_page_signs_in_with_the_password(running: Running) -> None:
         done = httpx.get(f"{running.api}/admin/version", **sent)
         assert done.status_code == 200
         assert done.headers["access-control-allow-origin"] == own
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_person_signs_in_with_the_password(running: Running, tmp_path: Path) -> None:
+    form = "document.querySelector('input[type=password]')"
+    with browser(tmp_path / "profile") as tab:
+        tab.open(f"{running.prefect}/flows")
+        tab.wait(f"{form} !== null")
+        tab.ask(f"{form}.focus()")
+        tab.call("Input.insertText", text=":".join(running.password))
+        tab.ask(f"{form}.form.querySelector('button[type=submit]').click()")
+        tab.wait(f"{form} === null && /flows/.test(location.pathname)")
+        tab.wait("/Flows/.test(document.body.innerText)")
+        assert tab.ask("localStorage.getItem('prefect-password') !== null")
 
 
 def test_the_password_is_its_owners_alone(running: Running) -> None:
