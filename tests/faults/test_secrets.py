@@ -149,6 +149,20 @@ def test_no_command_shows_or_keeps_what_is_in_an_address(
     assert [file for file in root.rglob("*") if holds(file, b"S3cretPw")] == []
 
 
+@pytest.mark.parametrize("driver", ["pg8000", "missing"])
+def test_no_command_shows_a_databases_password(
+    driver: str, workspace: Workspace, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace.root / "dvc.yaml").touch()
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    address = f"postgresql+{driver}://admin:a/S3cretPw@{gone}/db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    ended = run_here(workspace.root, "versions")
+    assert (ended.status, ended.out) == (2, "")
+    assert gone in ended.err
+    assert "S3cretPw" not in ended.err
+
+
 def holds(file: Path, secret: bytes) -> bool:
     return file.is_file() and (secret in file.read_bytes() or secret in file.name.encode())
 
