@@ -205,10 +205,10 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: there is no such version, or no champion.
     """
+    from hgmnet.errors import redact_credentials
     from pipelines.registry.aliases import registry_state
     from pipelines.registry.loading import resolve
     from pipelines.registry.versions import decision_run, find_version
-    from pipelines.system.urls import redact_credentials
 
     with open_registry(root) as registry:
         store, name = registry.store, registry.name
@@ -246,8 +246,8 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Yield shell commands; the run has params.yaml, dvc.lock, split and evidence."""
     from shlex import quote
 
+    from hgmnet.errors import redact_credentials
     from pipelines.artifacts.lineage import origin
-    from pipelines.system.urls import redact_credentials
 
     commit = tags["git_commit"]
     if commit == _UNKNOWN:
