@@ -1,8 +1,8 @@
 """Predict many images with one model: each exactly once, in parts that survive a killed run.
 
 A part is a Parquet file of rows, written atomically after the masks of its images; at the end the
-parts are joined into predictions.parquet. A file (by name, size and time) that has a row of the
-same model is not predicted again.
+parts are joined into predictions.parquet. A file (by name, size and time of its last change) that
+has a row of the same model is not predicted again.
 """
 
 import hashlib
@@ -32,9 +32,11 @@ _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
 
 @dataclass(frozen=True)
 class BatchRequest:
-    r"""An image to predict: its name in the source, file, bytes and mtime (ns); -1: no file.
+    r"""An image to predict: its name in the source, file, bytes and last change; -1: no file.
 
-    Bytes of a name that are not UTF-8 are written as `\xfc`.
+    `modified_ns`: of content, name or rights, in ns; a copied file may keep its time of
+    modification, and images without compression are all of one size. Bytes of a name that are not
+    UTF-8 are written as `\xfc`.
     """
 
     name: str
@@ -148,7 +150,7 @@ def _asked(name: str, file: Path) -> BatchRequest:
         stat = file.stat()
     except (OSError, ValueError):  # such as a name with a zero byte
         return BatchRequest(name, file, -1, -1)
-    return BatchRequest(name, file, stat.st_size, stat.st_mtime_ns)
+    return BatchRequest(name, file, stat.st_size, max(stat.st_mtime_ns, stat.st_ctime_ns))
 
 
 @lru_cache(maxsize=1)

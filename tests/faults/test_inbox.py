@@ -221,6 +221,20 @@ def test_a_row_that_names_no_possible_file_does_not_stop_a_batch(
     assert answered_in_batch(workspace, table, tmp_path / "batch") == {"a.png"}
 
 
+def test_an_image_replaced_by_one_of_the_same_size_and_time_is_predicted_anew(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    one, other = scan(1), scan(2)
+    image = folder(tmp_path / "inbox", {"a.png": one.ljust(len(other))}) / "a.png"
+    before, areas = image.stat(), list[object]()
+    for content in (one, other):
+        image.write_bytes(content.ljust(before.st_size))
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+        job = answered_job(workspace, image.parent, tmp_path / "batch")
+        areas.append(pd.read_parquet(job.out / "predictions.parquet")["prob_benign"].tolist())
+    assert areas[0] != areas[1]
+
+
 def test_a_table_without_a_row_is_refused_by_a_line(tmp_path: Path) -> None:
     table = folder(tmp_path, {"t.csv": as_csv(("image",), [])}) / "t.csv"
     with pytest.raises(ConfigError, match="names no image"):
@@ -388,12 +402,19 @@ def answered(out: Path) -> set[str]:
 
 def answered_in_batch(workspace: Workspace, inbox: Path, out: Path) -> set[str]:
     """Names of the images that a batch has an answer for."""
+    job = answered_job(workspace, inbox, out)
+    rows = pd.read_parquet(job.out / "predictions.parquet")
+    return set(rows["image"][rows["error"].isna()])
+
+
+def answered_job(workspace: Workspace, inbox: Path, out: Path) -> Job:
+    """A batch that has ended."""
     sha256 = TorchPredictor.load(workspace.model).identity
     job = Job(workspace.exports, workspace.model, sha256, "torch", ("made up", "torch"), out)
     asked = asked_for(inbox)
     predict_part(job, left(job, asked))
-    rows = join(job, asked)
-    return set(rows["image"][rows["error"].isna()])
+    join(job, asked)
+    return job
 
 
 def scan(seed: int | str, kind: str = "PNG") -> bytes:
