@@ -13,7 +13,7 @@ from hgmnet.config.params import load_params
 from hgmnet.data import manifest
 from hgmnet.data.atomic import write_text
 from hgmnet.data.folder_layout import scan
-from hgmnet.data.metadata import HEADER, parse
+from hgmnet.data.metadata import HEADER, read_notes
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import download, importer
 from hgmnet.importing.detect import Format
@@ -112,8 +112,8 @@ def check_replacement(space: Workspace, folder: Path) -> None:
             f"`hgmnet import {space.data} ... --replace`, or raise split.max_lost"
         )
     records = manifest.build(folder)
-    text = space.curation.read_text("utf-8") if space.curation.exists() else HEADER
-    notes = parse(text, "curation.csv", [record.image for record in records])
+    names = [record.image for record in records]
+    notes = read_notes(space.curation, names) if space.curation.exists() else []
     excluded = {note.image: note.reason for note in notes if note.exclude}
     known = [r.model_copy(update={"excluded": excluded.get(r.image, "")}) for r in records]
     if broken := critical_breaches(known, params.data, params.validate_):

@@ -129,6 +129,12 @@ def test_images_that_dvc_does_not_take_are_put_back(clinic: Workspace) -> None:
     assert names(clinic) == before
 
 
+def test_a_table_that_excel_saved_in_latin_1_is_a_line(clinic: Workspace) -> None:
+    clinic.split_csv.write_bytes(b"pixel_sha256,name\nx,M\xfcller.png\n")
+    with pytest.raises(InvalidDataError, match=r"split.csv is not UTF-8; save it"):
+        read_rows(clinic.split_csv, SplitRow)
+
+
 def test_nothing_of_a_killed_import_is_taken_in(clinic: Workspace) -> None:
     """In a container every import may have the same process id."""
     left = clinic.raw.with_name(f".raw.{os.getpid()}.part") / "benign"
@@ -173,17 +179,19 @@ def dealt(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for path in filter(Path.is_file, later):
         (aside / path.relative_to(space.raw)).parent.mkdir(parents=True, exist_ok=True)
         path.rename(aside / path.relative_to(space.raw))
+    ingest.run(space.root, CLINIC)
     divide(space)
     shutil.copytree(aside, space.raw, dirs_exist_ok=True)
+    ingest.run(space.root, CLINIC)
     return space
 
 
+CLINIC = Data(name="clinic", classes=("benign", "malignant", "normal"))
+
+
 def divide(space: Workspace) -> list[SplitRow]:
-    """The stages ingest and split."""
-    params = load_params(ROOT / "profiles/quickstart.yaml")
-    data = Data(name="clinic", classes=("benign", "malignant", "normal"))
-    ingest.run(space.root, data)
-    split.run(space.root, data, params.split)
+    """The stage split."""
+    split.run(space.root, CLINIC, load_params(ROOT / "profiles/quickstart.yaml").split)
     return read_rows(space.split_csv, SplitRow)
 
 
@@ -229,6 +237,7 @@ def test_settings_stay_where_a_full_disk_ends_plan_write(
     with pytest.raises(OSError, match="No space"):
         studies._write(params, plan)
     assert params.read_text() == before
+    assert list(tmp_path.iterdir()) == [params]
 
 
 @pytest.fixture(scope="module")
