@@ -60,6 +60,7 @@ def run_export(root: Path, args: argparse.Namespace) -> None:
 
     path, name = _find(root, args)
 
+    from hgmnet.data.atomic import atomic
     from hgmnet.inference.predictor import TorchPredictor
     from hgmnet.prediction.backends import cached
     from hgmnet.prediction.onnx_export import export_checked
@@ -72,8 +73,8 @@ def run_export(root: Path, args: argparse.Namespace) -> None:
     if args.int8:
         print(quantise_checked(root, predictor, kept, args.out, Bounds(*args.max_loss)))
     else:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(kept, args.out)
+        with atomic(args.out) as part:
+            shutil.copyfile(kept, part)
     anywhere.finish_export(args.out, name)
 
 

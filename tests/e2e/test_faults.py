@@ -126,7 +126,7 @@ def test_what_is_edited_while_a_training_runs(here: Path, edited: str, rate: flo
         file.write_text(before + "\n# Another comment.\n")
     said, _ = process.communicate(timeout=120)
     assert process.returncode, said
-    assert "edited while train ran, so its outputs are discarded" in said
+    assert "changed while train ran, so its outputs are discarded" in said
     assert edited in said
     assert locked_rate(here) not in {rate, 0.004}
 
