@@ -5,11 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from pipelines.artifacts.paths import Workspace
 from pipelines.promotion.promote import Request, open_comparer, promote
-from pipelines.registry import verification
 from tests.contenders import make_contenders
 from tests.shared import once
 
@@ -29,8 +26,6 @@ def give_three_versions(root: Path) -> Workspace:
 
 
 def _make(root: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "verify", lambda *_: None)  # three processes that take seconds
-        make_contenders(root)
+    make_contenders(root)
     promote(open_comparer(root, None), Request("1"))
     (root / "made at").write_text(str(root))
