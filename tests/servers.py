@@ -54,6 +54,7 @@ def prefect_server(folder: Path) -> Iterator[str]:
         with pytest.MonkeyPatch.context() as patch:
             give_prefect_db(folder / "home")
             patch.setenv("PREFECT_HOME", str(folder / "home"))
+            patch.setenv("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL", "0.5")  # not 5 s
             patch.setenv("PREFECT_API_URL", "")  # so that what `running` sets is undone
             patch.delenv("PREFECT_API_URL")
             prefect_server.url = _shared.enter_context(prefect.running(folder))
