@@ -5,11 +5,9 @@ import shutil
 from contextlib import redirect_stderr
 from pathlib import Path
 
-import pytest
-
 from pipelines.artifacts.paths import Workspace
 from pipelines.promotion.promote import Request, open_comparer, promote
-from pipelines.registry import database, verification
+from pipelines.registry import database
 from tests.contenders import make_contenders
 from tests.shared import once
 
@@ -25,7 +23,5 @@ def give_three_versions(root: Path) -> Workspace:
 
 
 def _make(root: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "verify", lambda *_: None)  # three processes that take seconds
-        make_contenders(root)
+    make_contenders(root)
     promote(open_comparer(root, None), Request("1"))

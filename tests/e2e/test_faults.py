@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
 ]
-WORK_S = {"phantom": 1.5, "ingest": 2.0, "train": 4.0, "evaluate": 3.0, "register": 3.0}
+WORK_S = {"phantom": 0.8, "ingest": 1.0, "train": 2.0, "evaluate": 1.5, "register": 1.5}
 """How long a stage is at work before it is killed; the others are short."""
 
 
@@ -58,7 +58,7 @@ def kill_in(root: Path, stage: str) -> None:
     else:
         process.communicate()
         pytest.fail(f"{stage} never ran: {said}")
-    time.sleep(WORK_S.get(stage, 0.6))
+    time.sleep(WORK_S.get(stage, 0.3))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
