@@ -46,7 +46,8 @@ class Endpoints:
 
     def health(self) -> Row:
         """Return the served model, and the error of the last check for another one."""
-        return {**self._holder.served.described, "fault": self._holder.fault}
+        served = self._holder.served
+        return {**served.described, "code": served.code, "fault": self._holder.fault}
 
     async def invocations(self, batch: InvocationBatch) -> dict[str, list[Row]]:
         """Predict a batch; an unreadable image is a row with its error."""

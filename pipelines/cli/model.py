@@ -110,13 +110,13 @@ def _find_slot(
 ) -> "tuple[ModelSlot, FindCard, str]":
     from hgmnet.serving.model_card import card_beside
     from hgmnet.serving.model_slot import ModelSlot, load_folder
-    from pipelines.registry.serving import load_version
+    from pipelines.registry.serving import serve_version
     from pipelines.registry.tracking_store import store_errors_as_messages
 
     if args.model is not None:
         return ModelSlot(load_folder(args.model)), card_beside(args.model), ""
     with store_errors_as_messages(root):
-        found = load_version(root, args.version, poll_seconds, or_challenger=or_challenger)
+        found = serve_version(root, args.version, poll_seconds, or_challenger=or_challenger)
     return found.slot, found.find_card, found.remark
 
 

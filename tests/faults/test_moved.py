@@ -10,7 +10,7 @@ import pytest
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry import database
 from pipelines.registry.tracking_store import create_run, open_tracking_store, tracking_uri
-from tests.one_version import NAME, make_one_version
+from tests.one_version import make_one_version
 from tests.run_here import must_run, run_here
 
 
@@ -37,7 +37,7 @@ def predicts(space: Workspace) -> bool:
     image = next(space.raw.rglob("*.png"))
     out = space.root / "predicted"
     must_run(space.root, "predict", str(image), "--out", str(out), "--backend", "torch")
-    return (space.versions / NAME / "1").is_dir()
+    return any(space.versions.iterdir())
 
 
 def logs_a_file(space: Workspace) -> list[Path]:

@@ -77,11 +77,6 @@ def test_a_rollback_finds_the_version_that_served_before(space: Workspace) -> No
     assert serves(space) == "1"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="rollback to a version that was deleted writes a decision that nothing can carry out",
-)
 def test_the_version_that_served_before_can_not_be_deleted_or_rollback_notices(
     space: Workspace,
 ) -> None:
@@ -105,11 +100,6 @@ def test_an_alias_that_was_moved_by_hand_is_mended_by_a_rollback(space: Workspac
     assert serves(space) == "1"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="after the champion's version is deleted in MLflow no command makes any version serve",
-)
 def test_a_champion_that_was_deleted_in_mlflow_can_be_replaced(space: Workspace) -> None:
     client(space).delete_model_version(NAME, "1")
     client(space).set_registered_model_alias(NAME, "challenger", "2")
