@@ -108,4 +108,5 @@ def no_store_left() -> Iterator[None]:
     yield
     if "mlflow" in sys.modules:
         sys.modules["mlflow"].set_tracking_uri(None)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    for name in ("URI", "USERNAME", "PASSWORD"):
+        os.environ.pop(f"MLFLOW_TRACKING_{name}", None)

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from pipelines.flows.prefect import server as prefect
 from pipelines.system import processes
 from tests.shared import give_prefect_db
 
@@ -46,18 +45,14 @@ _shared = ExitStack()
 
 @contextmanager
 def prefect_server(folder: Path) -> Iterator[str]:
-    """A Prefect server that is there already; the address of its API.
+    """A Prefect server that is there already, without a password; the address of its API.
 
     It's one for all the tests of a process, since it takes ten seconds to come up: it is started in
     the first one's folder and knows the flow runs of those before. `end_servers` ends it.
     """
     if not hasattr(prefect_server, "url"):
-        with pytest.MonkeyPatch.context() as patch:
-            give_prefect_db(folder / "home")
-            patch.setenv("PREFECT_HOME", str(folder / "home"))
-            patch.setenv("PREFECT_API_URL", "")  # so that what `running` sets is undone
-            patch.delenv("PREFECT_API_URL")
-            prefect_server.url = _shared.enter_context(prefect.running(folder))
+        server = prefect_server_at(free_port(), folder / "home")
+        prefect_server.url = _shared.enter_context(server)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", prefect_server.url)
         yield prefect_server.url
@@ -70,7 +65,10 @@ def end_servers() -> None:
 
 @contextmanager
 def prefect_server_at(port: int, home: Path) -> Iterator[str]:
-    """A Prefect server at this very port, killed at the end; the address of its API."""
+    """A Prefect server at this very port, without a password; the address of its API.
+
+    It is killed at the end.
+    """
     if not home.exists():
         give_prefect_db(home)
     app = ["--factory", "prefect.server.api.server:create_app"]

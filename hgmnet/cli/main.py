@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from hgmnet.errors import HgmnetError, RejectedError, hide_credentials
+
 SHELLS = ("bash", "zsh", "tcsh")
 
 
@@ -76,6 +78,7 @@ def run(
     `given`: passed to `run_<name>` before the parsed arguments, and to `before`, called when the
     command line is valid. `version`: returns the text of `--version`; None: the package's.
     """
+    hide_credentials()
     if isinstance(sys.stdout, io.TextIOWrapper):  # flush each line, also into a pipe
         sys.stdout.reconfigure(line_buffering=True)
     if words[:1] == ["--version"]:
@@ -158,8 +161,6 @@ class _GroupedParser(argparse.ArgumentParser):
 
 
 def _status(work: Callable[[], None]) -> int:
-    from hgmnet.errors import HgmnetError, RejectedError
-
     try:
         work()
     except RejectedError as error:

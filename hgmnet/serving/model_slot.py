@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hgmnet.errors import redact_credentials
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.response import Value
 
@@ -65,7 +66,7 @@ class ModelSlot:
                     self.served = found or self.served
                     self.fault = found.remark if found else ""
                 except Exception as error:  # a store that is down raises various errors
-                    self.fault = str(error).strip().split("\n")[0]
+                    self.fault = redact_credentials(str(error).strip().split("\n")[0])
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()

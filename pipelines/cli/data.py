@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 from pipelines.cli.options import reason
@@ -29,11 +30,13 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the name is not allowed, or `dvc add` failed.
         InvalidDataError: there are images already, or the source is not valid.
     """
-    from pipelines.operations.import_dataset import import_dataset, summary
+    from pipelines.operations.import_dataset import import_dataset, privacy_warning, summary
 
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
     found = import_dataset(root, args.name, args.source, **known)
     print(summary(found))
+    if warning := privacy_warning(root / "data" / args.name / "raw"):
+        print(warning, file=sys.stderr)
     print(_next(root, args.name, ", ".join(found.per_class)))
 
 

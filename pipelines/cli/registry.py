@@ -118,11 +118,11 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
         InvalidDataError: the version is not the model that was registered.
     """
     from pipelines.promotion.promote import open_comparer, rollback
-    from pipelines.registry.tracking_store import http_limits
+    from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 
     why = reason(args.reason, "why, for the history")
     comparer = open_comparer(root, None)
-    with http_limits(timeout_s=120, retries=3):
+    with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
         now, link = rollback(comparer, args.to, why, other_plan=args.other_plan)
     version = link.entry.champion if link.entry else ""
     after = f"after version {now.champion or 'none'}"
@@ -205,10 +205,10 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: there is no such version, or no champion.
     """
+    from hgmnet.errors import redact_credentials
     from pipelines.registry.aliases import registry_state
     from pipelines.registry.loading import resolve
     from pipelines.registry.versions import decision_run, find_version
-    from pipelines.system.urls import redact_credentials
 
     with open_registry(root) as registry:
         store, name = registry.store, registry.name
@@ -246,8 +246,8 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Yield shell commands; the run has params.yaml, dvc.lock, split and evidence."""
     from shlex import quote
 
+    from hgmnet.errors import redact_credentials
     from pipelines.artifacts.lineage import origin
-    from pipelines.system.urls import redact_credentials
 
     commit = tags["git_commit"]
     if commit == _UNKNOWN:

@@ -23,10 +23,9 @@ from packaging.version import Version
 
 from hgmnet.config.change_plan import load_plans
 from hgmnet.config.params import load_params
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.registry import database
 from pipelines.system.processes import alive
-from pipelines.system.urls import redact_credentials
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,17 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hgmnet.config.params import load_params
-from hgmnet.data import manifest
+from hgmnet.data import manifest, metadata
 from hgmnet.data.atomic import write_text
 from hgmnet.data.folder_layout import scan
 from hgmnet.data.metadata import HEADER, parse
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import download, importer
 from hgmnet.importing.detect import Format
+from hgmnet.importing.people_names import like_people
 from pipelines.artifacts.paths import Workspace
 
 
@@ -29,6 +30,20 @@ def summary(found: importer.LaidOut) -> str:
         missing = some if found.masks else "there are no masks"
         lines.append(f"{missing}: validation will ask for them")
     return "\n".join(lines)
+
+
+def privacy_warning(raw: Path) -> str:
+    """Return a line on images whose name, or whose patient's, may be a person's; empty if none."""
+    samples = scan(raw)
+    patients = [one.patient for one in metadata.read(raw, (s.image for s in samples)).values()]
+    stems = [PurePosixPath(sample.image).stem for sample in samples]
+    if not (found := [*like_people(stems), *like_people(sorted({*patients} - {""}))]):
+        return ""
+    return (
+        f"warning: {len(found)} names of images or patients may be people's, such as {found[0]!r}. "
+        "Names of images go into git (split.csv) and MLflow: rename the files and import again, "
+        "or see docs/security.md"
+    )
 
 
 def import_dataset(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from mlflow.exceptions import MlflowException
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.test_evaluations import user
 from pipelines.registry.history import (
     FIRST,
@@ -23,7 +23,6 @@ from pipelines.registry.history import (
 from pipelines.registry.lock import HeldLock, locked
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.versions import ANCHOR, CHALLENGER, CHAMPION, models_of
-from pipelines.system.urls import redact_credentials
 
 
 @dataclass(frozen=True)

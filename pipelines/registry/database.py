@@ -17,9 +17,8 @@ from urllib.request import url2pathname
 
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.paths import checkout
-from pipelines.system.urls import redact_credentials
 
 ARTIFACTS = "mlartifacts"
 """Folder of a local database's artifacts."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from filelock import FileLock
@@ -21,14 +22,14 @@ from mlflow.utils import get_results_from_paginated_fn
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.paths import checkout
 from pipelines.registry import database
-from pipelines.system.urls import redact_credentials
 
 T = TypeVar("T")
 STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
 """Errors of a store that is down or only partly reachable."""
+CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _PATIENCE_S = 5.0
 _PARAMS_A_BATCH = 100
@@ -128,7 +129,8 @@ def all_runs(store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_
 def tracking_uri(root: Path) -> str:
     """Return `MLFLOW_TRACKING_URI`, or <root>/mlflow.db, as an absolute address.
 
-    In an experiment's copy, relative paths start at its checkout.
+    In an experiment's copy, relative paths start at its checkout. A server's user and password are
+    moved to the environment.
 
     Raises:
         ConfigError: it is a folder of plain files, which MLflow no longer reads.
@@ -139,7 +141,22 @@ def tracking_uri(root: Path) -> str:
             f"MLFLOW_TRACKING_URI={redact_credentials(uri)}: expected http://host:port or "
             "sqlite:////<path>/mlflow.db"
         )
-    return uri
+    return _without_credentials(uri)
+
+
+def _without_credentials(uri: str) -> str:
+    """Move user and password from a server's address to MLflow's own variables for them.
+
+    MLflow prints and logs addresses, and puts them into its errors.
+    """
+    parts = urlsplit(uri)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at or parts.scheme not in {"http", "https"}:
+        return uri
+    for name, value in zip(CREDENTIALS, user.split(":", 1), strict=False):
+        os.environ[name] = unquote(value)
+    os.environ[_VARIABLE] = parts._replace(netloc=host).geturl()
+    return os.environ[_VARIABLE]
 
 
 def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:

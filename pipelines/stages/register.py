@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from hgmnet.config.data import Data
 from hgmnet.config.operation import Registry
-from hgmnet.errors import RejectedError
+from hgmnet.errors import RejectedError, redact_credentials
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.registry import test_evaluations, versions
@@ -26,7 +26,6 @@ from pipelines.registry.tracking_store import (
     store_errors_as_messages,
 )
 from pipelines.report import console
-from pipelines.system.urls import redact_credentials
 
 _LATER = "everything is on disk, run `dvc repro register` when it is back"
 

@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
+from hgmnet.errors import (
+    ConfigError,
+    HgmnetError,
+    InvalidDataError,
+    RejectedError,
+    redact_credentials,
+)
 from pipelines.system.processes import supervised
 
 _KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
@@ -153,10 +159,10 @@ def _environment() -> dict[str, str]:
 
 
 def _lines(output: IO[bytes]) -> Iterator[str]:
-    """Yield non-empty lines; of a progress bar only its last state, as in a terminal."""
+    """Yield non-empty lines without credentials; of a progress bar only its last state."""
     for line in output:
         if text := line.decode(errors="replace").rstrip():
-            yield text.rpartition("\r")[2]
+            yield redact_credentials(text.rpartition("\r")[2])
 
 
 def _failure(words: Sequence[str], last: Sequence[str]) -> HgmnetError:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hgmnet.errors import HgmnetError
-from pipelines.system.urls import redact_credentials
 
 
 def git(
@@ -25,6 +24,6 @@ def git(
     except FileNotFoundError:
         raise HgmnetError("git is not installed") from None
     if done.returncode not in allowed:
-        said = redact_credentials(" ".join(done.stderr.split()))
+        said = " ".join(done.stderr.split())
         raise HgmnetError(f"`git {words[0]}` failed: {said}")
     return done.stdout.strip()

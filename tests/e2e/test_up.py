@@ -1,5 +1,6 @@
 """`hgmnet up`: real servers, deployments and a worker; schedules, cancelling, the end."""
 
+import base64
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from mlflow import MlflowClient
 
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
+from pipelines.operations.local_services import AUTH
 from tests.processes import working_below
 from tests.servers import free_port
 from tests.tiny_repository import make_talking_repository
@@ -47,7 +49,9 @@ class Up:
     words: list[str]
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
-        headers = {"Content-Type": "application/json"}
+        known = (self.workspace.state / "prefect.env").read_text().split(f"{AUTH}=")[1].strip()
+        basic = base64.b64encode(known.encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {basic}"}
         data = json.dumps(body or {}).encode() if method != "GET" else None
         request = Request(f"{self.api}{path}", data, headers, method=method)  # noqa: S310
         deadline = time.monotonic() + 60
@@ -100,7 +104,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     process = launch(root, words)
     api, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
     try:
-        said = [process.stdout.readline() for _ in range(3)]
+        said = [process.stdout.readline() for _ in range(4)]
         assert "Deployments of prefect.yaml are up" in said[2], said
         made = Up(workspace, process, f"{api}/api", mlflow, said, words)
         yield made
@@ -125,6 +129,7 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
 def test_what_is_up_and_what_is_deployed(up: Up) -> None:
     assert up.said[0].split() == ["Prefect", up.api.removesuffix("/api")]
     assert up.said[1].split() == ["MLflow", up.mlflow]
+    assert str(up.workspace.state / "prefect.env") in up.said[3]
     nightly = up.deployment("training/nightly")
     assert nightly["schedules"][0]["schedule"] == {
         "cron": "0 2 * * *",

@@ -85,11 +85,6 @@ def test_a_model_knows_by_their_pixels_which_images_it_has_seen(
     assert load_spec(folder).seen.pixels == seen
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="model.json, which travels with every version, holds names of training images",
-)
 def test_no_name_of_an_image_travels_with_a_model(trained: tuple[PreparedDataset, Path]) -> None:
     store, folder = trained
     text = (folder / SPEC).read_text(encoding="utf-8")
