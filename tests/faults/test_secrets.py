@@ -17,7 +17,7 @@ from hgmnet.serving.model_slot import ModelSlot, load_folder
 from pipelines.artifacts.paths import Workspace
 from pipelines.operations.local_services import Services
 from pipelines.registry.live_curves import LiveCurves
-from pipelines.registry.serving import load_version, newer
+from pipelines.registry.serving import newer, serve_version
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.registry.tracking_store import TrackingStore, tracking_uri
 from pipelines.system.dvc import call
@@ -68,7 +68,7 @@ def served_by_one_that_went(
     space = give_three_versions(tmp_path / "repository")
     with mlflow_server(space.root, "sqlite:///mlflow.db") as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-        holder = load_version(space.root, None, 0.2).slot
+        holder = serve_version(space.root, None, 0.2).slot
     yield TestClient(build_app(holder))
     holder.stop()
 
