@@ -36,7 +36,7 @@ MODEL, CODE_TAG, ANSWERS = "hgmnet.model", "hgmnet.code", "hgmnet.known_answers"
 """Tags: hash of the model folder, of the packed code (`installed_code`), of the known answers."""
 _VERIFIED = "hgmnet.verified"
 _RUN = "hgmnet.decision_run"
-_ESSENTIAL = ("hgmnet.model", "hgmnet.gate", _RUN)
+_ESSENTIAL = (MODEL, "hgmnet.gate", _RUN)
 _IMAGES = 20
 _FOLLOWING = (
     *("gate", "gate_sha256", "metrics_sha256", "test_sha"),

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts.paths import Workspace
+from pipelines.operations.local_services import Services
 from pipelines.registry import database
 from pipelines.registry.tracking_store import create_run, open_tracking_store, tracking_uri
-from tests.one_version import NAME, make_one_version
+from tests.one_version import make_one_version
 from tests.run_here import must_run, run_here
 
 
@@ -37,7 +38,7 @@ def predicts(space: Workspace) -> bool:
     image = next(space.raw.rglob("*.png"))
     out = space.root / "predicted"
     must_run(space.root, "predict", str(image), "--out", str(out), "--backend", "torch")
-    return (space.versions / NAME / "1").is_dir()
+    return any(space.versions.iterdir())
 
 
 def logs_a_file(space: Workspace) -> list[Path]:
@@ -91,6 +92,15 @@ def test_the_correction_is_reported_once_and_named_by_doctor(
     assert second.err == ""
     assert str(original.root) not in run_here(copy.root, "doctor").out
     assert must_run(original.root, "versions").err == ""
+
+
+def test_the_server_of_up_begins_with_corrected_addresses(
+    original: Workspace, copy: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Services, "_serve", lambda *_: None)  # no server is needed here
+    with Services(copy.root) as services:
+        services.start_mlflow(5000)
+    assert [one for one in addresses(copy.root / "mlflow.db") if str(original.root) in one] == []
 
 
 def test_a_database_copied_without_its_files_finds_them_where_they_are(
