@@ -213,8 +213,12 @@ def _ask(url: str, password: str = "", body: dict[str, Any] | None = None) -> by
     if known := unquote(user) or password:
         basic = base64.b64encode(known.encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {basic}")
-    with urlopen(request, timeout=5 if body is None else 30) as answer:  # noqa: S310
-        return bytes(answer.read())
+    try:
+        with urlopen(request, timeout=5 if body is None else 30) as answer:  # noqa: S310
+            return bytes(answer.read())
+    except HTTPError as error:
+        error.close()
+        raise
 
 
 @contextmanager

@@ -86,7 +86,8 @@ def _alone(home: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise HgmnetError(
-            f"a flow has its server in {home} already; wait for its end, or stop it"
+            f"a flow has its server in {home} already; wait for its end, stop it, or use it: "
+            ". .hgmnet/prefect.env"
         ) from None
 
 
