@@ -23,7 +23,8 @@ from packaging.version import Version
 
 from hgmnet.config.change_plan import load_plans
 from hgmnet.config.params import load_params
-from hgmnet.errors import ConfigError, redact_credentials
+from hgmnet.errors import ConfigError, HgmnetError, redact_credentials
+from pipelines.artifacts.paths import Workspace
 from pipelines.registry import database
 from pipelines.system.processes import alive
 
@@ -50,6 +51,7 @@ def checkout_findings(root: Path) -> Iterator[HealthCheck]:
     yield (store := tracking(uri))
     if store.status == "ok":
         yield from moved(root, uri)
+        yield from champion(root)
     yield prefect(os.environ.get("PREFECT_API_URL"))
     yield from locks(root / ".dvc" / "tmp" / "rwlock")
 
@@ -143,6 +145,28 @@ def moved(root: Path, uri: str) -> Iterator[HealthCheck]:
     for old in database.former_folders(root, uri):
         says = f"MLflow's database has artifact addresses in {database.path_of(old)}"
         yield HealthCheck("note", f"{says}; the next command that opens it corrects them")
+
+
+def champion(root: Path) -> Iterator[HealthCheck]:
+    """Check the history, and that the champion is the model that was registered."""
+    from pipelines.registry.aliases import check, registry_state
+    from pipelines.registry.loading import load_version
+    from pipelines.registry.tracking_store import STORE_ERRORS, connect_with_retries
+
+    try:
+        params = load_params(root / "params.yaml")
+        name, cache = params.registry.name, Workspace(root, params.data.name).versions
+        store = connect_with_retries(root, params.data.name)
+        if not store.client.search_registered_models(f"name = '{name}'"):
+            return
+        now = registry_state(store, name)
+        if fault := check(now):
+            yield HealthCheck("mend", f"the history of {name} is broken: {fault}: hgmnet history")
+        elif now.champion:
+            found = load_version(store, name, None, cache)
+            yield HealthCheck("ok", f"{name} version {found.number} serves, code {found.code}")
+    except (HgmnetError, *STORE_ERRORS) as error:
+        yield HealthCheck("mend", redact_credentials(str(error).split("\n")[0]))
 
 
 def prefect(api: str | None) -> HealthCheck:
