@@ -8,8 +8,9 @@ import mlflow
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.models.spec import SPEC, Spec, load_spec
+from pipelines.artifacts.lineage import hash_file
 from pipelines.registry.aliases import registry_state
 from pipelines.registry.tracking_store import (
     STORE_ERRORS,
@@ -71,6 +72,8 @@ def _download(store: TrackingStore, name: str, number: str, inside: str, into: P
     return Path(path)
 
 
+ROWS_SHA256 = "hgmnet.per_image_sha256"
+"""A version's tag with the hash of its per_image.csv; older versions have none."""
 _PATH = "reports/evaluation/per_image.csv"
 
 
@@ -79,6 +82,7 @@ def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tupl
 
     Raises:
         ConfigError: there is no such version, or its run has no evaluation.
+        InvalidDataError: the file is not the one that was registered.
     """
     client = store.client
     find = client.get_model_version if word.isdigit() else client.get_model_version_by_alias
@@ -97,6 +101,13 @@ def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tupl
             f"version {version.version} of {name}: run {run_id} has no {_PATH} "
             f"({first_line(error)})"
         ) from None
+    registered = version.tags.get(ROWS_SHA256)
+    if registered and hash_file(Path(path)) != registered:
+        raise InvalidDataError(
+            f"version {version.version} of {name}: {_PATH} of run {run_id} was changed after it "
+            f"was registered (sha256 {registered[:12]}); put the file back, or delete the run and "
+            "register again where the model was made: dvc repro register"
+        )
     return str(version.version), Path(path)
 
 
