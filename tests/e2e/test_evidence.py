@@ -219,7 +219,9 @@ def test_a_comparison_on_a_set_without_a_split_counts_nothing(predicting: Worksp
 def received(judged: Workspace, tmp_path: Path) -> Workspace:
     """A fresh clone with the results of `judged`, as by `dvc pull`: no record of evaluations."""
     unneeded = shutil.ignore_patterns(".hgmnet", "mlflow.db*", "mlartifacts")
-    return Workspace(shutil.copytree(judged.root, tmp_path / "clone", ignore=unneeded), judged.data)
+    root = shutil.copytree(judged.root, tmp_path / "clone", ignore=unneeded)
+    give_mlflow_db(root)
+    return Workspace(root, judged.data)
 
 
 def test_results_from_elsewhere_are_counted_at_registration(
