@@ -38,14 +38,16 @@ def import_dataset(
     *,
     source_format: Format = "auto",
     sha256: str = "",
+    max_gib: float = download.MAX_GIB,
     replace: bool = False,
     unattended: bool = False,
 ) -> importer.LaidOut:
     """Lay the images of a source out as data/<name>/raw, and add them to DVC.
 
     `source`: a folder, zip or table, or the https:// address of a file; `sha256`: the file's
-    expected hash, 64 lower-case hexadecimal digits, empty for no check. `replace`: replace existing
-    images; `unattended`: only if the new ones pass `check_replacement`.
+    expected hash, 64 lower-case hexadecimal digits, empty for no check. `max_gib`: largest size of
+    a download. `replace`: replace existing images; `unattended`: only if the new ones pass
+    `check_replacement`.
 
     Raises:
         ConfigError: the name is not allowed, or `dvc add` failed.
@@ -58,7 +60,7 @@ def import_dataset(
         if unattended and space.raw.exists():
             check_replacement(space, folder)
 
-    with download.brought(source, space.state / "downloads", sha256) as path:
+    with download.brought(source, space.state / "downloads", sha256, max_gib) as path:
         found = importer.lay_out(path, space.raw, source_format, accept)
     if not space.curation.exists():
         write_text(space.curation, HEADER)
