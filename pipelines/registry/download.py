@@ -1,5 +1,7 @@
 """Download parts of a registered version: model folder, model card, evaluated rows."""
 
+import errno
+import os
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,13 +63,24 @@ def _download(store: TrackingStore, name: str, number: str, inside: str, into: P
     """Download the model folder, or the file `inside` it; return its path."""
     uri = f"models:/{name}/{number}"
     with fluent_calls_to(store.uri):
-        listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{uri}/artifacts")
+        try:
+            listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{uri}/artifacts")
+        except MlflowException as error:
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
+            raise ConfigError(f"{name} has no version {number}; see `hgmnet versions`") from None
         model = next((item.path for item in listed if item.is_dir), None)
         if model is None:
             raise ConfigError(f"{name} version {number} has no model folder; register it again")
-        path = mlflow.artifacts.download_artifacts(
-            artifact_uri=f"{uri}/{model}{inside}", dst_path=str(into)
-        )
+        try:
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{uri}/{model}{inside}", dst_path=str(into)
+            )
+        except MlflowException as error:
+            full = os.strerror(errno.ENOSPC)
+            if full in str(error):  # MLflow keeps the texts of the errors alone
+                raise OSError(errno.ENOSPC, full, str(into)) from None
+            raise
     return Path(path)
 
 

@@ -9,7 +9,7 @@ from hgmnet.serving.model_slot import LoadedModel, ModelSlot, load_folder
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.aliases import registry_state
 from pipelines.registry.download import fetch_model, read_card
-from pipelines.registry.tracking_store import TrackingStore, connect_with_retries
+from pipelines.registry.tracking_store import TrackingStore, connect_with_retries, http_limits
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ def champion(
 
 
 def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> LoadedModel | None:
-    """Load the champion if it is not the served version; else None."""
-    now = registry_state(store, name).champion
-    return champion(store, name, cache, now) if now not in {"", slot.served.version} else None
+    """Load the champion if it is not the served version; else None.
+
+    A server that does not answer is an error after seconds, so that /health reports it soon;
+    MLflow's own limits block for minutes.
+    """
+    with http_limits(timeout_s=3, retries=0):
+        now = registry_state(store, name).champion
+        return champion(store, name, cache, now) if now not in {"", slot.served.version} else None
