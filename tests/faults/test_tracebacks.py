@@ -43,12 +43,12 @@ GOOD = {
     "no such address": ("import", "ftp", "ftp://127.0.0.1/x.zip"),
     "port 1": ("serve", "--host", "192.0.2.1", "--port", "1"),
     "a model that is not there": ("serve", "--port", "0", "--model", "nothing"),
+    "version 99 of one": ("serve", "--port", "0", "--version", "99"),
+    "version x": ("serve", "--port", "0", "--version", "x"),
 }
 BAD = {
     "a class of 300 letters": ("import", "long", "s/long.csv"),
     "an address with half a bracket": ("import", "bracket", "https://[::1/x.zip"),
-    "version 99 of one": ("serve", "--port", "0", "--version", "99"),
-    "version x": ("serve", "--port", "0", "--version", "x"),
 }
 
 
@@ -63,8 +63,6 @@ def test_a_line_says_what_is_wrong_here_too(registered: Workspace, words: tuple[
     refused(registered, words)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an unclosed socket
-@fault("a port that can't be one ends in a traceback")
 def test_a_line_says_that_it_is_no_port(registered: Workspace) -> None:
     refused(registered, ("serve", "--port", "70000"))
 
@@ -87,7 +85,6 @@ def test_a_batch_without_images_is_refused(client: TestClient) -> None:
     assert ask(client, b'{"inputs":[{"x":1}]}') == 400
 
 
-@fault("a lone surrogate as a column's name is an error within the server")
 def test_a_column_that_utf_8_has_not_is_refused(client: TestClient) -> None:
     assert 400 <= ask(client, b'{"inputs":[{"\\ud800":1}]}') < 500
 
@@ -98,7 +95,6 @@ def test_a_client_that_sends_all_is_answered(client: TestClient) -> None:
     assert request.status == 200
 
 
-@fault("every client that hangs up leaves a traceback in the server's log")
 def test_a_client_that_hangs_up_is_no_error(client: TestClient) -> None:
     error = None
     try:
