@@ -6,9 +6,13 @@ In a checkout, `pipelines.cli.model` finds the model in the registry and calls t
 
 import argparse
 import os
+import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hgmnet.serving.limits import add_limits, read_limits
 
 if TYPE_CHECKING:
     from hgmnet.prediction.onnx_export import CheckImages
@@ -144,6 +148,10 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1: this machine only")
     parser.add_argument("--port", type=port, default=8080, help="8080; 0: a free one")
+    _add_hosts(parser)
+    token = "file with a token that requests must carry (else: HGMNET_TOKEN, if it is set)"  # noqa: S105
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help=token)
+    add_limits(parser)
 
 
 def port(text: str) -> int:
@@ -165,8 +173,12 @@ def run_serve(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> None:
     """Serve the model of a slot at `args.host` and `args.port` until Ctrl-C."""
-    from hgmnet.serving.api import build_app, listen, run
+    _check_extra("serve")
+    from hgmnet.serving.access import TOKEN, find_token
+    from hgmnet.serving.api import build_app
+    from hgmnet.serving.connections import listen, run
 
+    token, limits = find_token(args.token_file), read_limits(args)
     with listen(args.host, args.port) as taken:
         slot = find_slot()
         known = slot.served.described
@@ -174,7 +186,24 @@ def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> Non
         address = f"http://{args.host}:{taken.getsockname()[1]}"
         print(f"{known['model']}{version} at {address}; its documentation at {address}/docs")
         print(f"{NOTICE} Ctrl-C ends it.")
-        run(build_app(slot), taken, slot, grace_s=30)
+        if not token and args.host not in {_DEMO_HOST, "localhost", "::1"}:
+            print(f"Whoever reaches this address may use it: set {TOKEN}, or --token-file.")
+        names = {args.host, *args.allow_host} - {"0.0.0.0", "::"}  # noqa: S104 - every address
+        app = build_app(slot, limits, sorted(names), token)
+        run(app, taken, slot, 30, limits)
+
+
+def _add_hosts(parser: argparse.ArgumentParser) -> None:
+    name = "further name of this server, such as a proxy's; may be repeated"
+    parser.add_argument(
+        "--allow-host", action="append", default=[], type=_host, metavar="NAME", help=name
+    )
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a host name without port and scheme")
+    return text
 
 
 def configure_demo(parser: argparse.ArgumentParser) -> None:
@@ -186,6 +215,7 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
 def add_demo_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
     parser.add_argument("--port", type=port, default=8081, help="8081; 0: a free one")
+    _add_hosts(parser)
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
@@ -207,7 +237,8 @@ def demo(
 
     `find_slot` returns the model, the finder of its card, and a remark to print first.
     """
-    from hgmnet.serving.api import listen, run
+    _check_extra("demo")
+    from hgmnet.serving.connections import listen, run
     from hgmnet.serving.demo.app import build_demo
     from hgmnet.serving.demo.view import describe_model
 
@@ -219,7 +250,18 @@ def demo(
         print(f"{NOTICE} Images stay on this machine.")
         if not args.no_browser:
             _open(address)
-        run(build_demo(slot, find_card), taken, slot, grace_s=5)
+        run(build_demo(slot, find_card, hosts=args.allow_host), taken, slot, 5)
+
+
+def _check_extra(command: str) -> None:
+    missing = [
+        name for name in ("fastapi", "jinja2", "markdown_it", "uvicorn") if not find_spec(name)
+    ]
+    if missing:
+        from hgmnet.errors import ConfigError
+
+        needs = f"`hgmnet {command}` needs {', '.join(missing)}"
+        raise ConfigError(f"{needs}: pip install 'hgmnet[serve]'")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from hgmnet.data.atomic import write_table, write_text
 from hgmnet.data.dicom import decode_file
 from hgmnet.data.folder_layout import find_images, printable
-from hgmnet.data.images import encode_mask
+from hgmnet.data.images import encode_mask, read_file
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
@@ -90,7 +90,7 @@ def predict_files(
 def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, Any]:
     start, shown = time.perf_counter(), printable(file)
     try:
-        decoded = decode_file(file.read_bytes(), Path(shown).name)
+        decoded = decode_file(read_file(file), Path(shown).name)
         prediction = predictor.predict([decoded.grey])[0]
         mask, drawn = _pictures(name)
         (out / mask).write_bytes(encode_mask(prediction.mask))

@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from pipelines.cli.options import reason
+from pipelines.cli.options import positive, reason
 
 FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 """As `hgmnet.importing.detect.Format`, which takes too long to import for `--help`."""
@@ -20,6 +20,8 @@ def configure_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)
     sha256 = "expected hash of the file"
     parser.add_argument("--sha256", type=_sha256, metavar="HEX", help=sha256)
+    most = "GiB; a larger download is refused (64)"
+    parser.add_argument("--max-gib", type=positive, default=64.0, metavar="N", help=most)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
 
 
@@ -33,7 +35,7 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
     from pipelines.operations.import_dataset import import_dataset, privacy_warning, summary
 
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
-    found = import_dataset(root, args.name, args.source, **known)
+    found = import_dataset(root, args.name, args.source, max_gib=args.max_gib, **known)
     print(summary(found))
     if warning := privacy_warning(root / "data" / args.name / "raw"):
         print(warning, file=sys.stderr)

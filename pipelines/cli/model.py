@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hgmnet.cli import model as anywhere
 from hgmnet.cli.score import add_score_options, figure_lines
-from pipelines.cli.options import add_model_options, resolve_model
+from pipelines.cli.options import add_model_options, positive, resolve_model
 
 if TYPE_CHECKING:
     from hgmnet.data.resize import Grey
@@ -83,7 +83,7 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     anywhere.add_serve_options(parser)
     between = "seconds between readings of the alias (5)"
-    parser.add_argument("--poll-seconds", type=float, default=5.0, help=between)
+    parser.add_argument("--poll-seconds", type=positive, default=5.0, help=between)
 
 
 def run_serve(root: Path, args: argparse.Namespace) -> None:

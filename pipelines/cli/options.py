@@ -74,6 +74,14 @@ def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[
     return found.folder, f"{found.name} version {found.number}"
 
 
+def positive(text: str) -> float:
+    """Parse a number above 0 and below a million; neither infinity nor NaN."""
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0, below a million")
+    return value
+
+
 def reason(words: str, wanted: str) -> str:
     """Return a reason as one line.
 

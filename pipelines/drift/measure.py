@@ -144,7 +144,7 @@ def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, _Look
 
 def _look(path: Path) -> _Look | None:
     try:
-        decoded = decode_file(path.read_bytes(), path.name)
+        decoded = decode_file(images.read_file(path), path.name)
     except (InvalidDataError, OSError):
         return None
     return _Look(measure(decoded.grey), decoded.grey, images.pixel_sha256(decoded.rgb))

@@ -58,15 +58,17 @@ def import_dataset(
     *,
     source_format: Format = "auto",
     sha256: str = "",
+    max_gib: float = download.MAX_GIB,
     replace: bool = False,
     unattended: bool = False,
 ) -> importer.LaidOut:
     """Lay the images of a source out as data/<name>/raw, and add them to DVC.
 
     `source`: a folder, zip or table, or the https:// address of a file; `sha256`: the file's
-    expected hash, 64 lower-case hexadecimal digits, empty for no check. `replace`: replace existing
-    images, which are restored if a step fails; `unattended`: only if the new ones pass
-    `check_replacement`. The caller is then within `run_overrides.alone`.
+    expected hash, 64 lower-case hexadecimal digits, empty for no check. `max_gib`: largest size of
+    a download. `replace`: replace existing images, which are restored if a step fails;
+    `unattended`: only if the new ones pass `check_replacement`. The caller is then within
+    `run_overrides.alone`.
 
     Raises:
         ConfigError: the name is not allowed, a run, a dvc command or another import uses the data
@@ -99,7 +101,8 @@ def import_dataset(
         if space.raw.exists():
             with dvc.unused(root, space.folder):  # before hours of reading
                 pass
-        path = stack.enter_context(download.brought(source, space.state / "downloads", sha256))
+        folder = space.state / "downloads"
+        path = stack.enter_context(download.brought(source, folder, sha256, max_gib))
         return importer.lay_out(path, space.raw, source_format, put)
 
 

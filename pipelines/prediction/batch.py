@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from hgmnet.data.atomic import atomic
 from hgmnet.data.dicom import decode_file
 from hgmnet.data.folder_layout import printable
-from hgmnet.data.images import encode_mask
+from hgmnet.data.images import encode_mask, read_file
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
@@ -164,7 +164,7 @@ def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
     model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
     row: dict[str, Any] = {**found, **model, "error": None}
     try:
-        decoded = decode_file(asked.file.read_bytes(), Path(asked.name).name)
+        decoded = decode_file(read_file(asked.file), Path(asked.name).name)
         prediction = finder.predict([decoded.grey])[0]
     except (HgmnetError, OSError, ValueError) as error:
         return {**row, "error": str(error)}

@@ -1,5 +1,7 @@
 """Download parts of a registered version: model folder, model card, evaluated rows."""
 
+import errno
+import os
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +32,9 @@ def download(store: TrackingStore, version: ModelVersion, into: Path) -> Path:
             uri = f"models:/{version.name}/{version.version}/artifacts"
             found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
         except (MlflowException, OSError) as error:
+            full = os.strerror(errno.ENOSPC)
+            if full in str(error):  # MLflow keeps the texts of the errors alone
+                raise OSError(errno.ENOSPC, full, str(into)) from None
             raise ConfigError(
                 f"{version.name} version {version.version}: its files can't be fetched "
                 f"({first_line(error)})"

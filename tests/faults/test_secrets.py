@@ -28,7 +28,7 @@ from tests.tiny_repository import make_repository
 
 pytestmark = pytest.mark.slow
 SIGNED_IN = "admin:S3cretPw@"
-LATE_S = 15.0
+LATE_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +74,6 @@ def served_by_one_that_went(
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the watch asks again and again before /health has the fault, for minutes",
-)
 def test_a_server_that_is_gone_is_in_health_soon(served_by_one_that_went: TestClient) -> None:
     assert wait_for_fault(served_by_one_that_went, LATE_S)
 

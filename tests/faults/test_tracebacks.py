@@ -55,8 +55,6 @@ GOOD = {
     "port -1": ("demo", "--port", "-1"),
     "port 1": ("serve", "--host", "192.0.2.1", "--port", "1"),
     "a model that is not there": ("serve", "--port", "0", "--model", "nothing"),
-}
-BAD = {
     "version 99 of one": ("serve", "--port", "0", "--version", "99"),
     "version x": ("serve", "--port", "0", "--version", "x"),
 }
@@ -64,12 +62,6 @@ BAD = {
 
 @pytest.mark.parametrize("words", GOOD.values(), ids=GOOD)
 def test_a_line_says_what_is_wrong(registered: Workspace, words: tuple[str, ...]) -> None:
-    refused(registered, words)
-
-
-@pytest.mark.parametrize("words", BAD.values(), ids=BAD)
-@fault("a command ends in a traceback")
-def test_a_line_says_what_is_wrong_here_too(registered: Workspace, words: tuple[str, ...]) -> None:
     refused(registered, words)
 
 
@@ -91,7 +83,6 @@ def test_a_batch_without_images_is_refused(client: TestClient) -> None:
     assert ask(client, b'{"inputs":[{"x":1}]}') == 400
 
 
-@fault("a lone surrogate as a column's name is an error within the server")
 def test_a_column_that_utf_8_has_not_is_refused(client: TestClient) -> None:
     assert 400 <= ask(client, b'{"inputs":[{"\\ud800":1}]}') < 500
 
@@ -102,7 +93,6 @@ def test_a_client_that_sends_all_is_answered(client: TestClient) -> None:
     assert request.status == 200
 
 
-@fault("every client that hangs up leaves a traceback in the server's log")
 def test_a_client_that_hangs_up_is_no_error(client: TestClient) -> None:
     error = None
     try:
