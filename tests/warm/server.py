@@ -1,7 +1,7 @@
 """A process that has imported what the project imports, and forks for each request of client.py.
 
-Usage: `REAL -P server.py FOLDER MODULES... <&SOCKET`, which listens. It passes a caller's signals on to its fork, ends the
-fork when the caller ends, and replies with the fork's exit status.
+Usage: `REAL -P server.py FOLDER MODULES...`, its stdin a socket that listens. It passes a caller's
+signals on to its fork, ends the fork when the caller ends, and replies with the fork's exit status.
 """
 
 import array
