@@ -104,7 +104,7 @@ def check(
     asset = context.data_sources.add_pandas("tables").add_dataframe_asset(name)
     batch = asset.add_batch_definition_whole_dataframe("rows")
     texts = table.select_dtypes(["object", "str"])
-    shown = table.assign(**{name: texts[name].map(_escaped) for name in texts})
+    shown = table.assign(**{str(name): texts[name].map(_escaped) for name in texts})
     definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
     named = {
         "result_format": "COMPLETE",
