@@ -19,10 +19,6 @@ from tests.source_files import encoded
 from tests.warm import launcher
 
 
-def fault(reason: str) -> pytest.MarkDecorator:
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A repository with version 1, and in `s` tables of one image."""
