@@ -122,13 +122,17 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def finish_export(file: Path, name: str) -> None:
-    """Write read_onnx.py beside an exported file, and print how to try it."""
-    import shutil
+    """Write read_onnx.py beside an exported file, and print how to try it.
 
+    Another file of that name stays; then it is read_<stem>.py.
+    """
+    from hgmnet.data.atomic import write_text
     from hgmnet.inference import onnx_standalone
 
-    reader = file.with_name("read_onnx.py")
-    shutil.copyfile(onnx_standalone.__file__, reader)
+    text, reader = Path(onnx_standalone.__file__).read_text("utf-8"), file.with_name("read_onnx.py")
+    if reader.exists() and not reader.read_bytes().startswith(text.encode()[:80]):
+        reader = file.with_name(f"read_{file.stem}.py")
+    write_text(reader, text)
     megabytes = file.stat().st_size / 1e6
     print(f"{name}: {file}, {megabytes:.0f} MB; try: python {reader} {file} scan.png")
     print(NOTICE)
@@ -143,11 +147,19 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
 def add_serve_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1: this machine only")
-    parser.add_argument("--port", type=int, default=8080, help="8080; 0: a free one")
+    parser.add_argument("--port", type=port, default=8080, help="8080; 0: a free one")
     _add_hosts(parser)
     token = "file with a token that requests must carry (else: HGMNET_TOKEN, if it is set)"  # noqa: S105
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=token)
     add_limits(parser)
+
+
+def port(text: str) -> int:
+    """Parse the number of a TCP port, 0 to 65535; the name is part of argparse's message."""
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise ValueError
+    return number
 
 
 def run_serve(args: argparse.Namespace) -> None:
@@ -202,7 +214,7 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
 
 def add_demo_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
-    parser.add_argument("--port", type=int, default=8081, help="8081; 0: a free one")
+    parser.add_argument("--port", type=port, default=8081, help="8081; 0: a free one")
     _add_hosts(parser)
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 

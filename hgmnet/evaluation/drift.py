@@ -25,6 +25,7 @@ from hgmnet.config.base import Fraction, Frozen, Natural, Positive
 from hgmnet.config.model import Model
 from hgmnet.data.image_statistics import ImageStatistics
 from hgmnet.inference.postprocess import Prediction
+from hgmnet.models.spec import HashedNames, hash_name
 
 FALSE_ALARMS = 0.01  # the highest rate of alarms, in any column, for images like the reference's
 MATTERS = 0.1  # D of a normal distribution shifted by a quarter of its standard deviation
@@ -48,12 +49,12 @@ class Profile(Frozen):
     """The distribution of a model's training images.
 
     `data`: the data set. `columns`: numeric ones. `values`: the train images' values of each text
-    column of images.csv, without columns of more than 50.
+    column of images.csv, hashed, without columns of more than 50.
     """
 
     data: str
     columns: dict[str, Column]
-    values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    values: dict[str, HashedNames] = Field(default_factory=dict)
 
 
 class Shift(Frozen):
@@ -158,7 +159,7 @@ def unknown(profile: Profile, texts: Iterable[Mapping[str, str]]) -> dict[str, t
     """Values of new images that are missing in the profile, by column that both have."""
     found = _words(texts)
     return {
-        name: tuple(sorted(found[name].difference(known)))
+        name: tuple(sorted(value for value in found[name] if hash_name(value) not in known))
         for name, known in profile.values.items()
         if found.get(name)
     }

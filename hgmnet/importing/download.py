@@ -36,6 +36,7 @@ def brought(
     """
     match = _URL.match(source)
     scheme = match["scheme"].lower() if match else ""
+    _refuse_broken(source if match else "")
     if scheme in ("", "file"):
         place = _local(source) if scheme else Path(source)
         _hold_to(place, sha256, source)
@@ -45,6 +46,15 @@ def brought(
         yield place
         place.unlink()
         _forget(_part(place))
+
+
+def _refuse_broken(url: str) -> None:
+    try:
+        urlsplit(url).port  # noqa: B018  # which is parsed then
+        url.encode()
+    except ValueError as error:
+        msg = f"{url!r} is no address ({error}); expected one such as https://host/set.zip"
+        raise InvalidDataError(msg) from None
 
 
 def _local(url: str) -> Path:

@@ -37,7 +37,7 @@ class Folder(Mapping[PurePosixPath, Read]):
         return partial(self._read, path)
 
     def __iter__(self) -> Iterator[PurePosixPath]:
-        for here, folders, names in os.walk(self._root):
+        for here, folders, names in os.walk(self._root, onerror=_refuse_unread):
             folder = PurePosixPath(Path(here).relative_to(self._root).as_posix())
             folders.sort()
             for name in folders:
@@ -63,6 +63,11 @@ class Folder(Mapping[PurePosixPath, Read]):
         except OSError as error:
             msg = f"{path} can't be read: {error.strerror or error}; repair or remove it"
             raise InvalidDataError(msg) from None
+
+
+def _refuse_unread(error: OSError) -> None:
+    msg = f"{error.filename} can't be read: {error.strerror}; repair or remove it"
+    raise InvalidDataError(msg) from None
 
 
 MAX_ENTRIES = 100_000

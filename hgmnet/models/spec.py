@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from hgmnet.config.base import Fraction, Frozen, Positive
 from hgmnet.config.data import Prepare
@@ -16,22 +16,39 @@ if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs 
 
 
 T = TypeVar("T", bound=Frozen)
-FORMAT = 2
+FORMAT, READABLE = 3, (2, 3)  # in format 2 the names of groups are in clear text
 WEIGHTS, SPEC, OPERATING = "weights.safetensors", "model.json", "operating.json"
 PROFILE = "profile.json"
 """Profile of the training images (`hgmnet.evaluation.drift.Profile`); unused in prediction."""
 
 
+def hash_name(name: str) -> str:
+    """Hash a name that is only ever compared, since a model travels and a name can be a person's.
+
+    A hash stays as it is.
+    """
+    if name.startswith(_HASHED):
+        return name
+    return _HASHED + hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+
+
+_HASHED = "sha256:"
+HashedNames = Annotated[
+    tuple[str, ...], AfterValidator(lambda names: tuple(sorted(map(hash_name, names))))
+]
+
+
 class Seen(Frozen):
     """Pixel hashes and groups of the images that the weights or thresholds were fitted on.
 
-    `parent`: pixel hashes that the model of `train.init_from` was fitted on. Its groups are among
-    `groups` if it comes from the same data set.
+    `groups`: their names, hashed, because a group is named after a file. `parent`: pixel hashes
+    that the model of `train.init_from` was fitted on. Its groups are among `groups` if it comes
+    from the same data set.
     """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
-    groups: tuple[str, ...]
+    groups: HashedNames
     parent: tuple[str, ...]
 
     @property
@@ -98,7 +115,7 @@ class Operating(Frozen):
 def load_spec(folder: Path) -> Spec:
     """Read model.json; ConfigError if the file is missing, damaged, or of another version."""
     spec = _read(folder / SPEC, Spec)
-    if spec.format != FORMAT:
+    if spec.format not in READABLE:
         raise ConfigError(f"{folder / SPEC}: format {spec.format}, this version reads {FORMAT}")
     return spec
 

@@ -61,8 +61,9 @@ class Endpoints:
 
     async def health(self) -> Row:
         """Return the served model, and the error of the last check for another one."""
+        served = self._holder.served
         fault = self._holder.fault.encode(errors="replace").decode()  # a path need not be UTF-8
-        return {**self._holder.served.described, "fault": fault}
+        return {**served.described, "code": served.code, "fault": fault}
 
     async def invocations(self, request: Request) -> Predictions:
         """Predict a batch; an unreadable image is a row with its error."""

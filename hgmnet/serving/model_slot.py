@@ -5,16 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hgmnet.errors import redact_credentials
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.response import Value
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model; `described`: its columns in every answer, by name."""
+    """A loaded model; `described`: its columns in every answer, by name.
+
+    `code`: how the installed code relates to the code the model was registered with; empty for a
+    folder. `remark`: what is wrong in the registry, though this model may serve; empty for nothing.
+    """
 
     predictor: TorchPredictor
     described: dict[str, Value]
+    code: str = ""
+    remark: str = ""
 
     @property
     def version(self) -> str:
@@ -22,17 +29,20 @@ class LoadedModel:
         return str(self.described["version"])
 
 
-def load_folder(folder: Path, name: str = "", version: str = "") -> LoadedModel:
+def load_folder(
+    folder: Path, name: str = "", version: str = "", code: str = "", remark: str = ""
+) -> LoadedModel:
     """Load a model folder onto the GPU, or the CPU if there is none.
 
     `name`: the model's name in answers; empty: the folder's path. `version`: in the registry.
+    `code`, `remark`: as in `LoadedModel`.
 
     Raises:
         ConfigError: a file is missing, damaged, or of another version.
     """
     predictor = TorchPredictor.load(folder, "auto")
     known = {"model": name or str(folder), "version": version, "model_sha256": predictor.identity}
-    return LoadedModel(predictor, dict(known))
+    return LoadedModel(predictor, dict(known), code, remark)
 
 
 class ModelSlot:
@@ -40,7 +50,7 @@ class ModelSlot:
 
     def __init__(self, served: LoadedModel) -> None:
         self.served = served
-        self.fault = ""
+        self.fault = served.remark
         self._stop = threading.Event()
 
     def watch(self, find: Callable[[], LoadedModel | None], seconds: float) -> threading.Thread:
@@ -52,10 +62,11 @@ class ModelSlot:
         def work() -> None:
             while not self._stop.wait(seconds):
                 try:
-                    self.served = find() or self.served
-                    self.fault = ""
+                    found = find()
+                    self.served = found or self.served
+                    self.fault = found.remark if found else ""
                 except Exception as error:  # a store that is down raises various errors
-                    self.fault = str(error).strip().split("\n")[0]
+                    self.fault = redact_credentials(str(error).strip().split("\n")[0])
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hgmnet.data.prepared import PreparedImage
-from hgmnet.models.spec import Spec
+from hgmnet.models.spec import Spec, hash_name
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,6 @@ def check(entries: Iterable[PreparedImage], data: str, models: Sequence[Spec]) -
     clean: list[PreparedImage] = []
     seen: list[PreparedImage] = []
     for entry in entries:
-        known = entry.pixel_sha256 in pixels or entry.group in groups
+        known = entry.pixel_sha256 in pixels or hash_name(entry.group) in groups
         (seen if known else clean).append(entry)
     return Checked(tuple(clean), tuple(seen))

@@ -153,8 +153,7 @@ def _seen(store: PreparedDataset, data: str, parent: Spec | None) -> Seen:
     if parent is not None and parent.data == data:
         groups |= set(parent.seen.groups)
     before = tuple(sorted(parent.seen.pixels)) if parent else ()
-    groups_seen = tuple(sorted(groups))
-    return Seen(train=pixels("train"), val=pixels("val"), groups=groups_seen, parent=before)
+    return Seen(train=pixels("train"), val=pixels("val"), groups=tuple(groups), parent=before)
 
 
 def _feed(store: PreparedDataset, data: Data, train: Train, planned: DevicePlan) -> BatchSource:

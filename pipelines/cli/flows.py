@@ -70,6 +70,7 @@ def run_flow(root: Path, args: argparse.Namespace) -> None:
         HgmnetError: any other failure.
     """
     from pipelines.flows.prefect import server
+    from pipelines.operations.local_services import how_to_sign_in
 
     parameters = {k: v for k, v in vars(args).items() if k not in {"name", "run"}}
     if "overrides" in parameters:
@@ -78,6 +79,8 @@ def run_flow(root: Path, args: argparse.Namespace) -> None:
         from pipelines.flows.prefect.states import raise_for_state
 
         print(f"Prefect server: {url.removesuffix('/api')}")
+        if line := how_to_sign_in(root, url):
+            print(line)
         raise_for_state(_flow(args.name)(root=root, **parameters, return_state=True))
 
 

@@ -35,6 +35,8 @@ def run_up(root: Path, args: argparse.Namespace) -> None:
         services.deploy()
         services.start_worker()
         print(f"Deployments of prefect.yaml are up; logs: {services.logs}. Ctrl-C ends all of it.")
+        if line := services.how_to_sign_in():
+            print(line)
         services.wait()
 
 
@@ -82,7 +84,7 @@ def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
             yield _mlflow(registry.store)
     except ConfigError as error:
         yield f"DVC and MLflow: not checked; {error}"
-    yield _prefect(days, delete=delete)
+    yield _prefect(root, days, delete=delete)
 
 
 def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
@@ -103,8 +105,8 @@ def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
 
 
 def _mlflow(store: "TrackingStore") -> str:
+    from hgmnet.errors import redact_credentials
     from pipelines.registry.download import deleted_runs
-    from pipelines.system.urls import redact_credentials
 
     if not (free := deleted_runs(store)):
         return "MLflow: no deleted runs that still take disk"
@@ -112,10 +114,13 @@ def _mlflow(store: "TrackingStore") -> str:
     return f"MLflow: mlflow gc --backend-store-uri {redact_credentials(store.uri)} --run-ids {runs}"
 
 
-def _prefect(days: float, *, delete: bool) -> str:
+def _prefect(root: Path, days: float, *, delete: bool) -> str:
     """Count, or delete, old flow runs on a running server."""
     if not os.environ.get("PREFECT_API_URL"):
         return "Prefect: not checked; set PREFECT_API_URL (`hgmnet up` prints it), then rerun"
+    from pipelines.operations.local_services import use_own_password
+
+    use_own_password(root)  # before Prefect is imported
     from pipelines.flows.prefect.old_runs import old_runs, remove
 
     try:

@@ -1,6 +1,7 @@
 """Code shared by several commands: opening the registry, and the choice of a model."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,13 +31,17 @@ def open_registry(root: Path, *, timeout_s: int = 60, retries: int = 2) -> Itera
     """Open the tracking store; limit the block's MLflow requests, `timeout_s` in seconds.
 
     Raises:
-        ConfigError: params.yaml is wrong, or MLflow can't be reached.
+        ConfigError: params.yaml is wrong, or MLflow can't be reached, also later in the block.
     """
     from hgmnet.config.params import load_params
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
+    from pipelines.registry.tracking_store import (
+        connect_with_retries,
+        http_limits,
+        store_errors_as_messages,
+    )
 
     params = load_params(root / "params.yaml")
-    with http_limits(timeout_s=timeout_s, retries=retries):
+    with http_limits(timeout_s=timeout_s, retries=retries), store_errors_as_messages(root):
         yield OpenRegistry(connect_with_retries(root, params.data.name), params)
 
 
@@ -44,7 +49,7 @@ def add_model_options(parser: argparse.ArgumentParser, folder: str = "a model fo
     """Add `--model FOLDER` and `--version N`; without either: the champion."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", type=Path, metavar="FOLDER", help=folder)
-    which.add_argument("--version", metavar="N", help="a registered version (default: champion)")
+    which.add_argument("--version", metavar="N", help="a version or alias (default: champion)")
 
 
 def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[Path, str]:
@@ -54,16 +59,19 @@ def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[
 
     Raises:
         ConfigError: there is no such version, or no champion.
+        InvalidDataError: the version is not the model that was registered.
     """
     if model is not None:
         return model, str(model)
     from pipelines.artifacts.paths import Workspace
-    from pipelines.registry.download import fetch_model
+    from pipelines.registry.loading import load_version
 
     with open_registry(root) as registry:
         cache = Workspace(root, registry.params.data.name).versions
-        folder, number = fetch_model(registry.store, registry.name, version, cache)
-    return folder, f"{registry.name} version {number}"
+        found = load_version(registry.store, registry.name, version, cache)
+    if found.remark:
+        print(f"hgmnet: {found.remark}", file=sys.stderr)
+    return found.folder, f"{found.name} version {found.number}"
 
 
 def positive(text: str) -> float:

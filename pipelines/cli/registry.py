@@ -12,6 +12,7 @@ from pipelines.cli.options import open_registry, reason
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipelines.registry.aliases import RegistryState
     from pipelines.registry.history import Link
     from pipelines.registry.versions import Registered
 
@@ -27,7 +28,8 @@ def run_versions(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: the version to delete does not exist, or has an alias.
     """
-    from pipelines.registry.versions import delete, list_versions
+    from pipelines.registry.aliases import delete
+    from pipelines.registry.versions import list_versions
 
     with open_registry(root) as registry:
         if args.delete:
@@ -46,15 +48,19 @@ def _versions(versions: "Sequence[Registered]") -> Iterator[str]:
             "–" if value is None else f"{value:.3f}" for value in (one.lesion_dice, one.accuracy)
         )
         figures = f"{one.gate:<11}{dice:>11}{accuracy:>10}"
-        yield f"{one.number:>7}  {figures}  {one.commit:<9}{', '.join(one.aliases)}".rstrip()
+        missing = f"  (missing: {one.missing})" if one.missing else ""
+        aliases = ", ".join(one.aliases)
+        yield f"{one.number:>7}  {figures}  {one.commit:<9}{aliases}{missing}".rstrip()
 
 
 def configure_promote(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for version, data set and approval."""
-    parser.add_argument("--version", metavar="N", help="instead of the challenger")
+    parser.add_argument("--version", metavar="N", help="or an alias; instead of the challenger")
     parser.add_argument("--data", metavar="NAME", help="compare on this data set, not on test")
     parser.add_argument("--dry-run", action="store_true", help="compare, and change nothing")
     parser.add_argument("--approve", action="store_true", help="approve it in your own name")
+    moved = "record that the alias champion was moved in MLflow; needs --reason"
+    parser.add_argument("--adopt", action="store_true", help=moved)
     parser.add_argument("--reason", default="", help="why; needed with --approve, and kept")
 
 
@@ -62,27 +68,32 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
     """Print the comparison, the decision, and the head of the history.
 
     Raises:
-        ConfigError: nothing to compare, or --approve without a reason.
+        ConfigError: nothing to compare, or --approve or --adopt without a reason.
         RejectedError: the version is not promoted; that is recorded.
     """
     from hgmnet.errors import RejectedError
-    from pipelines.promotion.promote import Request, open_comparer, promote, propose
+    from pipelines.promotion.promote import Request, adopt, open_comparer, promote, propose
     from pipelines.promotion.text import format_promotion
-    from pipelines.registry.aliases import check, registry_state
-    from pipelines.registry.tracking_store import http_limits
+    from pipelines.registry.aliases import registry_state
+    from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 
     why = " ".join(args.reason.split())
-    if args.approve:
+    if args.approve or args.adopt:
         why = reason(why, "why you approve, for the history")
     comparer = open_comparer(root, args.data)
     name = comparer.params.registry.name
     request = Request(args.version, args.approve, why)
-    with http_limits(timeout_s=120, retries=3):
+    with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
+        if args.adopt:
+            link = adopt(comparer, why)
+            version = link.entry.champion if link.entry else ""
+            print(f"{name} version {version} serves, as set in MLflow; that is recorded now.")
+            print(f"History: decision {link.number}, head {link.hash}")
+            return
         if args.dry_run:
             now = registry_state(comparer.store, name)
-            fault = check(now)
             print("\n".join(format_promotion(name, propose(comparer, now, request))))
-            print("Dry run: nothing was changed." + (f" History: {fault}" if fault else ""))
+            print("Dry run: nothing was changed.")
             return
         outcome, link = promote(comparer, request)
     print("\n".join(format_promotion(name, outcome)))
@@ -95,31 +106,27 @@ def configure_rollback(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for version and reason."""
     parser.add_argument("--to", metavar="N", help="a former champion (default: the previous one)")
     parser.add_argument("--reason", required=True, help="why; kept in the history")
+    other = "accept a version that was judged with another change plan than pccp.yaml"
+    parser.add_argument("--other-plan", action="store_true", help=other)
 
 
 def run_rollback(root: Path, args: argparse.Namespace) -> None:
     """Move the champion alias back and record it.
 
     Raises:
-        ConfigError: no reason, nothing to return to, or that version never served.
+        ConfigError: no reason; and as `pipelines.promotion.promote.rollback`.
+        InvalidDataError: the version is not the model that was registered.
     """
-    from hgmnet.errors import ConfigError
-    from pipelines.artifacts.test_evaluations import user
-    from pipelines.registry import aliases
+    from pipelines.promotion.promote import open_comparer, rollback
+    from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 
     why = reason(args.reason, "why, for the history")
-    with open_registry(root) as registry:
-        store, name = registry.store, registry.name
-        now = aliases.registry_state(store, name)
-        version = args.to or aliases.served_before(now.links)
-        if not version:
-            raise ConfigError(f"{name}: no version served before {now.champion or 'now'}")
-        if version not in (ever := aliases.served(now.links)):
-            known = ", ".join(ever) or "none"
-            raise ConfigError(f"{name} version {version} never served; these did: {known}")
-        back = aliases.PromotionDecision("rolled back", version, version, version, why, "", user())
-        link = aliases.decide(store, name, now.champion, back, repair=True)
-    print(f"{name} version {version} serves again, after version {now.champion or 'none'}.")
+    comparer = open_comparer(root, None)
+    with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
+        now, link = rollback(comparer, args.to, why, other_plan=args.other_plan)
+    version = link.entry.champion if link.entry else ""
+    after = f"after version {now.champion or 'none'}"
+    print(f"{comparer.params.registry.name} version {version} serves again, {after}.")
     print(f"History: decision {link.number}, head {link.hash}")
 
 
@@ -133,21 +140,41 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
 
     Raises:
         ConfigError: there is no registered model.
-        InvalidDataError: the history is broken; the message names the first broken link.
+        InvalidDataError: the history is broken; the message names the first broken link. The
+            champion is not the model that was registered.
     """
     from hgmnet.errors import InvalidDataError
+    from pipelines.artifacts.paths import Workspace
     from pipelines.registry.aliases import check, registry_state
+    from pipelines.registry.loading import load_version
 
     with open_registry(root) as registry:
-        name = registry.name
+        name, cache = registry.name, Workspace(root, registry.params.data.name).versions
         now = registry_state(registry.store, name)
-    print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
-    if fault := check(now, args.head):
-        raise InvalidDataError(f"the history of {name} is broken: {fault}")
+        print("\n".join(_decisions(now.links)) if now.links else f"{name}: nothing was decided yet")
+        if fault := check(now, args.head):
+            raise InvalidDataError(f"the history of {name} is broken: {fault}{_next_step(now)}")
+        if now.champion:
+            load_version(registry.store, name, None, cache)
     end = "" if args.head else "; to verify its end, add --head HASH, noted elsewhere"
     print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
     count = len(now.links)
     print(f"{count} decision{'s' * (count != 1)}, every link holds{end}.")
+
+
+def _next_step(now: "RegistryState") -> str:
+    """What a person can do about an alias that is not the last decision's; empty: nothing here."""
+    from pipelines.registry.aliases import deleted, moved_by_hand
+    from pipelines.registry.history import chain_fault
+
+    if chain_fault(now.links):
+        return ""
+    if moved_by_hand(now):
+        return (
+            "; `hgmnet promote --adopt --reason ...` records a moved alias if gate and plan allow "
+            "it, `hgmnet rollback --reason ... --to N` sets the aliases again"
+        )
+    return "; `hgmnet promote` or `rollback` lets another version serve" if deleted(now) else ""
 
 
 def _decisions(links: "tuple[Link, ...]") -> Iterator[str]:
@@ -178,19 +205,21 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: there is no such version, or no champion.
     """
-    from hgmnet.errors import ConfigError
-    from pipelines.promotion.comparison import read_version
+    from hgmnet.errors import redact_credentials
     from pipelines.registry.aliases import registry_state
-    from pipelines.system.urls import redact_credentials
+    from pipelines.registry.loading import resolve
+    from pipelines.registry.versions import decision_run, find_version
 
     with open_registry(root) as registry:
         store, name = registry.store, registry.name
-        number = args.version or registry_state(store, name).champion
-        if not number:
-            raise ConfigError(f"{name} has no champion yet; say which version: hgmnet lineage N")
-        found = read_version(store, name, number).tags
-    tags = defaultdict(lambda: _UNKNOWN, {k.removeprefix("hgmnet."): v for k, v in found.items()})
+        number, _ = resolve(registry_state(store, name), name, args.version)
+        version = find_version(store, name, number)
+        run, missing = decision_run(store, version)
+    found = {k.removeprefix("hgmnet."): v for k, v in version.tags.items()}
+    tags = defaultdict(lambda: _UNKNOWN, found | ({} if run else {"decision_run": _UNKNOWN}))
     print(f"{name} version {number}\n\n{_facts(tags)}\n")
+    if missing:
+        print(f"Missing: {missing}\n")
     print("\n".join(_way_back(root, redact_credentials(store.uri), tags)))
 
 
@@ -217,8 +246,8 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     """Yield shell commands; the run has params.yaml, dvc.lock, split and evidence."""
     from shlex import quote
 
+    from hgmnet.errors import redact_credentials
     from pipelines.artifacts.lineage import origin
-    from pipelines.system.urls import redact_credentials
 
     commit = tags["git_commit"]
     if commit == _UNKNOWN:
@@ -230,8 +259,10 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     yield f"git clone {quote(redact_credentials(origin(root)))} {folder} && cd {folder}"
     if commit != _UNKNOWN:
         yield f"git checkout -q {commit}"
-    run = tags["decision_run"]
-    yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
+    if (run := tags["decision_run"]) == _UNKNOWN:
+        yield "# without its MLflow run: params.yaml, dvc.lock and split are the commit's"
+    else:
+        yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
     yield "dvc pull --allow-missing"
     yield "dvc status report              # reports that nothing has changed"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hgmnet.data import images, metadata
 from hgmnet.data.dicom import decode_file
-from hgmnet.data.folder_layout import SUFFIXES, find_images
+from hgmnet.data.folder_layout import SUFFIXES, find_images, printable
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.errors import InvalidDataError
@@ -56,7 +56,7 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
     said: list[Mapping[str, float]] = []
     unreadable = []
     for batch in _looks(folder, names):
-        unreadable += [name for name, look in batch if look is None]
+        unreadable += [printable(name) for name, look in batch if look is None]
         seen = [look for _, look in batch if look is not None]
         facts += [look.facts.model_dump() for look in seen]
         new = [look.grey for look in seen if look.pixel_sha256 not in trained_on]

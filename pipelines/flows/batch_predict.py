@@ -90,7 +90,7 @@ def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | A
     """Fetch the model and load it once, so that its errors show before any prediction."""
     from hgmnet.prediction import backends
     from pipelines.prediction.onnx_export import val_images
-    from pipelines.registry.download import fetch_model
+    from pipelines.registry.loading import load_version
     from pipelines.registry.tracking_store import connect_with_retries, http_limits
 
     try:
@@ -98,15 +98,15 @@ def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | A
         name, workspace = params.registry.name, Workspace(root, params.data.name)
         with http_limits(timeout_s=60, retries=2):
             store = connect_with_retries(root, params.data.name)
-            model, number = fetch_model(store, name, version, workspace.versions)
+            found = load_version(store, name, version, workspace.versions)
         finder, backend = backends.load(
-            workspace.exports, model, "auto", images, partial(val_images, root)
+            workspace.exports, found.folder, "auto", images, partial(val_images, root)
         )
     except HgmnetError as error:
         return state_of(error)
     kind: backends.Wanted = "torch" if backend.startswith("torch") else "onnx"
-    called = f"{name} version {number}", backend
-    return Job(workspace.exports, model, finder.identity, kind, called, out.absolute())
+    called = f"{name} version {found.number}", backend
+    return Job(workspace.exports, found.folder, finder.identity, kind, called, out.absolute())
 
 
 @task(task_run_name="{asked[0].name} and on", cache_policy=NO_CACHE)

@@ -59,24 +59,24 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
 def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
     """Measure and predict the images; return the drifted columns and the due clauses."""
     from pipelines.drift.report import profile_folder, tell
-    from pipelines.promotion.comparison import read_version
-    from pipelines.registry.download import fetch_model
+    from pipelines.registry.loading import load_version
     from pipelines.registry.tracking_store import connect_with_retries
+    from pipelines.registry.versions import find_version
 
     try:
         params = load_params(root / "params.yaml")
         name, workspace = params.registry.name, Workspace(root, params.data.name)
         store = connect_with_retries(root, params.data.name)
-        model, number = fetch_model(store, name, version, workspace.versions)
-        report = profile_folder(root, folder, model)
+        found = load_version(store, name, version, workspace.versions)
+        report = profile_folder(root, folder, found.folder)
         plan = load_plans(root / "pccp.yaml").plans.get(name)
-        made = read_version(store, name, number).creation_timestamp
+        made = find_version(store, name, found.number).creation_timestamp
     except HgmnetError as error:
         return state_of(error)
     days = (time.time() - made / 1000) / 86_400
     asked = (*drift_due(plan, report), age_due(plan, days)) if plan else ()
     due = tuple(clause for clause in asked if clause.status == "due")
-    lines = [f"{name} version {number}", "", *tell(report), *(c.reason for c in due)]
+    lines = [f"{name} version {found.number}", "", *tell(report), *(c.reason for c in due)]
     get_run_logger().info("%s", "\n".join(lines))
     artifacts.text_artifact(f"monitoring-{params.data.name}", "\n".join(lines))
     return report.drifted, due

@@ -1,28 +1,41 @@
 """Servers and worker of one machine: started where missing, ended together."""
 
+import base64
 import json
 import os
+import secrets
+import shlex
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from filelock import FileLock, Timeout
 
-from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.errors import ConfigError, HgmnetError, redact_credentials
 from pipelines.system.processes import supervised
-from pipelines.system.urls import redact_credentials
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""
-_APP = ("--factory", "prefect.server.api.server:create_app")
-PREFECT_SERVER = ("uvicorn", *_APP, "--host", "127.0.0.1")
+_APP = ("--factory", "pipelines.flows.prefect.local_app:local_app")
+_CODE = ("--app-dir", str(Path(__file__).resolve().parents[2]))
+PREFECT_SERVER = ("uvicorn", *_APP, *_CODE, "--host", "127.0.0.1")
 """A Python module and its arguments except `--port`."""
+AUTH = "PREFECT_API_AUTH_STRING"
+"""Variable with user name and password, joined by a colon, of Prefect's clients."""
+_SERVER_AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+ORIGINS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
+"""Variable with the addresses of the pages, joined by commas, that may use a Prefect server."""
+_HOSTS = "127.0.0.1,127.0.0.1:*,localhost,localhost:*"
 
 
 class Services:
@@ -41,6 +54,7 @@ class Services:
         home = os.environ.get("PREFECT_HOME", str(root / ".hgmnet" / "prefect"))
         self._env = {
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes, unused here
+            "MLFLOW_SERVER_ALLOWED_HOSTS": _HOSTS,
             **os.environ,
             "DO_NOT_TRACK": "1",
             "DVC_NO_ANALYTICS": "1",
@@ -76,33 +90,37 @@ class Services:
         """Start Prefect's server, unless PREFECT_API_URL names one.
 
         Raises:
-            ConfigError: the port is in use, or the server does not start or answer.
+            ConfigError: the port is in use, or the server does not start or answer, or refuses
+                PREFECT_API_AUTH_STRING.
         """
         url = os.environ.get("PREFECT_API_URL")
         if url is None:
-            url = f"http://127.0.0.1:{port}/api"
-            self._env["PREFECT_UI_API_URL"] = url
+            self._env |= self._stack.enter_context(prefect_access(self._root, port))
+            url = self._env["PREFECT_API_URL"]
             self._serve("prefect", PREFECT_SERVER, port, "/api/health")
-            _bury(url)
+            _bury(url, self._env[AUTH])
         elif not answers(f"{url}/health"):
-            raise ConfigError(
-                f"PREFECT_API_URL: {redact_credentials(url)} does not answer; start it, or unset it"
-            )
-        self._env["PREFECT_API_URL"] = url
+            raise ConfigError(f"PREFECT_API_URL: {url} does not answer; start it, or unset it")
+        else:
+            check_password(url)
         print(f"Prefect  {redact_credentials(url.removesuffix('/api'))}")
 
     def start_mlflow(self, port: int) -> None:
         """Start MLflow's server on this checkout's database, unless MLFLOW_TRACKING_URI names one.
 
         Raises:
-            ConfigError: the port is in use, or the server does not start.
+            ConfigError: the port is in use, the server does not start, or the database is of
+                another MLflow version.
         """
-        from pipelines.registry.tracking_store import SQLITE, tracking_uri
+        from pipelines.registry import database
+        from pipelines.registry.tracking_store import CREDENTIALS, tracking_uri
 
         uri = tracking_uri(self._root)
-        if uri.startswith(SQLITE):
+        self._env |= {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
+        if database.file_of(uri):
+            database.prepare(self._root, uri)
             places = ["--backend-store-uri", uri, "--artifacts-destination"]
-            command = ["mlflow", "server", *places, str(self._root / "mlartifacts")]
+            command = ["mlflow", "server", *places, str(self._root / database.ARTIFACTS)]
             words = [*command, "--workers", "1", "--host", "127.0.0.1"]
             self._serve("mlflow", words, port, "/health")
             uri = f"http://127.0.0.1:{port}"
@@ -122,6 +140,10 @@ class Services:
         """Start a worker that runs scheduled flow runs."""
         words = ["worker", "start", "--pool", POOL, "--name", f"hgmnet-{socket.gethostname()}"]
         self._start("worker", ["prefect", *words])
+
+    def how_to_sign_in(self) -> str:
+        """Return a line on the password of Prefect's server; empty if the server is not ours."""
+        return how_to_sign_in(self._root, self._env["PREFECT_API_URL"])
 
     def wait(self) -> None:
         """Wait until Ctrl-C.
@@ -164,7 +186,7 @@ class Services:
             raise ConfigError(f"`prefect {' '.join(words)}` failed: {why[-1000:]}")
 
 
-def _bury(api: str) -> None:
+def _bury(api: str, password: str) -> None:
     """Mark this server's unfinished flow runs as crashed: they ended with the last `up`.
 
     Otherwise they would stay Running for ever, and block their deployment for minutes.
@@ -173,15 +195,108 @@ def _bury(api: str) -> None:
     wanted = {"flow_runs": {"state": {"type": {"any_": under_way}}}}
     said = "`hgmnet up` ended during this run; the next run continues it"
     crashed = {"type": "CRASHED", "name": "Crashed", "message": said}
-    for run in _post(f"{api}/flow_runs/filter", wanted):
-        _post(f"{api}/flow_runs/{run['id']}/set_state", {"state": crashed, "force": False})
+    for run in json.loads(_ask(f"{api}/flow_runs/filter", password, wanted)):
+        address = f"{api}/flow_runs/{run['id']}/set_state"
+        _ask(address, password, {"state": crashed, "force": False})
 
 
-def _post(url: str, body: dict[str, Any]) -> Any:
+def _ask(url: str, password: str = "", body: dict[str, Any] | None = None) -> bytes:
+    """Send a request and return the answer.
+
+    `password`: user name and password, joined by a colon; those in the address come first.
+    """
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
-    request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - our own server
-    with urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.load(answer)
+    request = Request(parts._replace(netloc=host).geturl(), data, headers)  # noqa: S310
+    if known := unquote(user) or password:
+        basic = base64.b64encode(known.encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {basic}")
+    try:
+        with urlopen(request, timeout=5 if body is None else 30) as answer:  # noqa: S310
+            return bytes(answer.read())
+    except HTTPError as error:
+        error.close()
+        raise
+
+
+@contextmanager
+def prefect_access(root: Path, port: int) -> Iterator[dict[str, str]]:
+    """Provide the environment of a Prefect server at `port` of this machine, and of its clients.
+
+    Without a password, any web page and any user of this machine could have the worker run a
+    command. It is PREFECT_SERVER_API_AUTH_STRING if that is set, else random. During the block it
+    is also in <root>/.hgmnet/prefect.env, which only its owner can read.
+    """
+    url = f"http://127.0.0.1:{port}/api"
+    password = os.environ.get(_SERVER_AUTH) or f"hgmnet:{secrets.token_urlsafe(24)}"
+    clients = {"PREFECT_API_URL": url, AUTH: password}
+    file = _access_file(root)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
+        out.writelines(f"export {name}={shlex.quote(value)}\n" for name, value in clients.items())
+    own = ",".join(f"http://{host}:{port}" for host in ("127.0.0.1", "localhost"))
+    try:
+        yield {
+            **clients,
+            _SERVER_AUTH: password,
+            ORIGINS: os.environ.get(ORIGINS, own),
+            "PREFECT_UI_API_URL": url,
+        }
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _access_file(root: Path) -> Path:
+    return root / ".hgmnet" / "prefect.env"
+
+
+def use_own_password(root: Path) -> None:
+    """Set PREFECT_API_AUTH_STRING if PREFECT_API_URL names this checkout's own server."""
+    if AUTH not in os.environ and (own := _password(root, os.environ.get("PREFECT_API_URL", ""))):
+        os.environ[AUTH] = own
+
+
+def how_to_sign_in(root: Path, api: str) -> str:
+    """Return a line on the password of this checkout's own server; empty if `api` is another's.
+
+    A terminal is shown the password, a log only where it is.
+    """
+    if not (own := _password(root, api)):
+        return ""
+    file = _access_file(root)
+    shown = own if sys.stdout.isatty() else f"the password in {file}"
+    return f"Sign in to Prefect's page with {shown}. In another terminal: . {file}"
+
+
+def _password(root: Path, api: str) -> str:
+    """User name and password in the file of `prefect_access`; empty if it is of another server."""
+    try:
+        words = shlex.split(_access_file(root).read_text())
+    except FileNotFoundError:
+        return ""
+    known = dict(word.split("=", 1) for word in words if "=" in word)
+    return known.get(AUTH, "") if known.get("PREFECT_API_URL") == api else ""
+
+
+def check_password(api: str) -> None:
+    """Check that a Prefect server accepts this environment's user and password, or needs none.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    try:
+        _ask(f"{api}/admin/version", os.environ.get(AUTH, ""))
+    except HTTPError as error:
+        if error.code == HTTPStatus.UNAUTHORIZED and "PREFECT_API_KEY" not in os.environ:
+            raise ConfigError(
+                f"PREFECT_API_URL: {api} wants a password; set {AUTH}, or where `hgmnet up` runs: "
+                ". .hgmnet/prefect.env"
+            ) from None
+    except OSError:
+        return  # as a missing server
 
 
 def await_answer(name: str, url: str, server: subprocess.Popen[bytes], log: Path) -> None:
@@ -200,10 +315,10 @@ def await_answer(name: str, url: str, server: subprocess.Popen[bytes], log: Path
 def answers(url: str) -> bool:
     """Whether a server answers at `url` without an error, within 5 s."""
     try:
-        with urlopen(url, timeout=5):  # noqa: S310 - the user's own setting, or ours
-            return True
-    except (OSError, ValueError):
+        _ask(url)
+    except (OSError, ValueError, HTTPException):
         return False
+    return True
 
 
 def _refuse_taken(name: str, port: int) -> None:

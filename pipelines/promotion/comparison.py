@@ -16,29 +16,20 @@ from hgmnet.data.prepared import PreparedImage
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.promotion_rule import Comparison, compare
 from hgmnet.metrics import segmentation
+from hgmnet.models.spec import load_spec
 from hgmnet.splitting import contamination
 from hgmnet.splitting.split_lock import SplitRow, active_images, test_sha
 from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import record_evaluation
-from pipelines.registry.download import fetch_rows, version_spec
+from pipelines.registry.download import fetch_rows
+from pipelines.registry.loading import RegisteredModel, load_version
 from pipelines.registry.tracking_store import TrackingStore
-from pipelines.registry.verification import VersionAnswer, predict_in_fresh_process
+from pipelines.registry.verification import VersionAnswer, predict_version
+from pipelines.registry.versions import find_version
 
 _BLOCK = 500  # images per process: their masks are in memory at once
 _KEPT = ("image", "pixel_sha256", "group", "label")
-
-
-def read_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
-    """Return a registered version with its tags.
-
-    Raises:
-        ConfigError: there is no such version.
-    """
-    for version in store.client.search_model_versions(f"name = '{name}'"):
-        if str(version.version) == number:
-            return version
-    raise ConfigError(f"{name} has no version {number}; `hgmnet versions` lists them")
 
 
 def logged_rows(store: TrackingStore, version: ModelVersion) -> pd.DataFrame:
@@ -51,14 +42,18 @@ def logged_rows(store: TrackingStore, version: ModelVersion) -> pd.DataFrame:
 
 
 def predict_rows(
-    store: TrackingStore, name: str, number: str, raw: Path, entries: Sequence[PreparedImage]
+    store: TrackingStore, version: ModelVersion, raw: Path, entries: Sequence[PreparedImage]
 ) -> pd.DataFrame:
-    """Predict images of `raw` with a version in a fresh process; one row per image."""
+    """Predict images of `raw` with a version in a fresh process; one row per image.
+
+    Raises:
+        InvalidDataError: its files in MLflow are not those that were registered.
+    """
     rows: list[dict[str, object]] = []
     for start in range(0, len(entries), _BLOCK):
         block = entries[start : start + _BLOCK]
         images = [(raw / entry.image).read_bytes() for entry in block]
-        answers = predict_in_fresh_process(store.uri, f"models:/{name}/{number}", images)
+        answers = predict_version(store.uri, version, images)
         rows += [_row(raw, *pair) for pair in zip(block, answers, strict=True)]
     frame = pd.DataFrame(rows)
     return frame.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
@@ -117,29 +112,34 @@ class VersionComparator:
         comparison = compare(*clean, self.params.promotion)
         return VersionComparison(against, other, comparison, len(clean[0]), dropped)
 
+    def load(self, number: str) -> RegisteredModel:
+        """Load a version as a server does; raises as `load_version`."""
+        return load_version(self.store, self._name, number, self.workspace.versions)
+
     def _on_test(self, other: str, challenger: str) -> Tables:
         """Use logged rows; predict `other` again where its test split differs."""
-        before, after = (read_version(self.store, self._name, one) for one in (other, challenger))
+        before, after = (find_version(self.store, self._name, one) for one in (other, challenger))
         sha = after.tags["hgmnet.test_sha"]
         if before.tags.get("hgmnet.test_sha") == sha:
             return logged_rows(self.store, before), logged_rows(self.store, after)
         entries = _test_entries(self.workspace, sha)
         record_evaluation(self.workspace, before.tags["hgmnet.model"], sha, "hgmnet promote")
-        asked = predict_rows(self.store, self._name, other, self.workspace.raw, entries)
+        asked = predict_rows(self.store, before, self.workspace.raw, entries)
         return asked, logged_rows(self.store, after)
 
     def _on_data(self, other: str, challenger: str) -> Tables:
         space = Workspace(self.workspace.root, self._data)
         entries = all_entries(space)
         before, after = (
-            predict_rows(self.store, self._name, number, space.raw, entries)
-            for number in (other, challenger)
+            predict_rows(self.store, find_version(self.store, self._name, one), space.raw, entries)
+            for one in (other, challenger)
         )
         return before, after
 
     def _unseen(self, numbers: tuple[str, str], tables: Tables) -> tuple[Tables, int]:
         """Remove the images that either model has seen; return both tables and their number."""
-        specs = [version_spec(self.store, self._name, number) for number in numbers]
+        folders = [self.load(number).folder for number in numbers]
+        specs = list(map(load_spec, folders))
         entries = [_entry_of(row) for row in tables[0].to_dict("records")]
         checked = contamination.check(entries, self._data, specs)
         if not checked.clean:

@@ -11,21 +11,27 @@ from hgmnet.models.spec import identity
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import user
-from pipelines.promotion.comparison import VersionComparator, VersionComparison, read_version
+from pipelines.promotion.comparison import VersionComparator, VersionComparison
 from pipelines.registry.aliases import (
     PromotionDecision,
     RegistryState,
     decide,
+    deleted,
+    moved_by_hand,
     registry_state,
     retry_on_conflict,
+    served,
+    served_before,
 )
-from pipelines.registry.history import Link
+from pipelines.registry.history import Link, chain_fault
+from pipelines.registry.loading import resolve
 from pipelines.registry.tracking_store import connect_with_retries
+from pipelines.registry.versions import CHALLENGER, find_version
 
 
 @dataclass(frozen=True)
 class Request:
-    """A requested promotion; `version`: None for the challenger.
+    """A requested promotion; `version`: number or alias, None for the challenger.
 
     `approved`: by a person, for `reason`; `by`: their name, empty for the user of this process.
     """
@@ -98,10 +104,7 @@ def uncompared_challenger(comparer: VersionComparator) -> str:
     """
     name = comparer.params.registry.name
     now = registry_state(comparer.store, name)
-    if not now.challenger:
-        return ""
-    tags = read_version(comparer.store, name, now.challenger).tags
-    if tags.get("hgmnet.model") != identity(comparer.workspace.model):
+    if now.models.get(now.challenger) != identity(comparer.workspace.model):
         return ""
     entries = [link.entry for link in now.links if link.entry]
     asked = {(entry.version, entry.champion_before) for entry in entries}
@@ -133,16 +136,22 @@ def propose(comparer: VersionComparator, now: RegistryState, request: Request) -
 
     Raises:
         ConfigError: there is no such version, it did not pass its gate or was compared with another
-            change plan, or its test images are missing.
-        InvalidDataError: the models have seen all the images.
+            change plan, or its test images are missing; an alias was moved by hand.
+        InvalidDataError: the models have seen all the images; the history is broken; a version is
+            not the model that was registered.
     """
     registry = comparer.params.registry
-    number = request.version or now.challenger
-    if not number:
+    if fault := chain_fault(now.links) or moved_by_hand(now):
+        raise ConfigError(
+            f"nothing was changed, for the history of {registry.name} is broken: {fault}"
+        )
+    if not request.version and not now.challenger:
         raise ConfigError(
             f"{registry.name} has no challenger; `dvc repro` makes one, or add --version N"
         )
+    number, _ = resolve(now, registry.name, request.version or CHALLENGER)
     _refuse_unfit(comparer, number)
+    comparer.load(number)  # what can't be loaded can't serve
     if number == now.champion:
         kept = PromotionDecision("kept", number, number, now.anchor, "it serves already")
         return PromotionOutcome(now, (), kept)
@@ -156,15 +165,63 @@ def propose(comparer: VersionComparator, now: RegistryState, request: Request) -
     return PromotionOutcome(now, comparisons, made)
 
 
-def _refuse_unfit(comparer: VersionComparator, number: str) -> None:
+def rollback(
+    comparer: VersionComparator, to: str | None, reason: str, *, other_plan: bool = False
+) -> tuple[RegistryState, Link]:
+    """Return to a former champion (None: the previous one); return the state before, and the link.
+
+    `other_plan`: accept a version that was judged with another change plan than pccp.yaml.
+
+    Raises:
+        ConfigError: nothing to return to, the version never served, does not exist any more or did
+            not pass its gate.
+        InvalidDataError: the version is not the model that was registered.
+    """
     name = comparer.params.registry.name
-    tags = read_version(comparer.store, name, number).tags
+    now = registry_state(comparer.store, name)
+    number = resolve(now, name, to)[0] if to and not to.isdigit() else to or served_before(now)
+    if not number:
+        raise ConfigError(f"{name}: no version served before {now.champion or 'now'}")
+    if number not in (ever := served(now.links)):
+        known = ", ".join(ever) or "none"
+        raise ConfigError(f"{name} version {number} never served; these did: {known}")
+    _refuse_unfit(comparer, number, other_plan=other_plan)
+    comparer.load(number)
+    back = PromotionDecision("rolled back", number, number, number, reason, "", user())
+    return now, decide(comparer.store, name, now.champion, back, repair=True)
+
+
+def adopt(comparer: VersionComparator, reason: str) -> Link:
+    """Record that a person moved the alias `champion` in MLflow, if gate and plan allow it.
+
+    Raises:
+        ConfigError: the alias is as the last decision left it, or its version did not pass its gate
+            or was judged with another change plan.
+        InvalidDataError: the version is not the model that was registered.
+    """
+    name = comparer.params.registry.name
+    now = registry_state(comparer.store, name)
+    last = now.decided[0]
+    if not now.champion or now.champion == (last.champion if last else ""):
+        raise ConfigError(f"{name}: nothing to adopt; no person moved the alias champion")
+    _refuse_unfit(comparer, now.champion)
+    comparer.load(now.champion)
+    anchor = last.anchor if last and now.has(last.anchor) else now.champion
+    adopted = PromotionDecision("adopted", now.champion, now.champion, anchor, reason, "", user())
+    return decide(comparer.store, name, now.champion, adopted, repair=True)
+
+
+def _refuse_unfit(comparer: VersionComparator, number: str, *, other_plan: bool = False) -> None:
+    name = comparer.params.registry.name
+    tags = find_version(comparer.store, name, number).tags
     gate = tags.get("hgmnet.gate")
     if gate != "passed":
         raise ConfigError(
             f"{name} version {number}: gate status {gate}; only a version that passed can serve"
         )
-    if tags.get("hgmnet.pccp_sha256") != hash_file(comparer.workspace.change_plan):
+    if not other_plan and tags.get("hgmnet.pccp_sha256") != hash_file(
+        comparer.workspace.change_plan
+    ):
         raise ConfigError(
             f"{name} version {number} was compared with another change plan than pccp.yaml; at "
             f"commit {tags.get('hgmnet.git_commit', 'none')[:7]} with this pccp.yaml `dvc repro` "
@@ -191,7 +248,8 @@ def decision(
     said = " and ".join(
         f"{_WORDS[c.comparison.verdict]} {c.against} {c.version}" for c in comparisons
     )
-    said = said or "it passed its gate, and none served before"
+    gone = deleted(now) or ""
+    said = said or f"it passed its gate, and {gone or 'none served before'}"
     clear = (not comparisons or verdicts[0] == "better") and least in {"better", "not worse"}
     if least == "worse":
         why = ""
@@ -199,7 +257,8 @@ def decision(
         why = request.reason or said
     else:
         why = request.reason if request.approved else ""
-    evidence = {  # the figures behind the decision
+    evidence = {"before": gone} if gone else {}
+    evidence |= {  # the figures behind the decision
         f"{compared.against} {compared.version}: {name}": (
             f"{figure.difference:+.4f} [{figure.lower:+.4f}, {figure.upper:+.4f}] n={figure.n}"
         )

@@ -5,40 +5,78 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 from mlflow.exceptions import MlflowException
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.test_evaluations import user
 from pipelines.registry.history import (
     FIRST,
+    Action,
     DecisionRecord,
     Link,
     append,
+    chain_fault,
     finish,
-    first_fault,
     read_history,
 )
-from pipelines.registry.lock import locked
+from pipelines.registry.lock import HeldLock, locked
 from pipelines.registry.tracking_store import TrackingStore
-from pipelines.registry.versions import ANCHOR, CHALLENGER, CHAMPION
-from pipelines.system.urls import redact_credentials
+from pipelines.registry.versions import ANCHOR, CHALLENGER, CHAMPION, models_of
 
 
 @dataclass(frozen=True)
 class RegistryState:
-    """The version of each alias, empty for none, and every decision so far."""
+    """What MLflow holds now: aliases, decisions, and the versions with their models.
 
-    champion: str
-    challenger: str
-    anchor: str
+    `aliases`: version by alias. `links`: every decision, oldest first. `models`: model hash by
+    version number; empty for a version that `register` did not make.
+    """
+
+    aliases: Mapping[str, str]
     links: tuple[Link, ...]
+    models: Mapping[str, str]
+
+    @property
+    def champion(self) -> str:
+        """Version of the alias `champion`; empty for none."""
+        return self.aliases.get(CHAMPION, "")
+
+    @property
+    def challenger(self) -> str:
+        """Version of the alias `challenger`; empty for none."""
+        return self.aliases.get(CHALLENGER, "")
+
+    @property
+    def anchor(self) -> str:
+        """Version of the alias `anchor`; empty for none."""
+        return self.aliases.get(ANCHOR, "")
 
     @property
     def head(self) -> str:
         """Hash of the last decision; empty where there is none."""
         return self.links[-1].hash if self.links else FIRST
+
+    @property
+    def decided(self) -> tuple[DecisionRecord | None, ...]:
+        """Last decision (None: none yet); before it, if its aliases may not be moved, the former.
+
+        Aliases agree with one of them, or were moved by hand.
+        """
+        entries = (None, *(link.entry for link in self.links))
+        return entries[-1:] if not self.links or self.links[-1].done else entries[:-3:-1]
+
+    def decided_model(self, version: str) -> str:
+        """Model hash of a version by the last decision that names it; empty where none does."""
+        for entry in (link.entry for link in reversed(self.links) if link.entry):
+            named = {entry.champion: entry.champion_model, entry.anchor: entry.anchor_model}
+            if named.get(version):
+                return named[version]
+        return ""
+
+    def has(self, version: str) -> bool:
+        """Whether the version exists and is the model that was decided on, if it was."""
+        return version in self.models and self.decided_model(version) in {"", self.models[version]}
 
 
 @dataclass(frozen=True)
@@ -48,7 +86,7 @@ class PromotionDecision:
     `champion`, `anchor`: the versions after the decision.
     """
 
-    action: Literal["promoted", "kept", "rolled back"]
+    action: Action
     version: str
     champion: str
     anchor: str
@@ -77,14 +115,47 @@ def registry_state(store: TrackingStore, name: str) -> RegistryState:
             f"{name} has no version at {redact_credentials(store.uri)}; "
             "`dvc repro` registers one that passes"
         ) from None
-    held = {alias: str(version) for alias, version in aliases.items()}
-    champion, challenger, anchor = (held.get(a, "") for a in (CHAMPION, CHALLENGER, ANCHOR))
-    return RegistryState(champion, challenger, anchor, read_history(store, name))
+    return RegistryState(
+        {alias: str(version) for alias, version in aliases.items()},
+        read_history(store, name),
+        models_of(store, name),
+    )
 
 
 def check(now: RegistryState, head: str | None = None) -> str | None:
-    """Return the first fault in history and aliases; None where there is none."""
-    return first_fault(now.links, now.champion, head)
+    """Return the first fault in history, versions and aliases; None where there is none.
+
+    `head`: a decision's hash noted outside MLflow, which the history must contain.
+    """
+    return chain_fault(now.links, head) or moved_by_hand(now) or deleted(now)
+
+
+def moved_by_hand(now: RegistryState) -> str | None:
+    """Describe the first alias or model that is not the last decision's; None: none."""
+    for alias in (CHAMPION, ANCHOR):
+        held = now.aliases.get(alias, "")
+        numbers = [getattr(entry, alias) if entry else "" for entry in now.decided]
+        if held not in numbers and (held or any(map(now.has, numbers))):
+            return (
+                f"{alias} is version {held or 'none'}, but by the last decision it is "
+                f"{f'version {numbers[0]}' if numbers[0] else 'none'}"
+            )
+        if held and not now.has(held):
+            return (
+                f"version {held}, the {alias}, was decided on as model "
+                f"{now.decided_model(held)[:12]}, but MLflow names "
+                f"{f'model {now.models[held][:12]}' if now.models.get(held) else 'none'}"
+            )
+    return None
+
+
+def deleted(now: RegistryState) -> str | None:
+    """Describe a champion or anchor of the last decision that no longer exists; None: none."""
+    for alias in (CHAMPION, ANCHOR):
+        numbers = [getattr(entry, alias) if entry else "" for entry in now.decided]
+        if numbers[0] and not any(map(now.has, numbers)):
+            return f"version {numbers[0]}, the {alias} by the last decision, was deleted in MLflow"
+    return None
 
 
 def decide(
@@ -99,22 +170,26 @@ def decide(
 
     A decision whose process died before the aliases moved is completed first. `compared_with`:
     the champion when the decision was made. `repair`: continue where a person moved the
-    alias by hand; the chain itself must be intact.
+    alias by hand; the chain itself must be intact. A champion that was deleted in MLflow counts as
+    none.
 
     Raises:
         ChangedError: the champion has changed since; nothing was written.
-        ConfigError: the history is broken, or another process holds the lock.
+        ConfigError: the history is broken, the version does not exist, or another process holds
+            the lock or has taken it over.
     """
-    with locked(store, name) as taken_from:
-        now = _carried_out(store, name)
-        last = now.links[-1].entry if now.links else None
-        champion = (last.champion if last else "") if repair else now.champion
-        if fault := first_fault(now.links, champion):
+    with locked(store, name) as lock:
+        now = _carried_out(store, name, lock)
+        fault = chain_fault(now.links) or (None if repair else moved_by_hand(now))
+        if fault:
             raise ConfigError(f"nothing was changed, for the history of {name} is broken: {fault}")
         if not repair and now.champion != compared_with:
             raise ChangedError(
                 f"version {now.champion or 'none'} became champion meanwhile; try again"
             )
+        for number in filter(None, (resolve.champion, resolve.anchor)):
+            if not now.has(number):
+                raise ConfigError(f"nothing was changed: {name} has no version {number} any more")
         entry = DecisionRecord(
             number=len(now.links) + 1,
             previous=now.head,
@@ -123,13 +198,39 @@ def decide(
             host=socket.gethostname(),
             name=name,
             champion_before=now.champion,
-            taken_from=taken_from,
+            taken_from=lock.taken_from,
+            champion_model=now.models.get(resolve.champion, ""),
+            anchor_model=now.models.get(resolve.anchor, ""),
             **vars(resolve),
         )
+        lock.confirm()
         link = append(store, entry)
-        _move(store, name, now.challenger, entry)
-        finish(store, link)
+        if chain_fault(read_history(store, name)):  # written by two: the lock was lost just now
+            store.client.delete_run(link.run_id)
+            raise ChangedError(f"another process decided on {name} meanwhile; try again")
+        lock.confirm()
+        _carried_out(store, name, lock)
     return link
+
+
+def delete(store: TrackingStore, name: str, number: str) -> None:
+    """Delete a version that nothing needs; MLflow itself would drop its aliases silently.
+
+    Raises:
+        ConfigError: there is no such version, it has an alias, or a rollback would return to it.
+    """
+    now = registry_state(store, name)
+    if number not in now.models:
+        known = ", ".join(sorted(now.models, key=int, reverse=True)) or "none"
+        raise ConfigError(f"{name} has no version {number}; there are: {known}")
+    if held := " and ".join(sorted(a for a, version in now.aliases.items() if version == number)):
+        raise ConfigError(f"{name} version {number} is {held}; it can't be deleted")
+    if number == served_before(now):
+        raise ConfigError(
+            f"{name} version {number} served before the champion, and a rollback would return to "
+            "it; it can't be deleted"
+        )
+    store.client.delete_model_version(name, number)
 
 
 def retry_on_conflict(attempt: Callable[[], Link], times: int = 3) -> Link:
@@ -144,18 +245,18 @@ def retry_on_conflict(attempt: Callable[[], Link], times: int = 3) -> Link:
     return attempt()
 
 
-def served_before(links: Sequence[Link]) -> str:
+def served_before(now: RegistryState) -> str:
     """Return the version to roll back to: the previous champion; empty where there was none.
 
-    A version that was itself rolled back is skipped.
+    A version that was itself rolled back, or deleted since, is skipped.
     """
-    served: list[str] = []
-    for entry in (link.entry for link in links if link.entry):
-        if entry.champion in served:
-            served = served[: served.index(entry.champion) + 1]
+    stack: list[str] = []
+    for entry in (link.entry for link in now.links if link.entry):
+        if entry.champion in stack:
+            stack = stack[: stack.index(entry.champion) + 1]
         elif entry.champion:
-            served.append(entry.champion)
-    return served[-2] if len(served) > 1 else ""
+            stack.append(entry.champion)
+    return next((number for number in reversed(stack[:-1]) if now.has(number)), "")
 
 
 def served(links: Sequence[Link]) -> tuple[str, ...]:
@@ -163,21 +264,32 @@ def served(links: Sequence[Link]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.champion for e in (k.entry for k in links) if e and e.champion))
 
 
-def _carried_out(store: TrackingStore, name: str) -> RegistryState:
-    """Move the aliases where the last decision did not finish; return the resulting state."""
+def _carried_out(store: TrackingStore, name: str, lock: HeldLock) -> RegistryState:
+    """Move the aliases where the last decision did not finish; return the resulting state.
+
+    A process that lost the lock while it stood still can move an alias late. So the last decision
+    is read again after each move, until no later one has appeared.
+    """
     now = registry_state(store, name)
-    last = now.links[-1] if now.links else None
-    if last is None or last.done or last.entry is None:
-        return now
-    _move(store, name, now.challenger, last.entry)
-    finish(store, last)
-    return registry_state(store, name)
+    while now.links and not now.links[-1].done and not chain_fault(now.links):
+        last = now.links[-1]
+        lock.confirm()
+        _move(store, now, name, last.entry)
+        finish(store, last)
+        now = registry_state(store, name)
+        if now.links[-1].run_id != last.run_id:  # decided while this process stood still
+            _move(store, now, name, now.links[-1].entry)
+    return now
 
 
-def _move(store: TrackingStore, name: str, challenger: str, entry: DecisionRecord) -> None:
-    """Set a decision's aliases; the new champion is no longer challenger."""
+def _move(
+    store: TrackingStore, now: RegistryState, name: str, entry: DecisionRecord | None
+) -> None:
+    """Set a decision's aliases, but not on versions deleted since; end its challenger."""
+    if entry is None:
+        return
     for alias, version in ((CHAMPION, entry.champion), (ANCHOR, entry.anchor)):
-        if version:
+        if now.has(version):
             store.client.set_registered_model_alias(name, alias, version)
-    if challenger and challenger == entry.champion:
+    if now.challenger and now.challenger == entry.champion:
         store.client.delete_registered_model_alias(name, CHALLENGER)

@@ -8,11 +8,10 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 from mlflow.entities import ViewType
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError
-from hgmnet.models.spec import SPEC, Spec, load_spec
-from pipelines.registry.aliases import registry_state
 from pipelines.registry.tracking_store import (
     STORE_ERRORS,
     TrackingStore,
@@ -21,33 +20,30 @@ from pipelines.registry.tracking_store import (
 )
 
 
-def fetch_model(
-    store: TrackingStore, name: str, number: str | None, cache: Path
-) -> tuple[Path, str]:
-    """Copy a version's model folder to the cache if missing; return folder and version number.
-
-    `number`: None for the champion. `cache`: folder of the copies, `<name>/<version>` each.
+def download(store: TrackingStore, version: ModelVersion, into: Path) -> Path:
+    """Download a version's model folder, with its known answers inside; return its path.
 
     Raises:
-        ConfigError: there is no such version, or no champion.
+        ConfigError: MLflow has no such files.
     """
-    chosen = number or registry_state(store, name).champion
-    if not chosen:
-        raise ConfigError(
-            f"{name} has no champion yet; `hgmnet promote`, or add --version N or --model FOLDER"
-        )
-    folder = cache / name / chosen
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent) as part:
-            _download(store, name, chosen, "", Path(part)).rename(folder)
-    return folder, chosen
-
-
-def version_spec(store: TrackingStore, name: str, number: str) -> Spec:
-    """Read a version's model.json, with the hashes of the images it was fitted on."""
-    with TemporaryDirectory() as part:
-        return load_spec(_download(store, name, number, f"/{SPEC}", Path(part)).parent)
+    with fluent_calls_to(store.uri):
+        try:
+            uri = f"models:/{version.name}/{version.version}/artifacts"
+            found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
+        except (MlflowException, OSError) as error:
+            full = os.strerror(errno.ENOSPC)
+            if full in str(error):  # MLflow keeps the texts of its files' errors alone
+                raise OSError(errno.ENOSPC, full, str(into)) from None
+            raise ConfigError(
+                f"{version.name} version {version.version}: its files can't be fetched "
+                f"({first_line(error)})"
+            ) from None
+    folder = next((item for item in found.iterdir() if item.is_dir()), None)
+    if folder is None:
+        raise ConfigError(f"{version.name} version {version.version} has no model folder")
+    for file in (item for item in found.iterdir() if item.is_file()):
+        file.rename(folder / file.name)
+    return folder
 
 
 def read_card(store: TrackingStore, name: str, number: str) -> str:
@@ -57,31 +53,6 @@ def read_card(store: TrackingStore, name: str, number: str) -> str:
         path = store.client.download_artifacts(run, "reports/model_card.md", part)
         return Path(path).read_text(encoding="utf-8")
     return ""
-
-
-def _download(store: TrackingStore, name: str, number: str, inside: str, into: Path) -> Path:
-    """Download the model folder, or the file `inside` it; return its path."""
-    uri = f"models:/{name}/{number}"
-    with fluent_calls_to(store.uri):
-        try:
-            listed = mlflow.artifacts.list_artifacts(artifact_uri=f"{uri}/artifacts")
-        except MlflowException as error:
-            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                raise
-            raise ConfigError(f"{name} has no version {number}; see `hgmnet versions`") from None
-        model = next((item.path for item in listed if item.is_dir), None)
-        if model is None:
-            raise ConfigError(f"{name} version {number} has no model folder; register it again")
-        try:
-            path = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{uri}/{model}{inside}", dst_path=str(into)
-            )
-        except MlflowException as error:
-            full = os.strerror(errno.ENOSPC)
-            if full in str(error):  # MLflow keeps the texts of the errors alone
-                raise OSError(errno.ENOSPC, full, str(into)) from None
-            raise
-    return Path(path)
 
 
 _PATH = "reports/evaluation/per_image.csv"

@@ -24,12 +24,16 @@ _TEXT, _HASH, _NUMBER, _NAME = (
 )
 
 
+Action = Literal["promoted", "kept", "rolled back", "adopted"]
+
+
 class DecisionRecord(Frozen):
     """One decision about which version serves.
 
     `champion`, `anchor`: the versions after it, empty for none. `verdict`: of the comparison, empty
     without one. `approved_by`: empty where no approval was needed. `taken_from`: last holder of an
-    abandoned lock. `evidence`: figures by name.
+    abandoned lock. `evidence`: figures by name. `champion_model`, `anchor_model`: the versions'
+    model hashes; empty in records of earlier releases.
     """
 
     number: int
@@ -37,7 +41,7 @@ class DecisionRecord(Frozen):
     when: str
     who: str
     host: str
-    action: Literal["promoted", "kept", "rolled back"]
+    action: Action
     name: str
     version: str
     champion_before: str
@@ -48,6 +52,8 @@ class DecisionRecord(Frozen):
     reason: str
     taken_from: str
     evidence: dict[str, str]
+    champion_model: str = ""
+    anchor_model: str = ""
 
     @property
     def text(self) -> str:
@@ -64,14 +70,15 @@ class DecisionRecord(Frozen):
 class Link:
     """A decision as stored in MLflow; `entry` is None where its text can't be parsed.
 
-    `number`: its stored position, from 1. `done`: the aliases were moved; false where the process
-    died before that.
+    `number`: its stored position, from 1. `text_hash`: SHA-256 of the stored text. `done`: the
+    aliases were moved; false where the process died before that.
     """
 
     run_id: str
     number: int
     entry: DecisionRecord | None
     hash: str
+    text_hash: str
     done: bool
 
 
@@ -93,7 +100,7 @@ def append(store: TrackingStore, entry: DecisionRecord) -> Link:
         "mlflow.user": entry.who,
     }
     run_id = create_run(store, f"{entry.number} {entry.action} {entry.version}", tags)
-    return Link(run_id, entry.number, entry, entry.hash, done=False)
+    return Link(run_id, entry.number, entry, entry.hash, entry.hash, done=False)
 
 
 def finish(store: TrackingStore, link: Link) -> None:
@@ -101,11 +108,10 @@ def finish(store: TrackingStore, link: Link) -> None:
     store.client.set_terminated(link.run_id)
 
 
-def first_fault(links: Sequence[Link], champion: str, head: str | None = None) -> str | None:
-    """Return the first fault in a history; None where there is none.
+def chain_fault(links: Sequence[Link], head: str | None = None) -> str | None:
+    """Return the first fault in a chain of decisions; None where there is none.
 
-    `champion`: the version that has the alias now, empty for none. `head`: a decision's hash noted
-    outside MLflow; it must be in the chain.
+    `head`: a decision's hash noted outside MLflow; it must be in the chain.
     """
     previous = FIRST
     for number, link in enumerate(links, start=1):
@@ -114,17 +120,24 @@ def first_fault(links: Sequence[Link], champion: str, head: str | None = None) -
         previous = link.hash
     if head is not None and head not in {link.hash for link in links}:
         return f"no decision has the hash {head}: the chain was rewritten, or cut short"
-    last = links[-1].entry if links else None
-    if champion != (last.champion if last else ""):
-        said = f"version {last.champion}" if last and last.champion else "none"
-        return f"champion is version {champion or 'none'}, but the last decision says {said}"
     return None
+
+
+def rolled_back(links: Sequence[Link], version: str) -> int:
+    """Number of the decision that rolled a version back; 0: none, or it has served again since."""
+    last = 0
+    for entry in (link.entry for link in links if link.entry):
+        if entry.champion == version:
+            last = 0
+        elif entry.action == "rolled back" and entry.champion_before == version:
+            last = entry.number
+    return last
 
 
 def _fault(link: Link, number: int, previous: str) -> str | None:
     if link.entry is None:
         return "its text can't be read; it was changed"
-    if link.entry.hash != link.hash:
+    if link.text_hash != link.hash:
         return "its text does not have the hash that was kept with it; it was changed"
     if link.entry.number != number:
         return f"it calls itself number {link.entry.number}; one is missing or was slipped in"
@@ -135,11 +148,13 @@ def _fault(link: Link, number: int, previous: str) -> str | None:
 
 def _link(run: Run) -> Link:
     tags = run.data.tags
+    text = tags.get(_TEXT, "")
     try:
-        entry = DecisionRecord.model_validate_json(tags.get(_TEXT, ""))
+        entry = DecisionRecord.model_validate_json(text)
     except ValidationError:
         entry = None
     done = run.info.status == RunStatus.to_string(RunStatus.FINISHED)
     kept = tags.get(_NUMBER, "")
     number = int(kept) if kept.isdecimal() else 0
-    return Link(str(run.info.run_id), number, entry, tags.get(_HASH, ""), done)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Link(str(run.info.run_id), number, entry, tags.get(_HASH, ""), digest, done)

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mlflow.exceptions import MlflowException
@@ -24,15 +25,33 @@ _POLL_S = 0.3
 _TOKEN, _HOST, _PID, _SINCE = (f"hgmnet.lock.{part}" for part in ("token", "host", "pid", "since"))
 
 
+@dataclass(frozen=True)
+class HeldLock:
+    """A lock that this process holds; `taken_from`: its abandoned holder, empty for none."""
+
+    store: TrackingStore
+    name: str
+    token: str
+    taken_from: str
+
+    def confirm(self) -> None:
+        """Raise ConfigError if another process has taken the lock over."""
+        if (holder := _tags(self.store, self.name)).get(_TOKEN) != self.token:
+            raise ConfigError(
+                f"{self.name} was taken over by {_holder(holder)} while this process stood still; "
+                "see `hgmnet history`, then try again"
+            )
+
+
 @contextmanager
-def locked(store: TrackingStore, name: str, wait_s: float = 120.0) -> Iterator[str]:
+def locked(store: TrackingStore, name: str, wait_s: float = 120.0) -> Iterator[HeldLock]:
     """Hold the lock of a registered model.
 
     A lock whose holder is gone (its process has ended on this host, or it is older than
     `STALE_S`) is taken over.
 
     Yields:
-        Description of the abandoned lock's holder; empty where the lock was free.
+        The lock. A holder that stood still for long may have lost it: ask `confirm` before writing.
 
     Raises:
         ConfigError: another process holds it for longer than `wait_s`.
@@ -40,7 +59,7 @@ def locked(store: TrackingStore, name: str, wait_s: float = 120.0) -> Iterator[s
     lock, token = f"{name}.lock", secrets.token_hex(8)
     taken_from = _acquire(store, lock, token, wait_s)
     try:
-        yield taken_from
+        yield HeldLock(store, lock, token, taken_from)
     finally:
         _remove(store, lock, token)
 

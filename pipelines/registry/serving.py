@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.config.params import load_params
+from hgmnet.errors import ConfigError
 from hgmnet.serving.model_card import FindCard
 from hgmnet.serving.model_slot import LoadedModel, ModelSlot, load_folder
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.aliases import registry_state
-from pipelines.registry.download import fetch_model, read_card
+from pipelines.registry.download import read_card
+from pipelines.registry.loading import champion_of, load_version
 from pipelines.registry.tracking_store import TrackingStore, connect_with_retries, http_limits
+from pipelines.registry.versions import CHALLENGER
 
 
 @dataclass(frozen=True)
@@ -21,41 +24,37 @@ class ServedVersion:
     remark: str
 
 
-def load_version(
+def serve_version(
     root: Path, version: str | None, poll_seconds: float, *, or_challenger: bool = False
 ) -> ServedVersion:
-    """Load a version, or (None) the champion, reloaded when the alias moves.
+    """Load a version, or (None) the champion, replaced after each decision for another one.
 
-    The alias is read every `poll_seconds`. `or_challenger`: use the challenger until there is a
+    The registry is read every `poll_seconds`. `or_challenger`: use the challenger until there is a
     champion.
 
     Raises:
-        ConfigError: there is no such version.
+        ConfigError, InvalidDataError: as `load_version`.
     """
     params = load_params(root / "params.yaml")
     name, cache = params.registry.name, Workspace(root, params.data.name).versions
     store = connect_with_retries(root, params.data.name)
-    number = version
-    if number is None and or_challenger and not (now := registry_state(store, name)).champion:
-        number = now.challenger or None
-    slot = ModelSlot(champion(store, name, cache, number))
+    now = registry_state(store, name)
+    waits = version is None and or_challenger and not now.champion and bool(now.challenger)
+    slot = ModelSlot(load_served(store, name, CHALLENGER if waits else version, cache))
     if version is None:
         slot.watch(lambda: newer(store, name, cache, slot), poll_seconds)
-    waits = number is not None and version is None
-    remark = f"{name} has no champion yet; its challenger answers" if waits else ""
+    remark = f"{name} has no champion yet; its challenger answers" if waits else slot.fault
     return ServedVersion(slot, lambda served: read_card(store, name, served.version), remark)
 
 
-def champion(
-    store: TrackingStore, name: str, cache: Path, number: str | None = None
-) -> LoadedModel:
-    """Load the champion, or a version by its number.
+def load_served(store: TrackingStore, name: str, version: str | None, cache: Path) -> LoadedModel:
+    """Load a version by number or alias, or (None) the champion, as a server's model.
 
     Raises:
-        ConfigError: there is no such version, or no champion.
+        ConfigError, InvalidDataError: as `load_version`.
     """
-    folder, version = fetch_model(store, name, number, cache)
-    return load_folder(folder, name, version)
+    found = load_version(store, name, version, cache)
+    return load_folder(found.folder, name, found.number, found.code, found.remark)
 
 
 def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> LoadedModel | None:
@@ -63,7 +62,15 @@ def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> Load
 
     A server that does not answer is an error after seconds, so that /health reports it soon;
     MLflow's own limits block for minutes.
+
+    Raises:
+        ConfigError: the alias was moved by hand; the served version is the last decision's.
+        InvalidDataError: the history is broken.
     """
     with http_limits(timeout_s=3, retries=0):
-        now = registry_state(store, name).champion
-        return champion(store, name, cache, now) if now not in {"", slot.served.version} else None
+        number, remark = champion_of(registry_state(store, name), name)
+        if number not in {"", slot.served.version}:
+            return load_served(store, name, None, cache)
+    if remark:
+        raise ConfigError(remark)
+    return None

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 from filelock import FileLock
@@ -21,14 +22,14 @@ from mlflow.utils import get_results_from_paginated_fn
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.paths import checkout
-from pipelines.system.urls import redact_credentials
+from pipelines.registry import database
 
 T = TypeVar("T")
 STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
 """Errors of a store that is down or only partly reachable."""
-SQLITE = "sqlite:///"
+CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _PATIENCE_S = 5.0
 _PARAMS_A_BATCH = 100
@@ -128,20 +129,34 @@ def all_runs(store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_
 def tracking_uri(root: Path) -> str:
     """Return `MLFLOW_TRACKING_URI`, or <root>/mlflow.db, as an absolute address.
 
-    In an experiment's copy, relative paths start at its checkout.
+    In an experiment's copy, relative paths start at its checkout. A server's user and password are
+    moved to the environment.
 
     Raises:
         ConfigError: it is a folder of plain files, which MLflow no longer reads.
     """
-    uri = os.environ.get(_VARIABLE) or f"{SQLITE}mlflow.db"
-    if uri.startswith(SQLITE):
-        return SQLITE + str((checkout(root) / uri.removeprefix(SQLITE)).resolve())
+    uri = database.absolute(root, os.environ.get(_VARIABLE) or database.DEFAULT)
     if "://" not in uri or uri.startswith("file:"):
         raise ConfigError(
             f"MLFLOW_TRACKING_URI={redact_credentials(uri)}: expected http://host:port or "
             "sqlite:////<path>/mlflow.db"
         )
-    return uri
+    return _without_credentials(uri)
+
+
+def _without_credentials(uri: str) -> str:
+    """Move user and password from a server's address to MLflow's own variables for them.
+
+    MLflow prints and logs addresses, and puts them into its errors.
+    """
+    parts = urlsplit(uri)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at or parts.scheme not in {"http", "https"}:
+        return uri
+    for name, value in zip(CREDENTIALS, user.split(":", 1), strict=False):
+        os.environ[name] = unquote(value)
+    os.environ[_VARIABLE] = parts._replace(netloc=host).geturl()
+    return os.environ[_VARIABLE]
 
 
 def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
@@ -158,42 +173,44 @@ def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
     """
     uri = tracking_uri(root)
     _quieten()
-    allowed = 60.0 if uri.startswith(SQLITE) else seconds
+    allowed = 60.0 if database.file_of(uri) else seconds
     with http_limits(timeout_s=seconds, retries=0):
         return call_with_timeout(allowed, lambda: _open(checkout(root), uri, f"hgmnet-{data}"))
 
 
-def connect_with_retries(root: Path, data: str) -> TrackingStore:
+AGAIN = "then run the same command again"
+"""Next step after a failure of the store."""
+
+
+def connect_with_retries(root: Path, data: str, next_step: str = AGAIN) -> TrackingStore:
     """Call `open_tracking_store` up to four times with growing pauses, under a minute in all.
 
     Raises:
-        TrackingStoreUnavailableError: the store can't be reached.
+        TrackingStoreUnavailableError: the store can't be reached; the message has `next_step`.
     """
     for pause in (1, 2, 4, 0):
         try:
             return open_tracking_store(root, data, seconds=10)
-        except (TimeoutError, MlflowException, SQLAlchemyError, ImportError) as error:
+        except (*STORE_ERRORS, ImportError) as error:
             reason = first_line(error)
-        if tracking_uri(root).startswith(SQLITE):
+        if database.file_of(tracking_uri(root)):
             break
         time.sleep(pause)
-    raise _down(root, reason)
+    raise _down(root, reason, next_step)
 
 
 @contextmanager
-def store_errors_as_messages(root: Path) -> Iterator[None]:
+def store_errors_as_messages(root: Path, next_step: str = AGAIN) -> Iterator[None]:
     """Turn a failing store's errors into TrackingStoreUnavailableError, with the next step."""
     try:
         yield
     except (TimeoutError, MlflowException, RequestException, SQLAlchemyError) as error:
-        raise _down(root, first_line(error)) from error
+        raise _down(root, first_line(error), next_step) from error
 
 
-def _down(root: Path, reason: str) -> TrackingStoreUnavailableError:
-    return TrackingStoreUnavailableError(
-        f"MLflow at {redact_credentials(tracking_uri(root))} can't be used ({reason}); everything "
-        "is on disk, run `dvc repro register` when it is back"
-    )
+def _down(root: Path, reason: str, next_step: str) -> TrackingStoreUnavailableError:
+    uri = redact_credentials(tracking_uri(root))
+    return TrackingStoreUnavailableError(f"MLflow at {uri} can't be used ({reason}); {next_step}")
 
 
 @contextmanager
@@ -264,6 +281,7 @@ def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
     lock = root / ".hgmnet" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
+        database.prepare(root, uri)
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment) or _create(client, uri, experiment, root)
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -275,7 +293,7 @@ def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
 
 
 def _create(client: MlflowClient, uri: str, experiment: str, root: Path) -> Experiment:
-    location = (root / "mlartifacts").resolve().as_uri() if uri.startswith(SQLITE) else None
+    location = (root / database.ARTIFACTS).resolve().as_uri() if database.file_of(uri) else None
     try:
         return client.get_experiment(client.create_experiment(experiment, location))
     except MlflowException:

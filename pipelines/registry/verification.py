@@ -7,18 +7,23 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow.entities.model_registry import ModelVersion
 from PIL import Image
 
 from hgmnet.data.images import decode_grey
 from hgmnet.data.resize import Mask
+from hgmnet.errors import InvalidDataError
 from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.models.spec import identity
+from pipelines.registry.known_answers import CODE, code_hash
+from pipelines.registry.versions import CODE_TAG, MODEL
 
 _SCRIPT = Path(__file__).with_name("_predict_in_fresh_process.py")
 _PROB_TOLERANCE = 1e-4
@@ -38,12 +43,41 @@ class VersionAnswer:
     mask: Mask
 
 
+def predict_version(
+    uri: str, version: ModelVersion, images: Sequence[bytes]
+) -> list[VersionAnswer]:
+    """Predict encoded images as `predict_in_fresh_process`, and verify the files that were used.
+
+    Raises:
+        InvalidDataError: weights or packed code are not those that were registered.
+        RuntimeError: loading or predicting failed.
+    """
+
+    def check(copy: Path) -> None:
+        folder = next(item for item in (copy / "artifacts").iterdir() if item.is_dir())
+        found = {MODEL: identity(folder), CODE_TAG: code_hash(copy / "code" / CODE.name)}
+        for tag, value in found.items():
+            registered = version.tags.get(tag, "").partition(" ")[0]
+            if registered not in {"", value}:
+                raise InvalidDataError(
+                    f"{version.name} version {version.version}: {tag} is {value[:12]} in MLflow's "
+                    f"files, but {registered[:12]} was registered; restore them from a backup"
+                )
+
+    model_uri = f"models:/{version.name}/{version.version}"
+    return predict_in_fresh_process(uri, model_uri, images, check)
+
+
 def predict_in_fresh_process(
-    uri: str, model_uri: str, images: Sequence[bytes]
+    uri: str,
+    model_uri: str,
+    images: Sequence[bytes],
+    check: Callable[[Path], None] = lambda _: None,
 ) -> list[VersionAnswer]:
     """Predict encoded images with a registered version and its packed code.
 
-    `uri`: of the tracking store. `model_uri`: `models:/<name>/<version>` or `...@<alias>`.
+    `uri`: of the tracking store. `model_uri`: `models:/<name>/<version>` or `...@<alias>`. `check`
+    gets the folder of the version's files afterwards.
 
     Raises:
         RuntimeError: loading or predicting failed; the message has the end of stderr.
@@ -55,6 +89,7 @@ def predict_in_fresh_process(
         for number, image in enumerate(images):
             (inputs / f"{number:06}").write_bytes(image)
         _run(uri, Path(folder), [model_uri, str(inputs), str(answers)])
+        check(Path(folder) / "model")
         rows = json.loads(answers.read_text(encoding="utf-8"))
     return [_answer(row) for row in rows]
 

@@ -1,38 +1,48 @@
 """Registered versions: one per model, verified in a fresh process before it gets an alias."""
 
+import hashlib
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlflow
+from mlflow.entities import LifecycleStage, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-import hgmnet
 from hgmnet.errors import ConfigError
+from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.io import read_table
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.decision_run import Decision
+from pipelines.registry.history import read_history, rolled_back
+from pipelines.registry.known_answers import (
+    CODE,
+    FILE,
+    REQUIREMENTS,
+    installed_code,
+    known_answers,
+    public,
+)
 from pipelines.registry.tracking_store import TrackingStore, fluent_calls_to
 from pipelines.report import text
 
 CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
 """Aliases: the version that passed its gate and waits, the serving one, the last one approved by a
 person."""
-CODE = Path(hgmnet.__file__).parent
-"""Package that is packed into a version."""
+MODEL, CODE_TAG, ANSWERS = "hgmnet.model", "hgmnet.code", "hgmnet.known_answers"
+"""Tags: hash of the model folder, of the packed code (`installed_code`), of the known answers."""
 _VERIFIED = "hgmnet.verified"
+_RUN = "hgmnet.decision_run"
+_ESSENTIAL = (MODEL, "hgmnet.gate", _RUN)
 _IMAGES = 20
 _FOLLOWING = (
     *("gate", "gate_sha256", "metrics_sha256", "test_sha"),
     *("openings", "opening", "pccp_sha256", "revalidate"),
 )
 """Tags updated with each verdict on a version."""
-_REQUIREMENTS = (
-    *("mlflow", "numpy", "pandas", "pillow", "pydantic", "pydicom", "ruamel.yaml", "safetensors"),
-    *("segmentation-models-pytorch", "torch", "torchvision"),
-)
 
 
 def check_owner(store: TrackingStore, name: str, data: str) -> None:
@@ -50,7 +60,7 @@ def register(store: TrackingStore, name: str, decision: Decision, run_id: str) -
     """Register the model, verify it and set alias `challenger`; return the version number.
 
     A model that is registered already keeps its version. The champion does not become its own
-    challenger.
+    challenger, nor does a version that was rolled back.
 
     Raises:
         RuntimeError: a fresh process got other predictions; the version was deleted.
@@ -60,7 +70,8 @@ def register(store: TrackingStore, name: str, decision: Decision, run_id: str) -
     if version.tags.get(_VERIFIED) != "true":
         _verify(store, name, number, decision)
     _follow(store, name, number, decision, run_id)
-    if not _has_alias(store, name, CHAMPION, number):
+    back = rolled_back(read_history(store, name), number)
+    if not back and not _has_alias(store, name, CHAMPION, number):
         store.client.set_registered_model_alias(name, CHALLENGER, number)
     return number
 
@@ -82,7 +93,10 @@ def _has_alias(store: TrackingStore, name: str, alias: str, number: str) -> bool
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered version; figures on the test split, None where not evaluated."""
+    """A registered version; figures on the test split, None where not evaluated.
+
+    `missing`: parts that `register` made and that are not there; empty for none.
+    """
 
     number: str
     gate: str
@@ -90,39 +104,53 @@ class Registered:
     aliases: tuple[str, ...]
     lesion_dice: float | None
     accuracy: float | None
+    missing: str
 
 
 def list_versions(store: TrackingStore, name: str) -> list[Registered]:
     """Every version, newest first; empty where there is no such model."""
     newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
     aliases = store.client.get_registered_model(name).aliases if newest else {}
-    found = []
-    for number, tags in ((str(version.version), version.tags) for version in newest):
-        figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
-        registered = Registered(
-            number=number,
-            gate=tags.get("hgmnet.gate", "–"),
-            commit=tags.get("hgmnet.git_commit", "–")[:7],
-            aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
-            lesion_dice=figures.get("test/lesion_dice"),
-            accuracy=figures.get("test/accuracy"),
-        )
-        found.append(registered)
-    return found
+    return [_registered(store, version, aliases) for version in newest]
 
 
-def delete(store: TrackingStore, name: str, number: str) -> None:
-    """Delete a version without an alias; MLflow itself would drop its aliases silently.
+def _registered(
+    store: TrackingStore, version: ModelVersion, aliases: Mapping[str, str]
+) -> Registered:
+    number, tags = str(version.version), version.tags
+    run, missing = decision_run(store, version)
+    figures = run.data.metrics if run else {}
+    return Registered(
+        number=number,
+        gate=tags.get("hgmnet.gate", "–"),
+        commit=tags.get("hgmnet.git_commit", "–")[:7],
+        aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
+        lesion_dice=figures.get("test/lesion_dice"),
+        accuracy=figures.get("test/accuracy"),
+        missing=missing,
+    )
 
-    Raises:
-        ConfigError: there is no such version, or it has an alias.
+
+def decision_run(store: TrackingStore, version: ModelVersion) -> tuple[Run | None, str]:
+    """Return the run of a version's latest verdict, and what of the version is missing.
+
+    Somebody else may have made the version, deleted its run, or let `mlflow gc` collect it. The
+    run is None where it is gone; the text is empty where nothing is missing.
     """
-    held = {version.number: version.aliases for version in list_versions(store, name)}
-    if number not in held:
-        raise ConfigError(f"{name} has no version {number}; there are: {', '.join(held) or 'none'}")
-    if aliases := " and ".join(held[number]):
-        raise ConfigError(f"{name} version {number} is {aliases}; it can't be deleted")
-    store.client.delete_model_version(name, number)
+    lacking = [tag for tag in _ESSENTIAL if tag not in version.tags]
+    missing = f"no tag {', '.join(lacking)}" if lacking else ""
+    if _RUN in lacking:
+        return None, missing
+    run_id = version.tags[_RUN]
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None, missing or f"no run {run_id}"
+    if run.info.lifecycle_stage == LifecycleStage.DELETED and not missing:
+        missing = f"run deleted; mlflow runs restore --run-id {run_id}"
+    return run, missing
 
 
 def number_of(store: TrackingStore, name: str, model: str) -> str | None:
@@ -131,12 +159,29 @@ def number_of(store: TrackingStore, name: str, model: str) -> str | None:
     return str(found.version) if found else None
 
 
+def models_of(store: TrackingStore, name: str) -> dict[str, str]:
+    """Model hash by version number; empty for a version that `register` did not make."""
+    return {str(v.version): v.tags.get(MODEL, "") for v in _versions(store, name)}
+
+
+def find_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
+    """Return a version with its tags.
+
+    Raises:
+        ConfigError: there is no such version.
+    """
+    for version in _versions(store, name):
+        if str(version.version) == number:
+            return version
+    raise ConfigError(f"{name} has no version {number}; `hgmnet versions` lists them")
+
+
 def _versions(store: TrackingStore, name: str) -> list[ModelVersion]:
     return list(store.client.search_model_versions(f"name = '{name}'"))
 
 
 def _find(store: TrackingStore, name: str, model: str) -> ModelVersion | None:
-    same = [v for v in _versions(store, name) if v.tags.get("hgmnet.model") == model]
+    same = [v for v in _versions(store, name) if v.tags.get(MODEL) == model]
     return min(same, key=lambda v: int(v.version), default=None)
 
 
@@ -146,7 +191,9 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    model_id = _log_model(store, name, decision, run_id)
+    answers = known_answers(TorchPredictor.load(decision.workspace.model))
+    tags = {CODE_TAG: installed_code(), ANSWERS: hashlib.sha256(answers.encode()).hexdigest()}
+    model_id = _log_model(store, name, decision, run_id, answers)
     first = decision.opening
     said = None if first is None else f"{text.ordinal(first)} evaluation on this test split"
     with fluent_calls_to(store.uri):  # MLflow searches the logged model in the default store
@@ -155,26 +202,34 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
             source=f"models:/{model_id}",
             run_id=run_id,
             model_id=model_id,
-            tags=decision.tags,
+            tags=decision.tags | tags,
             description=said,
         )
 
 
-def _log_model(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
-    """Pack the model folder, pyfunc_model.py and package hgmnet; return MLflow's model id."""
+def _log_model(
+    store: TrackingStore, name: str, decision: Decision, run_id: str, answers: str
+) -> str:
+    """Pack model folder, known answers, pyfunc_model.py and package hgmnet; return MLflow's id."""
     from pipelines.registry import pyfunc_model
 
-    with warnings.catch_warnings(), fluent_calls_to(store.uri), mlflow.start_run(run_id=run_id):
+    with (
+        TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        fluent_calls_to(store.uri),
+        mlflow.start_run(run_id=run_id),
+    ):
         warnings.filterwarnings("ignore", ".*An input example was not provided")
+        file = Path(folder) / FILE
+        file.write_text(answers, encoding="utf-8")
         logged = mlflow.pyfunc.log_model(
             name="hgmnet",
             python_model=pyfunc_model.__file__,
-            artifacts={pyfunc_model.MODEL: str(decision.workspace.model)},
+            artifacts={pyfunc_model.MODEL: str(decision.workspace.model), "answers": str(file)},
             model_config={pyfunc_model.NAME: name},
             code_paths=[str(CODE)],
             signature=pyfunc_model.signature(decision.spec.classes),
-            # without a build's local part (`+cpu`), which no index has
-            pip_requirements=[f"{p}=={installed(p).partition('+')[0]}" for p in _REQUIREMENTS],
+            pip_requirements=[f"{name}=={public(name)}" for name in REQUIREMENTS],
         )
     return str(logged.model_id)
 
@@ -203,4 +258,4 @@ def _follow(store: TrackingStore, name: str, number: str, decision: Decision, ru
     for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
-    store.client.set_model_version_tag(name, number, "hgmnet.decision_run", run_id)
+    store.client.set_model_version_tag(name, number, _RUN, run_id)

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from hgmnet.config.data import Data
 from hgmnet.config.operation import Registry
-from hgmnet.errors import RejectedError
+from hgmnet.errors import RejectedError, redact_credentials
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.registry import test_evaluations, versions
@@ -26,7 +26,8 @@ from pipelines.registry.tracking_store import (
     store_errors_as_messages,
 )
 from pipelines.report import console
-from pipelines.system.urls import redact_credentials
+
+_LATER = "everything is on disk, run `dvc repro register` when it is back"
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def record_and_register(
     workspace = Workspace(root, data.name)
     decision = read_decision(workspace, read_evaluations(workspace.openings), experiment)
     with FileLock(workspace.state / "register.lock"):
-        store = connect_with_retries(root, data.name)
-        with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
+        store = connect_with_retries(root, data.name, _LATER)
+        with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root, _LATER):
             appended = test_evaluations.forward(
                 open_tracking_store(root, test_evaluations.name_of(data.name), 120),
                 decision.openings,

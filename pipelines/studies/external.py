@@ -238,7 +238,7 @@ class _Case:
         lines = publish(study, rows, made, bench, folder, about=described)
         write_json(folder / "drift.json", self.drift)
         _record(self.space, self.asked, study, lines, folder)
-        print(f"\n{(folder / 'table.md').read_text()}\nwritten to {folder}")
+        print(f"\n{(folder / 'table.md').read_text('utf-8')}\nwritten to {folder}")
 
     def _study(self, rows: pd.DataFrame, variants: Sequence[str], sides: Sequence[str]) -> Study:
         asked, seed = self.asked, self.asked.predictor.spec.seed

@@ -132,7 +132,7 @@ def _run(
     found = publish(study, rows, made, bench, folder)
     values = {f"{line.variant}.{line.metric}": line.value for line in found if line.part == ALL}
     runs.finish({_plain(k): v for k, v in values.items() if v is not None}, folder)
-    return f"{(folder / 'table.md').read_text()}\nwritten to {folder}"
+    return f"{(folder / 'table.md').read_text('utf-8')}\nwritten to {folder}"
 
 
 def _compute(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hgmnet.errors import HgmnetError
-from pipelines.system.urls import redact_credentials
 
 
 def git(
@@ -20,11 +19,16 @@ def git(
     own = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})}
     try:
         done = subprocess.run(
-            ["git", "-C", root, *words], capture_output=True, text=True, check=False, env=own
+            ["git", "-C", root, *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # as in file names
+            check=False,
+            env=own,
         )
     except FileNotFoundError:
         raise HgmnetError("git is not installed") from None
     if done.returncode not in allowed:
-        said = redact_credentials(" ".join(done.stderr.split()))
+        said = " ".join(done.stderr.split())
         raise HgmnetError(f"`git {words[0]}` failed: {said}")
     return done.stdout.strip()

@@ -19,6 +19,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
 from tests.processes import working_below
 from tests.servers import mlflow_server, prefect_server
+from tests.shared import give_prefect_db
 from tests.tiny_repository import judge, make_talking_repository
 from tests.webhook import webhook
 
@@ -200,25 +201,25 @@ def holding(root: Path, secret: bytes) -> list[Path]:
 
 
 @pytest.mark.long
-def test_secrets_of_the_environment_are_written_nowhere(workspace: Workspace, url: str) -> None:
-    """A run against a server whose address holds a password: settings, logs, records, artifacts."""
+def test_secrets_of_the_environment_are_written_nowhere(workspace: Workspace) -> None:
+    """Settings, logs, records, artifacts, and the database of the flow's own Prefect server."""
     planted = {
         "AWS_SECRET_ACCESS_KEY": "planted-aws",
         "MLFLOW_TRACKING_TOKEN": "planted-token",
-        "PREFECT_API_AUTH_STRING": "me:planted-auth",
+        "PREFECT_SERVER_API_AUTH_STRING": "me:planted-auth",
+        "PREFECT_API_AUTH_STRING": "me:planted-for-another-server",
     }
     place = workspace.root.parent / "mlflow"
     place.mkdir()
     with mlflow_server(place) as server:
-        address = server.replace("http://", "http://me:planted-password@")
-        status, output = run(
-            workspace.root, PREFECT_API_URL=url, MLFLOW_TRACKING_URI=address, **planted
-        )
+        address = server.replace("http://", "http://me:planted-p%40ssword@")
+        status, output = run(workspace.root, MLFLOW_TRACKING_URI=address, **planted)
         assert status == 0, output
         aliases = MlflowClient(server).get_registered_model("hgmnet-phantom").aliases
         assert aliases.keys() == {"challenger"}
     assert "planted" not in output
     assert f"{server}/#/experiments/" in output
+    assert (workspace.state / "prefect" / "prefect.db").is_file()
     assert not holding(workspace.root.parent, b"planted-")
 
 
@@ -248,6 +249,7 @@ def test_a_signal_ends_the_flow_with_all_that_it_started(
 
 @needs_proc
 def test_a_killed_flow_leaves_neither_a_stage_nor_its_server(workspace: Workspace) -> None:
+    give_prefect_db(workspace.state / "prefect")
     process = asleep_in(workspace, PREFECT_API_URL="http://127.0.0.1:1/api")
     assert len(working_below(workspace.root)) > 5  # and the server with its supervisor
     process.kill()

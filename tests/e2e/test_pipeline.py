@@ -24,6 +24,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.cli.main import main
 from tests.change_plans import write_plans
+from tests.whole_repository import copy_code
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,8 +65,7 @@ def change(workspace: Workspace, **sections) -> None:
 def made(tmp_path_factory) -> tuple[Workspace, str]:
     """A copy of this repository, its pipeline run once; and what that printed."""
     root = tmp_path_factory.mktemp("pipeline") / "repository"
-    for name in ("hgmnet", "pipelines"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root)
     (root / "data/phantom").mkdir(parents=True)
     for name in ("dvc.yaml", ".gitignore", "data/phantom/dvc.yaml", "data/phantom/curation.csv"):
         shutil.copy(ROOT / name, root / name)

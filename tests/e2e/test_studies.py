@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from small_repository import make_repository, write_params
 
-from hgmnet.models.spec import load_spec
+from hgmnet.models.spec import hash_name, load_spec
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.cli.main import main
@@ -117,7 +117,7 @@ def test_every_image_is_judged_once_by_a_model_that_saw_nothing_of_its_group(fin
         load_spec(path.parent) for path in (space.state / "studies").glob("models/*/model.json")
     ]
     for _, fold in rows.groupby("fold"):
-        blind = [s for s in specs if not set(s.seen.groups) & set(fold["group"])]
+        blind = [s for s in specs if not set(s.seen.groups) & set(map(hash_name, fold["group"]))]
         assert len(blind) == 1
         assert not blind[0].seen.pixels & set(fold["pixel_sha256"])
         assert len(blind[0].seen.val) >= 3

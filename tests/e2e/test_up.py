@@ -1,5 +1,6 @@
 """`hgmnet up`: real servers, deployments and a worker; schedules, cancelling, the end."""
 
+import base64
 import json
 import os
 import shutil
@@ -21,18 +22,27 @@ from mlflow import MlflowClient
 
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
+from pipelines.operations.local_services import AUTH
 from tests.processes import working_below
 from tests.servers import free_port
+from tests.shared import give_prefect_db
 from tests.tiny_repository import make_talking_repository
 
 pytestmark = [
-    pytest.mark.usefixtures("real_python"),
     pytest.mark.slow,
     pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
 ]
 REPOSITORY = Path(__file__).resolve().parents[2]
+OFTEN = {
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+}
+"""Prefect looks each second for what is due; by itself it does so every 5 to 60."""
 
 
 @dataclass
@@ -47,7 +57,9 @@ class Up:
     words: list[str]
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
-        headers = {"Content-Type": "application/json"}
+        known = (self.workspace.state / "prefect.env").read_text().split(f"{AUTH}=")[1].strip()
+        basic = base64.b64encode(known.encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {basic}"}
         data = json.dumps(body or {}).encode() if method != "GET" else None
         request = Request(f"{self.api}{path}", data, headers, method=method)  # noqa: S310
         deadline = time.monotonic() + 60
@@ -95,12 +107,13 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     (root / "profiles").mkdir()
     (root / "profiles" / "other.yaml").write_text((root / "params.yaml").read_text() + "# other\n")
     shutil.copy(REPOSITORY / "prefect.yaml", root)
+    give_prefect_db(workspace.state / "prefect")
     ports = free_port(), free_port()
     words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     process = launch(root, words)
     api, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
     try:
-        said = [process.stdout.readline() for _ in range(3)]
+        said = [process.stdout.readline() for _ in range(4)]
         assert "Deployments of prefect.yaml are up" in said[2], said
         made = Up(workspace, process, f"{api}/api", mlflow, said, words)
         yield made
@@ -115,7 +128,7 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *words],
         cwd=root,
-        env=kept,
+        env=kept | OFTEN,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -125,6 +138,7 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
 def test_what_is_up_and_what_is_deployed(up: Up) -> None:
     assert up.said[0].split() == ["Prefect", up.api.removesuffix("/api")]
     assert up.said[1].split() == ["MLflow", up.mlflow]
+    assert str(up.workspace.state / "prefect.env") in up.said[3]
     nightly = up.deployment("training/nightly")
     assert nightly["schedules"][0]["schedule"] == {
         "cron": "0 2 * * *",
@@ -142,7 +156,7 @@ def test_what_is_up_and_what_is_deployed(up: Up) -> None:
 
 def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
     found = up.deployment("training/nightly")["id"]
-    soon = {"schedule": {"interval": 20}, "active": True}
+    soon = {"schedule": {"interval": 10}, "active": True}
     (made,) = up.ask(f"/deployments/{found}/schedules", [soon])
     run = scheduled(up, found)
     up.ask(f"/deployments/{found}/schedules/{made['id']}", method="DELETE")
@@ -260,7 +274,7 @@ def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
         (worker,) = [
             pid
             for pid, line in lines.items()
-            if b"-m\x00prefect\x00worker" in line and b"supervisor" not in line
+            if b"-m\x00prefect\x00worker" in line and b"processes.py" not in line
         ]
         os.kill(worker, signal.SIGKILL)
         said, _ = up.process.communicate(timeout=120)

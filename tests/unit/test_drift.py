@@ -126,6 +126,14 @@ def test_a_word_is_new_where_both_have_the_column_and_the_profile_not_the_word()
     assert unknown(profile, [{"Device": ""}]) == {}  # nothing was told
 
 
+def test_no_word_of_a_table_travels_with_a_model_and_an_older_profile_is_read():
+    profile = Profile(data="tiny", columns={}, values={"reader": ("Anna Müller",)})
+    assert "Müller" not in profile.model_dump_json()
+    older = '{"data": "tiny", "columns": {}, "values": {"reader": ["Anna Müller"]}}'
+    assert Profile.model_validate_json(older) == profile
+    assert unknown(profile, [{"reader": "Anna Müller"}]) == {"reader": ()}
+
+
 def test_halves_of_one_distribution_raise_no_alarm_and_others_do():
     assert alarms(0.0) <= 5
     assert alarms(1.5) >= 95

@@ -18,6 +18,7 @@ from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.estimator import fit as estimator
 from hgmnet.inference.predictor import Predictor, TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.spec import hash_name
 from hgmnet.phantom.generate import plan, render
 from tests.tiny_repository import make_repository
 
@@ -195,7 +196,7 @@ def test_no_group_is_in_train_and_val(own, tmp_path):
     model = hgmnet.fit(images, masks, labels, tmp_path, groups=groups, val=0.3, settings=settings)
     seen = model.spec.seen
     assert len(seen.val) % 2 == 0
-    assert set(seen.groups) == set(groups)
+    assert set(seen.groups) == set(map(hash_name, groups))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hgmnet.errors import HgmnetError
-from pipelines.operations.local_services import PREFECT_SERVER, answers, await_answer
+from hgmnet.errors import HgmnetError, redact_credentials
+from pipelines.operations.local_services import (
+    AUTH,
+    PREFECT_SERVER,
+    answers,
+    await_answer,
+    check_password,
+    prefect_access,
+    use_own_password,
+)
 from pipelines.system.processes import supervised
-from pipelines.system.urls import redact_credentials
 
 
 @contextmanager
@@ -25,19 +32,23 @@ def running(root: Path) -> Iterator[str]:
 
     It is the server at PREFECT_API_URL if that answers; otherwise one is started on a free port of
     this machine, with its history in PREFECT_HOME (`<root>/.hgmnet/prefect` unless set), and ended
-    with the block or this process. PREFECT_API_URL is then set to it, for child processes too.
+    with the block or this process. PREFECT_API_URL and its password, PREFECT_API_AUTH_STRING, are
+    then set, for child processes too.
 
     Yields:
         The address of its API.
 
     Raises:
         HgmnetError: another command runs a server on the same history.
-        ConfigError: the server doesn't start.
+        ConfigError: the server doesn't start, or refuses PREFECT_API_AUTH_STRING.
     """
     os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     named = os.environ.get("PREFECT_API_URL")
     found = named if named and answers(f"{named}/health") else None
-    if named and not found:
+    if found:
+        use_own_password(root)
+        check_password(found)
+    elif named:
         print(
             f"PREFECT_API_URL: {redact_credentials(named)} does not answer; starting a server",
             file=sys.stderr,
@@ -54,18 +65,17 @@ def _own(root: Path) -> Iterator[str]:
     home = Path(os.environ.get("PREFECT_HOME", root / ".hgmnet" / "prefect")).absolute()
     os.environ["PREFECT_HOME"] = str(home)
     home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    url = os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    port, log = _free_port(), home / "server.log"
     command = [sys.executable, "-m", *PREFECT_SERVER, "--port", str(port)]
-    env = {**os.environ, "PREFECT_UI_API_URL": url}
-    log = home / "server.log"
-    with (
-        _alone(home),
-        log.open("wb") as output,
-        supervised(command, cwd=home, env=env, output=output) as process,
-    ):
-        await_answer(f"the Prefect server at {url}", f"{url}/health", process, log)
-        yield url
+    with _alone(home), prefect_access(root, port) as access:
+        url = access["PREFECT_API_URL"]
+        os.environ |= {"PREFECT_API_URL": url, AUTH: access[AUTH]}
+        with (
+            log.open("wb") as output,
+            supervised(command, cwd=home, env=os.environ | access, output=output) as process,
+        ):
+            await_answer(f"the Prefect server at {url}", f"{url}/health", process, log)
+            yield url
 
 
 @contextmanager
@@ -76,7 +86,8 @@ def _alone(home: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise HgmnetError(
-            f"a flow has its server in {home} already; wait for its end, or stop it"
+            f"a flow has its server in {home} already; wait for its end, stop it, or use it: "
+            ". .hgmnet/prefect.env"
         ) from None
 
 

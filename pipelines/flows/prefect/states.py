@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError, RejectedError
+from hgmnet.errors import (
+    ConfigError,
+    HgmnetError,
+    InvalidDataError,
+    RejectedError,
+    hide_credentials,
+)
+
+hide_credentials()  # a worker starts a flow without our command; every flow imports this file
 
 if TYPE_CHECKING:
     AnyState = State[Any]
