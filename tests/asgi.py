@@ -10,14 +10,20 @@ class Post:
     """A POST; `status`: of its answer. `turns`: how often the loop could have done other things."""
 
     def __init__(
-        self, application: FastAPI, path: str, data: bytes, sent: int | None = None
+        self,
+        application: FastAPI,
+        path: str,
+        data: bytes,
+        sent: int | None = None,
+        *,
+        hangs_up: bool = False,
     ) -> None:
-        """Of a body; the client hangs up after the first `sent` bytes unless it sends all."""
+        """Of a body; the client hangs up after its first `sent` bytes, or after all of it."""
         self.status = self.turns = 0
         self._app, self._path = application, path
-        self._whole = sent is None
+        self._stays = sent is None and not hangs_up
         body: dict[str, Any] = {"type": "http.request", "body": data[:sent]}
-        self._messages = [body | {"more_body": not self._whole}]
+        self._messages = [body | {"more_body": sent is not None}]
 
     async def send(self) -> None:
         """Until the application has done with it; raises what comes out of it."""
@@ -33,7 +39,7 @@ class Post:
     async def _receive(self) -> dict[str, Any]:
         if self._messages:
             return self._messages.pop()
-        if self._whole:
+        if self._stays:
             await asyncio.Event().wait()
         return {"type": "http.disconnect"}
 

@@ -32,26 +32,25 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until the tests begin: there's nothing to collect in what imports make
     if not hasattr(config, "workerinput"):
         launcher.make()
+        if config.getoption("numprocesses", None):
+            launcher.start()  # workers are forks, too
     launcher.use()
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
-    """In the controller; where there are no workers, the next one."""
-    _start_for(ids)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests wait for servers and for each other."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
+    gc.set_threshold(100_000)  # a fifth of an export was collecting what is still in use
     gc.enable()
     if not hasattr(session.config, "workerinput"):
-        _start_for([item.nodeid for item in session.items])
-
-
-def _start_for(ids: list[str]) -> None:
-    """Tests that run commands are worth the twenty seconds of imports; a unit test is not."""
-    if sum("/e2e/" in name or "/faults/" in name for name in ids) > 5:
-        launcher.start()
+        ids = [item.nodeid for item in session.items]
+        if sum("/e2e/" in name or "/faults/" in name for name in ids) > 5:
+            launcher.start()  # worth twenty seconds of imports; a unit test is not
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hgmnet.config.params import load_params
 from hgmnet.data import manifest
 from hgmnet.data.atomic import write_table
 from hgmnet.data.image_record import ImageRecord
 from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
-from pipelines.stages import register
+from tests.one_version import register_model
 from tests.tiny_repository import judge, make_model, make_repository
 
 TEST = 40
@@ -27,8 +26,7 @@ def make_contenders(root: Path) -> Workspace:
         rows = list(per_image(workspace, dice, seed))
         write_table(workspace.per_image, tuple(rows[0]), rows)
         judge(workspace, "passed")
-        params = load_params(workspace.root / "params.yaml")
-        register.run(workspace.root, params.data, params.registry)
+        register_model(workspace)
     make_other(Workspace(workspace.root, "other"))
     return workspace
 

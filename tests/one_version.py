@@ -19,8 +19,13 @@ def make_one_version(root: Path) -> Workspace:
     """Version 1, a challenger; commands can be typed there."""
     workspace = make_repository(root)
     (root / "dvc.yaml").touch()
-    params = load_params(root / "params.yaml")
+    register_model(workspace)
+    return workspace
+
+
+def register_model(workspace: Workspace) -> None:
+    """Register its model, which is not loaded back: that would take a process of seconds."""
+    params = load_params(workspace.root / "params.yaml")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()):
         patch.setattr(verification, "verify", lambda *_: None)
-        register.run(root, params.data, params.registry)
-    return workspace
+        register.run(workspace.root, params.data, params.registry)

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from pipelines.system import processes
 from tests.shared import give_prefect_db
@@ -73,7 +74,8 @@ def prefect_server_at(port: int, home: Path) -> Iterator[str]:
     app = ["--factory", "prefect.server.api.server:create_app"]
     command = [sys.executable, "-m", "uvicorn", *app, "--host", "127.0.0.1", "--port", str(port)]
     quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
-    env = os.environ | quiet | {"PREFECT_HOME": str(home)}
+    quick = {"PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.5"}  # not 5 s
+    env = os.environ | quiet | quick | {"PREFECT_HOME": str(home)}
     with _running(command, home, port, env=env):
         yield f"http://127.0.0.1:{port}/api"
 
@@ -98,6 +100,18 @@ def postgresql() -> Iterator[str]:
         at = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
         with _running([str(programs / "postgres"), *at], folder, port, user):
             yield f"postgresql+pg8000://hgmnet@127.0.0.1:{port}/postgres"
+
+
+def copy_database(url: str, name: str) -> str:
+    """The address of a copy of a PostgreSQL database; connections to the original are ended."""
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+    there = make_url(url)
+    engine = create_engine(there.set(database="template1"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(ended), {"name": there.database})
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{there.database}"'))
+    engine.dispose()
+    return there.set(database=name).render_as_string()
 
 
 def _programs() -> Path:

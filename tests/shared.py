@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 
 from tests.warm.launcher import run_folder
@@ -20,6 +22,18 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
             make(path.with_name(f"{name}.part"))
             path.with_name(f"{name}.part").rename(path)
     return path
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of its own at a folder that exists, of so many megabytes."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root alone, and not in every container")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def give_mlflow_db(root: Path) -> None:

@@ -1,6 +1,9 @@
 """A store of squares with bright discs, and the settings to train on it in seconds."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +19,16 @@ CLASSES = ("benign", "malignant", "normal")
 
 def params(**train) -> Params:
     """The quickstart's settings at 32 px, with a small network and two epochs."""
-    plain = load_params(QUICKSTART).model_dump(by_alias=True)
+    plain = deepcopy(_quickstart())
     plain["prepare"] |= {"side": SIZE, "fit": "stretch"}
     plain["model"] |= {"encoder": "tu-test_resnet", "decoder_channels": (16, 16, 8, 8, 8)}
     plain["train"] |= {"epochs": 2, "batch_size": 4, "accelerator": "cpu"} | train
     return Params.model_validate(plain)
+
+
+@cache
+def _quickstart() -> dict[str, Any]:
+    return load_params(QUICKSTART).model_dump(by_alias=True)
 
 
 def small_store(folder: Path, count: int = 18) -> PreparedDataset:

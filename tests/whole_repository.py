@@ -31,8 +31,7 @@ SMALL = {
 
 def make_repository(root: Path) -> Path:
     """It, in a folder that is not there yet; nothing has run."""
-    for name in ("hgmnet", "pipelines"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root)
     (root / "data/phantom").mkdir(parents=True)
     for name in ("dvc.yaml", ".gitignore", "data/phantom/dvc.yaml", "data/phantom/curation.csv"):
         shutil.copy(ROOT / name, root / name)
@@ -47,6 +46,12 @@ def make_repository(root: Path) -> Path:
     shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
     bash(root, "git add .; git commit -qm code")
     return root
+
+
+def copy_code(root: Path, *packages: str) -> None:
+    """Copy our packages, both unless named, with what Python has compiled: it takes seconds."""
+    for name in packages or ("hgmnet", "pipelines"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.pyc.*"))
 
 
 def environment() -> dict[str, str]:

@@ -80,7 +80,7 @@ def run(
     """
     hide_credentials()
     if isinstance(sys.stdout, io.TextIOWrapper):  # flush each line, also into a pipe
-        sys.stdout.reconfigure(line_buffering=True)
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     if words[:1] == ["--version"]:
         print((version or _version)())
         return 0
@@ -106,11 +106,34 @@ def report_errors(work: Callable[[], None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        number = error.errno or 0
+        if number in _FULL:
+            why = f"{error.filename or Path.cwd()}: the disk is full; make room"
+        elif number in _UNFIT and error.filename:
+            why = f"{error.filename}: {_UNFIT[number]}"
+        else:
             raise
-        full = f"{error.filename or Path.cwd()}: the disk is full"
-        print(f"hgmnet: Failed: {full}; make room, then the same command again", file=sys.stderr)
+        print(f"hgmnet: Failed: {why}, then the same command again", file=sys.stderr)
         return 1
+    except RuntimeError:  # of Path.home(), which libraries call
+        if "HOME" in os.environ or os.path.expanduser("~") != "~":  # noqa: PTH111
+            raise
+        why = "this user has no home folder; set HOME to a folder that can be written"
+        print(f"hgmnet: Config: {why}", file=sys.stderr)
+        return 2
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_UNFIT = {
+    errno.EROFS: "the disk is read-only; make it writable",
+    errno.EACCES: "permission denied; change its owner or its rights",
+    errno.EPERM: "permission denied; change its owner or its rights",
+    errno.ENAMETOOLONG: "the name is too long; shorten it",
+    errno.ENOTDIR: "a part of it is a file, not a folder; choose another",
+    errno.EEXIST: "there is such a file, expected a folder; choose another",
+    errno.EISDIR: "it is a folder, expected a file; choose another",
+}
+"""By error number of the operating system: what is wrong with a path, and what to do."""
 
 
 def build_parser(commands: Commands, loaded: Sequence[str]) -> argparse.ArgumentParser:

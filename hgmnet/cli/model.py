@@ -6,9 +6,13 @@ In a checkout, `pipelines.cli.model` finds the model in the registry and calls t
 
 import argparse
 import os
+import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hgmnet.serving.limits import add_limits, read_limits
 
 if TYPE_CHECKING:
     from hgmnet.prediction.onnx_export import CheckImages
@@ -118,13 +122,17 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def finish_export(file: Path, name: str) -> None:
-    """Write read_onnx.py beside an exported file, and print how to try it."""
-    import shutil
+    """Write read_onnx.py beside an exported file, and print how to try it.
 
+    Another file of that name stays; then it is read_<stem>.py.
+    """
+    from hgmnet.data.atomic import write_text
     from hgmnet.inference import onnx_standalone
 
-    reader = file.with_name("read_onnx.py")
-    shutil.copyfile(onnx_standalone.__file__, reader)
+    text, reader = Path(onnx_standalone.__file__).read_text("utf-8"), file.with_name("read_onnx.py")
+    if reader.exists() and not reader.read_bytes().startswith(text.encode()[:80]):
+        reader = file.with_name(f"read_{file.stem}.py")
+    write_text(reader, text)
     megabytes = file.stat().st_size / 1e6
     print(f"{name}: {file}, {megabytes:.0f} MB; try: python {reader} {file} scan.png")
     print(NOTICE)
@@ -139,7 +147,19 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
 def add_serve_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1: this machine only")
-    parser.add_argument("--port", type=int, default=8080, help="8080; 0: a free one")
+    parser.add_argument("--port", type=port, default=8080, help="8080; 0: a free one")
+    _add_hosts(parser)
+    token = "file with a token that requests must carry (else: HGMNET_TOKEN, if it is set)"  # noqa: S105
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help=token)
+    add_limits(parser)
+
+
+def port(text: str) -> int:
+    """Parse the number of a TCP port, 0 to 65535; the name is part of argparse's message."""
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise ValueError
+    return number
 
 
 def run_serve(args: argparse.Namespace) -> None:
@@ -153,8 +173,12 @@ def run_serve(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> None:
     """Serve the model of a slot at `args.host` and `args.port` until Ctrl-C."""
-    from hgmnet.serving.api import build_app, listen, run
+    _check_extra("serve")
+    from hgmnet.serving.access import TOKEN, find_token
+    from hgmnet.serving.api import build_app
+    from hgmnet.serving.connections import listen, run
 
+    token, limits = find_token(args.token_file), read_limits(args)
     with listen(args.host, args.port) as taken:
         slot = find_slot()
         known = slot.served.described
@@ -162,7 +186,24 @@ def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> Non
         address = f"http://{args.host}:{taken.getsockname()[1]}"
         print(f"{known['model']}{version} at {address}; its documentation at {address}/docs")
         print(f"{NOTICE} Ctrl-C ends it.")
-        run(build_app(slot), taken, slot, grace_s=30)
+        if not token and args.host not in {_DEMO_HOST, "localhost", "::1"}:
+            print(f"Whoever reaches this address may use it: set {TOKEN}, or --token-file.")
+        names = {args.host, *args.allow_host} - {"0.0.0.0", "::"}  # noqa: S104 - every address
+        app = build_app(slot, limits, sorted(names), token)
+        run(app, taken, slot, 30, limits)
+
+
+def _add_hosts(parser: argparse.ArgumentParser) -> None:
+    name = "further name of this server, such as a proxy's; may be repeated"
+    parser.add_argument(
+        "--allow-host", action="append", default=[], type=_host, metavar="NAME", help=name
+    )
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a host name without port and scheme")
+    return text
 
 
 def configure_demo(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +214,8 @@ def configure_demo(parser: argparse.ArgumentParser) -> None:
 
 def add_demo_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but the model's."""
-    parser.add_argument("--port", type=int, default=8081, help="8081; 0: a free one")
+    parser.add_argument("--port", type=port, default=8081, help="8081; 0: a free one")
+    _add_hosts(parser)
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
@@ -195,7 +237,8 @@ def demo(
 
     `find_slot` returns the model, the finder of its card, and a remark to print first.
     """
-    from hgmnet.serving.api import listen, run
+    _check_extra("demo")
+    from hgmnet.serving.connections import listen, run
     from hgmnet.serving.demo.app import build_demo
     from hgmnet.serving.demo.view import describe_model
 
@@ -207,7 +250,18 @@ def demo(
         print(f"{NOTICE} Images stay on this machine.")
         if not args.no_browser:
             _open(address)
-        run(build_demo(slot, find_card), taken, slot, grace_s=5)
+        run(build_demo(slot, find_card, hosts=args.allow_host), taken, slot, 5)
+
+
+def _check_extra(command: str) -> None:
+    missing = [
+        name for name in ("fastapi", "jinja2", "markdown_it", "uvicorn") if not find_spec(name)
+    ]
+    if missing:
+        from hgmnet.errors import ConfigError
+
+        needs = f"`hgmnet {command}` needs {', '.join(missing)}"
+        raise ConfigError(f"{needs}: pip install 'hgmnet[serve]'")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

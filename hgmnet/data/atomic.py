@@ -12,15 +12,20 @@ from typing import Any
 def atomic(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it replaces `path` if the block raises no error.
 
-    The folder is created if missing. `sync`: wait until the file is on the disk.
+    After an error it is deleted. The folder is created if missing. `sync`: wait until the file is
+    on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    yield part
-    if sync:
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        yield part
+        if sync:
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,7 +5,10 @@ Grey and colour images of one frame. No window is applied: the stored range beco
 
 import io
 import math
+import struct
 import warnings
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -14,23 +17,33 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from hgmnet.data import images
+from hgmnet.data.limits import MAX_FILE_BYTES, MAX_PIXELS
 from hgmnet.errors import ConfigError, InvalidDataError
 
 _MAGIC = slice(128, 132)
 _CENTIMETRES = 3  # Physical Units X Direction, PS3.3 C.8.5.5.1.15
 _TWO_DIMENSIONAL = 1  # Region Spatial Format, PS3.3 C.8.5.5.1.1
+_ROWS = 256  # rows that are scaled at a time
 
 
 @dataclass(frozen=True)
 class Scan:
-    """An encoded image, its patient's id (empty if unknown), and its pixel spacing in mm (or 0)."""
+    """An image, its patient's id (empty if unknown), and its pixel spacing in mm (or 0).
 
-    png: bytes
+    `pixels`: (H, W) or (H, W, 3) uint8.
+    """
+
+    pixels: NDArray[np.uint8]
     patient: str
     pixel_mm: float
+
+    @property
+    def png(self) -> bytes:
+        """The pixels as a PNG file."""
+        return images.png_file(Image.fromarray(self.pixels))
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class DecodedFile:
         return images.to_grey(self.rgb)
 
 
-def decode_file(data: bytes, name: str) -> DecodedFile:
+def decode_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> DecodedFile:
     """Decode PNG, JPEG, BMP, TIFF or DICOM, detected by its bytes; `name`: used in errors.
 
     Raises:
@@ -57,9 +70,9 @@ def decode_file(data: bytes, name: str) -> DecodedFile:
         ConfigError: the file is DICOM, and pydicom is not installed.
     """
     if is_dicom(data):
-        scan = decode(data, name)
-        return DecodedFile(images.decode(scan.png, name).rgb, scan.pixel_mm)
-    return DecodedFile(images.decode(data, name).rgb, 0.0)
+        scan = decode(data, name, max_pixels)
+        return DecodedFile(_as_rgb(scan.pixels), scan.pixel_mm)
+    return DecodedFile(images.decode(data, name, max_pixels).rgb, 0.0)
 
 
 ImageInput = str | PathLike[str] | bytes | NDArray[np.uint8]
@@ -81,12 +94,16 @@ def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
                 f"{name}: expected pixels (H, W) or (H, W, 3) uint8, got {image.shape} "
                 f"{image.dtype}; scale them to 0-255 and convert: image.astype(np.uint8)"
             )
-        return DecodedFile(np.repeat(image[..., None], 3, axis=2) if grey else image, 0.0)
+        return DecodedFile(_as_rgb(image), 0.0)
     path = Path(image)
     try:
-        return decode_file(path.read_bytes(), path.name)
+        return decode_file(images.read_file(path), path.name)
     except OSError as error:
         raise InvalidDataError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _as_rgb(image: NDArray[np.uint8]) -> images.Rgb:
+    return images.from_grey(image) if image.ndim == 2 else image
 
 
 def read_grey(image: ImageInput, name: str = "image") -> images.Grey:
@@ -101,12 +118,15 @@ def is_dicom(data: bytes) -> bool:
     return data[_MAGIC] == b"DICM"
 
 
-def decode(data: bytes, name: str) -> Scan:
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Scan:
     """Decode a DICOM file.
 
+    Sizes are read from headers, and the inflated size of a deflated file is counted, before the
+    pixels take memory.
+
     Raises:
-        InvalidDataError: it has no pixels, several frames, more than `images.MAX_PIXELS`, or can't
-            be decoded.
+        InvalidDataError: it has no pixels, several frames, more than `max_pixels`, inflates to more
+            than `MAX_FILE_BYTES`, or can't be decoded.
         ConfigError: pydicom is not installed.
     """
     try:
@@ -117,11 +137,11 @@ def decode(data: bytes, name: str) -> Scan:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about values that violate details of the standard
+            _check_inflated(data, name)
             header = pydicom.dcmread(io.BytesIO(data))
-            _hold(header, name)
-            png = images.png_file(Image.fromarray(_pixels(header)))
+            _check_header(header, name, max_pixels)
             patient = str(header.get("PatientID") or "").strip()
-            return Scan(png, patient, _pixel_mm(header))
+            return Scan(_pixels(header), patient, _pixel_mm(header))
     except InvalidDataError:
         raise
     except Exception as error:  # on broken files pydicom raises any error
@@ -130,18 +150,66 @@ def decode(data: bytes, name: str) -> Scan:
         raise InvalidDataError(msg) from None
 
 
-def _hold(header: Any, name: str) -> None:
+def _check_inflated(data: bytes, name: str) -> None:
+    """Check the inflated size of a deflated file: pydicom inflates all of it at once."""
+    from pydicom.filereader import read_dataset, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    file = io.BytesIO(data)
+    read_preamble(file, force=False)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    size, unpacker = 0, zlib.decompressobj(-zlib.MAX_WBITS)
+    while part := file.read(2**16):
+        while part:
+            size += len(unpacker.decompress(part, 2**20))
+            part = unpacker.unconsumed_tail
+            if size > MAX_FILE_BYTES:
+                _refuse_unpacked(name)
+
+
+def _refuse_unpacked(name: str) -> None:
+    most = f"{MAX_FILE_BYTES // 2**20} MiB"
+    raise InvalidDataError(f"{name} unpacks to more than {most}; convert it to PNG, or remove it")
+
+
+def _check_header(header: Any, name: str, max_pixels: int) -> None:
     frames = int(header.get("NumberOfFrames") or 1)
     if frames > 1:
         msg = f"{name} has {frames} frames, expected a single image; export one frame"
         raise InvalidDataError(msg)
     if "PixelData" not in header:
         raise InvalidDataError(f"{name} is DICOM without an image; remove it")
-    if header.Rows * header.Columns > images.MAX_PIXELS:
-        raise InvalidDataError(
-            f"{name} has {header.Columns} × {header.Rows} pixels; "
-            f"at most {images.MAX_PIXELS:,} are read; make it smaller"
-        )
+    images.check_size(header.Columns, header.Rows, name, max_pixels)
+    if header.file_meta.TransferSyntaxUID.is_encapsulated:
+        _check_compressed(header, name, max_pixels)
+
+
+def _check_compressed(header: Any, name: str, max_pixels: int) -> None:
+    """Check what the compressed pixels unpack to, which the header need not state truly."""
+    from pydicom.encaps import generate_frames
+    from pydicom.uid import RLELossless
+
+    frame = next(generate_frames(header.PixelData, number_of_frames=1))
+    if header.file_meta.TransferSyntaxUID != RLELossless:
+        with suppress(UnidentifiedImageError):  # JPEG and JPEG 2000; others are left to pydicom
+            images.check_size(*Image.open(io.BytesIO(frame)).size, name, max_pixels)
+    elif 64 * len(frame) > MAX_FILE_BYTES:  # two bytes become up to 128
+        segments = struct.unpack("<15L", frame[4:64])[: struct.unpack("<L", frame[:4])[0]]
+        for start, end in zip(segments, [*segments[1:], len(frame)], strict=True):
+            if _rle_length(frame[start:end]) > MAX_FILE_BYTES:
+                _refuse_unpacked(name)
+
+
+def _rle_length(segment: bytes) -> int:
+    """Bytes of a decoded segment of RLE, PS3.5 G.3.2; counting stops above `MAX_FILE_BYTES`."""
+    at = length = 0
+    while at < len(segment) and length <= MAX_FILE_BYTES:
+        count = segment[at]
+        length += count + 1 if count < 128 else 257 - count if count > 128 else 0
+        at += count + 2 if count < 128 else 2 if count > 128 else 1
+    return length
 
 
 def _pixels(header: Any) -> NDArray[np.uint8]:
@@ -154,9 +222,11 @@ def _pixels(header: Any) -> NDArray[np.uint8]:
     if kind == "PALETTE COLOR":
         stored = apply_color_lut(stored, header)
         bits, signed = 8 * stored.dtype.itemsize, False
-    wide = stored.astype(np.int64) + (2 ** (bits - 1) if signed else 0)
-    scaled = np.clip(np.rint(wide * (255 / (2**bits - 1))), 0, 255)
-    grey: NDArray[np.uint8] = scaled.astype(np.uint8)
+    grey = np.empty(stored.shape, np.uint8)
+    for start in range(0, len(stored), _ROWS):  # at 16 bytes per value
+        rows = slice(start, start + _ROWS)
+        wide = stored[rows].astype(np.int64) + (2 ** (bits - 1) if signed else 0)
+        grey[rows] = np.clip(np.rint(wide * (255 / (2**bits - 1))), 0, 255)
     return 255 - grey if kind == "MONOCHROME1" else grey
 
 

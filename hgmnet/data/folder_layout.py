@@ -3,6 +3,7 @@
 Al-Dhabyani et al., "Dataset of breast ultrasound images", Data in Brief 28, 2020.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -35,7 +36,7 @@ def scan(raw: Path) -> list[Sample]:
     outside a class folder and two images of one stem become samples with an `error`.
 
     Raises:
-        InvalidDataError: the folder is missing, or contains no image.
+        InvalidDataError: the folder is missing, contains no image, or one whose name is not UTF-8.
     """
     if not raw.is_dir():
         msg = f"{raw} is missing; bring the images in: hgmnet import <name> <folder-or-zip>"
@@ -44,6 +45,9 @@ def scan(raw: Path) -> list[Sample]:
     files = sorted(path for path in paths if is_image(path) and (raw / path).is_file())
     if not files:
         raise InvalidDataError(f"{raw} contains no image; expected {LAYOUT}")
+    if odd := [path for path in files if printable(path) != str(path)]:
+        msg = f"{raw}: the name of {printable(odd[0])} is not UTF-8; rename the file"
+        raise InvalidDataError(msg)
     return _samples(files)
 
 
@@ -56,6 +60,11 @@ def find_images(folder: Path) -> list[Path]:
         and mask_of(file.stem) is None
         and file.is_file()
     )
+
+
+def printable(path: os.PathLike[str] | str) -> str:
+    r"""Return a path as text for files and screens; bytes that are not UTF-8 as `\xfc`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_image(path: PurePosixPath) -> bool:

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hgmnet.data.limits import MAX_FILE_BYTES, MAX_PIXELS
 from hgmnet.errors import InvalidDataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 """Suffixes of image files, in lower case."""
-
-MAX_PIXELS = 64_000_000  # a header with more pixels is refused before anything is decoded
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
@@ -29,23 +28,40 @@ Rgb = NDArray[np.uint8]
 class Decoded:
     """The pixels of an image and how they were encoded.
 
-    `rgb`: (H, W, 3) uint8. `mode`: PIL's name of the file's colour mode: L, RGB, RGBA, 1, P, I;16.
+    `rgb`: (H, W, 3) uint8, read-only. `mode`: PIL's name of the file's colour mode: L, RGB, RGBA,
+    1, P, I;16.
     """
 
     rgb: Rgb
     mode: str
 
 
-def decode(data: bytes, name: str) -> Decoded:
+def read_file(path: Path) -> bytes:
+    """Read an encoded image file.
+
+    Raises:
+        InvalidDataError: it has more than `MAX_FILE_BYTES`.
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        size = path.stat().st_size if path.is_file() else MAX_FILE_BYTES  # of a pipe: unknown
+        data = file.read(min(size, MAX_FILE_BYTES) + 1)
+    if len(data) > MAX_FILE_BYTES:
+        msg = f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB, too large for an image"
+        raise InvalidDataError(msg)
+    return data
+
+
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decode an image: PNG, JPEG, BMP or TIFF of any colour mode.
 
     16-bit greys are scaled to 0-255; transparent pixels are blended with black. `name`: used in
     errors.
 
     Raises:
-        InvalidDataError: the format is another, the file truncated, or over `MAX_PIXELS`.
+        InvalidDataError: the format is another, the file truncated, or over `max_pixels`.
     """
-    image = _open(data, name)
+    image = _open(data, name, max_pixels=max_pixels)
     return Decoded(_to_rgb(image, name), image.mode)
 
 
@@ -61,7 +77,7 @@ def read_grey(raw: Path, name: str) -> Grey:
         InvalidDataError: the file is missing, or as `decode`.
     """
     try:
-        data = (raw / name).read_bytes()
+        data = read_file(raw / name)
     except OSError as error:
         raise InvalidDataError(
             f"{raw / name} is in the manifest but can't be read ({error.strerror}); restore it "
@@ -78,8 +94,15 @@ def decode_mask(data: bytes, name: str) -> Grey:
     return np.asarray(image.convert("L"))
 
 
+def from_grey(grey: Grey) -> Rgb:
+    """Return (H, W) uint8 as (H, W, 3), read-only, without a copy."""
+    return np.broadcast_to(grey[..., None], (*grey.shape, 3))
+
+
 def to_grey(rgb: Rgb) -> Grey:
     """Convert (H, W, 3) uint8 to (H, W) uint8 by ITU-R 601-2 luma."""
+    if rgb.strides[2] == 0:  # from `from_grey`: luma of three equal values is that value
+        return rgb[..., 0]
     return np.asarray(Image.fromarray(rgb).convert("L"))
 
 
@@ -116,16 +139,29 @@ def png_file(image: Image.Image, *, optimize: bool = False) -> bytes:
     return png.getvalue()
 
 
-def _open(data: bytes, name: str, *, load: bool = True) -> Image.Image:
+def check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    """Check an image's size, px, from its header; InvalidDataError if it has too many pixels."""
+    if width * height > max_pixels:
+        raise InvalidDataError(
+            f"{name}: {width} × {height} pixels; at most {max_pixels:,} pixels are read; "
+            "make it smaller"
+        )
+
+
+def _open(
+    data: bytes, name: str, *, load: bool = True, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        _check_size(image)
+        check_size(*image.size, name, max_pixels)
         if load:
             image.load()
         _check_end(image, data)
+    except InvalidDataError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         size = str(error).partition(",")[0]
-        msg = f"{name}: {size}; at most {MAX_PIXELS:,} pixels are read; make it smaller"
+        msg = f"{name}: {size}; at most {max_pixels:,} pixels are read; make it smaller"
         raise InvalidDataError(msg) from None
     except Exception as error:  # on broken bytes PIL's decoders raise any error
         why = " ".join(str(error).split())[:120] or "broken data"
@@ -136,11 +172,6 @@ def _open(data: bytes, name: str, *, load: bool = True) -> Image.Image:
     return image
 
 
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels")
-
-
 def _check_end(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG" and b"IEND" not in data:
         raise OSError("the file is truncated")
@@ -148,13 +179,14 @@ def _check_end(image: Image.Image, data: bytes) -> None:
 
 def _to_rgb(image: Image.Image, name: str) -> Rgb:
     if image.mode in _WIDE_MODES:
-        wide = np.asarray(image).astype(np.int64)
-        grey = (np.clip(wide, 0, 65535) // 257).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
+        grey = (np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8)
+        return from_grey(grey)
     if image.mode == "F":
         msg = f"{name} has floating-point greys; expected 8 or 16 bits; convert it to PNG"
         raise InvalidDataError(msg)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
+    if image.mode in {"1", "L"}:
+        return from_grey(np.asarray(image.convert("L")))
     return np.asarray(image.convert("RGB"))

@@ -135,6 +135,21 @@ class Note(Frozen):
     reason: str
 
 
+def read_notes(path: Path, images: Iterable[str]) -> list[Note]:
+    """Read a curation.csv; otherwise as `parse`.
+
+    Raises:
+        InvalidDataError: also if it is missing, or not UTF-8.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path), images)
+    except FileNotFoundError:
+        msg = f"{path} is missing; create it with the line {HEADER.strip()}"
+        raise InvalidDataError(msg) from None
+    except UnicodeDecodeError:
+        raise InvalidDataError(f"{path} is not UTF-8; save it as CSV UTF-8") from None
+
+
 def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
     """Parse a curation.csv: columns image, group, exclude (true or false), reason.
 

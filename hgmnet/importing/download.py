@@ -15,32 +15,46 @@ from urllib3.exceptions import HTTPError
 
 from hgmnet.errors import InvalidDataError
 
+MAX_GIB = 64.0
 _WAIT_S = 30.0  # seconds without a byte before a connection times out
 _CHUNK = 2**18
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 
 
 @contextmanager
-def brought(source: str, folder: Path, sha256: str = "") -> Iterator[Path]:
+def brought(
+    source: str, folder: Path, sha256: str = "", max_gib: float = MAX_GIB
+) -> Iterator[Path]:
     """Download a source for the duration of the block; yields its local path.
 
     A download stays in `folder` if the block fails, so that another try need not repeat it.
     `source`: a path, or a file:// or https:// URL; http:// only with a `sha256`, in hex.
 
     Raises:
-        InvalidDataError: the download fails, or the hash differs.
+        InvalidDataError: the download fails, the hash differs, or the server states no size, or one
+            above `max_gib` GiB or above the free space.
     """
     match = _URL.match(source)
     scheme = match["scheme"].lower() if match else ""
+    _refuse_broken(source if match else "")
     if scheme in ("", "file"):
         place = _local(source) if scheme else Path(source)
         _hold_to(place, sha256, source)
         yield place
     else:
-        place = _fetch(source, folder, sha256)
+        place = _fetch(source, folder, sha256, max_gib)
         yield place
         place.unlink()
         _forget(_part(place))
+
+
+def _refuse_broken(url: str) -> None:
+    try:
+        urlsplit(url).port  # noqa: B018  # which is parsed then
+        url.encode()
+    except ValueError as error:
+        msg = f"{url!r} is no address ({error}); expected one such as https://host/set.zip"
+        raise InvalidDataError(msg) from None
 
 
 def _local(url: str) -> Path:
@@ -51,7 +65,7 @@ def _local(url: str) -> Path:
     return Path(unquote(parts.path))
 
 
-def _fetch(url: str, folder: Path, sha256: str) -> Path:
+def _fetch(url: str, folder: Path, sha256: str, max_gib: float) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     last = re.sub(r"[^A-Za-z0-9._-]+", "_", unquote(urlsplit(url).path).rpartition("/")[2])[-100:]
     place = folder / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{last}"
@@ -62,7 +76,7 @@ def _fetch(url: str, folder: Path, sha256: str) -> Path:
         place.rename(part)  # the server is asked whether it is still the same
     try:
         with _session(sha256) as session:
-            _transfer(session, url, part)
+            _transfer(session, url, part, int(max_gib * 2**30))
     except requests.exceptions.InvalidSchema:
         msg = f"{url}: expected a path, file:// or https:// (http:// only with --sha256)"
         raise InvalidDataError(msg) from None
@@ -88,7 +102,7 @@ def _session(sha256: str) -> requests.Session:
     return session
 
 
-def _transfer(session: requests.Session, url: str, part: Path) -> None:
+def _transfer(session: requests.Session, url: str, part: Path, most: int) -> None:
     """Download the missing bytes.
 
     If-Range asks the server whether the file is unchanged; if it is not, or the server can't send
@@ -105,7 +119,7 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
         if here and response.status_code == 416:  # no further bytes: complete, or another file
             if span.rpartition("/")[2] != str(here):
                 _forget(part)
-                _transfer(session, url, part)
+                _transfer(session, url, part, most)
             return
         if not response.ok:
             answer = f"{response.status_code} {response.reason}"
@@ -115,16 +129,34 @@ def _transfer(session: requests.Session, url: str, part: Path) -> None:
         elif not span.startswith(f"bytes {here}-"):
             _forget(part)
             raise OSError("the server sent another part than was requested")
+        total = here + _stated_size(response, url)
+        if total > min(most, here + shutil.disk_usage(part.parent).free):
+            _forget(part)
+            raise InvalidDataError(
+                f"{url} has {total / 2**30:.1f} GiB; at most {most / 2**30:g} GiB that fit on the "
+                "disk are fetched; make room, or raise the limit: --max-gib N"
+            )
         etag = response.headers.get("ETag", "")
         strong = "" if etag.startswith("W/") else etag
         _tag(part).write_text(strong or response.headers.get("Last-Modified", ""))
-        _save(response, part, here)
+        _save(response, part, here, total)
 
 
-def _save(response: requests.Response, part: Path, here: int) -> None:
+def _stated_size(response: requests.Response, url: str) -> int:
+    """Return the size of the answer, bytes; without one, there might be no end of it.
+
+    Raises:
+        InvalidDataError: the server states none.
+    """
+    length = response.headers.get("Content-Length", "")
+    if not re.fullmatch(r"[0-9]{1,15}", length) or "Transfer-Encoding" in response.headers:
+        msg = f"{url}: the server states no size of the file; fetch it yourself, then import that"
+        raise InvalidDataError(msg)
+    return int(length)
+
+
+def _save(response: requests.Response, part: Path, here: int, total: int) -> None:
     """Append the response to the first `here` bytes."""
-    length = response.headers.get("Content-Length")
-    total = here + int(length) if length else None
     response.raw.enforce_content_length = False  # else the last bytes before a break are lost
     with (
         part.open("ab" if here else "wb") as file,
@@ -132,7 +164,7 @@ def _save(response: requests.Response, part: Path, here: int) -> None:
     ):
         shutil.copyfileobj(body, file, _CHUNK)
         came = file.tell()
-    if total is not None and came < total:
+    if came < total:
         raise OSError(f"the connection broke off after {came:,} of {total:,} bytes")
 
 

@@ -3,12 +3,13 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import dicom, images, metadata
+from hgmnet.data.folder_layout import printable
 from hgmnet.data.metadata import ImageMetadata
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
@@ -39,14 +40,14 @@ def lay_out(
     source: Path,
     raw: Path,
     form: Format = "auto",
-    accept: Callable[[Path], None] = lambda _: None,
+    replace: Callable[[Path, Path], None] | None = None,
 ) -> LaidOut:
     """Import a source's images: a folder, a .zip or a table.
 
     Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
     copied byte for byte, other formats re-encoded without loss. The source's metadata are written
-    to images.csv (`hgmnet.data.metadata`). An existing folder `raw` is replaced once everything is
-    read, and `accept`, called with the new folder, has not raised.
+    to images.csv (`hgmnet.data.metadata`). Once everything is read, `replace(part, raw)` moves the
+    new folder `part` to `raw`; default: `replaced`.
 
     Raises:
         InvalidDataError: the source is missing, broken, unsafe, empty or not of the format, or two
@@ -55,6 +56,7 @@ def lay_out(
     """
     part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
     restore(raw)
+    shutil.rmtree(part, ignore_errors=True)  # of a killed import with this process id
     try:
         with source_files.opened(source) as (files, given):
             plan = detect.plan(files, given, source, form)
@@ -64,10 +66,9 @@ def lay_out(
             entries = [_bring(picture, files, part) for picture in plan.pictures]
             used = {path for one in plan.pictures for path in (one.source, *one.masks)}
             others = (path for path in files if path not in used and path != plan.table)
-            left_out = () if given else tuple(sorted(map(str, others)))
+            left_out = () if given else tuple(sorted(map(printable, others)))
         metadata.write(part, entries)
-        accept(part)
-        _swap(part, raw)
+        (replace or _move)(part, raw)
     finally:
         shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):  # also removes a data set's folder that was empty before
@@ -106,20 +107,39 @@ def _write(target: Path, data: bytes, source: PurePosixPath) -> None:
     target.write_bytes(images.encode_png(data, str(source)))
 
 
-def _swap(part: Path, raw: Path) -> None:
-    """Replace `raw` by `part`, then remove the old one; any error restores it."""
+def _move(part: Path, raw: Path) -> None:
+    with replaced(part, raw):
+        pass
+
+
+@contextmanager
+def replaced(part: Path, raw: Path) -> Iterator[None]:
+    """Replace `raw` by `part` for good if the block ends well; after any error `raw` is restored.
+
+    What is at `raw` where nothing was before stays.
+    """
     old = part.with_suffix(".old")
     if raw.exists():
         raw.rename(old)
     try:
         part.rename(raw)
-    finally:
+        yield
+    except BaseException:
+        if old.exists() and raw.exists():
+            raw.rename(part)
         restore(raw)
-    shutil.rmtree(old, ignore_errors=True)
+        raise
+    restore(raw)
 
 
 def restore(raw: Path) -> None:
-    """Restore the images that were moved aside by an import killed during the swap."""
-    aside = sorted(raw.parent.glob(f".{raw.name}.*.old")) if raw.parent.exists() else []
+    """Restore the images that a killed import moved aside, or remove those that it replaced.
+
+    Call it while no import of the data set is under way.
+    """
+    aside = list(raw.parent.glob(f".{raw.name}.*.old"))
+    aside.sort(key=lambda path: path.stat().st_ctime_ns)
     if aside and not raw.exists():
-        aside[-1].rename(raw)
+        aside.pop().rename(raw)
+    for old in aside:
+        shutil.rmtree(old, ignore_errors=True)

@@ -12,7 +12,7 @@ from hgmnet.data import folder_layout, metadata
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing.source_files import Files
 
-MAX_NAME_BYTES = 200  # file systems allow 255, and `_mask_1.png` is appended
+MAX_NAME_BYTES = 200  # of a class or image; file systems allow 255, and `_mask_1.png` is appended
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ def named(names: Sequence[str]) -> str:
 
 
 def _problem(picture: PlannedImage) -> str:
-    name, stem = picture.target.name, picture.stem
-    unnamed = not re.fullmatch(NAME, picture.label)
+    label, name, stem = picture.label, picture.target.name, picture.stem
+    unnamed = not re.fullmatch(NAME, label)
     unseen = any(unicodedata.category(char).startswith("C") for char in name)
     reserved = "|" in name or "/" in stem or not folder_layout.is_image(picture.target)
     taken = ", ".join(column for column in metadata.COLUMNS if column in picture.further)
     problems = (
-        (unnamed, f"class {picture.label!r}: expected letters, digits, - and _"),
+        (unnamed, f"class {label!r}: expected letters, digits, - and _"),
+        (len(label) > MAX_NAME_BYTES, f"class {label[:20]}... is over {MAX_NAME_BYTES} bytes long"),
         (folder_layout.mask_of(stem), "an image's name can't end in _mask, which marks its masks"),
         (unseen, "its name has characters that can't be shown"),
         (reserved, "its name can't contain | or /, or begin with a dot"),

@@ -1,6 +1,6 @@
 """A folder or zip as a mapping from path to bytes; unsafe contents are refused."""
 
-import lzma
+import io
 import os
 import stat
 import struct
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from hgmnet.data.images import read_file
+from hgmnet.data.limits import MAX_FILE_BYTES
 from hgmnet.errors import InvalidDataError
-
-MAX_FILE_BYTES = 512 * 2**20  # a larger file is not an image and is not read
 
 Read = Callable[[], bytes]
 Files = Mapping[PurePosixPath, Read]  # the files of a source: a function that reads one, by path
@@ -37,7 +37,7 @@ class Folder(Mapping[PurePosixPath, Read]):
         return partial(self._read, path)
 
     def __iter__(self) -> Iterator[PurePosixPath]:
-        for here, folders, names in os.walk(self._root):
+        for here, folders, names in os.walk(self._root, onerror=_refuse_unread):
             folder = PurePosixPath(Path(here).relative_to(self._root).as_posix())
             folders.sort()
             for name in folders:
@@ -59,13 +59,15 @@ class Folder(Mapping[PurePosixPath, Read]):
         if problem:
             raise InvalidDataError(f"{path} {problem}")
         try:
-            if real.stat().st_size > MAX_FILE_BYTES:
-                msg = f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB, too large for an image"
-                raise InvalidDataError(msg)
-            return real.read_bytes()
+            return read_file(real)
         except OSError as error:
             msg = f"{path} can't be read: {error.strerror or error}; repair or remove it"
             raise InvalidDataError(msg) from None
+
+
+def _refuse_unread(error: OSError) -> None:
+    msg = f"{error.filename} can't be read: {error.strerror}; repair or remove it"
+    raise InvalidDataError(msg) from None
 
 
 MAX_ENTRIES = 100_000
@@ -75,7 +77,8 @@ MAX_RATIO = 100
 TABLES = (".csv", ".xlsx")  # suffixes of tables, in lower case
 
 _FREE_BYTES = 2**30
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without a limit
 
 
 @contextmanager
@@ -107,9 +110,24 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
-        return archive.read(entry)
+        with archive.open(entry) as file:
+            return file.read(entry.file_size)  # no more, even if the directory states too little
     except OSError as error:  # the entry's position is outside the file
         raise zipfile.BadZipFile(str(error)) from None
+
+
+def repacked(data: bytes, name: str, free: int) -> io.BytesIO:
+    """Return an archive whose entries have the sizes that its directory states, unpacked.
+
+    Raises:
+        InvalidDataError: as `safe_entries`.
+        BadZipFile: an entry is damaged.
+    """
+    checked = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(checked, "w") as written:
+        for path, entry in safe_entries(archive, name, len(data), free).items():
+            written.writestr(str(path), _unpack(archive, entry))
+    return checked
 
 
 def safe_entries(
@@ -119,7 +137,7 @@ def safe_entries(
 
     Raises:
         InvalidDataError: it has too many entries, unpacks to too much, or an entry leads out of it,
-            is a link, encrypted, too large or duplicated.
+            is a link, encrypted, too large, duplicated, or packed by another method than deflate.
     """
     infos = archive.infolist()
     if len(infos) > MAX_ENTRIES:
@@ -149,6 +167,8 @@ def _safe_path(info: zipfile.ZipInfo, archive: str) -> PurePosixPath:
         problem = "is a link"
     elif info.flag_bits & 1:
         problem = "is encrypted"
+    elif info.compress_type not in _METHODS:
+        problem = "is packed by another method than deflate; pack it again"
     elif info.file_size > MAX_FILE_BYTES:
         problem = f"is larger than {MAX_FILE_BYTES // 2**20} MiB"
     if problem:

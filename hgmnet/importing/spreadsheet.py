@@ -3,7 +3,6 @@
 import csv
 import io
 import warnings
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -100,11 +99,10 @@ def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
     import openpyxl
 
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            source_files.safe_entries(packed, str(path), len(data), _XLSX_BYTES)
+        file = source_files.repacked(data, str(path), _XLSX_BYTES)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and the like, which don't matter here
-            book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
             sheet = book.worksheets[0]
             sheet.reset_dimensions()  # the file may state its own size wrongly
             rows = islice(sheet.iter_rows(values_only=True), MAX_ROWS + 2)

@@ -1,17 +1,22 @@
 """Output columns of a prediction, and the rows for encoded images over HTTP."""
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import chain
+from typing import Literal, NamedTuple
 
-from hgmnet.data.dicom import DecodedFile, decode_file
-from hgmnet.data.images import encode_mask
+import numpy as np
+
+from hgmnet.data.dicom import decode_file
+from hgmnet.data.images import Grey, encode_mask
+from hgmnet.data.limits import MAX_PIXELS
 from hgmnet.errors import HgmnetError, InvalidDataError
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import Predictor
 from hgmnet.models.spec import Operating
 
+_PART_IMAGES, _PART_PIXELS = 16, 4_000_000
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
 Kind = Literal["string", "double", "boolean", "long"]  # MLflow's names
@@ -74,14 +79,37 @@ def answer(
         empty for the others. `mask_png`: the final mask at the image's original size as base64 PNG,
         0 and 255. The box is None without a lesion.
     """
-    read = [_read(value, f"row {row}") for row, value in enumerate(values)]
-    decoded = [one for one in read if not isinstance(one, str)]
-    predictions = predictor.stream([one.grey for one in decoded])
+    return list(chain.from_iterable(answer_in_parts(values, predictor, model)))
+
+
+def answer_in_parts(
+    values: Sequence[object],
+    predictor: Predictor,
+    model: Mapping[str, Value],
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[list[dict[str, Value]]]:
+    """Yield the rows of `answer` part by part; only the images of one part are in memory.
+
+    A part ends at `_PART_IMAGES` images, or at the image that exceeds `_PART_PIXELS`.
+    """
+    part: list[_Decoded] = []
+    for row, value in enumerate(values):
+        part.append(_read(value, f"row {row}", max_pixels))
+        large = sum(one.grey.size for one in part) > _PART_PIXELS
+        if large or len(part) == _PART_IMAGES or row == len(values) - 1:
+            yield _rows(part, predictor, model)
+            part = []
+
+
+def _rows(
+    part: Sequence["_Decoded"], predictor: Predictor, model: Mapping[str, Value]
+) -> list[dict[str, Value]]:
+    predictions = predictor.stream([one.grey for one in part if not one.error])
     nothing: dict[str, Value] = dict.fromkeys(columns(predictor.spec.classes, model))
     rows = []
-    for one in read:
-        if isinstance(one, str):
-            rows.append({**nothing, **model, "error": one})
+    for one in part:
+        if one.error:
+            rows.append({**nothing, **model, "error": one.error})
             continue
         prediction = next(predictions)
         row = prediction_row(prediction, predictor.operating, one.pixel_mm)
@@ -95,12 +123,20 @@ def columns(classes: Sequence[str], model: Iterable[str]) -> tuple[str, ...]:
     return (*(one.name for one in prediction_columns(classes)), "mask_png", *model, "error")
 
 
-def _read(value: object, name: str) -> DecodedFile | str:
-    """Return the decoded image, or the error message."""
+class _Decoded(NamedTuple):
+    """A decoded image, grey (H, W), or the error message and no pixels."""
+
+    grey: Grey
+    pixel_mm: float
+    error: str = ""
+
+
+def _read(value: object, name: str, max_pixels: int) -> _Decoded:
     try:
-        return decode_file(_to_bytes(value, name), name)
+        decoded = decode_file(_to_bytes(value, name), name, max_pixels)
     except HgmnetError as error:
-        return str(error)
+        return _Decoded(np.empty((0, 0), np.uint8), 0.0, str(error))
+    return _Decoded(decoded.grey, decoded.pixel_mm)
 
 
 def _to_bytes(value: object, name: str) -> bytes:

@@ -4,6 +4,7 @@ import csv
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
 from itertools import chain, count
@@ -12,8 +13,8 @@ from typing import Any
 
 from hgmnet.data.atomic import write_table, write_text
 from hgmnet.data.dicom import decode_file
-from hgmnet.data.folder_layout import find_images
-from hgmnet.data.images import encode_mask
+from hgmnet.data.folder_layout import find_images, printable
+from hgmnet.data.images import encode_mask, read_file
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
@@ -55,9 +56,10 @@ def find_files(words: Sequence[str]) -> list[Path]:
 def predict_files(
     files: Sequence[Path], predictor: Predictor, model: Mapping[str, str], out: Path
 ) -> Summary:
-    """Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
+    r"""Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
-    Pictures listed in an earlier run's predictions.csv are replaced; no other file is.
+    Files of an earlier run are replaced, also of one that was killed; no other file is. Bytes of a
+    name that are not UTF-8 are written as `\xfc`.
 
     Args:
         files: images, DICOM among them.
@@ -66,49 +68,54 @@ def predict_files(
         out: the folder to write to, created if missing.
 
     Raises:
-        ConfigError: a picture would overwrite a file that is no earlier prediction.
+        ConfigError: it would overwrite a file that is no earlier prediction.
     """
     from tqdm import tqdm
 
     names = _names(files)
-    _refuse_foreign(out, names)
-    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, names)
     pairs = zip(files, names, strict=True)
     progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
     rows = [_one(file, name, predictor, out) for file, name in progress]
     output = (column.name for column in prediction_columns(predictor.spec.classes))
     columns = ["file", *output, "mask", "overlay", "seconds", *model, "error"]
     rows = [{**dict.fromkeys(columns, ""), **row, **model} for row in rows]
-    write_table(out / "predictions.csv", columns, rows)
+    write_table(out / _TABLE, columns, rows)
     known = ({k: v for k, v in row.items() if v not in ("", None)} for row in rows)
-    write_text(out / "predictions.jsonl", "".join(f"{json.dumps(row)}\n" for row in known))
+    write_text(out / _LINES, "".join(f"{json.dumps(row)}\n" for row in known))
     failed = sum(bool(row["error"]) for row in rows)
     return Summary(len(rows) - failed, failed)
 
 
 def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, Any]:
-    start = time.perf_counter()
+    start, shown = time.perf_counter(), printable(file)
     try:
-        decoded = decode_file(file.read_bytes(), file.name)
+        decoded = decode_file(read_file(file), Path(shown).name)
         prediction = predictor.predict([decoded.grey])[0]
         mask, drawn = _pictures(name)
         (out / mask).write_bytes(encode_mask(prediction.mask))
         overlay(decoded.grey, prediction.mask).save(out / drawn)
         row = prediction_row(prediction, predictor.operating, decoded.pixel_mm)
     except (HgmnetError, OSError) as error:
-        return {"file": str(file), "error": str(error)}
+        return {"file": shown, "error": str(error)}
     seconds = round(time.perf_counter() - start, 3)
     pictures = {"mask": mask, "overlay": drawn}
-    return {"file": str(file), **row, **pictures, "seconds": seconds, "error": ""}
+    return {"file": shown, **row, **pictures, "seconds": seconds, "error": ""}
 
 
 def _names(files: Sequence[Path]) -> list[str]:
     """Base name of each file's pictures: its stem, numbered if already used."""
     names: dict[str, None] = {}
     for file in files:
-        numbered = (f"{file.stem}~{number}" for number in count(2))
-        names[next(name for name in chain([file.stem], numbered) if name not in names)] = None
+        stem = shortened(printable(file.stem), 200)
+        numbered = (f"{stem}~{number}" for number in count(2))
+        names[next(name for name in chain([stem], numbered) if name not in names)] = None
     return list(names)
+
+
+def shortened(name: str, most: int) -> str:
+    """Return at most `most` bytes of a name; file systems allow 255, and more is appended."""
+    return name.encode()[:most].decode(errors="ignore")
 
 
 def _pictures(name: str) -> tuple[str, str]:
@@ -116,13 +123,28 @@ def _pictures(name: str) -> tuple[str, str]:
     return f"{name}_mask.png", f"{name}_overlay.png"
 
 
-def _refuse_foreign(out: Path, names: Iterable[str]) -> None:
-    """Check that files to be overwritten were written by an earlier run."""
-    ours: set[str] = set()
-    if (out / "predictions.csv").is_file():
-        with (out / "predictions.csv").open(newline="", encoding="utf-8") as file:
-            ours = {row.get(key, "") for row in csv.DictReader(file) for key in ("mask", "overlay")}
-    for picture in chain.from_iterable(map(_pictures, names)):
-        if picture not in ours and (out / picture).exists():
-            msg = f"{out / picture} is no earlier prediction and is not overwritten"
+_TABLE, _LINES, _RECORD = "predictions.csv", "predictions.jsonl", ".predictions.json"
+
+
+def _claim(out: Path, names: Iterable[str]) -> None:
+    """Check that files to be overwritten were written by an earlier run; record those of this."""
+    ours, files = _written(out), {_TABLE, _LINES, *chain.from_iterable(map(_pictures, names))}
+    for name in sorted(files - ours):
+        if (out / name).exists():
+            msg = f"{out / name} is no earlier prediction and is not overwritten"
             raise ConfigError(f"{msg}; choose another folder: --out DIR")
+    write_text(out / _RECORD, json.dumps(sorted(ours | files)))
+
+
+def _written(out: Path) -> set[str]:
+    """Names of the files that earlier runs wrote, by their record, or else by their table."""
+    with suppress(FileNotFoundError, ValueError):
+        return set(json.loads((out / _RECORD).read_text(encoding="utf-8")))
+    with (
+        suppress(FileNotFoundError, UnicodeDecodeError, csv.Error),
+        (out / _TABLE).open(newline="", encoding="utf-8") as file,
+    ):
+        rows = csv.DictReader(file)
+        if {"file", "mask", "overlay", "error"} <= set(rows.fieldnames or ()):
+            return {_TABLE, _LINES, *(row[key] for row in rows for key in ("mask", "overlay"))}
+    return set()

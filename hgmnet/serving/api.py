@@ -1,21 +1,24 @@
 """HTTP API: MLflow's scoring protocol, and plain image bytes."""
 
-import socket
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect
 
-from hgmnet.errors import ConfigError
-from hgmnet.inference.response import Value, answer
+from hgmnet.inference.response import Value, answer_in_parts
+from hgmnet.pages.html import templates
+from hgmnet.serving.access import Access
+from hgmnet.serving.limits import DEFAULTS, Limits
 from hgmnet.serving.model_slot import ModelSlot
+from hgmnet.serving.work_queue import WorkQueue
 
-MAX_BYTES = 256 * 2**20  # per request body
-MAX_IMAGES = 256  # per request
+MAX_VALUES = 100_000
+"""Commas, colons and brackets in a batch: each may become a value of 64 bytes or more."""
 Row = dict[str, Value]
 
 
@@ -37,118 +40,137 @@ class InvocationBatch(BaseModel):
     inputs: list[Any] | None = None
 
 
+class Predictions(BaseModel):
+    """The rows of a batch, one per image, in order."""
+
+    predictions: list[Row]
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: Any
+
+
 class Endpoints:
     """The API's endpoints; one prediction at a time, since each uses every core."""
 
-    def __init__(self, holder: ModelSlot) -> None:
-        self._holder = holder
-        self._turn = threading.Lock()
+    def __init__(self, holder: ModelSlot, limits: Limits) -> None:
+        self._holder, self._limits = holder, limits
+        self._queue = WorkQueue(limits)
 
-    def health(self) -> Row:
+    async def health(self) -> Row:
         """Return the served model, and the error of the last check for another one."""
         served = self._holder.served
-        return {**served.described, "code": served.code, "fault": self._holder.fault}
+        fault = self._holder.fault.encode(errors="replace").decode()  # a path need not be UTF-8
+        return {**served.described, "code": served.code, "fault": fault}
 
-    async def invocations(self, batch: InvocationBatch) -> dict[str, list[Row]]:
+    async def invocations(self, request: Request) -> Predictions:
         """Predict a batch; an unreadable image is a row with its error."""
-        values = _values(batch)
-        if not values:
-            raise HTTPException(400, "no row; expected one image per row, base64 in column `image`")
-        if len(values) > MAX_IMAGES:
-            raise HTTPException(413, f"{len(values)} images; send at most {MAX_IMAGES} at a time")
-        rows = await run_in_threadpool(self._look, values)
-        _refuse_if_all_bad(rows)
-        return {"predictions": rows}
+        async with self._queue.admitted(request) as body:
+            values = await self._queue.turn(_values, body, self._limits.images)
+            return Predictions(predictions=await self._predict(request, values))
 
     async def predict(self, request: Request) -> Row:
-        """Predict one image, the body's bytes: PNG, JPEG or DICOM."""
-        data = await read_body(request)
-        rows = await run_in_threadpool(self._look, [data])
-        _refuse_if_all_bad(rows)
-        return rows[0]
+        """Predict one image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
+        async with self._queue.admitted(request) as body:
+            return (await self._predict(request, [body]))[0]
 
-    def _look(self, values: Sequence[object]) -> list[Row]:
+    async def _predict(self, request: Request, values: Sequence[object]) -> list[Row]:
         served = self._holder.served
-        with self._turn:
-            return answer(values, served.predictor, served.described)
+        parts = answer_in_parts(values, served.predictor, served.described, self._limits.pixels)
+        rows = await self._queue.turns(request, parts)
+        if all(row["error"] for row in rows):
+            raise HTTPException(400, "; ".join(str(row["error"]) for row in rows))
+        return rows
 
 
-def build_app(holder: ModelSlot) -> FastAPI:
-    """Build the application; its API documentation is at /docs."""
-    app = FastAPI(title="HGM-Net", description="Research use only; not a medical device.")
-    at = Endpoints(holder)
-    app.middleware("http")(hold_to_size)
+def build_app(
+    holder: ModelSlot,
+    limits: Limits = DEFAULTS,
+    hosts: Sequence[str] = (),
+    token: str = "",
+) -> FastAPI:
+    """Build the application; its API documentation is at /docs.
+
+    `hosts`, `token`: as in `hgmnet.serving.access.Access`.
+    """
+    app = FastAPI(
+        title="HGM-Net",
+        description="Research use only; not a medical device.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    at = Endpoints(holder, limits)
+    app.add_middleware(Access, hosts=hosts, token=token)
+    app.add_exception_handler(ClientDisconnect, forget)
     for path in ("/health", "/ping"):
-        app.get(path)(at.health)
-    app.post("/invocations")(at.invocations)
-    app.post("/predict")(at.predict)
+        app.get(path, responses=_problems(400, 401, 403))(at.health)
+    problems = _problems(400, 401, 403, 413, 422, 503)
+    app.post("/invocations", responses=problems, openapi_extra=_body(_batch_schema()))(
+        at.invocations
+    )
+    binary = {"type": "string", "format": "binary"}
+    image = _body(binary, "application/octet-stream")
+    app.post("/predict", responses=problems, openapi_extra=image)(at.predict)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        page = templates(Path(__file__).parent / "templates").get_template("docs.html.j2")
+        return HTMLResponse(page.render(api=app.openapi()))
+
     return app
 
 
-async def hold_to_size(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Refuse a body whose declared length is too large, before it is read."""
-    length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_BYTES:
-        msg = f"the body has {length} bytes; at most {MAX_BYTES} are read"
-        return JSONResponse({"detail": msg}, status_code=413)
-    return await call_next(request)
+async def forget(_: Request, __: Exception) -> Response:
+    """Answer a client that has gone, which nobody reads."""
+    return Response(status_code=400)
 
 
-async def read_body(request: Request) -> bytes:
-    """Return the body's bytes.
-
-    Raises:
-        HTTPException: 413, the body exceeds `MAX_BYTES`, whatever its declared length; 400, it is
-            empty.
-    """
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > MAX_BYTES:
-            raise HTTPException(413, f"the body is too large; at most {MAX_BYTES} bytes are read")
-    if not data:
-        raise HTTPException(400, "the body is empty; expected an image: curl --data-binary @f")
-    return bytes(data)
-
-
-def _refuse_if_all_bad(rows: Sequence[Row]) -> None:
-    if all(row["error"] for row in rows):
-        raise HTTPException(400, "; ".join(str(row["error"]) for row in rows))
-
-
-def _values(batch: InvocationBatch) -> list[object]:
+def _values(body: bytes, most: int) -> list[object]:
     """Return the images of a batch.
 
     Raises:
-        HTTPException: 400, there is no column `image`.
+        HTTPException: 400, there is no column `image`, or no row; 413, there are too many values.
+        RequestValidationError: the batch has none of MLflow's forms.
     """
+    if sum(map(body.count, (b",", b":", b"[", b"{"))) > MAX_VALUES:
+        raise HTTPException(413, f"more than {MAX_VALUES} values; send fewer rows or columns")
+    try:
+        batch = InvocationBatch.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise RequestValidationError(
+            [{**p, "loc": ("body", *p["loc"])} for p in problems[:10]]
+        ) from None
     if batch.dataframe_split is not None:
         table = batch.dataframe_split
         rows: list[Any] = [dict(zip(table.columns, row, strict=False)) for row in table.data]
     else:
         rows = batch.dataframe_records or batch.instances or batch.inputs or []
     values = [row.get("image") if isinstance(row, dict) else row for row in rows]
+    if not values:
+        raise HTTPException(400, "no row; expected one image per row, base64 in column `image`")
+    if len(values) > most:
+        raise HTTPException(413, f"{len(values)} images; send at most {most} at a time")
     if any(value is None for value in values):
         keys = sorted({str(key) for row in rows if isinstance(row, dict) for key in row})
-        raise HTTPException(400, f"expected a column `image`, got: {', '.join(keys) or 'none'}")
+        named = ", ".join(keys)[:200] or "none"
+        raise HTTPException(400, f"expected a column `image`, got: {named}")
     return values
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a port, 0 for a free one; ConfigError if it is taken or the address is not local."""
-    try:
-        return socket.create_server((host, port))
-    except OSError as error:
-        why = (error.strerror or str(error)).partition(" (")[0]
-        raise ConfigError(f"{host}:{port}: {why}; take another: --port N") from None
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Problem} for status in statuses}
 
 
-def run(app: FastAPI, taken: socket.socket, slot: ModelSlot, grace_s: int) -> None:
-    """Serve until Ctrl-C, then give running requests `grace_s` seconds to finish."""
-    import uvicorn
+def _body(schema: dict[str, Any], kind: str = "application/json") -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s)
-    uvicorn.Server(config).run(sockets=[taken])
-    slot.stop()
+
+def _batch_schema() -> dict[str, Any]:
+    """JSON schema of a batch, with the table's schema inside."""
+    schema = InvocationBatch.model_json_schema()
+    table = schema.pop("$defs")["DataframeSplit"]
+    schema["properties"]["dataframe_split"]["anyOf"][0] = table
+    return schema

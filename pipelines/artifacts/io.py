@@ -27,7 +27,7 @@ def read_json(path: Path, kind: type[T]) -> T:
         InvalidDataError: the file is absent or is not a `kind`.
     """
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"), strict=False)
+        return kind.model_validate_json(path.read_bytes(), strict=False)
     except FileNotFoundError:
         raise InvalidDataError(f"{path} is missing; `dvc repro` makes it") from None
     except ValidationError as error:
@@ -50,7 +50,7 @@ def read_rows(path: Path, kind: type[T]) -> list[T]:
     tuples = {name for name, field in kind.model_fields.items() if "tuple" in str(field.annotation)}
     read = []
     for number, row in enumerate(rows, start=2):
-        parts = {name: tuple(filter(None, row[name].split("|"))) for name in tuples & row.keys()}
+        parts = {k: tuple(filter(None, (row[k] or "").split("|"))) for k in tuples & row.keys()}
         try:
             read.append(kind.model_validate({**row, **parts}, strict=False))
         except ValidationError as error:
@@ -64,10 +64,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
     """Read CSV rows as text by column name.
 
     Raises:
-        InvalidDataError: the file is absent.
+        InvalidDataError: the file is absent, or is not UTF-8.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except FileNotFoundError:
         raise InvalidDataError(f"{path} is missing; `dvc repro` makes it") from None
+    except UnicodeDecodeError:
+        msg = f"{path} is not UTF-8; save it as CSV UTF-8, or restore it"
+        raise InvalidDataError(msg) from None

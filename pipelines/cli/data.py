@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from pipelines.cli.options import reason
+from pipelines.cli.options import positive, reason
 
 FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 """As `hgmnet.importing.detect.Format`, which takes too long to import for `--help`."""
@@ -20,6 +20,8 @@ def configure_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)
     sha256 = "expected hash of the file"
     parser.add_argument("--sha256", type=_sha256, metavar="HEX", help=sha256)
+    most = "GiB; a larger download is refused (64)"
+    parser.add_argument("--max-gib", type=positive, default=64.0, metavar="N", help=most)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
 
 
@@ -27,13 +29,13 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
     """Lay the images out, add them to DVC, and print the next step.
 
     Raises:
-        ConfigError: the name is not allowed, or `dvc add` failed.
+        ConfigError: the name is not allowed, the data set is in use, or `dvc add` failed.
         InvalidDataError: there are images already, or the source is not valid.
     """
     from pipelines.operations.import_dataset import import_dataset, privacy_warning, summary
 
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
-    found = import_dataset(root, args.name, args.source, **known)
+    found = import_dataset(root, args.name, args.source, max_gib=args.max_gib, **known)
     print(summary(found))
     if warning := privacy_warning(root / "data" / args.name / "raw"):
         print(warning, file=sys.stderr)
@@ -87,14 +89,17 @@ def run_resplit(root: Path, args: argparse.Namespace) -> None:
     """Assign every image to a split again, by the seed and fractions of params.yaml.
 
     Raises:
-        ConfigError: the reason is empty.
+        ConfigError: the reason is empty, or a run or a dvc command uses the data set.
         InvalidDataError: the manifest is absent or did not pass validation.
     """
     from hgmnet.config.params import load_params
+    from pipelines.operations.run_overrides import alone
     from pipelines.stages.split import resplit
+    from pipelines.system import dvc
 
     why = reason(args.reason, "a reason that someone will understand in a year")
     params = load_params(root / "params.yaml")
-    resplit(root, params.data, params.split, why)
+    with alone(root, "hgmnet resplit"), dvc.unused(root, root / "data" / params.data.name):
+        resplit(root, params.data, params.split, why)
     print(f"Split again: {params.data.name}. Models from before were tested on other images.")
     print("Next: dvc repro")

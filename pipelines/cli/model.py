@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hgmnet.cli import model as anywhere
 from hgmnet.cli.score import add_score_options, figure_lines
-from pipelines.cli.options import add_model_options, resolve_model
+from pipelines.cli.options import add_model_options, positive, resolve_model
 
 if TYPE_CHECKING:
     from hgmnet.data.resize import Grey
@@ -60,6 +60,7 @@ def run_export(root: Path, args: argparse.Namespace) -> None:
 
     path, name = _find(root, args)
 
+    from hgmnet.data.atomic import atomic
     from hgmnet.inference.predictor import TorchPredictor
     from hgmnet.prediction.backends import cached
     from hgmnet.prediction.onnx_export import export_checked
@@ -72,8 +73,8 @@ def run_export(root: Path, args: argparse.Namespace) -> None:
     if args.int8:
         print(quantise_checked(root, predictor, kept, args.out, Bounds(*args.max_loss)))
     else:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(kept, args.out)
+        with atomic(args.out) as part:
+            shutil.copyfile(kept, part)
     anywhere.finish_export(args.out, name)
 
 
@@ -82,7 +83,7 @@ def configure_serve(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     anywhere.add_serve_options(parser)
     between = "seconds between readings of the alias (5)"
-    parser.add_argument("--poll-seconds", type=float, default=5.0, help=between)
+    parser.add_argument("--poll-seconds", type=positive, default=5.0, help=between)
 
 
 def run_serve(root: Path, args: argparse.Namespace) -> None:
@@ -111,10 +112,12 @@ def _find_slot(
     from hgmnet.serving.model_card import card_beside
     from hgmnet.serving.model_slot import ModelSlot, load_folder
     from pipelines.registry.serving import serve_version
+    from pipelines.registry.tracking_store import store_errors_as_messages
 
     if args.model is not None:
         return ModelSlot(load_folder(args.model)), card_beside(args.model), ""
-    found = serve_version(root, args.version, poll_seconds, or_challenger=or_challenger)
+    with store_errors_as_messages(root):
+        found = serve_version(root, args.version, poll_seconds, or_challenger=or_challenger)
     return found.slot, found.find_card, found.remark
 
 

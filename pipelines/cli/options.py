@@ -31,13 +31,17 @@ def open_registry(root: Path, *, timeout_s: int = 60, retries: int = 2) -> Itera
     """Open the tracking store; limit the block's MLflow requests, `timeout_s` in seconds.
 
     Raises:
-        ConfigError: params.yaml is wrong, or MLflow can't be reached.
+        ConfigError: params.yaml is wrong, or MLflow can't be reached, also later in the block.
     """
     from hgmnet.config.params import load_params
-    from pipelines.registry.tracking_store import connect_with_retries, http_limits
+    from pipelines.registry.tracking_store import (
+        connect_with_retries,
+        http_limits,
+        store_errors_as_messages,
+    )
 
     params = load_params(root / "params.yaml")
-    with http_limits(timeout_s=timeout_s, retries=retries):
+    with http_limits(timeout_s=timeout_s, retries=retries), store_errors_as_messages(root):
         yield OpenRegistry(connect_with_retries(root, params.data.name), params)
 
 
@@ -68,6 +72,14 @@ def resolve_model(root: Path, model: Path | None, version: str | None) -> tuple[
     if found.remark:
         print(f"hgmnet: {found.remark}", file=sys.stderr)
     return found.folder, f"{found.name} version {found.number}"
+
+
+def positive(text: str) -> float:
+    """Parse a number above 0 and below a million; neither infinity nor NaN."""
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0, below a million")
+    return value
 
 
 def reason(words: str, wanted: str) -> str:

@@ -48,7 +48,9 @@ def _versions(versions: "Sequence[Registered]") -> Iterator[str]:
             "–" if value is None else f"{value:.3f}" for value in (one.lesion_dice, one.accuracy)
         )
         figures = f"{one.gate:<11}{dice:>11}{accuracy:>10}"
-        yield f"{one.number:>7}  {figures}  {one.commit:<9}{', '.join(one.aliases)}".rstrip()
+        missing = f"  (missing: {one.missing})" if one.missing else ""
+        aliases = ", ".join(one.aliases)
+        yield f"{one.number:>7}  {figures}  {one.commit:<9}{aliases}{missing}".rstrip()
 
 
 def configure_promote(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +75,7 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
     from pipelines.promotion.promote import Request, adopt, open_comparer, promote, propose
     from pipelines.promotion.text import format_promotion
     from pipelines.registry.aliases import registry_state
-    from pipelines.registry.tracking_store import http_limits
+    from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 
     why = " ".join(args.reason.split())
     if args.approve or args.adopt:
@@ -81,7 +83,7 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
     comparer = open_comparer(root, args.data)
     name = comparer.params.registry.name
     request = Request(args.version, args.approve, why)
-    with http_limits(timeout_s=120, retries=3):
+    with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
         if args.adopt:
             link = adopt(comparer, why)
             version = link.entry.champion if link.entry else ""
@@ -116,11 +118,11 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
         InvalidDataError: the version is not the model that was registered.
     """
     from pipelines.promotion.promote import open_comparer, rollback
-    from pipelines.registry.tracking_store import http_limits
+    from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 
     why = reason(args.reason, "why, for the history")
     comparer = open_comparer(root, None)
-    with http_limits(timeout_s=120, retries=3):
+    with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
         now, link = rollback(comparer, args.to, why, other_plan=args.other_plan)
     version = link.entry.champion if link.entry else ""
     after = f"after version {now.champion or 'none'}"
@@ -206,14 +208,18 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     from hgmnet.errors import redact_credentials
     from pipelines.registry.aliases import registry_state
     from pipelines.registry.loading import resolve
-    from pipelines.registry.versions import find_version
+    from pipelines.registry.versions import decision_run, find_version
 
     with open_registry(root) as registry:
         store, name = registry.store, registry.name
         number, _ = resolve(registry_state(store, name), name, args.version)
-        found = find_version(store, name, number).tags
-    tags = defaultdict(lambda: _UNKNOWN, {k.removeprefix("hgmnet."): v for k, v in found.items()})
+        version = find_version(store, name, number)
+        run, missing = decision_run(store, version)
+    found = {k.removeprefix("hgmnet."): v for k, v in version.tags.items()}
+    tags = defaultdict(lambda: _UNKNOWN, found | ({} if run else {"decision_run": _UNKNOWN}))
     print(f"{name} version {number}\n\n{_facts(tags)}\n")
+    if missing:
+        print(f"Missing: {missing}\n")
     print("\n".join(_way_back(root, redact_credentials(store.uri), tags)))
 
 
@@ -253,8 +259,10 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
     yield f"git clone {quote(redact_credentials(origin(root)))} {folder} && cd {folder}"
     if commit != _UNKNOWN:
         yield f"git checkout -q {commit}"
-    run = tags["decision_run"]
-    yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
+    if (run := tags["decision_run"]) == _UNKNOWN:
+        yield "# without its MLflow run: params.yaml, dvc.lock and split are the commit's"
+    else:
+        yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
     yield "dvc pull --allow-missing"
     yield "dvc status report              # reports that nothing has changed"
 
@@ -321,8 +329,19 @@ def _rows(root: Path, word: str) -> "tuple[str, pd.DataFrame]":
     file = find_file(Path(word))
     if file:
         return word.rstrip("/"), read_rows(file)
+    from hgmnet.errors import ConfigError
+    from pipelines.registry.aliases import registry_state
     from pipelines.registry.download import fetch_rows
+    from pipelines.registry.loading import resolve
+    from pipelines.registry.versions import find_version
 
     with open_registry(root) as registry, TemporaryDirectory(prefix="hgmnet-") as folder:
-        number, path = fetch_rows(registry.store, registry.name, word, Path(folder))
-        return f"version {number}", read_rows(path)
+        store, name = registry.store, registry.name
+        now = registry_state(store, name)
+        if word not in now.models and word not in now.aliases:
+            raise ConfigError(
+                f"`{word}` is neither a version or alias of {name} nor a file or folder with a "
+                "per_image.csv in it"
+            )
+        version = find_version(store, name, resolve(now, name, word)[0])
+        return f"version {version.version}", read_rows(fetch_rows(store, version, Path(folder)))

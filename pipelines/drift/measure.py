@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hgmnet.data import images, metadata
 from hgmnet.data.dicom import decode_file
-from hgmnet.data.folder_layout import SUFFIXES, find_images
+from hgmnet.data.folder_layout import SUFFIXES, find_images, printable
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.errors import InvalidDataError
@@ -56,7 +56,7 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
     said: list[Mapping[str, float]] = []
     unreadable = []
     for batch in _looks(folder, names):
-        unreadable += [name for name, look in batch if look is None]
+        unreadable += [printable(name) for name, look in batch if look is None]
         seen = [look for _, look in batch if look is not None]
         facts += [look.facts.model_dump() for look in seen]
         new = [look.grey for look in seen if look.pixel_sha256 not in trained_on]
@@ -144,7 +144,7 @@ def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, _Look
 
 def _look(path: Path) -> _Look | None:
     try:
-        decoded = decode_file(path.read_bytes(), path.name)
+        decoded = decode_file(images.read_file(path), path.name)
     except (InvalidDataError, OSError):
         return None
     return _Look(measure(decoded.grey), decoded.grey, images.pixel_sha256(decoded.rgb))

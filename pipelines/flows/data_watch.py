@@ -1,6 +1,9 @@
 """The flow `data_watch`: import a data set's source if it has changed, and retrain if needed."""
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,12 +15,14 @@ from hgmnet.config.params import load_params
 from hgmnet.data.atomic import write_text
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.errors import HgmnetError
+from hgmnet.importing import detect, source_files
 from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.flows.training import stage, training
 from pipelines.operations.run_overrides import alone
+from pipelines.stages.runner import stamp
 
 
 @flow(**notifications.HOOKS)
@@ -115,10 +120,20 @@ def _drift(space: Workspace, names: list[str]) -> list[str]:
 
 
 def _mark(source: Path) -> str:
-    """SHA-256 of the files' names, sizes and times; the source is read only if it changed."""
-    digest = hashlib.sha256()
-    for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
-        if file.is_file():
-            stat, name = file.stat(), file.relative_to(source)
-            digest.update(f"{name}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+    """SHA-256 of the files' names, sizes and times; the source is read only if it changed.
+
+    The time of a file's last change of any kind is among them: on network drives a copied file
+    keeps its time of modification, and images without compression are all of one size.
+    """
+    digest = hashlib.sha256(stamp(source, changed=True).encode())
+    for file in _named(source):
+        digest.update(os.fsencode(f"{file}|{stamp(file, changed=True)}\n"))
     return digest.hexdigest()
+
+
+def _named(source: Path) -> Iterator[Path]:
+    """Yield the images and masks that a table names; none of a table that can't be read."""
+    if not source.is_dir() and source.suffix.lower() in source_files.TABLES:
+        with suppress(HgmnetError), source_files.opened(source) as (files, given):
+            for picture in detect.plan(files, given, source, "auto").pictures:
+                yield from (source.parent / path for path in (picture.source, *picture.masks))

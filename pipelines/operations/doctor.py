@@ -23,7 +23,9 @@ from packaging.version import Version
 
 from hgmnet.config.change_plan import load_plans
 from hgmnet.config.params import load_params
-from hgmnet.errors import ConfigError, redact_credentials
+from hgmnet.errors import ConfigError, HgmnetError, redact_credentials
+from pipelines.artifacts.paths import Workspace
+from pipelines.registry import database
 from pipelines.system.processes import alive
 
 
@@ -45,7 +47,11 @@ def checkout_findings(root: Path) -> Iterator[HealthCheck]:
     yield dvc(root)
     yield from settings(root)
     yield from change_plan(root)
-    yield tracking(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlflow.db")
+    uri = database.absolute(root, os.environ.get("MLFLOW_TRACKING_URI") or database.DEFAULT)
+    yield (store := tracking(uri))
+    if store.status == "ok":
+        yield from moved(root, uri)
+        yield from champion(root)
     yield prefect(os.environ.get("PREFECT_API_URL"))
     yield from locks(root / ".dvc" / "tmp" / "rwlock")
 
@@ -120,15 +126,47 @@ def change_plan(root: Path) -> Iterator[HealthCheck]:
 
 
 def tracking(uri: str) -> HealthCheck:
-    """Check MLflow's address, and that a server answers there."""
+    """Check MLflow's address, and that a server answers or a database fits this MLflow."""
     (scheme, separator, _), shown = uri.partition("://"), redact_credentials(uri)
     if not separator or scheme == "file":
         says = f"MLflow can't keep records in {shown}"
         return HealthCheck("mend", f"{says}; set MLFLOW_TRACKING_URI to sqlite:///... or a server")
-    if scheme in {"http", "https"} and (why := _silence(shown)):
-        says = f"MLflow at {shown} does not answer ({why})"
-        return HealthCheck("mend", f"{says}; start it, or unset MLFLOW_TRACKING_URI")
+    if scheme in {"http", "https"}:
+        if why := _silence(shown):
+            says = f"MLflow at {shown} does not answer ({why})"
+            return HealthCheck("mend", f"{says}; start it, or unset MLFLOW_TRACKING_URI")
+    elif why := _database_fault(uri):
+        return HealthCheck("mend", f"MLflow at {shown} can't be used: {why}")
     return HealthCheck("ok", f"MLflow at {shown}")
+
+
+def moved(root: Path, uri: str) -> Iterator[HealthCheck]:
+    """Report artifact addresses of the folder in which the checkout was before."""
+    for old in database.former_folders(root, uri):
+        says = f"MLflow's database has artifact addresses in {database.path_of(old)}"
+        yield HealthCheck("note", f"{says}; the next command that opens it corrects them")
+
+
+def champion(root: Path) -> Iterator[HealthCheck]:
+    """Check the history, and that the champion is the model that was registered."""
+    from pipelines.registry.aliases import check, registry_state
+    from pipelines.registry.loading import load_version
+    from pipelines.registry.tracking_store import STORE_ERRORS, connect_with_retries
+
+    try:
+        params = load_params(root / "params.yaml")
+        name, cache = params.registry.name, Workspace(root, params.data.name).versions
+        store = connect_with_retries(root, params.data.name)
+        if not store.client.search_registered_models(f"name = '{name}'"):
+            return
+        now = registry_state(store, name)
+        if fault := check(now):
+            yield HealthCheck("mend", f"the history of {name} is broken: {fault}: hgmnet history")
+        elif now.champion:
+            found = load_version(store, name, None, cache)
+            yield HealthCheck("ok", f"{name} version {found.number} serves, code {found.code}")
+    except (HgmnetError, *STORE_ERRORS) as error:
+        yield HealthCheck("mend", redact_credentials(str(error).split("\n")[0]))
 
 
 def prefect(api: str | None) -> HealthCheck:
@@ -169,6 +207,18 @@ def _silence(server: str) -> str:
         return str(error) if error.code >= 500 else ""
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
+
+
+def _database_fault(uri: str) -> str:
+    """Reason why MLflow can't use a database; empty where it can."""
+    try:
+        if database.file_of(uri):
+            return database.schema_fault(uri)
+        from pipelines.registry.tracking_store import call_with_timeout
+
+        return call_with_timeout(SERVER_TIMEOUT, lambda: database.schema_fault(uri))
+    except Exception as error:  # each driver raises its own
+        return redact_credentials(str(error).split("\n")[0])
 
 
 GIB = 2**30

@@ -4,18 +4,23 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
 
 from hgmnet.config.params import load_params
 from hgmnet.data import manifest, metadata
 from hgmnet.data.atomic import write_text
 from hgmnet.data.folder_layout import scan
-from hgmnet.data.metadata import HEADER, parse
+from hgmnet.data.metadata import HEADER, read_notes
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import download, importer
 from hgmnet.importing.detect import Format
 from hgmnet.importing.people_names import like_people
 from pipelines.artifacts.paths import Workspace
+from pipelines.operations.run_overrides import alone
+from pipelines.system import dvc
 
 
 def summary(found: importer.LaidOut) -> str:
@@ -53,32 +58,52 @@ def import_dataset(
     *,
     source_format: Format = "auto",
     sha256: str = "",
+    max_gib: float = download.MAX_GIB,
     replace: bool = False,
     unattended: bool = False,
 ) -> importer.LaidOut:
     """Lay the images of a source out as data/<name>/raw, and add them to DVC.
 
     `source`: a folder, zip or table, or the https:// address of a file; `sha256`: the file's
-    expected hash, 64 lower-case hexadecimal digits, empty for no check. `replace`: replace existing
-    images; `unattended`: only if the new ones pass `check_replacement`.
+    expected hash, 64 lower-case hexadecimal digits, empty for no check. `max_gib`: largest size of
+    a download. `replace`: replace existing images, which are restored if a step fails;
+    `unattended`: only if the new ones pass `check_replacement`. The caller is then within
+    `run_overrides.alone`.
 
     Raises:
-        ConfigError: the name is not allowed, or `dvc add` failed.
+        ConfigError: the name is not allowed, a run, a dvc command or another import uses the data
+            set, or `dvc add` failed.
         InvalidDataError: there are images already, or the source is not valid.
     """
     space = Workspace(root, name)
-    _refuse_unfit(space, replace=replace)
+    _refuse_unfit_name(space)
 
-    def accept(folder: Path) -> None:
-        if unattended and space.raw.exists():
-            check_replacement(space, folder)
+    def put(part: Path, raw: Path) -> None:
+        if unattended and raw.exists():
+            check_replacement(space, part)
+        with ExitStack() as stack:
+            earlier = raw.exists()
+            with dvc.unused(root, space.folder):
+                stack.enter_context(importer.replaced(part, raw))
+            if not space.curation.exists():
+                write_text(space.curation, HEADER)
+            _dvc_add(root, f"data/{space.data}/raw", earlier)
 
-    with download.brought(source, space.state / "downloads", sha256) as path:
-        found = importer.lay_out(path, space.raw, source_format, accept)
-    if not space.curation.exists():
-        write_text(space.curation, HEADER)
-    _dvc_add(root, f"data/{space.data}/raw")
-    return found
+    with ExitStack() as stack:
+        if replace and not unattended:
+            stack.enter_context(alone(root, f"hgmnet import {name} --replace"))
+        try:
+            space.state.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(space.state / f"import-{name}.lock", timeout=0))
+        except Timeout:
+            raise ConfigError(f"another import of {name} is under way; wait for its end") from None
+        _refuse_present(space, replace=replace)
+        if space.raw.exists():
+            with dvc.unused(root, space.folder):  # before hours of reading
+                pass
+        folder = space.state / "downloads"
+        path = stack.enter_context(download.brought(source, folder, sha256, max_gib))
+        return importer.lay_out(path, space.raw, source_format, put)
 
 
 def check_replacement(space: Workspace, folder: Path) -> None:
@@ -105,22 +130,27 @@ def check_replacement(space: Workspace, folder: Path) -> None:
             f"`hgmnet import {space.data} ... --replace`, or raise split.max_lost"
         )
     records = manifest.build(folder)
-    text = space.curation.read_text("utf-8") if space.curation.exists() else HEADER
-    notes = parse(text, "curation.csv", [record.image for record in records])
+    names = [record.image for record in records]
+    notes = read_notes(space.curation, names) if space.curation.exists() else []
     excluded = {note.image: note.reason for note in notes if note.exclude}
     known = [r.model_copy(update={"excluded": excluded.get(r.image, "")}) for r in records]
     if broken := critical_breaches(known, params.data, params.validate_):
         raise InvalidDataError("\n".join([*broken, f"the source fails validation; {stay}"]))
 
 
-def _refuse_unfit(space: Workspace, *, replace: bool) -> None:
-    name, raw = space.data, space.raw
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+def _refuse_unfit_name(space: Workspace) -> None:
+    name = space.data
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
         raise ConfigError(
-            f"{name!r} can't name a data set; expected a-z, 0-9, - and _, as in my-clinic"
+            f"{name[:120]!r} can't name a data set; expected up to 100 of a-z, 0-9, - and _, as in "
+            "my-clinic"
         )
     if (space.folder / "dvc.yaml").is_file():
         raise ConfigError(f"data/{name} is generated by its own dvc.yaml; choose another name")
+
+
+def _refuse_present(space: Workspace, *, replace: bool) -> None:
+    raw = space.raw
     there = [path for path in (raw, raw.with_name("raw.dvc")) if path.exists()]
     if there and not replace:
         raise InvalidDataError(
@@ -128,7 +158,7 @@ def _refuse_unfit(space: Workspace, *, replace: bool) -> None:
         )
 
 
-def _dvc_add(root: Path, folder: str) -> None:
+def _dvc_add(root: Path, folder: str, earlier: bool) -> None:
     bin_first = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     added = subprocess.run(
         [sys.executable, "-m", "dvc", "add", folder],
@@ -141,6 +171,11 @@ def _dvc_add(root: Path, folder: str) -> None:
     if added.returncode:
         errors = [line for line in added.stderr.splitlines() if line.startswith("ERROR")]
         why = " ".join(errors) or " ".join(added.stderr.split()[-20:])
+        if earlier:
+            raise ConfigError(
+                f"DVC failed: {why}; the earlier images are in {folder} again; fix it, then run "
+                "the same command again"
+            )
         raise ConfigError(
             f"the images are in {folder}, but DVC failed: {why}; fix it, then: dvc add {folder}"
         )

@@ -109,15 +109,18 @@ class Services:
         """Start MLflow's server on this checkout's database, unless MLFLOW_TRACKING_URI names one.
 
         Raises:
-            ConfigError: the port is in use, or the server does not start.
+            ConfigError: the port is in use, the server does not start, or the database is of
+                another MLflow version.
         """
-        from pipelines.registry.tracking_store import CREDENTIALS, SQLITE, tracking_uri
+        from pipelines.registry import database
+        from pipelines.registry.tracking_store import CREDENTIALS, tracking_uri
 
         uri = tracking_uri(self._root)
         self._env |= {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
-        if uri.startswith(SQLITE):
+        if database.file_of(uri):
+            database.prepare(self._root, uri)
             places = ["--backend-store-uri", uri, "--artifacts-destination"]
-            command = ["mlflow", "server", *places, str(self._root / "mlartifacts")]
+            command = ["mlflow", "server", *places, str(self._root / database.ARTIFACTS)]
             words = [*command, "--workers", "1", "--host", "127.0.0.1"]
             self._serve("mlflow", words, port, "/health")
             uri = f"http://127.0.0.1:{port}"

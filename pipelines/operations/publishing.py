@@ -13,7 +13,11 @@ from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError
 from hgmnet.models.spec import identity
 from pipelines.artifacts.paths import Workspace
-from pipelines.registry.tracking_store import connect_with_retries, http_limits
+from pipelines.registry.tracking_store import (
+    connect_with_retries,
+    http_limits,
+    store_errors_as_messages,
+)
 from pipelines.registry.versions import number_of
 from pipelines.system import dvc
 from pipelines.system.git import git
@@ -51,7 +55,7 @@ def publish(
     """
     params = load_params(root / "params.yaml")
     space, name = Workspace(root, params.data.name), params.registry.name
-    with http_limits(timeout_s=120, retries=3):
+    with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
         store = connect_with_retries(root, params.data.name)
         version = number_of(store, name, identity(space.model))
     if version is None:

@@ -1,8 +1,8 @@
 """One run at a time in a checkout, with a profile instead of params.yaml if requested.
 
 DVC reads params.yaml, so the profile is written there, after its former text was saved in a
-journal. The lock ends with the run's process: the next command that finds a journal or an
-experiment's copy restores params.yaml and removes the copy.
+journal. The lock ends with the run's process: the next command that finds a journal, an
+experiment's copy or images moved aside restores params.yaml and the images, and removes the copy.
 """
 
 import json
@@ -19,6 +19,7 @@ from hgmnet.errors import ConfigError
 from pipelines.artifacts.paths import EXPERIMENTS
 
 _STATE, _LOCK, _HOLDER, _JOURNAL = ".hgmnet", "run.lock", "run.json", "params.journal.json"
+_ASIDE = "data/*/.raw.*.old"
 
 
 @contextmanager
@@ -91,10 +92,11 @@ def experiment_folder(root: Path) -> Path:
 
 
 def restore(root: Path) -> None:
-    """Restore params.yaml and remove an experiment's copy after a run that died."""
+    """Restore params.yaml and images, and remove an experiment's copy, after a run that died."""
     from filelock import FileLock, Timeout
 
-    if (root / _STATE / _JOURNAL).exists() or experiment_folder(root).exists():
+    left = (root / _STATE / _JOURNAL, experiment_folder(root), *root.glob(_ASIDE))
+    if any(path.exists() for path in left):
         with suppress(Timeout), FileLock(root / _STATE / _LOCK, timeout=0):  # else its run lives
             _clear(root)
 
@@ -102,6 +104,10 @@ def restore(root: Path) -> None:
 def _clear(root: Path) -> None:
     """Do the work of `restore`; the caller holds the lock."""
     shutil.rmtree(experiment_folder(root), ignore_errors=True)
+    for aside in root.glob(_ASIDE):
+        from hgmnet.importing import importer
+
+        importer.restore(aside.parent / "raw")
     if (root / _STATE / _JOURNAL).exists() and _put_back(root):
         print("params.yaml: put back as it was before a run that died", file=sys.stderr)
 

@@ -1,8 +1,8 @@
 """Predict many images with one model: each exactly once, in parts that survive a killed run.
 
 A part is a Parquet file of rows, written atomically after the masks of its images; at the end the
-parts are joined into predictions.parquet. A file (by name, size and time) that has a row of the
-same model is not predicted again.
+parts are joined into predictions.parquet. A file (by name, size and time of its last change) that
+has a row of the same model is not predicted again.
 """
 
 import hashlib
@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 
 from hgmnet.data.atomic import atomic
 from hgmnet.data.dicom import decode_file
-from hgmnet.data.images import encode_mask
+from hgmnet.data.folder_layout import printable
+from hgmnet.data.images import encode_mask, read_file
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
 from hgmnet.prediction import backends
-from hgmnet.prediction.files import find_files
+from hgmnet.prediction.files import find_files, shortened
 
 TABLE, PARTS, MASKS = "predictions.parquet", "parts", "masks"
 _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
@@ -31,7 +32,12 @@ _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """An image to predict: its name in the source, file, bytes and mtime (ns); -1: no file."""
+    r"""An image to predict: its name in the source, file, bytes and last change; -1: no file.
+
+    `modified_ns`: of content, name or rights, in ns; a copied file may keep its time of
+    modification, and images without compression are all of one size. Bytes of a name that are not
+    UTF-8 are written as `\xfc`.
+    """
 
     name: str
     file: Path
@@ -63,13 +69,15 @@ def asked_for(source: Path) -> list[BatchRequest]:
     """
     if source.is_dir() or source.suffix.lower() not in {".csv", ".parquet"}:
         top, files = source if source.is_dir() else source.parent, find_files([str(source)])
-        return [_asked(file.relative_to(top).as_posix(), file) for file in files]
+        return [_asked(printable(file.relative_to(top)), file) for file in files]
     try:
         table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{source} can't be read: {error}") from None
     if "image" not in table:
         raise ConfigError(f"{source}: expected a column `image`, got {', '.join(table.columns)}")
+    if not len(table):
+        raise ConfigError(f"{source} names no image; expected one row per image")
     twice = table["image"][table["image"].duplicated()]
     if len(twice):
         raise ConfigError(f"{source} names {twice.iloc[0]} more than once")
@@ -77,9 +85,12 @@ def asked_for(source: Path) -> list[BatchRequest]:
 
 
 def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
-    """Return the requests that this model has not predicted yet."""
-    tables = (pq.read_table(file, columns=_KEY).to_pydict() for file in _files(job.out))
-    there = {row for table in tables for row in zip(*(table[key] for key in _KEY), strict=True)}
+    """Return the requests that this model has not predicted yet.
+
+    Raises:
+        ConfigError: a file in the output folder that would be replaced is no earlier prediction.
+    """
+    there = {row for file in _files(job.out) for row in _keys(file)}
     return [one for one in asked if (one.name, one.size, one.modified_ns, job.sha256) not in there]
 
 
@@ -121,15 +132,25 @@ def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
 def mask_path(name: str) -> str:
     """Path of an image's mask below the output folder, in one of 256 subfolders."""
     digest = hashlib.sha256(name.encode()).hexdigest()
-    return f"{MASKS}/{digest[:2]}/{Path(name).stem}-{digest[2:12]}.png"
+    return f"{MASKS}/{digest[:2]}/{shortened(Path(name).stem, 200)}-{digest[2:12]}.png"
+
+
+def _keys(file: Path) -> list[tuple[Any, ...]]:
+    """Return the values of `_KEY` in each row."""
+    try:
+        columns = pq.read_table(file, columns=_KEY).to_pydict()
+        return list(zip(*(columns[key] for key in _KEY), strict=True))
+    except (pa.ArrowInvalid, KeyError):
+        msg = f"{file} is no earlier prediction and is not overwritten"
+        raise ConfigError(f"{msg}; choose another folder: --out DIR") from None
 
 
 def _asked(name: str, file: Path) -> BatchRequest:
     try:
         stat = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # such as a name with a zero byte
         return BatchRequest(name, file, -1, -1)
-    return BatchRequest(name, file, stat.st_size, stat.st_mtime_ns)
+    return BatchRequest(name, file, stat.st_size, max(stat.st_mtime_ns, stat.st_ctime_ns))
 
 
 @lru_cache(maxsize=1)
@@ -143,9 +164,9 @@ def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
     model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
     row: dict[str, Any] = {**found, **model, "error": None}
     try:
-        decoded = decode_file(asked.file.read_bytes(), asked.file.name)
+        decoded = decode_file(read_file(asked.file), Path(asked.name).name)
         prediction = finder.predict([decoded.grey])[0]
-    except (HgmnetError, OSError) as error:
+    except (HgmnetError, OSError, ValueError) as error:
         return {**row, "error": str(error)}
     path = mask_path(asked.name)
     with atomic(job.out / path) as part:

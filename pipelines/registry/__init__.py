@@ -1,5 +1,6 @@
 """MLflow: where decisions are recorded and versions registered.
 
-`tracking_store` opens the store, `decision_run` records a decision, `versions` registers,
-`verification` predicts in a fresh process, `history` and `aliases` record which version serves.
+`tracking_store` opens the store, `database` checks it, `decision_run` records a decision,
+`versions` registers, `verification` predicts in a fresh process, `history` and `aliases` record
+which version serves.
 """

@@ -11,7 +11,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.registry.aliases import registry_state
 from pipelines.registry.download import read_card
 from pipelines.registry.loading import champion_of, load_version
-from pipelines.registry.tracking_store import TrackingStore, connect_with_retries
+from pipelines.registry.tracking_store import TrackingStore, connect_with_retries, http_limits
 from pipelines.registry.versions import CHALLENGER
 
 
@@ -60,11 +60,15 @@ def load_served(store: TrackingStore, name: str, version: str | None, cache: Pat
 def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> LoadedModel | None:
     """Load the champion if it is not the served version; else None.
 
+    A server that does not answer is an error after seconds, so that /health reports it soon;
+    MLflow's own limits block for minutes.
+
     Raises:
         ConfigError: the alias was moved by hand; the served version is the last decision's.
         InvalidDataError: the history is broken.
     """
-    number, remark = champion_of(registry_state(store, name), name)
+    with http_limits(timeout_s=3, retries=0):
+        number, remark = champion_of(registry_state(store, name), name)
     if number not in {"", slot.served.version}:
         return load_served(store, name, None, cache)
     if remark:

@@ -27,7 +27,7 @@ class StudyRuns:
         self, root: Path, data: str, memo: Path, *, name: str, params: Mapping[str, str]
     ) -> None:
         self._memo = memo
-        self._ids: dict[str, str] = json.loads(memo.read_text()) if memo.exists() else {}
+        self._ids: dict[str, str] = json.loads(memo.read_text("utf-8")) if memo.exists() else {}
         self._store = ForgivingStore(root, data, "the study is not in MLflow, but goes on")
         self._store.call(lambda store: self._open(store, name, params))
 

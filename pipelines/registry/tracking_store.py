@@ -24,11 +24,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hgmnet.errors import ConfigError, redact_credentials
 from pipelines.artifacts.paths import checkout
+from pipelines.registry import database
 
 T = TypeVar("T")
 STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
 """Errors of a store that is down or only partly reachable."""
-SQLITE = "sqlite:///"
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _PATIENCE_S = 5.0
@@ -135,9 +135,7 @@ def tracking_uri(root: Path) -> str:
     Raises:
         ConfigError: it is a folder of plain files, which MLflow no longer reads.
     """
-    uri = os.environ.get(_VARIABLE) or f"{SQLITE}mlflow.db"
-    if uri.startswith(SQLITE):
-        return SQLITE + str((checkout(root) / uri.removeprefix(SQLITE)).resolve())
+    uri = database.absolute(root, os.environ.get(_VARIABLE) or database.DEFAULT)
     if "://" not in uri or uri.startswith("file:"):
         raise ConfigError(
             f"MLFLOW_TRACKING_URI={redact_credentials(uri)}: expected http://host:port or "
@@ -175,42 +173,44 @@ def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
     """
     uri = tracking_uri(root)
     _quieten()
-    allowed = 60.0 if uri.startswith(SQLITE) else seconds
+    allowed = 60.0 if database.file_of(uri) else seconds
     with http_limits(timeout_s=seconds, retries=0):
         return call_with_timeout(allowed, lambda: _open(checkout(root), uri, f"hgmnet-{data}"))
 
 
-def connect_with_retries(root: Path, data: str) -> TrackingStore:
+AGAIN = "then run the same command again"
+"""Next step after a failure of the store."""
+
+
+def connect_with_retries(root: Path, data: str, next_step: str = AGAIN) -> TrackingStore:
     """Call `open_tracking_store` up to four times with growing pauses, under a minute in all.
 
     Raises:
-        TrackingStoreUnavailableError: the store can't be reached.
+        TrackingStoreUnavailableError: the store can't be reached; the message has `next_step`.
     """
     for pause in (1, 2, 4, 0):
         try:
             return open_tracking_store(root, data, seconds=10)
-        except (TimeoutError, MlflowException, SQLAlchemyError, ImportError) as error:
+        except (*STORE_ERRORS, ImportError) as error:
             reason = first_line(error)
-        if tracking_uri(root).startswith(SQLITE):
+        if database.file_of(tracking_uri(root)):
             break
         time.sleep(pause)
-    raise _down(root, reason)
+    raise _down(root, reason, next_step)
 
 
 @contextmanager
-def store_errors_as_messages(root: Path) -> Iterator[None]:
+def store_errors_as_messages(root: Path, next_step: str = AGAIN) -> Iterator[None]:
     """Turn a failing store's errors into TrackingStoreUnavailableError, with the next step."""
     try:
         yield
     except (TimeoutError, MlflowException, RequestException, SQLAlchemyError) as error:
-        raise _down(root, first_line(error)) from error
+        raise _down(root, first_line(error), next_step) from error
 
 
-def _down(root: Path, reason: str) -> TrackingStoreUnavailableError:
-    return TrackingStoreUnavailableError(
-        f"MLflow at {redact_credentials(tracking_uri(root))} can't be used ({reason}); everything "
-        "is on disk, run `dvc repro register` when it is back"
-    )
+def _down(root: Path, reason: str, next_step: str) -> TrackingStoreUnavailableError:
+    uri = redact_credentials(tracking_uri(root))
+    return TrackingStoreUnavailableError(f"MLflow at {uri} can't be used ({reason}); {next_step}")
 
 
 @contextmanager
@@ -281,6 +281,7 @@ def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
     lock = root / ".hgmnet" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
+        database.prepare(root, uri)
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment) or _create(client, uri, experiment, root)
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -292,7 +293,7 @@ def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
 
 
 def _create(client: MlflowClient, uri: str, experiment: str, root: Path) -> Experiment:
-    location = (root / "mlartifacts").resolve().as_uri() if uri.startswith(SQLITE) else None
+    location = (root / database.ARTIFACTS).resolve().as_uri() if database.file_of(uri) else None
     try:
         return client.get_experiment(client.create_experiment(experiment, location))
     except MlflowException:

@@ -2,11 +2,13 @@
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
+from mlflow.entities import LifecycleStage, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -33,9 +35,11 @@ person."""
 MODEL, CODE_TAG, ANSWERS = "hgmnet.model", "hgmnet.code", "hgmnet.known_answers"
 """Tags: hash of the model folder, of the packed code (`installed_code`), of the known answers."""
 _VERIFIED = "hgmnet.verified"
+_RUN = "hgmnet.decision_run"
+_ESSENTIAL = (MODEL, "hgmnet.gate", _RUN)
 _IMAGES = 20
 _FOLLOWING = (
-    *("gate", "gate_sha256", "metrics_sha256", "test_sha"),
+    *("gate", "gate_sha256", "metrics_sha256", "per_image_sha256", "test_sha"),
     *("openings", "opening", "pccp_sha256", "revalidate"),
 )
 """Tags updated with each verdict on a version."""
@@ -89,7 +93,10 @@ def _has_alias(store: TrackingStore, name: str, alias: str, number: str) -> bool
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered version; figures on the test split, None where not evaluated."""
+    """A registered version; figures on the test split, None where not evaluated.
+
+    `missing`: parts that `register` made and that are not there; empty for none.
+    """
 
     number: str
     gate: str
@@ -97,25 +104,53 @@ class Registered:
     aliases: tuple[str, ...]
     lesion_dice: float | None
     accuracy: float | None
+    missing: str
 
 
 def list_versions(store: TrackingStore, name: str) -> list[Registered]:
     """Every version, newest first; empty where there is no such model."""
     newest = sorted(_versions(store, name), key=lambda v: -int(v.version))
     aliases = store.client.get_registered_model(name).aliases if newest else {}
-    found = []
-    for number, tags in ((str(version.version), version.tags) for version in newest):
-        figures = store.client.get_run(tags["hgmnet.decision_run"]).data.metrics
-        registered = Registered(
-            number=number,
-            gate=tags.get("hgmnet.gate", "–"),
-            commit=tags.get("hgmnet.git_commit", "–")[:7],
-            aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
-            lesion_dice=figures.get("test/lesion_dice"),
-            accuracy=figures.get("test/accuracy"),
-        )
-        found.append(registered)
-    return found
+    return [_registered(store, version, aliases) for version in newest]
+
+
+def _registered(
+    store: TrackingStore, version: ModelVersion, aliases: Mapping[str, str]
+) -> Registered:
+    number, tags = str(version.version), version.tags
+    run, missing = decision_run(store, version)
+    figures = run.data.metrics if run else {}
+    return Registered(
+        number=number,
+        gate=tags.get("hgmnet.gate", "–"),
+        commit=tags.get("hgmnet.git_commit", "–")[:7],
+        aliases=tuple(sorted(a for a, held in aliases.items() if str(held) == number)),
+        lesion_dice=figures.get("test/lesion_dice"),
+        accuracy=figures.get("test/accuracy"),
+        missing=missing,
+    )
+
+
+def decision_run(store: TrackingStore, version: ModelVersion) -> tuple[Run | None, str]:
+    """Return the run of a version's latest verdict, and what of the version is missing.
+
+    Somebody else may have made the version, deleted its run, or let `mlflow gc` collect it. The
+    run is None where it is gone; the text is empty where nothing is missing.
+    """
+    lacking = [tag for tag in _ESSENTIAL if tag not in version.tags]
+    missing = f"no tag {', '.join(lacking)}" if lacking else ""
+    if _RUN in lacking:
+        return None, missing
+    run_id = version.tags[_RUN]
+    try:
+        run = store.client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None, missing or f"no run {run_id}"
+    if run.info.lifecycle_stage == LifecycleStage.DELETED and not missing:
+        missing = f"run deleted; mlflow runs restore --run-id {run_id}"
+    return run, missing
 
 
 def number_of(store: TrackingStore, name: str, model: str) -> str | None:
@@ -223,4 +258,4 @@ def _follow(store: TrackingStore, name: str, number: str, decision: Decision, ru
     for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
-    store.client.set_model_version_tag(name, number, "hgmnet.decision_run", run_id)
+    store.client.set_model_version_tag(name, number, _RUN, run_id)

@@ -7,7 +7,6 @@ from pathlib import Path
 from hgmnet.config import data
 from hgmnet.data import images, manifest, metadata
 from hgmnet.data.image_record import Grouped, ImageRecord
-from hgmnet.errors import InvalidDataError
 from hgmnet.splitting import near_duplicates
 from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
@@ -24,7 +23,8 @@ def run(root: Path, data: data.Data) -> None:
     """
     space = Workspace(root, data.name)
     records = manifest.build(space.raw)
-    notes = {note.image: note for note in _read_notes(space.curation, records)}
+    names = [record.image for record in records]
+    notes = {note.image: note for note in metadata.read_notes(space.curation, names)}
     named = {note.image: note.group for note in notes.values() if note.group}
     found = _find_likeness(space, records)
     alike = duplicates.copy_to_identical_images(found, records)
@@ -47,18 +47,6 @@ def run(root: Path, data: data.Data) -> None:
     print(f"{kinds['copy']} pairs of copies, {kinds['scene']} of frames of one scene")
     print(f"{len(stated)} pairs kept together by curation.csv or as one patient's")
     print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
-
-
-def _read_notes(path: Path, records: list[ImageRecord]) -> list[metadata.Note]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        msg = f"{path} is missing; create it with the line {metadata.HEADER.strip()}"
-        raise InvalidDataError(msg) from None
-    except UnicodeDecodeError:
-        msg = f"{path} is not UTF-8; save it as CSV UTF-8"
-        raise InvalidDataError(msg) from None
-    return metadata.parse(text, str(path), (record.image for record in records))
 
 
 def _find_likeness(space: Workspace, records: list[ImageRecord]) -> tuple[Pair, ...]:

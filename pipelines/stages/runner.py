@@ -1,14 +1,18 @@
-"""Run a stage with its settings, and check that settings and code were not edited meanwhile.
+"""Run a stage with its settings, and check that none of its inputs changed meanwhile.
 
-DVC records params.yaml and the code at the end of a stage. After an edit during the stage, outputs
-of the old code would be recorded as up to date with the new.
+DVC records settings, code and data at the end of a stage. After a change during the stage, outputs
+of the old inputs would be recorded as up to date with the new.
 """
 
+import hashlib
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from hgmnet.config.base import Frozen, flat_settings
 from hgmnet.config.params import load_params
@@ -21,29 +25,32 @@ _CODE = ("hgmnet/", "pipelines/")
 
 @dataclass(frozen=True)
 class StageInputs:
-    """A stage's sections of params.yaml, and the sha256 of each file of its code, when read."""
+    """A stage's sections of params.yaml, and the state of each of its deps, when read.
+
+    `deps`: by path, the sha256 of a file of code, or the `stamp` of data.
+    """
 
     root: Path
     stage: str
     data: str
     sections: dict[str, Frozen]
-    code: dict[str, str]
+    deps: dict[str, str]
 
     def check(self) -> None:
-        """Check that nothing was edited since.
+        """Check that nothing was changed since.
 
         Raises:
-            ConfigError: a file or section was edited; the message names it.
+            ConfigError: a file, folder or section was changed; the message names it.
         """
         now = begin(self.root, self.stage, self.sections)
-        edited = sorted(dict(self.code.items() ^ now.code.items()))
+        edited = sorted(dict(self.deps.items() ^ now.deps.items()))
         if names := [k for k, part in self.sections.items() if now.sections[k] != part]:
             edited.append(f"params.yaml ({', '.join(names)})")
         if edited:
-            kept = "; with the edit undone, no epoch is lost" if self.stage == "train" else ""
+            kept = "; with the change undone, no epoch is lost" if self.stage == "train" else ""
             raise ConfigError(
-                f"{', '.join(edited)} edited while {self.stage} ran, so its outputs are discarded; "
-                f"run the same command again{kept}"
+                f"{', '.join(edited)} changed while {self.stage} ran, so its outputs are "
+                f"discarded; run the same command again{kept}"
             )
 
 
@@ -51,7 +58,7 @@ def run_stage(name: str, root: Path) -> None:
     """Call a stage with the sections of params.yaml that its signature names.
 
     Raises:
-        ConfigError: params.yaml is invalid, or settings or code were edited meanwhile.
+        ConfigError: params.yaml is invalid, or settings, code or data were changed meanwhile.
         HgmnetError: the stage failed.
     """
     stage = importlib.import_module(f"pipelines.stages.{name}")
@@ -76,13 +83,31 @@ def sections_of(run: Callable[..., None]) -> list[str]:
 
 
 def begin(root: Path, stage: str, sections: Iterable[str]) -> StageInputs:
-    """Read a stage's current settings, and hash its current code.
+    """Read a stage's current settings, and the state of its code and data.
 
     Raises:
         ConfigError: params.yaml is invalid.
     """
     params = load_params(root / "params.yaml")
-    files = (root / dep for dep in stage_deps(root, stage) if dep.startswith(_CODE))
-    code = {file.relative_to(root).as_posix(): hash_file(file) for file in files if file.is_file()}
+    named = (dep.replace("${data.name}", params.data.name) for dep in stage_deps(root, stage))
+    there = ((dep, root / dep) for dep in named if (root / dep).exists())
+    deps = {k: hash_file(file) if k.startswith(_CODE) else stamp(file) for k, file in there}
     taken = {name: params.section(name) for name in sections}
-    return StageInputs(root, stage, params.data.name, taken, code)
+    return StageInputs(root, stage, params.data.name, taken, deps)
+
+
+def stamp(top: Path, *, changed: bool = False) -> str:
+    """Hash name, size and time of modification of a file, or of all files of a folder.
+
+    `changed`: also the time of the last change of content, name or rights, which programs can't
+    set. It notices a file that was replaced by one of the same size and time of modification, but
+    changes with every new hard link to it.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(top.rglob("*")) if top.is_dir() else [top]:
+        with suppress(FileNotFoundError):  # removed since it was listed
+            stat = file.stat()
+            times = (stat.st_mtime_ns, stat.st_ctime_ns if changed else 0)
+            if S_ISREG(stat.st_mode):
+                digest.update(os.fsencode(f"{file.relative_to(top)}|{stat.st_size}|{times}\n"))
+    return digest.hexdigest()

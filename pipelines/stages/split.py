@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hgmnet.config import data
@@ -54,6 +55,7 @@ def resplit(root: Path, data: data.Data, split: data.Split, reason: str) -> None
 
 
 def _read(space: Workspace, params: data.Split) -> tuple[list[SplitRow], Lock | None]:
+    _complete(space)
     there = [path for path in (space.split_csv, space.split_json) if path.is_file()]
     if not there:
         return [], None
@@ -89,14 +91,28 @@ def _valid_records(space: Workspace) -> list[ImageRecord]:
 def _write(space: Workspace, rows: list[SplitRow], lock: Lock, records: list[ImageRecord]) -> None:
     there = locked_split.active_images(rows, records)
     _check(there)
-    io.write_rows(space.split_csv, SplitRow, rows)
+    io.write_rows(_next(space), SplitRow, rows)
     io.write_json(space.split_json, lock)
+    _complete(space)
     sides = Counter(item.row.status for item in there)
     assigned = ", ".join(f"{side} {sides[side]}" for side in SIDES)
     sha = locked_split.test_sha(
         (item.row.pixel_sha256, item.row.label) for item in there if item.row.status == "test"
     )
     print(f"{assigned}, excluded {len(records) - len(there)}; test set {sha[:12]}")
+
+
+def _next(space: Workspace) -> Path:
+    """Path of the rows of a split.json that is about to be written."""
+    return space.split_csv.with_name(".split.csv.new")
+
+
+def _complete(space: Workspace) -> None:
+    """Move new rows to split.csv if split.json has their hash, also after a kill in between."""
+    with suppress(InvalidDataError):  # there are none, or no split.json
+        rows = io.read_rows(_next(space), SplitRow)
+        if locked_split.rows_sha256(rows) == _read_lock(space).entries[-1].rows_sha256:
+            _next(space).replace(space.split_csv)
 
 
 def _check(there: Sequence[ActiveImage]) -> None:

@@ -1,6 +1,7 @@
 """Run DVC in a separate process group, with its output line by line."""
 
 import configparser
+import fcntl
 import json
 import os
 import re
@@ -21,8 +22,9 @@ from hgmnet.errors import (
     RejectedError,
     redact_credentials,
 )
-from pipelines.system.processes import supervised
+from pipelines.system.processes import alive, supervised
 
+_LOCK_S = 10.0
 _KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
 
 
@@ -98,6 +100,51 @@ def call(
         )
     if status:
         raise _failure(words, list(last))
+
+
+@contextmanager
+def unused(root: Path, folder: Path) -> Iterator[None]:
+    """Hold DVC's lock for this block, in which no dvc command reads or writes a folder.
+
+    Other dvc commands wait, for 3 s, so the block must be short. A repository in which dvc never
+    ran has no lock.
+
+    Raises:
+        ConfigError: a dvc command uses the folder, or holds the lock for more than 10 s.
+    """
+    temporary, folder = root / ".dvc" / "tmp", folder.resolve()
+    if not temporary.is_dir() or setting(root, "core", "hardlink_lock"):
+        _refuse_used(temporary, folder)
+        yield
+        return
+    with (temporary / "lock").open("a") as lock:
+        end = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise ConfigError(f"a dvc command runs in {root}; wait for its end") from None
+                time.sleep(0.05)
+        _refuse_used(temporary, folder)
+        yield
+
+
+def _refuse_used(temporary: Path, folder: Path) -> None:
+    """Look for the folder among the paths that DVC notes while it runs a stage."""
+    try:
+        noted = json.loads((temporary / "rwlock").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return
+    for path, users in ((p, u) for mode in noted.values() for p, u in mode.items()):
+        near = Path(path).is_relative_to(folder) or folder.is_relative_to(path)
+        for user in users if isinstance(users, list) else [users]:
+            if near and user and alive(user["pid"]):
+                raise ConfigError(
+                    f"{path} is in use by `{user['cmd']}` (process {user['pid']}); wait for its "
+                    "end, then run the same command again"
+                )
 
 
 def _mend_lock(root: Path, on_line: Callable[[str], None]) -> None:

@@ -19,7 +19,12 @@ def git(
     own = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})}
     try:
         done = subprocess.run(
-            ["git", "-C", root, *words], capture_output=True, text=True, check=False, env=own
+            ["git", "-C", root, *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # as in file names
+            check=False,
+            env=own,
         )
     except FileNotFoundError:
         raise HgmnetError("git is not installed") from None

@@ -14,13 +14,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hgmnet.config.params import load_params
 from hgmnet.data.dicom import decode_file
 from hgmnet.errors import ConfigError
 from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.paths import Workspace
 from pipelines.prediction.batch import Job, asked_for, join, left, predict_part
-from pipelines.stages import register
+from tests.one_version import register_model
 from tests.processes import working_below
 from tests.servers import prefect_server
 from tests.tiny_repository import make_repository
@@ -34,8 +33,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A registered version, and a folder of images, one of them broken."""
     space = make_repository(tmp_path_factory.mktemp("batch") / "repository")
     (space.root / "dvc.yaml").touch()
-    params = load_params(space.root / "params.yaml")
-    register.run(space.root, params.data, params.registry)
+    register_model(space)
     generator = np.random.default_rng(0)
     for i in range(IMAGES):
         path = space.root / "inbox" / f"day{i % 3}" / f"scan {i // 3}.png"

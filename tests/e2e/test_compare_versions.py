@@ -1,12 +1,10 @@
 """Two registered versions side by side, each from the evaluation that its decision run recorded."""
 
-import subprocess
-import sys
-
 import pytest
 
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import main
+from tests.one_version import register_model
 from tests.tiny_repository import judge, make_model, make_repository
 from tests.unit.test_report_comparison import rows, worse
 
@@ -23,8 +21,7 @@ def registered(tmp_path_factory) -> Workspace:
         table[:6].assign(image=names).to_csv(space.per_image, index=False)
         make_model(space, seed)
         judge(space, "passed", bound=0.7 - seed / 100)
-        register = [sys.executable, "-m", "pipelines", "register"]
-        subprocess.run(register, cwd=space.root, check=True, capture_output=True)
+        register_model(space)
     return space
 
 

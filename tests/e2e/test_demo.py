@@ -21,6 +21,7 @@ from hgmnet.data.images import decode_grey
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.serving.demo.app import build_demo
+from hgmnet.serving.limits import Limits
 from hgmnet.serving.model_card import card_beside
 from hgmnet.serving.model_slot import LoadedModel, ModelSlot, load_folder
 from pipelines.stages import register
@@ -128,10 +129,11 @@ def test_what_is_wrong_is_told_and_the_page_lives_on(client, image, asked, statu
     assert client.post("/look", content=image).status_code == 200
 
 
-def test_a_body_that_does_not_say_its_size_is_held_to_it_too(client, monkeypatch):
-    monkeypatch.setattr("hgmnet.serving.api.MAX_BYTES", 10)
-    parts = (b"x" * 6 for _ in range(3))
-    assert client.post("/look", content=parts).status_code == 413
+def test_a_body_without_a_declared_size_has_a_largest_one_too(holder):
+    app = build_demo(holder, lambda served: "", Limits(body_mib=1))
+    parts = (bytes(2**19) for _ in range(3))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        assert client.post("/look", content=parts).status_code == 413
 
 
 def test_every_answer_forbids_other_hosts_and_caches(client, image):

@@ -188,6 +188,13 @@ def test_a_server_that_is_silent_is_given_up(monkeypatch):
     assert {silent.status, refused.status} == {"mend"}
 
 
+def test_a_database_that_is_not_there_is_told_without_its_password():
+    finding = tracking("postgresql+pg8000://me:secret@127.0.0.1:1/mlflow")
+    assert finding.status == "mend"
+    assert finding.says.startswith("MLflow at postgresql+pg8000://127.0.0.1:1/mlflow can't be used")
+    assert "secret" not in finding.says
+
+
 def test_the_command_says_how_many_things_must_be_mended(root):
     shutil.rmtree(root / "data")
     done = subprocess.run(

@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
+from tests import shared
 from tests.processes import working_below
 from tests.whole_repository import bash, environment, make_repository
 
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
 ]
-WORK_S = {"phantom": 1.5, "ingest": 2.0, "train": 4.0, "evaluate": 3.0, "register": 3.0}
+WORK_S = {"phantom": 0.8, "ingest": 1.0, "train": 2.0, "evaluate": 1.5, "register": 1.5}
 """How long a stage is at work before it is killed; the others are short."""
 
 
@@ -57,7 +58,7 @@ def kill_in(root: Path, stage: str) -> None:
     else:
         process.communicate()
         pytest.fail(f"{stage} never ran: {said}")
-    time.sleep(WORK_S.get(stage, 0.6))
+    time.sleep(WORK_S.get(stage, 0.3))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
@@ -125,7 +126,7 @@ def test_what_is_edited_while_a_training_runs(here: Path, edited: str, rate: flo
         file.write_text(before + "\n# Another comment.\n")
     said, _ = process.communicate(timeout=120)
     assert process.returncode, said
-    assert "edited while train ran, so its outputs are discarded" in said
+    assert "changed while train ran, so its outputs are discarded" in said
     assert edited in said
     assert locked_rate(here) not in {rate, 0.004}
 
@@ -217,8 +218,5 @@ def test_a_full_disk_ends_a_stage_in_a_line_and_room_mends_it(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount = ["mount", "-t", "tmpfs", "-o", "size=450m", "tmpfs", str(tmp_path)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk can't be mounted here")
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    with shared.small_disk(tmp_path, 450):
+        yield tmp_path

@@ -19,6 +19,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
 from tests.processes import working_below
 from tests.servers import mlflow_server, prefect_server
+from tests.shared import give_prefect_db
 from tests.tiny_repository import judge, make_talking_repository
 from tests.webhook import webhook
 
@@ -248,6 +249,7 @@ def test_a_signal_ends_the_flow_with_all_that_it_started(
 
 @needs_proc
 def test_a_killed_flow_leaves_neither_a_stage_nor_its_server(workspace: Workspace) -> None:
+    give_prefect_db(workspace.state / "prefect")
     process = asleep_in(workspace, PREFECT_API_URL="http://127.0.0.1:1/api")
     assert len(working_below(workspace.root)) > 5  # and the server with its supervisor
     process.kill()

@@ -18,6 +18,7 @@ from pipelines.artifacts.io import read_json, read_rows, write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.validation import ValidationReport
 from tests.source_files import bus_bra, encoded, folder, zipped
+from tests.whole_repository import copy_code
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -46,9 +47,7 @@ def checkout(tmp_path):
     root.mkdir()
     for name in ("dvc.yaml", ".gitignore"):
         shutil.copy(REPOSITORY / name, root / name)
-    for name in ("hgmnet", "pipelines"):  # dvc.yaml names the code
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPOSITORY / name, root / name, ignore=ignored)
+    copy_code(root)  # dvc.yaml names it
     params = (REPOSITORY / "profiles/quickstart.yaml").read_text()
     (root / "params.yaml").write_text(params.replace("name: phantom", "name: tiny", 1))
     return root

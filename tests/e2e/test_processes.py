@@ -17,8 +17,9 @@ from small_store import params, small_store
 
 from hgmnet.models.spec import WEIGHTS
 from pipelines.artifacts.paths import Workspace
+from tests.warm.launcher import real_python
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.usefixtures("real_python")]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,11 +37,13 @@ def repository(root: Path, **train) -> Workspace:
     return Workspace(root, "phantom")
 
 
-def start(workspace: Workspace, *command: str, **env: str) -> subprocess.Popen[str]:
+def start(
+    workspace: Workspace, *command: str, python: str = sys.executable
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", *command, "train"],
+        [python, "-m", *command, "train"],
         cwd=workspace.root,
-        env={**os.environ, "PYTHONPATH": "", **env},
+        env={**os.environ, "PYTHONPATH": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -101,7 +104,7 @@ def test_the_first_process_alone_tells_and_writes(together):
 
 def test_a_killed_first_process_leaves_nobody_and_is_gone_on_with(together, tmp_path):
     two = repository(tmp_path / "two", devices=2)
-    with start(two, *STAGE) as first:
+    with start(two, *STAGE, python=real_python()) as first:  # the second is a child of it
         assert first.stdout.readline().startswith("epoch 1/2")
         (second,) = children(first.pid)
         first.kill()

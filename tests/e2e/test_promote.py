@@ -1,29 +1,44 @@
 """`hgmnet promote`, `rollback` and `history` on a real store, with registered versions."""
 
-import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
 from pipelines.artifacts.paths import Workspace
+from pipelines.registry import verification
+from pipelines.registry.tracking_store import tracking_uri
 from tests.contenders import make_contenders
+from tests.servers import postgresql
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory) -> Workspace:
-    return make_contenders(tmp_path_factory.mktemp("repository"))
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def stored(request, tmp_path_factory):
+    """A repository with three versions that were not loaded back, and its store's address."""
+    root = tmp_path_factory.mktemp("repository")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setattr(verification, "verify", lambda *_: None)
+        if request.param == "postgresql":
+            patch.setenv("MLFLOW_TRACKING_URI", stack.enter_context(postgresql()))
+            patch.chdir(root)  # where MLflow keeps the files of such a store
+        yield make_contenders(root), tracking_uri(root)
+
+
+@pytest.fixture
+def workspace(stored, monkeypatch) -> Workspace:
+    workspace, address = stored
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return workspace
 
 
 def hgmnet(workspace, *words):
     """Exit status, what was printed, and what was complained of."""
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", *words],
         cwd=workspace.root,
-        env=environment,
         capture_output=True,
         text=True,
         check=False,

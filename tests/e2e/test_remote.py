@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from hgmnet.config.data import Phantom
 from hgmnet.phantom import generate
 from pipelines.artifacts.paths import Workspace
+from tests.whole_repository import copy_code
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,8 +56,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with an imported data set, prepared, pushed and committed."""
     folder = tmp_path_factory.mktemp("remote")
     root = folder / "here"
-    for name in ("hgmnet", "pipelines"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root)
     for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, root / name)
     yaml = YAML(typ="safe", pure=True)

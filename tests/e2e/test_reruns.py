@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.imports import REPOSITORY
+from tests.whole_repository import copy_code
 
 BOOKKEEPING = (
     "hgmnet/errors.py",
@@ -36,10 +37,7 @@ BOOKKEEPING = (
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our code and dvc.yaml with dummy data, `prepare` and `train` up to date by dvc.lock."""
     root = tmp_path_factory.mktemp("reruns")
-    for name in ("hgmnet", "pipelines"):
-        shutil.copytree(
-            REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+    copy_code(root)
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, root)
     stages = YAML(typ="safe").load(root / "dvc.yaml")["stages"]

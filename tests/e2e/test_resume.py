@@ -16,6 +16,7 @@ from pipelines.artifacts.io import read_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.training import TrainRun
 from pipelines.stages import train as stages_train
+from tests.whole_repository import copy_code
 
 pytestmark = [
     pytest.mark.slow,
@@ -78,7 +79,7 @@ def test_kills_at_any_moment_change_nothing(whole, tmp_path):
 def interrupted(tmp_path, monkeypatch) -> Path:
     """A repository whose training was stopped in its second epoch of two."""
     root = tmp_path / "repository"
-    shutil.copytree(ROOT / "hgmnet", root / "hgmnet", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(root, "hgmnet")
     (root / "pipelines").symlink_to(ROOT / "pipelines")
     shutil.copy(ROOT / "dvc.yaml", root)
     shutil.copy(ROOT / "params.yaml", root)

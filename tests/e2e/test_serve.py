@@ -21,6 +21,8 @@ from PIL import Image
 from hgmnet.data.images import decode_grey
 from hgmnet.serving.api import build_app
 from hgmnet.serving.model_slot import ModelSlot, load_folder
+from tests.one_version import make_one_version
+from tests.run_here import run_here
 from tests.source_files import dicom_file
 from tests.tiny_repository import make_model, make_repository
 
@@ -143,7 +145,6 @@ def test_another_model_takes_over_and_no_request_is_lost(workspace, images, tmp_
         for served in (first, second)
     }
     holder = ModelSlot(first)
-    client = TestClient(build_app(holder))
     half = threading.Event()
     looked = []
 
@@ -161,7 +162,7 @@ def test_another_model_takes_over_and_no_request_is_lost(workspace, images, tmp_
         assert row["prob_benign"] == pytest.approx(right, abs=1e-6)
         return row["model_sha256"]
 
-    with ThreadPoolExecutor(8) as pool:
+    with TestClient(build_app(holder)) as client, ThreadPoolExecutor(8) as pool:
         said = list(pool.map(ask, range(200)))
     holder.stop()
     assert len(looked) > 1
@@ -184,6 +185,85 @@ def test_a_registry_that_is_down_is_told_and_the_model_goes_on(workspace):
         time.sleep(0.01)
     holder.stop()
     assert client.get("/health").json()["fault"] == "no route to the registry"
+
+
+@pytest.fixture
+def full(tmp_path):
+    """A repository with version 1, in which the disk for models that are served is full."""
+    space = make_one_version(tmp_path / "repository")
+    space.versions.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(space.versions)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk needs root")
+    yield space
+    subprocess.run(["umount", "-l", str(space.versions)], check=True)
+
+
+def test_a_full_disk_at_the_start_is_one_line(full):
+    ended = run_here(full.root, "serve", "--port", "0", "--version", "1")
+    assert ended.status == 1, ended.err
+    assert "the disk is full; make room, then the same command again" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_fault_with_any_letter_is_in_health(holder):
+    slot = ModelSlot(holder.served)
+    slot.fault = "no file M\udcfcller"
+    assert TestClient(build_app(slot)).get("/health").json()["fault"] == "no file M?ller"
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        b'{"inputs":["\\ud800"]}',
+        b'{"inputs":[{"image":"\\udfff"}]}',
+        b'{"\\ud800":1}',
+        b"[" * 50_000,
+        b'{"inputs":' + b"[" * 50_000,
+        b'\xff\xfe{"inputs":[]}',
+        b'{"inputs":[NaN, 1e999, "%s"]}' % (b"9" * 5000),
+        b"9" * 5000,
+    ],
+)
+def test_what_is_no_json_or_no_image_is_refused(client, batch):
+    assert client.post("/invocations", content=batch).status_code in {400, 422}
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_package_that_is_not_installed_is_named(workspace, monkeypatch, command):
+    (workspace.root / "dvc.yaml").touch()
+    monkeypatch.setitem(sys.modules, "markdown_it", None)
+    ended = run_here(workspace.root, command, "--model", "models/hgmnet", "--port", "0")
+    assert ended.status == 2
+    assert ended.err == (
+        f"hgmnet: Config: `hgmnet {command}` needs markdown_it: pip install 'hgmnet[serve]'\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "x"])
+def test_the_watch_has_a_pace(workspace, text):
+    ended = run_here(workspace.root, "serve", f"--poll-seconds={text}", "--port", "0")
+    assert ended.status == 2
+    assert "--poll-seconds" in ended.err.splitlines()[-1]
+
+
+def test_the_command_needs_its_token(workspace, monkeypatch):
+    (workspace.root / "dvc.yaml").touch()
+    monkeypatch.setenv("HGMNET_TOKEN", "short")
+    ended = run_here(workspace.root, "serve", "--port", "0", "--model", "models/hgmnet")
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert "HGMNET_TOKEN: expected a token" in ended.err
+    monkeypatch.setenv("HGMNET_TOKEN", "0123456789abcdef")
+    words = [sys.executable, "-m", "pipelines", "serve", "--model", "models/hgmnet", "--port", "0"]
+    kept = {"cwd": workspace.root, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **kept) as server:
+        try:
+            address = re.search(r"http://\S+?:\d+", server.stdout.readline())[0]
+            assert httpx.get(f"{address}/health", timeout=60).status_code == 401
+            bearer = {"Authorization": "Bearer 0123456789abcdef"}
+            assert httpx.get(f"{address}/health", timeout=60, headers=bearer).status_code == 200
+        finally:
+            os.kill(server.pid, signal.SIGINT)
 
 
 def test_the_command_serves_and_ends_by_a_signal(workspace, images):

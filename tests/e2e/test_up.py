@@ -25,16 +25,24 @@ from pipelines.cli.main import STAGES
 from pipelines.operations.local_services import AUTH
 from tests.processes import working_below
 from tests.servers import free_port
+from tests.shared import give_prefect_db
 from tests.tiny_repository import make_talking_repository
 
 pytestmark = [
-    pytest.mark.usefixtures("real_python"),
     pytest.mark.slow,
     pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
 ]
 REPOSITORY = Path(__file__).resolve().parents[2]
+OFTEN = {
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+}
+"""Prefect looks each second for what is due; by itself it does so every 5 to 60."""
 
 
 @dataclass
@@ -99,6 +107,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     (root / "profiles").mkdir()
     (root / "profiles" / "other.yaml").write_text((root / "params.yaml").read_text() + "# other\n")
     shutil.copy(REPOSITORY / "prefect.yaml", root)
+    give_prefect_db(workspace.state / "prefect")
     ports = free_port(), free_port()
     words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     process = launch(root, words)
@@ -119,7 +128,7 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *words],
         cwd=root,
-        env=kept,
+        env=kept | OFTEN,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -147,7 +156,7 @@ def test_what_is_up_and_what_is_deployed(up: Up) -> None:
 
 def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
     found = up.deployment("training/nightly")["id"]
-    soon = {"schedule": {"interval": 20}, "active": True}
+    soon = {"schedule": {"interval": 10}, "active": True}
     (made,) = up.ask(f"/deployments/{found}/schedules", [soon])
     run = scheduled(up, found)
     up.ask(f"/deployments/{found}/schedules/{made['id']}", method="DELETE")
@@ -265,7 +274,7 @@ def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
         (worker,) = [
             pid
             for pid, line in lines.items()
-            if b"-m\x00prefect\x00worker" in line and b"supervisor" not in line
+            if b"-m\x00prefect\x00worker" in line and b"processes.py" not in line
         ]
         os.kill(worker, signal.SIGKILL)
         said, _ = up.process.communicate(timeout=120)

@@ -60,11 +60,6 @@ def test_a_moved_checkout_knows_its_versions(moved: Workspace) -> None:
     assert "version" in must_run(moved.root, "versions").out
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="after the checkout was moved no version can be fetched: MLflow has the old path",
-)
 def test_a_moved_checkout_still_predicts_by_its_versions(moved: Workspace) -> None:
     ended = run_here(moved.root, *predict(moved))
     assert ended.status == 0, ended.err

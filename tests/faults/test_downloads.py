@@ -118,11 +118,6 @@ def test_what_says_its_size_comes_whole(
     assert disk.used == 3 * MIB
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a download without an end goes on until the disk is full, and stays there",
-)
 def test_a_download_without_an_end_does_not_fill_the_disk(
     disk: Disk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,16 +9,19 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from hgmnet.config.data import Data
 from hgmnet.config.params import load_params
-from hgmnet.errors import HgmnetError
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.importing import importer
 from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.prediction import files
 from hgmnet.splitting.split_lock import SplitRow
 from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
@@ -163,31 +166,79 @@ def test_names_in_utf_8_are_predicted(workspace: Workspace, tmp_path: Path) -> N
     assert answered_in_batch(workspace, inbox, tmp_path / "batch") == answered(out)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a file name that is not UTF-8 makes predict fail before it writes predictions.csv",
-)
 def test_a_name_in_latin_1_does_not_stop_predict(
     workspace: Workspace, latin: Path, tmp_path: Path
 ) -> None:
     out, ended = predicted(workspace, latin, tmp_path / "out")
-    assert "a.png" in answered(out), ended.output
+    assert ended.status == 0
+    assert answered(out) == {"a.png", r"M\xfcller.png"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a file name that is not UTF-8 makes batch_predict fail, and no image is answered",
-)
 def test_a_name_in_latin_1_does_not_stop_a_batch(
     workspace: Workspace, latin: Path, tmp_path: Path
 ) -> None:
-    try:
-        names = answered_in_batch(workspace, latin, tmp_path / "batch")
-    except UnicodeError as error:
-        names = {str(error)}
-    assert "a.png" in names
+    names = answered_in_batch(workspace, latin, tmp_path / "batch")
+    assert names == {"a.png", r"M\xfcller.png"}
+
+
+def test_a_name_in_latin_1_that_is_no_image_ends_neither(
+    workspace: Workspace, tmp_path: Path, latin: Path
+) -> None:
+    """The reason of its row names it too, and so does the report of drift."""
+    (latin / os.fsdecode(b"M\xfcller.png")).write_bytes(b"no image")
+    out, ended = predicted(workspace, latin, tmp_path / "out")
+    assert (ended.status, answered(out)) == (4, {"a.png"})
+    assert answered_in_batch(workspace, latin, tmp_path / "batch") == {"a.png"}
+    report = run_here(workspace.root, "drift", str(latin))
+    assert (report.status, r"M\xfcller.png" in report.out) == (0, True)
+
+
+def test_a_name_in_latin_1_is_refused_in_a_data_set_by_a_line(tmp_path: Path, latin: Path) -> None:
+    from hgmnet.data import manifest
+
+    with pytest.raises(InvalidDataError, match=r"M\\xfcller.png is not UTF-8; rename"):
+        manifest.build(latin)
+    source = folder(tmp_path / "source", {"benign/a.png": scan(1)})
+    (source / os.fsdecode(b"f\xfcr dich.txt")).touch()
+    came = importer.lay_out(source, tmp_path / "data/clinic/raw")
+    assert came.left_out == (r"f\xfcr dich.txt",)
+
+
+def test_the_longest_name_is_predicted(workspace: Workspace, tmp_path: Path) -> None:
+    longest = f"{'ü' * 125}s.png"
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1), longest: scan(2)})
+    out, ended = predicted(workspace, inbox, tmp_path / "out")
+    assert (ended.status, answered(out)) == (0, {"a.png", longest})
+    assert answered_in_batch(workspace, inbox, tmp_path / "batch") == {"a.png", longest}
+
+
+def test_a_row_that_names_no_possible_file_does_not_stop_a_batch(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    rows = [("a.png",), ("a\0.png",), ("x" * 5000,)]
+    files = {"a.png": scan(1), "t.csv": as_csv(("image",), rows)}
+    table = folder(tmp_path / "inbox", files) / "t.csv"
+    assert answered_in_batch(workspace, table, tmp_path / "batch") == {"a.png"}
+
+
+def test_an_image_replaced_by_one_of_the_same_size_and_time_is_predicted_again(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    one, other = scan(1), scan(2)
+    image = folder(tmp_path / "inbox", {"a.png": one.ljust(len(other))}) / "a.png"
+    before, areas = image.stat(), list[object]()
+    for content in (one, other):
+        image.write_bytes(content.ljust(before.st_size))
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+        job = answered_job(workspace, image.parent, tmp_path / "batch")
+        areas.append(pd.read_parquet(job.out / "predictions.parquet")["prob_benign"].tolist())
+    assert areas[0] != areas[1]
+
+
+def test_a_table_without_a_row_is_refused_by_a_line(tmp_path: Path) -> None:
+    table = folder(tmp_path, {"t.csv": as_csv(("image",), [])}) / "t.csv"
+    with pytest.raises(ConfigError, match="names no image"):
+        asked_for(table)
 
 
 TRUTH = "malignant (1)_mask.png"
@@ -247,6 +298,61 @@ def test_an_overlay_of_someone_elses_is_left(workspace: Workspace, tmp_path: Pat
     assert (out / "a_overlay.png").read_bytes() == b"theirs"
 
 
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.jsonl"])
+def test_a_table_of_someone_elses_is_left(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1)})
+    out = folder(tmp_path / "out", {name: b"patient,mask\nM\xfcller,1\n"})
+    before = (out / name).read_bytes()
+    _, ended = predicted(workspace, inbox, out)
+    assert ended.status == 2
+    assert (out / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "parts/mine.parquet"])
+@pytest.mark.parametrize("content", ["table", "damaged"])
+def test_a_batch_leaves_a_table_of_someone_elses(
+    workspace: Workspace, tmp_path: Path, name: str, content: str
+) -> None:
+    """All files in parts/ are joined, then deleted."""
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1)})
+    theirs = folder(tmp_path / "out", {name: b"damaged"}) / name
+    if content == "table":
+        pd.DataFrame({"image": ["a.png"], "age": [60]}).to_parquet(theirs)
+    before = theirs.read_bytes()
+    with pytest.raises(ConfigError, match="is no earlier prediction"):
+        answered_in_batch(workspace, inbox, tmp_path / "out")
+    assert theirs.read_bytes() == before
+
+
+def test_a_killed_prediction_can_be_repeated(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = folder(tmp_path / "inbox", {"a.png": scan(1), "b.png": scan(2)})
+    draw, drawn = files.overlay, list[object]()
+
+    def killed(*words: Any) -> Image.Image:
+        drawn.append(words)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(*words)
+
+    monkeypatch.setattr(files, "overlay", killed)
+    assert predicted(workspace, inbox, tmp_path / "out")[1].status == 130
+    monkeypatch.undo()
+    out, ended = predicted(workspace, inbox, tmp_path / "out")
+    assert (ended.status, answered(out)) == (0, {"a.png", "b.png"})
+
+
+def test_an_export_leaves_a_script_of_someone_elses(tmp_path: Path) -> None:
+    from hgmnet.cli.model import finish_export
+
+    mine = folder(tmp_path, {"read_onnx.py": b"print('mine')\n", "net.onnx": b"x"})
+    for _ in range(2):
+        finish_export(mine / "net.onnx", "made up")
+    assert (mine / "read_onnx.py").read_bytes() == b"print('mine')\n"
+    assert "onnxruntime" in (mine / "read_net.py").read_text()
+
+
 def imported_and_split(top: Path, patient: Callable[[int], str]) -> tuple[str, Counter[str]]:
     """A table of 36 DICOM images through import and the stages up to split.
 
@@ -296,12 +402,19 @@ def answered(out: Path) -> set[str]:
 
 def answered_in_batch(workspace: Workspace, inbox: Path, out: Path) -> set[str]:
     """Names of the images that a batch has an answer for."""
+    job = answered_job(workspace, inbox, out)
+    rows = pd.read_parquet(job.out / "predictions.parquet")
+    return set(rows["image"][rows["error"].isna()])
+
+
+def answered_job(workspace: Workspace, inbox: Path, out: Path) -> Job:
+    """A batch that has ended."""
     sha256 = TorchPredictor.load(workspace.model).identity
     job = Job(workspace.exports, workspace.model, sha256, "torch", ("made up", "torch"), out)
     asked = asked_for(inbox)
     predict_part(job, left(job, asked))
-    rows = join(job, asked)
-    return set(rows["image"][rows["error"].isna()])
+    join(job, asked)
+    return job
 
 
 def scan(seed: int | str, kind: str = "PNG") -> bytes:

@@ -1,6 +1,7 @@
 """Faults in how images that are here are replaced by those of a source."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,12 +11,20 @@ from zipfile import ZipFile
 import pytest
 from ruamel.yaml import YAML
 
-from hgmnet.config.data import Phantom
-from hgmnet.errors import HgmnetError, InvalidDataError
+from hgmnet.config.data import Data, Phantom
+from hgmnet.config.params import load_params
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.importing import importer
 from hgmnet.phantom import generate
+from hgmnet.splitting.split_lock import SplitRow
+from hgmnet.training.planner import TrainingPlan
+from pipelines.artifacts.io import read_rows, write_json
 from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.validation import ValidationReport
+from pipelines.cli import studies
 from pipelines.operations.import_dataset import import_dataset
+from pipelines.operations.run_overrides import restore
+from pipelines.stages import ingest, split
 from tests.servers import prefect_server
 from tests.source_files import as_csv, as_xlsx, encoded, folder
 
@@ -93,6 +102,142 @@ def test_images_moved_aside_by_a_killed_import_come_back(clinic: Workspace) -> N
     with pytest.raises(InvalidDataError):
         importer.lay_out(clinic.root.parent / "nowhere.csv", clinic.raw)
     assert names(clinic) == before
+
+
+def test_any_command_brings_back_images_moved_aside(clinic: Workspace) -> None:
+    before = names(clinic)
+    clinic.raw.rename(clinic.raw.with_name(".raw.1.old"))
+    restore(clinic.root)  # as any command does first
+    assert names(clinic) == before
+
+
+def test_images_that_a_killed_import_replaced_do_not_stay_for_ever(clinic: Workspace) -> None:
+    before = names(clinic)
+    shutil.copytree(clinic.raw, clinic.raw.with_name(".raw.1.old"))
+    restore(clinic.root)
+    assert names(clinic) == before
+
+
+@pytest.mark.slow
+def test_images_that_dvc_does_not_take_are_put_back(clinic: Workspace) -> None:
+    """There is no .dvc, so the last step, `dvc add`, fails."""
+    before = names(clinic)
+    table = clinic.root.parent / "source/one.csv"
+    table.write_bytes(as_csv(COLUMNS, ROWS[:1]))
+    with pytest.raises(ConfigError, match="DVC failed"):
+        import_dataset(clinic.root, "clinic", str(table), replace=True)
+    assert names(clinic) == before
+
+
+def test_a_table_that_excel_saved_in_latin_1_is_a_line(clinic: Workspace) -> None:
+    clinic.split_csv.write_bytes(b"pixel_sha256,name\nx,M\xfcller.png\n")
+    with pytest.raises(InvalidDataError, match=r"split.csv is not UTF-8; save it"):
+        read_rows(clinic.split_csv, SplitRow)
+
+
+def test_nothing_of_a_killed_import_is_taken_in(clinic: Workspace) -> None:
+    """In a container every import may have the same process id."""
+    left = clinic.raw.with_name(f".raw.{os.getpid()}.part") / "benign"
+    folder(left, {"stale.png": encoded(9)})
+    before = names(clinic)
+    importer.lay_out(clinic.root.parent / "source/all.csv", clinic.raw)
+    assert names(clinic) == [name for name in before if "stale" not in name]
+
+
+def test_a_folder_that_can_t_be_read_is_not_left_out(
+    clinic: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"benign/a.png": encoded(1), "normal/b.png": encoded(2)}
+    source, scan = folder(clinic.root.parent / "folders", files), os.scandir
+
+    def denied(path: str | int) -> object:
+        if str(path).endswith("/normal"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(InvalidDataError, match="normal can't be read: Permission denied"):
+        importer.lay_out(source, clinic.raw)
+
+
+class Killed(BaseException):
+    """In place of a signal."""
+
+
+@pytest.fixture(scope="module")
+def dealt(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A data set with a split of two thirds of its images, when the others have come."""
+    space = Workspace(tmp_path_factory.mktemp("dealt"), "clinic")
+    kinds = dict.fromkeys(("benign", "malignant", "normal"), 9)
+    generate.generate(Phantom(seed=3, copies=0, width=90, height=80, **kinds), space.raw)
+    later = [path for path in space.raw.rglob("*") if path.stem.partition("(")[2][:1] in "789"]
+    space.curation.write_text("image,group,exclude,reason\n")
+    passed = {"data": "clinic", "passed": True, "images": 1, "per_class": {}, "shares": {}}
+    none = {"expectations": 1, "failures": (), "conflicts": ()}
+    write_json(space.validation, ValidationReport(**passed, **none))
+    aside = space.root / "later"
+    for path in filter(Path.is_file, later):
+        (aside / path.relative_to(space.raw)).parent.mkdir(parents=True, exist_ok=True)
+        path.rename(aside / path.relative_to(space.raw))
+    ingest.run(space.root, CLINIC)
+    divide(space)
+    shutil.copytree(aside, space.raw, dirs_exist_ok=True)
+    ingest.run(space.root, CLINIC)
+    return space
+
+
+CLINIC = Data(name="clinic", classes=("benign", "malignant", "normal"))
+
+
+def divide(space: Workspace) -> list[SplitRow]:
+    """The stage split."""
+    split.run(space.root, CLINIC, load_params(ROOT / "profiles/quickstart.yaml").split)
+    return read_rows(space.split_csv, SplitRow)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("file", ["split.csv", "split.json"])
+def test_a_split_whose_stage_is_killed_between_its_files_is_whole(
+    dealt: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, first: bool
+) -> None:
+    spaces = [Workspace(tmp_path / name, "clinic") for name in ("killed", "reference")]
+    for space in spaces:
+        shutil.copytree(dealt.root, space.root)
+        if first:
+            space.split_csv.unlink()
+            space.split_json.unlink()
+    replace = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if Path(target).name == file:
+            raise Killed
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(Killed):
+        divide(spaces[0])
+    monkeypatch.undo()
+    assert divide(spaces[0]) == divide(spaces[1])
+
+
+def test_settings_stay_where_a_full_disk_ends_plan_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "profiles/quickstart.yaml", params)
+    before = params.read_text()
+
+    def full(_: YAML, __: object, file: "os.PathLike[str]") -> None:
+        file.write("# half")  # type: ignore[attr-defined]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(YAML, "dump", full)
+    keys = ("side", "fit", "epochs", "batch_size", "precision")
+    plan = TrainingPlan(64, "stretch", 4, 2, "fp32", 1.0, 1.0, dict.fromkeys(keys, ""))
+    with pytest.raises(OSError, match="No space"):
+        studies._write(params, plan)
+    assert params.read_text() == before
+    assert list(tmp_path.iterdir()) == [params]
 
 
 @pytest.fixture(scope="module")

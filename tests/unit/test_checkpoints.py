@@ -1,7 +1,5 @@
 """Checkpoints on real disks: whole or not at all, damaged ones told of, full disks survived."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from trained import train
 
 from hgmnet.errors import CheckpointError
 from hgmnet.training.checkpoints import LAST, PREVIOUS, mark, newest, write
+from tests import shared
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 
@@ -53,11 +52,8 @@ def small_disk(tmp_path) -> Iterator[Path]:
     """A file system of 4 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk can be mounted by root alone, and not in every container")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with shared.small_disk(disk, 4):
+        yield disk
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(small_disk):

@@ -1,5 +1,6 @@
 """Settings of an experiment: what they become, what is refused, and whose state it shares."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from hgmnet.errors import ConfigError
 from pipelines.artifacts.paths import Workspace, checkout
-from pipelines.operations.experiments import settings
+from pipelines.operations.experiments import _uncommitted, settings
 from pipelines.registry.tracking_store import tracking_uri
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,6 +41,16 @@ def test_settings_change_and_comments_stay(root: Path) -> None:
 def test_a_profile_takes_the_place_of_params(root: Path) -> None:
     _, params = settings(root, "busi-cpu", {"data.name": "clinic"})
     assert (params.data.name, params.registry.name) == ("clinic", "hgmnet-busi")
+
+
+def test_a_file_name_in_latin_1_does_not_end_an_experiment(root: Path) -> None:
+    notes = root / "data/clinic" / os.fsdecode(b"gr\xfcn.txt")
+    notes.parent.mkdir(parents=True)
+    try:
+        notes.touch()
+    except OSError:
+        pytest.skip("this file system takes only names in UTF-8")
+    assert notes in _uncommitted(Workspace(root, "clinic"))
 
 
 @pytest.mark.parametrize(

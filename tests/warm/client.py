@@ -3,16 +3,18 @@
 Usage: `REAL -IS client.py FOLDER WORDS...`; FOLDER holds `real` (a link), `socket` and `same`.
 """
 
-import array
-import json
+import _signal as signal  # it and _socket alone: what Python puts around them, and json, would
+import _socket as socket  # take twice as long to import as this program has to do
+import marshal
 import os
 import resource
-import signal
-import socket
 import sys
 
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
-MODULES = ("pipelines", "dvc")
+MODULES = ("pipelines", "dvc", "mlflow", "uvicorn", "torch.distributed.run", "prefect")
+MODULES += ("prefect.engine", "prefect.flow_engine")
+WORKER = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
+"""How pytest-xdist starts a worker."""
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
 """Of the interpreter's variables, those that the server honours."""
@@ -25,13 +27,15 @@ def same(environment):
 
 
 def main(folder, words):
+    if words[:2] == ["-u", "-m"]:
+        words, os.environ["PYTHONUNBUFFERED"] = words[1:], "1"
     line = _connected(folder) if _can_fork(folder, words) else None
     if line is None:
         with open(os.path.join(folder, "real")) as file:
             real = file.read()
         os.execv(real, [real, *words])
     for number in FORWARDED:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: line.send(bytes([number])))
     _ask(line, words)
     for descriptor in (0, 1):  # whoever reads from us shall see the end when the fork ends
@@ -57,10 +61,10 @@ def _ask(line, words):
         "env": dict(os.environ),
         "umask": os.umask(0o22),
         "limits": [[kind, *resource.getrlimit(kind)] for kind in LIMITS],
-        "ignored": [n for n in FORWARDED if signal.getsignal(n) is signal.SIG_IGN],
+        "ignored": [n for n in FORWARDED if signal.getsignal(n) == signal.SIG_IGN],
     }
-    text = json.dumps(request).encode("ascii")
-    files = array.array("i", (0, 1, 2))
+    text = marshal.dumps(request)
+    files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     line.sendmsg([len(text).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
     line.sendall(text)
 
@@ -88,12 +92,12 @@ def _end(status):
 def _can_fork(folder, words):
     """Whether a fork can stand in for the interpreter; where it nearly can, the log has why not."""
     module = len(words) > 1 and words[0] == "-m" and words[1] in MODULES
-    script = len(words) > 1 and words[0] == "-P" and words[1].endswith(".py")
-    if not (module or script):
+    script = next((word for word in words[:2] if word != "-P"), "").endswith(".py")
+    if not (module or script or words == WORKER):
         return False
     try:
-        with open(os.path.join(folder, "same")) as file:
-            known = json.load(file)
+        with open(os.path.join(folder, "same"), "rb") as file:
+            known = marshal.load(file)  # noqa: S302 - our own
     except OSError:  # nobody has started the server
         return False
     odd = {k for k in os.environ if k.startswith("PYTHON")} - KNOWN

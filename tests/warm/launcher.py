@@ -1,23 +1,33 @@
 """Makes the program `python` of this package, and starts and ends the server behind it."""
 
-import json
+import marshal
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.imports import PACKAGES, imported, modules
+from tests.imports import PACKAGES, imported, modules, reached, within
 from tests.warm import client
 
 HERE = Path(__file__).parent
 RUN = "HGMNET_TEST_RUN"
 """Names the folder of what the processes of a test run share, that program among it."""
 REAL = os.environ.get("HGMNET_TEST_PYTHON") == "real"
-_ALSO = ("dvc.cli", "dvc.commands.add", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run")
+_ALSO = """
+alembic.command git mlflow.models.display_utils mlflow.tracing.processor.otel
+mlflow.store.model_registry.sqlalchemy_workspace_store
+mlflow.store.tracking.sqlalchemy_workspace_store
+dvc.cachemgr dvc.cli dvc.cli.command dvc.cli.parser dvc.data_cloud dvc.lock dvc.render.convert
+dvc.repo.artifacts dvc.repo.datasets dvc.repo.experiments.show dvc.repo.index dvc.repo.init
+dvc.repo.metrics.show dvc.repo.plots dvc.repo.reproduce dvc.rwlock dvc.scm dvc.stage.run
+dvc.utils.strictyaml dvc_data.index.push pyarrow.pandas_compat
+PIL.BmpImagePlugin PIL.GifImagePlugin PIL.JpegImagePlugin PIL.PpmImagePlugin
+"""
 """What commands import that the project only names."""
 
 _started: list["subprocess.Popen[bytes]"] = []
@@ -53,13 +63,17 @@ def start() -> None:
         return
     used = {name for file in modules().values() for name in imported(file)}
     known = {*PACKAGES, *sys.stdlib_module_names}
-    preloaded = sorted(name for name in used if name.partition(".")[0] not in known)
-    (folder / "same").write_text(json.dumps(client.same(dict(os.environ))))
-    with (folder / "log").open("wb") as log:
+    ours = {n for n in reached("pipelines.cli.main") if not within(n, "pipelines.flows")}
+    others = {name for name in used if name.partition(".")[0] not in known}
+    preloaded = [*sorted(others), *_ALSO.split(), *sorted(ours)]
+    (folder / "same").write_bytes(marshal.dumps(client.same(dict(os.environ))))
+    with (folder / "log").open("wb") as log, socket.socket(socket.AF_UNIX) as line:
+        line.bind(str(folder / "socket"))
+        line.listen(64)  # from now on whoever asks is answered, when all is imported
         _started.append(
             subprocess.Popen(
-                [real_python(), "-P", HERE / "server.py", folder, *preloaded, *_ALSO],
-                stdin=subprocess.DEVNULL,
+                [real_python(), "-P", HERE / "server.py", folder, *preloaded],
+                stdin=line.fileno(),
                 stdout=log,
                 stderr=log,
                 cwd=folder,

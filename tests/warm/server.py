@@ -1,7 +1,7 @@
 """A process that has imported what the project imports, and forks for each request of client.py.
 
-Usage: `REAL -P server.py FOLDER MODULES...`. It passes a caller's signals on to its fork, ends the
-fork when the caller ends, and replies with the fork's exit status.
+Usage: `REAL -P server.py FOLDER MODULES...`, its stdin a socket that listens. It passes a caller's
+signals on to its fork, ends the fork when the caller ends, and replies with the fork's exit status.
 """
 
 import array
@@ -11,7 +11,7 @@ import gc
 import importlib
 import importlib.util
 import io
-import json
+import marshal
 import os
 import random
 import resource
@@ -22,20 +22,27 @@ import socket
 import sys
 import threading
 import time
+import types
+import weakref
 from contextlib import suppress
+
+OURS = ("hgmnet", "pipelines")
 
 
 def main(folder, modules):
     """Answer requests; return in the fork, with what it is to run."""
     _end_with_parent(signal.SIGTERM)
-    line = socket.socket(socket.AF_UNIX)
-    line.bind(os.path.join(folder, "socket"))
-    line.listen(64)
+    line = socket.socket(fileno=os.dup(0))
     gc.disable()  # there's nothing to collect in what imports make
     for name in modules:
+        if name.startswith(OURS) and "coverage" in sys.modules:
+            continue  # their lines are to be seen in the forks
         with suppress(ImportError):
             importlib.import_module(name)
+    _spare_forks()
+    sys.meta_path.insert(0, Unread())
     gc.freeze()
+    gc.set_threshold(100_000)
     gc.enable()
     heard, tell = os.pipe()
     os.set_blocking(tell, False)
@@ -52,6 +59,14 @@ def main(folder, modules):
         if line in ready and (request := _forked(line, callers)):
             _forget([line, *callers], [heard, tell])
             return _become(folder, *request)
+
+
+def _spare_forks():
+    """Leave out of a fork's end what is about the imports alone; it took half of a short fork."""
+    for one in list(weakref.finalize._registry.values()):
+        one.atexit = False
+    if dynamo := sys.modules.get("torch._dynamo.utils"):
+        atexit.unregister(dynamo.dump_compile_times)
 
 
 def _end_with_parent(number):
@@ -92,7 +107,7 @@ def _read(caller):
     size, text = int.from_bytes(head, "big"), b""
     while len(text) < size:
         text += caller.recv(size - len(text))
-    return json.loads(text), files
+    return marshal.loads(text), files  # noqa: S302 - our own client
 
 
 def _pass_on(caller, callers):
@@ -151,7 +166,6 @@ def _become(folder, request, files):
     sys.modules["numpy"].random.seed()
     sys.executable = os.path.join(folder, "bin", "python")
     _open_streams()
-    sys.meta_path.insert(0, Unread())
     return request["words"]
 
 
@@ -195,15 +209,32 @@ def _open_streams():
 
 
 def _run(words):
-    kind, name, *rest = words
+    kind, name, *rest = words if words[0].startswith("-") else ["", *words]
+    first = {"-m": [os.getcwd()], "": [os.path.dirname(os.path.abspath(name))]}.get(kind, [])
     added = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    sys.path[:0] = added if kind == "-P" else [os.getcwd(), *added]
-    importlib.invalidate_caches()
+    sys.path[:0] = [*first, *added]
+    if kind != "-m" or _has_other_code():
+        for module in [module for module in sys.modules if module.startswith(OURS)]:
+            del sys.modules[module]
     sys.argv = [name, *rest]
-    if kind == "-m":
+    if kind == "-u":
+        sys.argv = ["-c"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(*rest, sys.modules["__main__"].__dict__)  # noqa: S102 - execnet's line
+    elif kind == "-m":
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(name, run_name="__main__")
+
+
+def _has_other_code():
+    """Whether this fork finds the project elsewhere than the server did."""
+    known = [sys.modules[name].__file__ for name in OURS if name in sys.modules]
+    for folder in sys.path:
+        files = [os.path.join(folder, name, "__init__.py") for name in OURS]
+        if found := [os.path.realpath(file) for file in files if os.path.exists(file)]:
+            return found != [os.path.realpath(file) for file in known]
+    return True
 
 
 def _end(run, *words):

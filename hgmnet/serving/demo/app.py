@@ -1,28 +1,27 @@
 """Demo page: drop an image, see the model's prediction."""
 
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from hgmnet.data.dicom import decode_file
 from hgmnet.errors import HgmnetError
 from hgmnet.pages.html import templates
 from hgmnet.pages.overlays import heat_uri
-from hgmnet.serving.api import MAX_BYTES, MAX_IMAGES, Endpoints, hold_to_size, read_body
+from hgmnet.serving.access import Access
+from hgmnet.serving.api import Endpoints, forget
 from hgmnet.serving.demo import view
 from hgmnet.serving.demo.samples import DemoSample, samples
 from hgmnet.serving.demo.view import DemoResult, look
+from hgmnet.serving.limits import DEFAULTS, MIB, Limits
 from hgmnet.serving.model_card import FindCard, own_words, to_html
 from hgmnet.serving.model_slot import ModelSlot
+from hgmnet.serving.work_queue import WorkQueue
 
-HOSTS = ["127.0.0.1", "localhost"]
-"""A request with another host name comes from a page elsewhere that resolved its name to here."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -39,11 +38,11 @@ _PAGE = Path(__file__).parent / "templates"
 class Pages:
     """The page's endpoints; one image at a time, since each uses every core."""
 
-    def __init__(self, holder: ModelSlot, find_card: FindCard) -> None:
-        self._holder, self._find_card = holder, find_card
+    def __init__(self, holder: ModelSlot, find_card: FindCard, limits: Limits) -> None:
+        self._holder, self._find_card, self._limits = holder, find_card, limits
         self._samples = samples()
         self._templates = templates(_PAGE)
-        self._turn = threading.Lock()
+        self._queue = WorkQueue(limits)
 
     def page(self) -> HTMLResponse:
         """Return the page."""
@@ -51,8 +50,8 @@ class Pages:
         return self._fill(
             "page.html.j2",
             samples=list(self._samples.values()),
-            max_bytes=MAX_BYTES,
-            max_images=MAX_IMAGES,
+            max_bytes=self._limits.body_mib * MIB,
+            max_images=self._limits.images,
             ramp=ramp,
         )
 
@@ -64,13 +63,14 @@ class Pages:
 
     async def look(self, request: Request, name: str = "image") -> DemoResult:
         """Predict an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
-        data = await read_body(request)
-        return await run_in_threadpool(self._look, data, name, None)
+        async with self._queue.admitted(request) as data:
+            return await self._queue.turn(self._look, data, name, None)
 
-    def look_at_sample(self, key: str) -> DemoResult:
+    async def look_at_sample(self, key: str) -> DemoResult:
         """Predict a synthetic image."""
         sample = self._sample(key)
-        return self._look(sample.png, sample.name, sample)
+        with self._queue.place():
+            return await self._queue.turn(self._look, sample.png, sample.name, sample)
 
     def sample(self, key: str) -> Response:
         """Return a synthetic image as PNG."""
@@ -79,8 +79,7 @@ class Pages:
     def _look(self, data: bytes, name: str, sample: DemoSample | None) -> DemoResult:
         served = self._holder.served
         try:
-            with self._turn:
-                return look(decode_file(data, name), name, served, sample)
+            return look(decode_file(data, name, self._limits.pixels), name, served, sample)
         except HgmnetError as error:
             raise HTTPException(400, str(error)) from None
 
@@ -94,14 +93,19 @@ class Pages:
         return HTMLResponse(self._templates.get_template(name).render(model=model, **values))
 
 
-def build_demo(holder: ModelSlot, find_card: FindCard) -> FastAPI:
-    """Build the application: the page at /, its style and script, and their endpoints."""
+def build_demo(
+    holder: ModelSlot, find_card: FindCard, limits: Limits = DEFAULTS, hosts: Sequence[str] = ()
+) -> FastAPI:
+    """Build the application: the page at /, its style and script, and their endpoints.
+
+    `hosts`: as in `hgmnet.serving.access.Access`.
+    """
     app = FastAPI(title="HGM-Net", docs_url=None, redoc_url=None, openapi_url=None)
-    at = Pages(holder, find_card)
-    app.middleware("http")(hold_to_size)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+    at = Pages(holder, find_card, limits)
+    app.add_middleware(Access, hosts=hosts)
     app.middleware("http")(_add_headers)
-    app.get("/health")(Endpoints(holder).health)
+    app.add_exception_handler(ClientDisconnect, forget)
+    app.get("/health")(Endpoints(holder, limits).health)
     app.get("/")(at.page)
     app.get("/card")(at.card)
     app.post("/look")(at.look)
