@@ -20,8 +20,6 @@ _LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0
 
 def listen(host: str, port: int) -> socket.socket:
     """Bind a port, 0 for a free one; ConfigError if it is taken or the address is not local."""
-    if not 0 <= port <= 65535:
-        raise ConfigError(f"{port}: expected a port from 0 to 65535: --port N")
     try:
         return socket.create_server((host, port))
     except (OSError, UnicodeError) as error:  # a name that is too long is no name

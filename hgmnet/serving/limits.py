@@ -10,13 +10,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes at most, of one request and of all.
-
-    `body_mib`: MiB of a request's body. `held_mib`: MiB of all bodies at once. `images`: images per
-    request. `pixels`: pixels of an image. `queue`: requests that wait for the model or use it.
-    `connections`: open connections. `receive_seconds`: until a request must have arrived whole.
-    `answer_seconds`: until a request must have been answered.
-    """
+    """What a server takes at most, of one request and of all; `_MEANING` describes each."""
 
     body_mib: int = MAX_FILE_BYTES // MIB
     held_mib: int = 1024

@@ -74,13 +74,16 @@ class WorkQueue:
             ClientDisconnect: the client has gone.
         """
         start, joined = time.monotonic(), list[T]()
-        while (part := await self.turn(next, parts, None)) is not None:
+        while True:
+            async with self._turn:
+                if await request.is_disconnected():
+                    raise ClientDisconnect
+                if time.monotonic() - start > self._limits.answer_seconds:
+                    raise _busy("the request took too long; send fewer images")
+                part = await run_in_threadpool(next, parts, None)
+            if part is None:
+                return joined
             joined += part
-            if await request.is_disconnected():
-                raise ClientDisconnect
-            if time.monotonic() - start > self._limits.answer_seconds:
-                raise _busy("this request takes too long; send fewer images")
-        return joined
 
     def _check_size(self, size: int) -> None:
         most = self._limits.body_mib * MIB

@@ -156,10 +156,8 @@ def test_idle_connections_make_room_for_others() -> None:
         assert busy.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize(
-    ("host", "port"), [("127.0.0.1", 70000), ("127.0.0.1", -1), ("x" * 99, 0), ("no one", 0)]
-)
-def test_an_address_that_is_none_is_one_line(host: str, port: int) -> None:
+@pytest.mark.parametrize("host", ["x" * 99, "no one"])
+def test_an_address_that_is_none_is_one_line(host: str) -> None:
     with pytest.raises(ConfigError, match="--port N") as caught:
-        listen(host, port)
+        listen(host, 0)
     assert "\n" not in str(caught.value)
