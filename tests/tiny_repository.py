@@ -11,21 +11,27 @@ from ruamel.yaml import YAML
 
 from hgmnet.config.params import Params, load_params
 from hgmnet.data.atomic import write_table, write_text
-from hgmnet.evaluation.drift import Profile, summarise
+from hgmnet.evaluation.drift import DriftReport, Profile, summarise
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.serialization import save_model, save_operating
 from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, Uncertainty, identity
-from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroup, Subgroups
-from pipelines.artifacts.gate import CheckResult, ClauseResult, GateResult
+from pipelines.artifacts.evaluation import Evaluation, Subgroup, Subgroups
 from pipelines.artifacts.io import read_json, write_json
-from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import (
+    numbered,
+    opening_number,
+    read_evaluations,
+    record_evaluation,
+)
 from pipelines.cli.main import STAGES
-from tests.change_plans import NAME, write_plans
+from pipelines.stages import gate
+from tests.change_plans import write_plans
 from tests.shared import give_mlflow_db
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "profiles" / "quickstart.yaml"
+TEST_SHA = "t" * 64
 RAW_LOCK = {"path": "data/phantom/raw", "md5": "0123.dir"}
 
 
@@ -102,11 +108,13 @@ def make_model(workspace: Workspace, seed: int) -> None:
 
 
 def evaluated(workspace: Workspace) -> None:
-    """Have the figures, where there are any, be those of the model that is there now."""
+    """Have figures and verdict, where there are any, be those of the model that is there now."""
     if workspace.metrics.exists():
         found = read_json(workspace.metrics, Evaluation)
-        now = found.model_copy(update={"model": identity(workspace.model)})
-        write_json(workspace.metrics, now)
+        model = identity(workspace.model)
+        write_json(workspace.metrics, found.model_copy(update={"model": model}))
+        count(workspace, model, opened=found.test is not None)
+        run_gate(workspace)
 
 
 def liven(network: HGMNet) -> HGMNet:
@@ -135,52 +143,49 @@ def spec(params: Params, seed: int) -> Spec:
     )
 
 
-def judge(
-    workspace: Workspace,
-    status: str,
-    bound: float = 0.7,
-    plan: tuple[ClauseResult, ...] = (),
-) -> None:
-    """Write metrics.json and gate.json with lesion Dice 0.75 or, if failed, 0.6."""
+def judge(workspace: Workspace, status: str, bound: float = 0.7) -> None:
+    """Write an evaluation with lesion Dice 0.75 or, if failed, 0.6, and the gate's verdict on it.
+
+    An evaluation on test is counted, as `evaluate` does.
+    """
     value = 0.6 if status == "failed" else 0.75
     figures = {
         "lesion_dice": Figure(value=value, low=value - 0.05, high=value + 0.05, n=6, groups=6),
         "auroc_malignant": Figure(value=None, low=None, high=None, n=6, groups=6),
     }
     test = None if status == "not judged" else figures
+    model = identity(workspace.model)
     evaluation = Evaluation(
-        data=workspace.data,
-        model=identity(workspace.model),
-        test_sha="t" * 64,
-        val=figures,
-        test=test,
-        baselines={},
+        data=workspace.data, model=model, test_sha=TEST_SHA, val=figures, test=test, baselines={}
     )
-    check = CheckResult(
-        metric="lesion_dice",
-        on="point",
-        where=None,
-        min_n=1,
-        bound=bound,
-        value=value,
-        n=6,
-        passed=status == "passed",
-        reason="made up",
-    )
-    checks = () if status == "not judged" else (check,)
-    gate = GateResult(
-        data=workspace.data,
-        test_sha="t" * 64,
-        status=status,
-        checks=checks,
-        registry=NAME,
-        plan_sha256=hash_file(workspace.change_plan),
-        plan=plan,
-    )
+    source = f"test split of {workspace.data}"
+    facts = {"images": 6, "unreadable": (), "columns": (), "drifted": ()}
+    drift = DriftReport(data=workspace.data, model=model, source=source, **facts)
     split = "val" if test is None else "test"
     part = Subgroup(column="label", value="benign", figures=figures)
-    groups = Subgroups(data=workspace.data, test_sha="t" * 64, split=split, groups=(part,))
+    groups = Subgroups(data=workspace.data, test_sha=TEST_SHA, split=split, groups=(part,))
+    write_json(workspace.evaluation_drift, drift)
     write_json(workspace.subgroups, groups)
-    write_json(workspace.opening, EvaluationNumber(test_sha="t" * 64, number=None))
     write_json(workspace.metrics, evaluation)
-    write_json(workspace.gate, gate)
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((workspace.root / "params.yaml").read_text())
+    check = {"metric": "lesion_dice", "bound": bound, "on": "point", "where": "all", "min_n": 1}
+    params["gate"]["checks"] = [check]
+    with (workspace.root / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    count(workspace, model, opened=test is not None)
+    run_gate(workspace)
+
+
+def count(workspace: Workspace, model: str, *, opened: bool) -> None:
+    """Count the evaluation of a model on test once, and write opening.json."""
+    if opened and opening_number(read_evaluations(workspace.openings), TEST_SHA, model) is None:
+        record_evaluation(workspace, model, TEST_SHA, "hgmnet evaluate")
+    known = read_evaluations(workspace.openings) if opened else []
+    write_json(workspace.opening, numbered(known, TEST_SHA, model))
+
+
+def run_gate(workspace: Workspace) -> None:
+    """Run stage gate."""
+    params = load_params(workspace.root / "params.yaml")
+    gate.run(workspace.root, params.data, params.gate, params.registry)

@@ -102,14 +102,3 @@ class MaskCurve(Frozen):
 
     points: tuple[MaskPoint, ...]
     chosen: MaskPoint | None
-
-
-class EvaluationNumber(Frozen):
-    """Number of this model's first evaluation on this test split, counted in this checkout from 1.
-
-    None where the test split was not evaluated. `hgmnet register` counts the evaluations of all
-    checkouts.
-    """
-
-    test_sha: str
-    number: int | None

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from hgmnet.config.base import Frozen
 from hgmnet.config.evaluation import Where
 
@@ -50,6 +52,8 @@ class GateResult(Frozen):
 
     `passed`: every check holds and no clause of the plan is breached. `checks`: of params.yaml.
     `plan`: every clause of the plan of `registry` in pccp.yaml; `plan_sha256`: hash of that file.
+    `model`: identity of the judged model, `files`: sha256 by name of the files of its evaluation;
+    empty in older files, which `register` refuses.
     """
 
     data: str
@@ -59,6 +63,8 @@ class GateResult(Frozen):
     registry: str
     plan_sha256: str
     plan: tuple[ClauseResult, ...]
+    model: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
 
     @property
     def breached(self) -> tuple[ClauseResult, ...]:

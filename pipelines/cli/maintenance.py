@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hgmnet.cli.model import port
 from pipelines.cli.options import open_registry
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ _MIB = 2**20
 
 def configure_up(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the ports."""
-    parser.add_argument("--prefect-port", type=int, default=4200, metavar="N", help="(4200)")
-    parser.add_argument("--mlflow-port", type=int, default=5000, metavar="N", help="(5000)")
+    parser.add_argument("--prefect-port", type=port, default=4200, metavar="N", help="(4200)")
+    parser.add_argument("--mlflow-port", type=port, default=5000, metavar="N", help="(5000)")
 
 
 def run_up(root: Path, args: argparse.Namespace) -> None:

@@ -329,8 +329,19 @@ def _rows(root: Path, word: str) -> "tuple[str, pd.DataFrame]":
     file = find_file(Path(word))
     if file:
         return word.rstrip("/"), read_rows(file)
+    from hgmnet.errors import ConfigError
+    from pipelines.registry.aliases import registry_state
     from pipelines.registry.download import fetch_rows
+    from pipelines.registry.loading import resolve
+    from pipelines.registry.versions import find_version
 
     with open_registry(root) as registry, TemporaryDirectory(prefix="hgmnet-") as folder:
-        number, path = fetch_rows(registry.store, registry.name, word, Path(folder))
-        return f"version {number}", read_rows(path)
+        store, name = registry.store, registry.name
+        now = registry_state(store, name)
+        if word not in now.models and word not in now.aliases:
+            raise ConfigError(
+                f"`{word}` is neither a version or alias of {name} nor a file or folder with a "
+                "per_image.csv in it"
+            )
+        version = find_version(store, name, resolve(now, name, word)[0])
+        return f"version {version.version}", read_rows(fetch_rows(store, version, Path(folder)))

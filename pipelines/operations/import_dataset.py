@@ -101,8 +101,8 @@ def import_dataset(
         if space.raw.exists():
             with dvc.unused(root, space.folder):  # before hours of reading
                 pass
-        downloads = space.state / "downloads"
-        path = stack.enter_context(download.brought(source, downloads, sha256, max_gib))
+        folder = space.state / "downloads"
+        path = stack.enter_context(download.brought(source, folder, sha256, max_gib))
         return importer.lay_out(path, space.raw, source_format, put)
 
 

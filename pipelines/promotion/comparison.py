@@ -1,7 +1,7 @@
 """Compare two versions on images unseen by both: recorded predictions, or predicted again."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +22,7 @@ from hgmnet.splitting.split_lock import SplitRow, active_images, test_sha
 from pipelines.artifacts.io import read_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import record_evaluation
-from pipelines.registry.download import fetch_rows
+from pipelines.registry.download import ROWS_SHA256, fetch_rows
 from pipelines.registry.loading import RegisteredModel, load_version
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.verification import VersionAnswer, predict_version
@@ -35,8 +35,9 @@ _KEPT = ("image", "pixel_sha256", "group", "label")
 def logged_rows(store: TrackingStore, version: ModelVersion) -> pd.DataFrame:
     """Test rows of a version's logged per_image.csv, sorted by pixel_sha256."""
     with TemporaryDirectory() as folder:
-        _, path = fetch_rows(store, version.name, str(version.version), Path(folder))
-        rows = pd.read_csv(path, keep_default_na=False, dtype={"group": str})
+        rows = pd.read_csv(
+            fetch_rows(store, version, Path(folder)), keep_default_na=False, dtype={"group": str}
+        )
     test = rows[rows["split"] == "test"]
     return test.sort_values("pixel_sha256", kind="stable").reset_index(drop=True)
 
@@ -99,6 +100,7 @@ class VersionComparator:
     params: Params
     workspace: Workspace
     data: str | None
+    _predicted: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     def compare(self, challenger: str, against: str, other: str) -> VersionComparison:
         """Compare the challenger with `other` on the images that neither has seen.
@@ -117,24 +119,40 @@ class VersionComparator:
         return load_version(self.store, self._name, number, self.workspace.versions)
 
     def _on_test(self, other: str, challenger: str) -> Tables:
-        """Use logged rows; predict `other` again where its test split differs."""
         before, after = (find_version(self.store, self._name, one) for one in (other, challenger))
         sha = after.tags["hgmnet.test_sha"]
-        if before.tags.get("hgmnet.test_sha") == sha:
-            return logged_rows(self.store, before), logged_rows(self.store, after)
+        return self._test_rows(before, sha), self._test_rows(after, sha)
+
+    def _test_rows(self, version: ModelVersion, sha: str) -> pd.DataFrame:
+        """Return a version's logged rows if they are of this test split and have a hash.
+
+        Otherwise the test images are predicted again. Older versions have no hash of their rows.
+        """
+        if version.tags.get("hgmnet.test_sha") == sha and ROWS_SHA256 in version.tags:
+            return logged_rows(self.store, version)
         entries = _test_entries(self.workspace, sha)
-        record_evaluation(self.workspace, before.tags["hgmnet.model"], sha, "hgmnet promote")
-        asked = predict_rows(self.store, before, self.workspace.raw, entries)
-        return asked, logged_rows(self.store, after)
+        return self._predict(version, self.workspace, entries, "hgmnet promote")
 
     def _on_data(self, other: str, challenger: str) -> Tables:
         space = Workspace(self.workspace.root, self._data)
-        entries = all_entries(space)
+        entries, command = all_entries(space), f"hgmnet promote --data {self._data}"
         before, after = (
-            predict_rows(self.store, find_version(self.store, self._name, one), space.raw, entries)
+            self._predict(find_version(self.store, self._name, one), space, entries, command)
             for one in (other, challenger)
         )
         return before, after
+
+    def _predict(
+        self, version: ModelVersion, space: Workspace, entries: list[PreparedImage], command: str
+    ) -> pd.DataFrame:
+        """Predict images once per version; test images among them are counted before."""
+        number = str(version.version)
+        if number not in self._predicted:
+            model = version.tags.get("hgmnet.model", f"{self._name} version {number}")
+            count_test_images(space, {entry.image for entry in entries}, model, command)
+            rows = predict_rows(self.store, version, space.raw, entries)
+            self._predicted[number] = rows
+        return self._predicted[number]
 
     def _unseen(self, numbers: tuple[str, str], tables: Tables) -> tuple[Tables, int]:
         """Remove the images that either model has seen; return both tables and their number."""
@@ -186,6 +204,20 @@ def all_entries(space: Workspace) -> list[PreparedImage]:
         )
     records = read_rows(space.manifest, ImageRecord)
     return [_entry(one, one.group) for one in records if not one.error and not one.excluded]
+
+
+def count_test_images(space: Workspace, images: Collection[str], model: str, command: str) -> None:
+    """Record a test evaluation if images of the set's own test split are among `images`.
+
+    Call it before they are predicted. A set without a split has no test split. `model`, `command`:
+    as for `record_evaluation`.
+    """
+    rows = read_rows(space.split_csv, SplitRow) if space.split_csv.exists() else []
+    locked = {(row.pixel_sha256, row.label) for row in rows if row.status == "test"}
+    test = [one for one in all_entries(space) if (one.pixel_sha256, one.label) in locked]
+    if any(one.image in images for one in test):
+        sha = test_sha((one.pixel_sha256, one.label) for one in test)
+        record_evaluation(space, model, sha, command)
 
 
 def _entry(record: ImageRecord, group: str) -> PreparedImage:

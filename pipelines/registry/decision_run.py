@@ -1,7 +1,7 @@
 """A gate decision, passed or rejected, and its MLflow run: model, figures, verdict."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipelines.artifacts.lineage import Lineage, hash_file, read_lineage
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import RecordedEvaluation, opening_number, user
 from pipelines.gate.change_plan import openings_due
+from pipelines.gate.result import judge
 from pipelines.registry.tracking_store import (
     TrackingStore,
     all_runs,
@@ -46,6 +47,7 @@ class Decision:
     plans: ChangePlans
     gate_sha256: str
     metrics_sha256: str
+    per_image_sha256: str
     lineage: Lineage
     openings: tuple[RecordedEvaluation, ...]
     experiment: str
@@ -79,6 +81,7 @@ class Decision:
             "gate": self.gate.status,
             "gate_sha256": self.gate_sha256,
             "metrics_sha256": self.metrics_sha256,
+            "per_image_sha256": self.per_image_sha256,
             "test_sha": self.gate.test_sha,
             "openings": self.opened,
             "opening": self.opening or "none",
@@ -102,14 +105,13 @@ class Decision:
         }
 
 
-def read_decision(
-    workspace: Workspace, openings: Sequence[RecordedEvaluation], experiment: str = ""
-) -> Decision:
-    """Read the stages' outputs; `openings`, `experiment`: as in `Decision`.
+def read_decision(workspace: Workspace, experiment: str = "") -> Decision:
+    """Read the stages' outputs; `experiment`: as in `Decision`, whose `openings` are left empty.
 
     Raises:
         ConfigError: the gate used another data set, model name or change plan than the evaluation.
-        InvalidDataError: a file is missing or damaged, or the figures are of another model.
+        InvalidDataError: a file is missing or damaged, or the figures or the verdict are not those
+            of this model and these files.
     """
     gate = read_json(workspace.gate, GateResult)
     params = load_params(workspace.root / "params.yaml")
@@ -122,6 +124,7 @@ def read_decision(
             f"{workspace.model} is not the model that was evaluated ({evaluation.model[:12]}, "
             f"now {model[:12]}): a file was changed, or damaged in DVC's cache; dvc repro -f train"
         )
+    _refuse_foreign(workspace, gate, params)
     return Decision(
         workspace=workspace,
         params=params,
@@ -133,8 +136,9 @@ def read_decision(
         plans=plans,
         gate_sha256=hash_file(workspace.gate),
         metrics_sha256=hash_file(workspace.metrics),
+        per_image_sha256=hash_file(workspace.per_image),
         lineage=read_lineage(workspace),
-        openings=tuple(openings),
+        openings=(),
         experiment=experiment,
     )
 
@@ -153,6 +157,33 @@ def _refuse_stale(workspace: Workspace, gate: GateResult, params: Params) -> Non
         )
     if gate.plan_sha256 != hash_file(workspace.change_plan):
         raise ConfigError(f"{workspace.change_plan} was changed since the gate read it; {now}")
+
+
+def _refuse_foreign(workspace: Workspace, gate: GateResult, params: Params) -> None:
+    """Raise InvalidDataError unless the gate, judging again, comes to the verdict in gate.json."""
+    now = judge(workspace, params.data, params.gate, params.registry)
+    if now == gate:
+        return
+    changed = sorted({name for name, _ in now.files.items() ^ gate.files.items()})
+    raise InvalidDataError(
+        f"{workspace.gate} ({gate.status}) is not the verdict on this model, its figures and "
+        f"params.yaml ({now.status}); changed: {', '.join(changed) or 'status, checks or clauses'};"
+        " run `dvc repro`, not register alone"
+    )
+
+
+def refuse_uncounted(decision: Decision) -> None:
+    """Raise InvalidDataError for test figures of an evaluation that is counted nowhere.
+
+    Call it when `decision.openings` are those of all checkouts.
+    """
+    if decision.evaluation.test is not None and decision.opening is None:
+        raise InvalidDataError(
+            f"{decision.workspace.metrics} has figures of the test split, but no evaluation of "
+            f"this model ({decision.model[:12]}) on it is counted, neither in "
+            f"{decision.workspace.openings} nor in MLflow; evaluate it again, which is counted: "
+            "dvc repro -f -s evaluate, then dvc repro"
+        )
 
 
 def _text(value: Any) -> str:

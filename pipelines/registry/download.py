@@ -11,7 +11,8 @@ from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, InvalidDataError
+from pipelines.artifacts.lineage import hash_file
 from pipelines.registry.tracking_store import (
     STORE_ERRORS,
     TrackingStore,
@@ -32,7 +33,7 @@ def download(store: TrackingStore, version: ModelVersion, into: Path) -> Path:
             found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
         except (MlflowException, OSError) as error:
             full = os.strerror(errno.ENOSPC)
-            if full in str(error):  # MLflow keeps the texts of its files' errors alone
+            if full in str(error):  # MLflow keeps the texts of the errors alone
                 raise OSError(errno.ENOSPC, full, str(into)) from None
             raise ConfigError(
                 f"{version.name} version {version.version}: its files can't be fetched "
@@ -55,33 +56,35 @@ def read_card(store: TrackingStore, name: str, number: str) -> str:
     return ""
 
 
+ROWS_SHA256 = "hgmnet.per_image_sha256"
+"""A version's tag with the hash of its per_image.csv; older versions have none."""
 _PATH = "reports/evaluation/per_image.csv"
 
 
-def fetch_rows(store: TrackingStore, name: str, word: str, folder: Path) -> tuple[str, Path]:
-    """Fetch a version's per_image.csv, by number or alias; return version number and file.
+def fetch_rows(store: TrackingStore, version: ModelVersion, folder: Path) -> Path:
+    """Fetch a version's per_image.csv.
 
     Raises:
-        ConfigError: there is no such version, or its run has no evaluation.
+        ConfigError: its run has no evaluation.
+        InvalidDataError: the file is not the one that was registered.
     """
-    client = store.client
-    find = client.get_model_version if word.isdigit() else client.get_model_version_by_alias
-    try:
-        version = find(name, word)
-    except MlflowException:
-        raise ConfigError(
-            f"`{word}` is neither a version or alias of {name} nor a file or folder with a "
-            "per_image.csv in it"
-        ) from None
+    name = version.name
     run_id = version.tags.get("hgmnet.decision_run") or version.run_id
     try:
-        path = client.download_artifacts(str(run_id), _PATH, str(folder))
+        path = store.client.download_artifacts(str(run_id), _PATH, str(folder))
     except (MlflowException, OSError) as error:
         raise ConfigError(
             f"version {version.version} of {name}: run {run_id} has no {_PATH} "
             f"({first_line(error)})"
         ) from None
-    return str(version.version), Path(path)
+    registered = version.tags.get(ROWS_SHA256)
+    if registered and hash_file(Path(path)) != registered:
+        raise InvalidDataError(
+            f"version {version.version} of {name}: {_PATH} of run {run_id} was changed after it "
+            f"was registered (sha256 {registered[:12]}); put the file back, or delete the run and "
+            "register again where the model was made: dvc repro register"
+        )
+    return Path(path)
 
 
 def deleted_runs(store: TrackingStore) -> list[str]:

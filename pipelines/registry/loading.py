@@ -110,7 +110,7 @@ def resolve(now: RegistryState, name: str, which: str | None) -> tuple[str, str]
     if which in {None, CHAMPION}:
         number, remark = champion_of(now, name)
         if not number:
-            advice = "`hgmnet promote`, or add --version N or --model FOLDER"
+            advice = "`hgmnet promote`, or name a version (`hgmnet versions` lists them)"
             raise ConfigError(remark or f"{name} has no champion yet; {advice}")
         return number, remark
     if which in now.models:

@@ -69,8 +69,8 @@ def newer(store: TrackingStore, name: str, cache: Path, slot: ModelSlot) -> Load
     """
     with http_limits(timeout_s=3, retries=0):
         number, remark = champion_of(registry_state(store, name), name)
-        if number not in {"", slot.served.version}:
-            return load_served(store, name, None, cache)
+    if number not in {"", slot.served.version}:
+        return load_served(store, name, None, cache)
     if remark:
         raise ConfigError(remark)
     return None

@@ -39,7 +39,7 @@ _RUN = "hgmnet.decision_run"
 _ESSENTIAL = (MODEL, "hgmnet.gate", _RUN)
 _IMAGES = 20
 _FOLLOWING = (
-    *("gate", "gate_sha256", "metrics_sha256", "test_sha"),
+    *("gate", "gate_sha256", "metrics_sha256", "per_image_sha256", "test_sha"),
     *("openings", "opening", "pccp_sha256", "revalidate"),
 )
 """Tags updated with each verdict on a version."""

@@ -17,7 +17,6 @@ from pipelines.artifacts.evaluation import (
     Certainty,
     Consistency,
     Evaluation,
-    EvaluationNumber,
     MaskCurve,
     Subgroups,
 )
@@ -25,6 +24,7 @@ from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows, read_table
 from pipelines.artifacts.lineage import UNKNOWN, hash_file
 from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import EvaluationNumber
 from pipelines.artifacts.training import TrainRun
 from pipelines.artifacts.validation import ValidationReport
 

@@ -26,10 +26,10 @@ from hgmnet.models.device import best_device
 from hgmnet.models.spec import Spec
 from hgmnet.splitting import contamination
 from hgmnet.splitting.split_lock import test_sha
-from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroups
+from pipelines.artifacts.evaluation import Evaluation, Subgroups
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import opening_number, read_evaluations, record_evaluation
+from pipelines.artifacts.test_evaluations import numbered, read_evaluations, record_evaluation
 from pipelines.drift.measure import drift_of
 from pipelines.stages.evaluation_tables import certainty, consistency, find_subgroups
 
@@ -52,7 +52,8 @@ def run(root: Path, data: Data, evaluate: Evaluate) -> None:
     splits = ["val", "test"] if evaluate.include_test else ["val"]
     if evaluate.include_test:
         record_evaluation(workspace, predictor.identity, sha, "hgmnet evaluate")
-    write_json(workspace.opening, _opening(workspace, predictor, sha, opened=evaluate.include_test))
+    known = read_evaluations(workspace.openings) if evaluate.include_test else []
+    write_json(workspace.opening, numbered(known, sha, predictor.identity))
     judged = [entry for entry in store.entries if entry.split in splits]
     found = list(looks(workspace.raw, predictor, judged))
     shares = saliency.shares(predictor.network, predictor.spec, store, judged)
@@ -132,12 +133,3 @@ def looks(raw: Path, finder: Predictor, entries: Sequence[PreparedImage]) -> Ite
         for entry, image, finding in zip(batch, images, finder.predict(images), strict=True):
             facts = measure(image).model_dump() | predicted_columns(finding, model)
             yield Look(image_row(entry, finding, read_truth(raw, entry), model), facts)
-
-
-def _opening(
-    workspace: Workspace, predictor: TorchPredictor, sha: str, *, opened: bool
-) -> EvaluationNumber:
-    number = None
-    if opened:
-        number = opening_number(read_evaluations(workspace.openings), sha, predictor.identity)
-    return EvaluationNumber(test_sha=sha, number=number)

@@ -5,54 +5,15 @@ A failed gate is a result, not an error.
 
 from pathlib import Path
 
-from hgmnet.config.change_plan import load_plans
 from hgmnet.config.data import Data
 from hgmnet.config.evaluation import Gate
 from hgmnet.config.operation import Registry
-from hgmnet.evaluation.drift import DriftReport
-from hgmnet.models.spec import load_operating, load_spec
-from pipelines.artifacts.evaluation import Evaluation, Subgroups
-from pipelines.artifacts.gate import GateResult
-from pipelines.artifacts.io import read_json, write_json
-from pipelines.artifacts.lineage import hash_file
+from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
-from pipelines.gate.change_plan import Candidate, Design, check_change_plan
-from pipelines.gate.checks import Figures, evaluate_check, validate_checks, verdict
+from pipelines.gate.result import judge
 
 
 def run(root: Path, data: Data, gate: Gate, registry: Registry) -> None:
-    """Write reports/gate.json.
-
-    Raises:
-        ConfigError: pccp.yaml is absent or damaged, or a check, there or in params.yaml, names a
-            metric or a column that does not exist.
-    """
+    """Write reports/gate.json; raises as `judge`."""
     space = Workspace(root, data.name)
-    plans = load_plans(space.change_plan)
-    evaluation = read_json(space.metrics, Evaluation)
-    figures = Figures(evaluation.test, read_json(space.subgroups, Subgroups).groups)
-    validate_checks(gate.checks, figures, data.classes, "params.yaml, gate.checks")
-    if plan := plans.plans.get(registry.name):
-        classes = {*data.classes, *plan.fixed.classes}
-        at = f"pccp.yaml, plans.{registry.name}.acceptance"
-        validate_checks(plan.acceptance, figures, sorted(classes), at)
-    spec = load_spec(space.model)
-    candidate = Candidate(
-        registry=registry.name,
-        design=Design(spec.data, spec.classes, spec.model, spec.prepare),
-        operating=load_operating(space.model),
-        figures=figures,
-        drift=read_json(space.evaluation_drift, DriftReport),
-    )
-    checks = tuple(evaluate_check(check, figures) for check in gate.checks)
-    clauses = check_change_plan(plans, candidate)
-    result = GateResult(
-        data=evaluation.data,
-        test_sha=evaluation.test_sha,
-        status=verdict(figures, checks, clauses),
-        checks=checks,
-        registry=registry.name,
-        plan_sha256=hash_file(space.change_plan),
-        plan=clauses,
-    )
-    write_json(space.gate, result)
+    write_json(space.gate, judge(space, data, gate, registry))

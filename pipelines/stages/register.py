@@ -15,9 +15,18 @@ from hgmnet.config.data import Data
 from hgmnet.config.operation import Registry
 from hgmnet.errors import RejectedError, redact_credentials
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_evaluations
+from pipelines.artifacts.test_evaluations import (
+    RecordedEvaluation,
+    count_received,
+    read_evaluations,
+)
 from pipelines.registry import test_evaluations, versions
-from pipelines.registry.decision_run import Decision, read_decision, record
+from pipelines.registry.decision_run import (
+    Decision,
+    read_decision,
+    record,
+    refuse_uncounted,
+)
 from pipelines.registry.tracking_store import (
     TrackingStore,
     connect_with_retries,
@@ -70,18 +79,21 @@ def record_and_register(
 
     Raises:
         ConfigError: MLflow can't be reached, or `registry.name` belongs to another data set.
+        InvalidDataError: as `read_decision`, or the evaluation on the test split is not counted.
         RuntimeError: the registered version predicts otherwise than the model.
     """
     workspace = Workspace(root, data.name)
-    decision = read_decision(workspace, read_evaluations(workspace.openings), experiment)
+    decision = read_decision(workspace, experiment)
+    received = count_received(workspace, decision.model, decision.gate.test_sha)
     with FileLock(workspace.state / "register.lock"):
         store = connect_with_retries(root, data.name, _LATER)
         with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root, _LATER):
             appended = test_evaluations.forward(
                 open_tracking_store(root, test_evaluations.name_of(data.name), 120),
-                decision.openings,
+                read_evaluations(workspace.openings),
             )
             decision = replace(decision, openings=tuple(appended))
+            refuse_uncounted(decision)
             if not experiment:
                 versions.check_owner(store, registry.name, data.name)
             run_id = record(store, decision)
@@ -89,7 +101,7 @@ def record_and_register(
     report = decision.workspace.html.relative_to(root)
     failed = decision.gate.status == "failed"
     rejection = console.rejection(decision.gate, run_id, report) if failed else ""
-    return Registration(_text(store, decision, run_id, model), rejection)
+    return Registration(_text(store, decision, run_id, model, received), rejection)
 
 
 def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> str:
@@ -108,7 +120,13 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
     return "not registered: the test split was not evaluated (evaluate.include_test)"
 
 
-def _text(store: TrackingStore, decision: Decision, run_id: str, model: str) -> str:
+def _text(
+    store: TrackingStore,
+    decision: Decision,
+    run_id: str,
+    model: str,
+    received: RecordedEvaluation | None,
+) -> str:
     report = decision.workspace.html.relative_to(decision.workspace.root)
     at = redact_credentials(store.uri)
     ui = f"mlflow ui --backend-store-uri {quote(at)} --port 5000"
@@ -117,6 +135,7 @@ def _text(store: TrackingStore, decision: Decision, run_id: str, model: str) -> 
     lines = [
         ("model", model),
         ("test split", console.opened(decision.opening, decision.opened)),
+        *([("counted", _evaluation(received))] if received else []),
         *(("validate again", f"{due.clause}: {due.reason}") for due in decision.due),
         ("report", f"{report}, in the MLflow run" if decision.experiment else str(report)),
         ("MLflow run", run_id),
@@ -125,3 +144,7 @@ def _text(store: TrackingStore, decision: Decision, run_id: str, model: str) -> 
     groups = decision.subgroups.groups
     table = console.figures_table(decision.evaluation, decision.gate, groups)
     return f"{table}\n\n{console.details(lines)}"
+
+
+def _evaluation(one: RecordedEvaluation) -> str:
+    return f"{one.command} of {one.when} by {one.who}, which came with these results"

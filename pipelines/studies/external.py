@@ -26,7 +26,7 @@ from hgmnet.splitting.cross_validation import assign_folds
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.drift.measure import drift_of
-from pipelines.promotion.comparison import all_entries
+from pipelines.promotion.comparison import all_entries, count_test_images
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report import text
 from pipelines.report.inputs import counted
@@ -201,6 +201,9 @@ def run(root: Path, params: Params, asked: ExternalRequest) -> None:
         }
     )
     print(f"study external: {asked.name} on {asked.data}. {said(found, asked.data)}")
+    images = {entry.image for entry in found.entries}
+    command = f"hgmnet study external --data {asked.data}"
+    count_test_images(space, images, asked.predictor.identity, command)
     began = time.monotonic()
     seen = _looks(space, asked.predictor, found.entries)
     case = _Case(space, settings, asked, found, _drift(space, asked, seen))

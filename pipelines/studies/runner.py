@@ -17,7 +17,11 @@ from hgmnet.errors import ConfigError
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_evaluation
+from pipelines.artifacts.test_evaluations import (
+    opening_number,
+    read_evaluations,
+    record_evaluation,
+)
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report.inputs import counted
 from pipelines.stages.train import epoch_line, refuse_own
@@ -175,11 +179,13 @@ def _shared(bench: StudyContext, study: Study, index: int) -> bool:
 
 
 def _open_test(bench: StudyContext, study: Study) -> None:
-    """Record the test evaluation before anything is computed."""
+    """Record the test evaluation before anything is computed; a resumed study is the same one."""
     entries = [entry for entry in bench.store.entries if entry.split == "test"]
     sha = test_sha((entry.pixel_sha256, entry.label) for entry in entries)
     command = f"hgmnet study {study.name} --include-test"
-    record_evaluation(bench.workspace, f"study {_mark(bench, study)}", sha, command)
+    known, model = read_evaluations(bench.workspace.openings), f"study {_mark(bench, study)}"
+    if opening_number(known, sha, model) is None:
+        record_evaluation(bench.workspace, model, sha, command)
 
 
 def _mark(bench: StudyContext, study: Study) -> str:

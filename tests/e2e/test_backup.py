@@ -80,5 +80,6 @@ def test_a_backup_made_while_a_run_writes_is_restored_elsewhere(
     must_run(restored.root, "predict", str(image), "--out", str(tmp_path / "out"))
     store = open_tracking_store(restored.root, restored.data, 5)
     known = [run.info.run_id for run in store.client.search_runs([store.experiment_id])]
-    assert set(known) & set(runs)
-    assert all(store.client.list_artifacts(run) for run in known[1:])  # newest first
+    known = [run for run in known if run in runs]  # the newest first, which may lack its file
+    assert known
+    assert all(store.client.list_artifacts(run) for run in known[1:])

@@ -17,11 +17,11 @@ from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.image_statistics import ImageStatistics
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.models.spec import identity, load_spec
-from pipelines.artifacts.evaluation import Evaluation, EvaluationNumber, Subgroups
+from pipelines.artifacts.evaluation import Evaluation, Subgroups
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import read_evaluations
+from pipelines.artifacts.test_evaluations import EvaluationNumber, read_evaluations
 from pipelines.cli.main import main
 from tests.change_plans import write_plans
 from tests.whole_repository import copy_code
@@ -128,6 +128,7 @@ def test_the_first_run_ends_with_a_registered_model_and_a_table(made):
     assert evaluation.test["lesion_dice"].n > 0
     number = read_json(workspace.opening, EvaluationNumber)
     assert (number.number, number.test_sha) == (1, evaluation.test_sha)
+    assert number.first == evaluated
     subgroups = read_json(workspace.subgroups, Subgroups)
     assert subgroups.split == "test"
     labels = [g for g in subgroups.groups if g.column == "label"]

@@ -18,7 +18,7 @@ from PIL import Image
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, RejectedError
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.test_evaluations import record_evaluation
+from pipelines.artifacts.test_evaluations import read_evaluations, record_evaluation
 from pipelines.registry import verification, versions
 from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
 from pipelines.stages import register
@@ -87,7 +87,8 @@ def test_what_is_printed(registered: Workspace):
     assert "phantom, test split: passed" in printed
     assert "Lesion Dice" in printed
     assert f"{NAME} version 1, challenger" in printed
-    assert "evaluated 1 time so far, not for this model\n" in printed
+    assert "1st evaluation on this test split; evaluated 2 times so far\n" in printed
+    assert "came with these results" not in printed
     assert f"mlflow ui --backend-store-uri '{tracking_uri(registered.root)}'" in printed
 
 
@@ -114,7 +115,9 @@ def test_the_version_carries_its_code_its_lineage_and_its_requirements(
 ):
     version = client(workspace).get_model_version_by_alias(NAME, "challenger")
     assert version.tags["hgmnet.verified"] == "true"
-    assert version.tags["hgmnet.openings"] == "1"
+    assert version.tags["hgmnet.openings"] == str(len(read_evaluations(workspace.openings)))
+    rows = hashlib.sha256(workspace.per_image.read_bytes()).hexdigest()
+    assert version.tags["hgmnet.per_image_sha256"] == rows
     assert version.tags["hgmnet.test_sha"] == "t" * 64
     found = Path(mlflow.artifacts.download_artifacts(f"models:/{NAME}/1", dst_path=str(tmp_path)))
     assert (found / "code" / "hgmnet" / "inference" / "predictor.py").is_file()

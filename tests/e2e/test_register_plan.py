@@ -8,7 +8,6 @@ from mlflow import MlflowClient
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, RejectedError
 from hgmnet.models.spec import identity
-from pipelines.artifacts.gate import ClauseResult
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import read_evaluations, record_evaluation
 from pipelines.registry import versions
@@ -16,7 +15,7 @@ from pipelines.registry.test_evaluations import forward, name_of
 from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
 from pipelines.stages import register
 from tests.change_plans import write_plans
-from tests.tiny_repository import judge, make_model, make_repository
+from tests.tiny_repository import TEST_SHA, judge, make_model, make_repository
 
 NAME = "hgmnet-phantom"
 pytestmark = pytest.mark.slow
@@ -25,9 +24,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A repository whose model was the second to see the test split, and is registered."""
-    workspace = make_repository(tmp_path_factory.mktemp("repository"))
-    for model in ("another", identity(workspace.model)):
-        record_evaluation(workspace, model, "t" * 64, "hgmnet evaluate")
+    root = tmp_path_factory.mktemp("repository")
+    record_evaluation(Workspace(root, "phantom"), "another", TEST_SHA, "hgmnet evaluate")
+    workspace = make_repository(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(versions, "_verify", lambda *_: None)  # test_register.py's matter; 20 s
         run(workspace)
@@ -71,7 +70,7 @@ def test_openings_of_all_checkouts_add_up_and_are_appended_once(workspace: Works
     assert forward(store, here) == sorted(here, key=lambda opening: opening.when)
 
     elsewhere = Workspace(tmp_path, "phantom")
-    twice = [record_evaluation(elsewhere, "other", "t" * 64, "hgmnet evaluate")] * 2
+    twice = [record_evaluation(elsewhere, "other", TEST_SHA, "hgmnet evaluate")] * 2
     for _ in range(2):
         assert len(forward(store, twice)) == len(here) + 2
     run(workspace)
@@ -98,9 +97,9 @@ def test_too_many_openings_ask_for_a_new_validation(
 
 def test_a_model_outside_its_plan_is_recorded_and_refused(workspace: Workspace):
     make_model(workspace, seed=4)
-    reason = "it predicts a, b; planned: a"
-    clause = ClauseResult(clause="fixed.classes", status="breached", reason=reason)
-    judge(workspace, "failed", bound=0.5, plan=(clause,))
+    reason = "it predicts benign, malignant, normal; planned: benign, malignant"
+    write_plans(workspace.root, fixed={"classes": ["benign", "malignant"]})
+    judge(workspace, "failed", bound=0.5)
     with pytest.raises(
         RejectedError, match=rf"outside pccp\.yaml, clause fixed\.classes: {reason};"
     ):

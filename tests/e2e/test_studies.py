@@ -269,6 +269,8 @@ def test_all_takes_the_test_split_in_and_is_an_opening(finished):
     said = here(space, *COMMAND, "--include-test")
     (opening,) = read_evaluations(space.openings)
     assert opening.command == "hgmnet study crossval --include-test"
+    here(space, *COMMAND, "--include-test")  # resumed: there is nothing left to do
+    assert read_evaluations(space.openings) == [opening]
     index = pd.read_csv(space.prepared / "index.csv")
     rows = rows_of(space, "crossval-smoke-all")
     assert set(rows["image"]) & set(index[index["split"] == "test"]["image"])

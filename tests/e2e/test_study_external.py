@@ -13,8 +13,11 @@ from small_repository import make_repository, put_model
 from hgmnet.data import metadata
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.models.serialization import load_model, save_model
-from pipelines.artifacts.io import write_rows
+from hgmnet.models.spec import identity
+from hgmnet.splitting import split_lock
+from pipelines.artifacts.io import read_rows, write_rows
 from pipelines.artifacts.paths import Workspace
+from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.cli.main import main
 from pipelines.registry.tracking_store import open_tracking_store
 from tests.records import record
@@ -118,6 +121,30 @@ def test_the_recalibrated_are_the_rest_alone_and_told_apart(repository, monkeypa
     assert (served["predicted"].to_numpy() == again["predicted"].to_numpy()).all()
     assert not np.allclose(served[probs], again[probs])
     assert f"{39 - len(served)} further images were used to choose" in (capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("status", "opened"), [(None, 0), ("train", 0), ("test", 1)], ids=["no split", "train", "test"]
+)
+def test_images_of_a_locked_test_split_are_counted(repository, monkeypatch, status, opened):
+    """One of the four was seen by the model and is left out."""
+    clinic = Workspace(repository.root, "clinic")
+    locked = read_rows(clinic.manifest, ImageRecord)[:4] if status else []
+    facts = {"group": "g", "status": status, "reason": ""}
+    rows = [
+        split_lock.SplitRow(pixel_sha256=one.pixel_sha256, name=one.name, label=one.label, **facts)
+        for one in locked
+    ]
+    write_rows(clinic.split_csv, split_lock.SplitRow, rows)
+    before = read_evaluations(clinic.openings)
+    run(repository, monkeypatch, *MAP, "--smoke")
+    counted = read_evaluations(clinic.openings)[len(before) :]
+    clinic.split_csv.unlink()
+    assert len(counted) == opened
+    for one in counted:
+        assert one.model == identity(repository.model)
+        assert one.test_sha == split_lock.test_sha((r.pixel_sha256, r.label) for r in locked)
+        assert one.command == "hgmnet study external --data clinic"
 
 
 def test_mlflow_has_it_in_the_experiment_of_the_set(repository, monkeypatch):

@@ -221,7 +221,7 @@ def test_a_row_that_names_no_possible_file_does_not_stop_a_batch(
     assert answered_in_batch(workspace, table, tmp_path / "batch") == {"a.png"}
 
 
-def test_an_image_replaced_by_one_of_the_same_size_and_time_is_predicted_anew(
+def test_an_image_replaced_by_one_of_the_same_size_and_time_is_predicted_again(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     one, other = scan(1), scan(2)

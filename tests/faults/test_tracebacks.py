@@ -33,7 +33,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 MODEL = "models/hgmnet"
-GOOD = {
+WORDS = {
     "an address with an umlaut": ("import", "umlaut", "https://127.0.0.1:1/Überblick.zip"),
     "an address with half a bracket": ("import", "bracket", "https://[::1/x.zip"),
     "an address whose port is a word": ("import", "port", "https://127.0.0.1:http/x.zip"),
@@ -48,6 +48,7 @@ GOOD = {
     "predictions into a file": ("predict", "s/a.png", "--out", "s/a.png", "--model", MODEL),
     "predictions below a file": ("predict", "s/a.png", "--out", "s/a.png/o", "--model", MODEL),
     "port 70000": ("serve", "--port", "70000"),
+    "port 70000 of a server": ("up", "--mlflow-port", "70000"),
     "port -1": ("demo", "--port", "-1"),
     "port 1": ("serve", "--host", "192.0.2.1", "--port", "1"),
     "a model that is not there": ("serve", "--port", "0", "--model", "nothing"),
@@ -56,7 +57,7 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize("words", GOOD.values(), ids=GOOD)
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
 def test_a_line_says_what_is_wrong(registered: Workspace, words: tuple[str, ...]) -> None:
     refused(registered, words)
 

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from hgmnet.errors import InvalidDataError
+from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import (
+    count_received,
+    numbered,
     opening_number,
     read_evaluations,
     record_evaluation,
@@ -52,3 +55,28 @@ def test_a_damaged_line_is_named(tmp_path: Path):
         file.write("{\n")
     with pytest.raises(InvalidDataError, match="line 2"):
         read_evaluations(workspace.openings)
+
+
+def test_an_evaluation_that_came_with_results_is_counted_once(tmp_path: Path):
+    there, here = Workspace(tmp_path / "there", "phantom"), Workspace(tmp_path / "here", "phantom")
+    for workspace in (there, here):
+        record_evaluation(workspace, "another", "a", "hgmnet evaluate")
+    made = record_evaluation(there, "m", "a", "hgmnet evaluate")
+    record_evaluation(there, "m", "a", "hgmnet evaluate, again")
+    number = numbered(read_evaluations(there.openings), "a", "m")
+    assert (number.number, number.first) == (2, made)
+    write_json(here.opening, number)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: count_received(here, "m", "a"), range(8)))
+    assert [one for one in found if one] == [made]
+    assert read_evaluations(here.openings)[1:] == [made]
+
+
+@pytest.mark.parametrize(("model", "test_sha"), [("n", "a"), ("m", "b")])
+def test_the_record_of_another_evaluation_counts_nothing(tmp_path: Path, model: str, test_sha: str):
+    workspace = Workspace(tmp_path, "phantom")
+    record_evaluation(workspace, "m", "a", "hgmnet evaluate")
+    write_json(workspace.opening, numbered(read_evaluations(workspace.openings), "a", "m"))
+    workspace.openings.unlink()
+    assert count_received(workspace, model, test_sha) is None
+    assert read_evaluations(workspace.openings) == []

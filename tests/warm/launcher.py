@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,22 +63,17 @@ def start() -> None:
         return
     used = {name for file in modules().values() for name in imported(file)}
     known = {*PACKAGES, *sys.stdlib_module_names}
-    preloaded = sorted(name for name in used if name.partition(".")[0] not in known)
-    ours = sorted(n for n in reached("pipelines.cli.main") if not within(n, "pipelines.flows"))
+    ours = {n for n in reached("pipelines.cli.main") if not within(n, "pipelines.flows")}
+    others = {name for name in used if name.partition(".")[0] not in known}
+    preloaded = [*sorted(others), *_ALSO.split(), *sorted(ours)]
     (folder / "same").write_bytes(marshal.dumps(client.same(dict(os.environ))))
-    with (folder / "log").open("wb") as log:
+    with (folder / "log").open("wb") as log, socket.socket(socket.AF_UNIX) as line:
+        line.bind(str(folder / "socket"))
+        line.listen(64)  # from now on whoever asks is answered, when all is imported
         _started.append(
             subprocess.Popen(
-                [
-                    real_python(),
-                    "-P",
-                    HERE / "server.py",
-                    folder,
-                    *preloaded,
-                    *_ALSO.split(),
-                    *ours,
-                ],
-                stdin=subprocess.DEVNULL,
+                [real_python(), "-P", HERE / "server.py", folder, *preloaded],
+                stdin=line.fileno(),
                 stdout=log,
                 stderr=log,
                 cwd=folder,

@@ -1,7 +1,7 @@
 """A process that has imported what the project imports, and forks for each request of client.py.
 
-Usage: `REAL -P server.py FOLDER MODULES...`. It passes a caller's signals on to its fork, ends the
-fork when the caller ends, and replies with the fork's exit status.
+Usage: `REAL -P server.py FOLDER MODULES...`, its stdin a socket that listens. It passes a caller's
+signals on to its fork, ends the fork when the caller ends, and replies with the fork's exit status.
 """
 
 import array
@@ -32,9 +32,7 @@ OURS = ("hgmnet", "pipelines")
 def main(folder, modules):
     """Answer requests; return in the fork, with what it is to run."""
     _end_with_parent(signal.SIGTERM)
-    line = socket.socket(socket.AF_UNIX)
-    line.bind(os.path.join(folder, "socket"))
-    line.listen(64)
+    line = socket.socket(fileno=os.dup(0))
     gc.disable()  # there's nothing to collect in what imports make
     for name in modules:
         if name.startswith(OURS) and "coverage" in sys.modules:
