@@ -64,9 +64,10 @@ class TimedConnection(H11Protocol):
         """Begin to wait for a request; close another connection if there are too many."""
         super().connection_made(transport)
         self._expect()
-        if len(self.connections) > self._limits.connections:
-            ours = [one for one in self.connections if isinstance(one, TimedConnection)]
-            waiting = [one for one in ours if one._request]
+        ours = [one for one in self.connections if isinstance(one, TimedConnection)]
+        still = [one for one in ours if not one.transport.is_closing()]
+        if len(still) > self._limits.connections:
+            waiting = [one for one in still if one._request]
             min(waiting, key=lambda one: one._deadline).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -29,7 +29,7 @@ async def application(scope, receive, send) -> None:
         if message["type"] == "http.disconnect":
             return
         more = message["more_body"]
-    await asyncio.sleep(0.6 if scope["path"] == "/slow" else 0)
+    await asyncio.sleep(0.9 if scope["path"] == "/slow" else 0)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     body = bytes(LARGE if scope["path"] == "/large" else 2)
     await send({"type": "http.response.body", "body": body})
@@ -55,7 +55,7 @@ def serving(**limits: int) -> Iterator[tuple[int, uvicorn.Server]]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "STALL_SECONDS", 0.5)
 
 
 def opened(port: int, data: bytes = b"") -> socket.socket:
@@ -139,7 +139,7 @@ def test_a_slow_but_steady_client_is_answered_whole() -> None:
         line, came = opened(port, HEAD.replace(b" / ", b" /large ") + b"x" * 9), 0
         while came < LARGE:
             came += len(line.recv(2**22))
-            time.sleep(0.02)
+            time.sleep(0.05)
         line.close()
 
 
