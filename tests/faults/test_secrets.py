@@ -117,7 +117,6 @@ COMMANDS = {
     "promote": ("promote", "--dry-run"),
     "register": ("stage", "register"),
     "publish": ("publish",),
-    "clean": ("clean",),
     "doctor": ("doctor",),
     "import": ("import", "clinic", "https://me:S3cretPw@{gone}/x.zip?token=S3cretPw"),
 }
