@@ -29,20 +29,13 @@ from tests.shared import give_prefect_db
 from tests.tiny_repository import make_talking_repository
 
 pytestmark = [
+    pytest.mark.usefixtures("real_python"),
     pytest.mark.slow,
     pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
 ]
 REPOSITORY = Path(__file__).resolve().parents[2]
-OFTEN = {
-    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
-    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
-    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
-}
-"""Prefect looks each second for what is due; by itself it does so every 5 to 60."""
 
 
 @dataclass
@@ -128,7 +121,7 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *words],
         cwd=root,
-        env=kept | OFTEN,
+        env=kept,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -156,7 +149,7 @@ def test_what_is_up_and_what_is_deployed(up: Up) -> None:
 
 def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
     found = up.deployment("training/nightly")["id"]
-    soon = {"schedule": {"interval": 10}, "active": True}
+    soon = {"schedule": {"interval": 20}, "active": True}
     (made,) = up.ask(f"/deployments/{found}/schedules", [soon])
     run = scheduled(up, found)
     up.ask(f"/deployments/{found}/schedules/{made['id']}", method="DELETE")
