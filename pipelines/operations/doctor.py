@@ -50,8 +50,10 @@ def checkout_findings(root: Path) -> Iterator[HealthCheck]:
     uri = database.absolute(root, os.environ.get("MLFLOW_TRACKING_URI") or database.DEFAULT)
     yield (store := tracking(uri))
     if store.status == "ok":
-        yield from moved(root, uri)
-        yield from champion(root)
+        yield from (notes := [*moved(root, uri)])
+        file = database.file_of(uri)
+        if not notes and (file is None or file.exists()):  # opening it would correct, or create it
+            yield from champion(root)
     yield prefect(os.environ.get("PREFECT_API_URL"))
     yield from locks(root / ".dvc" / "tmp" / "rwlock")
 
@@ -155,7 +157,10 @@ def champion(root: Path) -> Iterator[HealthCheck]:
 
     try:
         params = load_params(root / "params.yaml")
-        name, cache = params.registry.name, Workspace(root, params.data.name).versions
+    except ConfigError:  # reported by `settings`
+        return
+    name, cache = params.registry.name, Workspace(root, params.data.name).versions
+    try:
         store = connect_with_retries(root, params.data.name)
         if not store.client.search_registered_models(f"name = '{name}'"):
             return

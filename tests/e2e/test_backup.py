@@ -72,7 +72,7 @@ def test_a_backup_made_while_a_run_writes_is_restored_elsewhere(
     said = bash(tmp_path, f"from={to}\n{block('Restore')}")
     restored = Workspace(tmp_path / "restored", checkout.data)
     assert "1 decision, every link holds." in said
-    assert read_evaluations(restored.openings)[0].command == "made up"
+    assert "made up" in {one.command for one in read_evaluations(restored.openings)}
     assert restored.split_csv.read_text() == "made up\n"
     for path, content in before.items():
         assert (restored.root / path.relative_to(checkout.root)).read_bytes() == content

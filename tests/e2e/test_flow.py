@@ -261,5 +261,9 @@ def asleep_in(workspace: Workspace, **env: str) -> subprocess.Popen[str]:
     """A flow in the midst of its second stage."""
     replace(workspace, "ingest", "echo asleep; sleep 600")
     process = start(workspace.root, **env)
-    assert any(line.endswith("- asleep\n") for line in process.stdout)
-    return process
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.endswith("- asleep\n"):
+            return process
+    raise AssertionError("".join(lines))

@@ -94,7 +94,8 @@ def test_the_champion_predicts_and_a_challenger_is_compared_with_it(renamed: Pat
     said = hgmnet(root, "predict", str(image), "--out", "out")
     assert f"{NAME} version 1" in said
     assert (root / "out/predictions.csv").read_text().count("\n") == 2
-    hgmnet(root, "promote", "--version", "2", "--approve", "--reason", "better")
+    words = ("promote", "--version", "2", "--data", "other", "--approve", "--reason", "better")
+    hgmnet(root, *words)
     aliases = MlflowClient(tracking_uri(root)).get_registered_model(NAME).aliases
     assert str(aliases["champion"]) == "2"
 

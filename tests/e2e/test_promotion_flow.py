@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -53,8 +55,15 @@ def promotion(root: Path, url: str, *words: str) -> tuple[int, str]:
 def ask(url: str, path: str, body: dict[str, Any]) -> Any:
     headers = {"Content-Type": "application/json"}
     request = Request(f"{url}{path}", json.dumps(body).encode(), headers)  # noqa: S310 - our own
-    with urlopen(request) as answer:  # noqa: S310
-        return json.load(answer)
+    last = time.monotonic() + 10
+    while True:
+        try:
+            with urlopen(request) as answer:  # noqa: S310
+                return json.load(answer)
+        except HTTPError as error:  # Prefect's clients ask again, too: its SQLite is locked
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > last:
+                raise
+            time.sleep(0.5)
 
 
 def last_run(url: str) -> dict[str, Any]:

@@ -63,5 +63,5 @@ def test_a_folder_gives_only_what_is_below_it(tmp_path):
 
 def test_what_is_too_large_is_not_read(raw, tmp_path):
     source = folder(tmp_path / "s", {"benign/a.png": b""})
-    os.truncate(source / "benign/a.png", 2**29 + 1)  # takes no room
-    refused(source, r"benign/a\.png is larger than 512 MiB", raw)
+    os.truncate(source / "benign/a.png", 2**28 + 1)  # takes no room
+    refused(source, r"benign/a\.png is larger than 256 MiB", raw)
