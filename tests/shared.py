@@ -42,8 +42,10 @@ def give_mlflow_db(root: Path) -> None:
 
 
 def give_prefect_db(home: Path) -> None:
-    """Give a PREFECT_HOME an empty Prefect database."""
+    """Give a PREFECT_HOME an empty Prefect database, in place of one that a server left."""
     home.mkdir(parents=True, exist_ok=True)
+    for end in ("-wal", "-shm"):
+        (home / f"prefect.db{end}").unlink(missing_ok=True)
     shutil.copy(once("prefect.db", _make_prefect_db), home / "prefect.db")
 
 
