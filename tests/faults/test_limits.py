@@ -12,7 +12,6 @@ import struct
 import subprocess
 import threading
 import time
-import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -36,6 +35,7 @@ from hgmnet.serving.limits import Limits
 from hgmnet.serving.model_slot import LoadedModel, ModelSlot, load_folder
 from pipelines.artifacts.paths import Workspace
 from tests.asgi import Post
+from tests.memory import peak
 from tests.source_files import as_csv, dicom_file, folder
 from tests.tiny_repository import make_repository
 from tests.warm import launcher
@@ -361,16 +361,6 @@ def deflated(mib: int) -> bytes:
     zeros = pack(bytes(MIB)) * mib  # a flushed part stands for itself
     rest = pack(zlib.decompress(data[end:], -15)) + packer.flush()
     return data[:end] + element + zeros + rest
-
-
-def peak(work: Callable[[], object]) -> int:
-    """Bytes that Python and NumPy took at most, beyond what they had."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def chunks(size: int) -> Iterator[bytes]:

@@ -165,9 +165,9 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def dealt(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def assigned(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A data set with a split of two thirds of its images, when the others have come."""
-    space = Workspace(tmp_path_factory.mktemp("dealt"), "clinic")
+    space = Workspace(tmp_path_factory.mktemp("assigned"), "clinic")
     kinds = dict.fromkeys(("benign", "malignant", "normal"), 9)
     generate.generate(Phantom(seed=3, copies=0, width=90, height=80, **kinds), space.raw)
     later = [path for path in space.raw.rglob("*") if path.stem.partition("(")[2][:1] in "789"]
@@ -198,11 +198,11 @@ def divide(space: Workspace) -> list[SplitRow]:
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("file", ["split.csv", "split.json"])
 def test_a_split_whose_stage_is_killed_between_its_files_is_whole(
-    dealt: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, first: bool
+    assigned: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, first: bool
 ) -> None:
     spaces = [Workspace(tmp_path / name, "clinic") for name in ("killed", "reference")]
     for space in spaces:
-        shutil.copytree(dealt.root, space.root)
+        shutil.copytree(assigned.root, space.root)
         if first:
             space.split_csv.unlink()
             space.split_json.unlink()

@@ -3,10 +3,8 @@
 import io
 import os
 import struct
-import tracemalloc
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,6 +18,7 @@ from hgmnet.data import dicom, images
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import importer
 from hgmnet.importing.spreadsheet import read
+from tests.memory import peak
 from tests.source_files import dicom_file, encoded
 
 MIB = 2**20
@@ -41,16 +40,6 @@ def compressed(frame: bytes, syntax: str, **header: object) -> bytes:
 def rle(runs: int) -> bytes:
     """A frame of one segment: zeros, 128 for every two bytes."""
     return struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\x00" * runs
-
-
-def peak(work: Callable[[], object]) -> int:
-    """Bytes that Python and NumPy took at most, beyond what they had."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def refused(data: bytes, match: str) -> None:

@@ -64,8 +64,8 @@ def test_a_malignant_lesion_that_is_not_called_so_tells_its_probability_too():
     probs = {"benign": 0.7, "malignant": 0.25, "normal": 0.05}
     missed = case("malignant/a.png", tp=1, decision="benign", probs=probs)
     none = np.zeros((10, 10), dtype=bool)
-    told = draw(missed, GalleryImage(np.zeros((10, 10), np.uint8), none, none)).caption
-    assert told == "malignant → benign 0.70, malignant 0.25, Dice 1.000"
+    caption = draw(missed, GalleryImage(np.zeros((10, 10), np.uint8), none, none)).caption
+    assert caption == "malignant → benign 0.70, malignant 0.25, Dice 1.000"
 
 
 def test_a_map_is_stretched_over_the_whole_picture_below_the_outlines():
