@@ -1,9 +1,11 @@
 """A repository with three registered versions, and a data set that none of them has seen."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from hgmnet.data import manifest
@@ -11,7 +13,10 @@ from hgmnet.data.atomic import write_table
 from hgmnet.data.image_record import ImageRecord
 from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
+from pipelines.registry import verification
+from pipelines.registry.tracking_store import tracking_uri
 from tests.one_version import register_model
+from tests.servers import postgresql
 from tests.tiny_repository import judge, make_model, make_repository
 
 TEST = 40
@@ -29,6 +34,17 @@ def make_contenders(root: Path) -> Workspace:
         register_model(workspace)
     make_other(Workspace(workspace.root, "other"))
     return workspace
+
+
+@contextmanager
+def contenders_in(kind: str, root: Path) -> Iterator[tuple[Workspace, str]]:
+    """Make them in a store, `sqlite` or `postgresql`; also its address. None is loaded back."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setattr(verification, "verify", lambda *_: None)  # a process that takes seconds
+        if kind == "postgresql":
+            patch.setenv("MLFLOW_TRACKING_URI", stack.enter_context(postgresql()))
+            patch.chdir(root)  # where MLflow keeps the files of such a store
+        yield make_contenders(root), tracking_uri(root)
 
 
 def per_image(workspace: Workspace, dice: float, seed: int) -> Iterator[dict[str, object]]:

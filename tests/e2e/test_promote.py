@@ -2,15 +2,11 @@
 
 import subprocess
 import sys
-from contextlib import ExitStack
 
 import pytest
 
 from pipelines.artifacts.paths import Workspace
-from pipelines.registry import verification
-from pipelines.registry.tracking_store import tracking_uri
-from tests.contenders import make_contenders
-from tests.servers import postgresql
+from tests.contenders import contenders_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -18,13 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def stored(request, tmp_path_factory):
     """A repository with three versions that were not loaded back, and its store's address."""
-    root = tmp_path_factory.mktemp("repository")
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(verification, "verify", lambda *_: None)
-        if request.param == "postgresql":
-            patch.setenv("MLFLOW_TRACKING_URI", stack.enter_context(postgresql()))
-            patch.chdir(root)  # where MLflow keeps the files of such a store
-        yield make_contenders(root), tracking_uri(root)
+    with contenders_in(request.param, tmp_path_factory.mktemp("repository")) as made:
+        yield made
 
 
 @pytest.fixture

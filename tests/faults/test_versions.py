@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,9 @@ from pipelines.registry.aliases import check, registry_state
 from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
 from pipelines.stages import register
 from tests import small_repository, tiny_repository
-from tests.contenders import make_contenders
+from tests.contenders import contenders_in
 from tests.run_here import must_run, run_here
-from tests.servers import copy_database, postgresql
+from tests.servers import copy_database
 from tests.whole_repository import environment
 
 pytestmark = pytest.mark.slow
@@ -44,15 +44,9 @@ def registered(
 
     None was loaded back, which takes seconds.
     """
-    root = tmp_path_factory.mktemp("repository")
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setattr(verification, "verify", lambda *_: None)
-        if request.param == "postgresql":
-            patch.setenv("MLFLOW_TRACKING_URI", stack.enter_context(postgresql()))
-            patch.chdir(root)  # where MLflow keeps the files of such a store
-        space = make_contenders(root)
+    with contenders_in(request.param, tmp_path_factory.mktemp("repository")) as (space, uri):
         must_run(space.root, "promote", "--version", "1", *WHY)
-        yield space, tracking_uri(root)
+        yield space, uri
 
 
 @pytest.fixture
