@@ -128,9 +128,12 @@ def test_who_serves(workspace: Workspace) -> None:
     for line in said:
         if "--approve" in line:  # what is written beside the line before, as its alternative
             client.set_registered_model_alias("hgmnet-phantom", "challenger", "2")
+        if "--adopt" in line:
+            client.set_registered_model_alias("hgmnet-phantom", "champion", "3")
         said[line] = shell(workspace.root, line)
     assert "champion" in said["hgmnet versions"]
     assert "version 3 serves from now on" in said["hgmnet promote"]
     assert "version 2 serves from now on" in said['hgmnet promote --approve --reason "..."']
-    assert "version 3 serves again, after version 2" in said['hgmnet rollback --reason "..."']
+    assert "version 1 serves again, after version 3" in said['hgmnet rollback --reason "..."']
+    assert "3" in said['hgmnet promote --adopt --reason "..."']
     assert "every link holds" in said["hgmnet history"]
