@@ -12,10 +12,10 @@ from PIL import Image
 from hgmnet.data.limits import MAX_FILE_BYTES, MAX_PIXELS
 from hgmnet.errors import InvalidDataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 """Suffixes of image files, in lower case."""
 
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _WIDE_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")

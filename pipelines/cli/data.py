@@ -32,11 +32,16 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the name is not allowed, the data set is in use, or `dvc add` failed.
         InvalidDataError: there are images already, or the source is not valid.
     """
-    from pipelines.operations.import_dataset import import_dataset, privacy_warning, summary
+    from pipelines.operations.import_dataset import (
+        import_dataset,
+        passed_over,
+        privacy_warning,
+        summary,
+    )
 
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
     found = import_dataset(root, args.name, args.source, max_gib=args.max_gib, **known)
-    print(summary(found))
+    print(summary(found, passed_over(root, args.name)))
     if warning := privacy_warning(root / "data" / args.name / "raw"):
         print(warning, file=sys.stderr)
     print(_next(root, args.name, ", ".join(found.per_class)))
