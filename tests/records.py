@@ -28,6 +28,7 @@ def record(image: str, **changes) -> ImageRecord:
         "mask_parts": int(lesion),
         "mask_smallest": 500 * lesion,
         "mask_border": 0.0,
+        "source_name": "",
         "patient": "",
         "pixel_mm": 0.0,
         "group": image,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from hgmnet.data import images
 from hgmnet.data.atomic import write_table
 from hgmnet.data.dicom import is_dicom
+from hgmnet.data.file_names import composed, printable
 from hgmnet.errors import ConfigError, InvalidDataError
 
 SUFFIXES = (*images.SUFFIXES, ".jfif", ".dcm", ".dicom")
@@ -174,13 +175,9 @@ def mask_of(stem: str) -> str | None:
 
 def class_and_stem(path: PurePosixPath) -> PurePosixPath:
     """Return what an image and its masks share: the folders but `images`, `masks`, and the stem."""
-    folders = (part for part in path.parent.parts if part.lower() not in _PARTED)
-    return PurePosixPath(*folders, mask_of(stem_of(path)) or stem_of(path))
-
-
-def printable(path: os.PathLike[str] | str) -> str:
-    r"""Return a path as text for files and screens; bytes that are not UTF-8 as `\xfc`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    parts = PurePosixPath(composed(str(path.with_name(stem_of(path)))))
+    folders = (part for part in parts.parent.parts if part.lower() not in _PARTED)
+    return PurePosixPath(*folders, mask_of(parts.name) or parts.name)
 
 
 def passed_over_text(passed: Sequence[PassedOver], table: Path | str) -> str:

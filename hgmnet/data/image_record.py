@@ -17,7 +17,7 @@ class ImageRecord(Frozen):
     pixels, in [0, 1]: without signal, at full white, coloured. `marks`: number of burned-in
     letters, calipers and the like. `mask_parts`, `mask_smallest`: number of components of the
     masks' union, and pixels of the smallest. `mask_border`: fraction of the image's border in it.
-    `patient`, `pixel_mm`: from images.csv; empty and 0 if unknown.
+    `source_name`, `patient`, `pixel_mm`: from images.csv; empty and 0 if unknown.
     `group`: shared by copies and frames of one scene. `excluded`: curation's reason.
     """
 
@@ -41,6 +41,7 @@ class ImageRecord(Frozen):
     mask_parts: int
     mask_smallest: int
     mask_border: float
+    source_name: str
     patient: str
     pixel_mm: float
     group: str

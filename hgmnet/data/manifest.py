@@ -64,6 +64,7 @@ def _record(
         image=sample.image,
         label=sample.label,
         masks=sample.masks,
+        source_name=entry.source_name if entry else "",
         patient=entry.patient if entry else "",
         pixel_mm=entry.pixel_mm if entry else 0.0,
         group=sample.image,

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import dicom, images, metadata
-from hgmnet.data.image_files import PassedOver, printable, why_no_image
+from hgmnet.data.file_names import printable
+from hgmnet.data.image_files import PassedOver, why_no_image
 from hgmnet.data.metadata import ImageMetadata
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
@@ -103,6 +104,7 @@ def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
         _write(part / target, png, mask)
     return ImageMetadata(
         image=str(picture.target),
+        source_name="" if picture.source.name == picture.target.name else printable(picture.source),
         patient=picture.patient or (scan.patient if scan else ""),
         pixel_mm=picture.pixel_mm or (scan.pixel_mm if scan else 0.0),
         further=dict(picture.further),

@@ -7,7 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -80,6 +80,7 @@ TABLES = (".csv", ".xlsx")  # suffixes of tables, in lower case
 
 _FREE_BYTES = 2**30
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error)
+_UTF_8 = 0x800  # flag: the name is UTF-8
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without a limit
 
 
@@ -160,8 +161,16 @@ def safe_entries(
     return entries
 
 
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return an entry's name: without the flag for UTF-8 it is UTF-8 all the same, or cp437."""
+    if not info.flag_bits & _UTF_8:
+        with suppress(UnicodeError):
+            return info.filename.encode("cp437").decode("utf-8")
+    return info.filename
+
+
 def _safe_path(info: zipfile.ZipInfo, archive: str) -> PurePosixPath:
-    name = info.filename.replace("\\", "/")
+    name = _name(info).replace("\\", "/")
     path = PurePosixPath(name)
     problem = ""
     if path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:

@@ -13,17 +13,18 @@ from typing import Any
 
 from hgmnet.data.atomic import write_table, write_text
 from hgmnet.data.dicom import decode_file
+from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import (
     PASSED_OVER,
     PassedOver,
     find_in,
     find_on_disk,
     passed_over_text,
-    printable,
     stem_of,
     write_passed_over,
 )
 from hgmnet.data.images import encode_mask, read_file
+from hgmnet.data.metadata import SourceNames
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
@@ -113,7 +114,9 @@ def predict_files(
     progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
     rows = [_one(file, name, predictor, out) for file, name in progress]
     output = (column.name for column in prediction_columns(predictor.spec.classes))
-    columns = ["file", *output, "mask", "overlay", "seconds", *model, "error"]
+    sources = SourceNames()
+    rows = [{"source_name": sources.of(f)} | row for f, row in zip(files, rows, strict=True)]
+    columns = ["file", "source_name", *output, "mask", "overlay", "seconds", *model, "error"]
     rows = [{**dict.fromkeys(columns, ""), **row, **model} for row in rows]
     write_table(out / _TABLE, columns, rows)
     known = ({k: v for k, v in row.items() if v not in ("", None)} for row in rows)
