@@ -15,6 +15,8 @@ from hgmnet.errors import InvalidDataError
 
 NAME = "images.csv"
 COLUMNS = ("image", "patient", "pixel_mm")
+CLIP = "clip"
+"""Column of the source's file, for images that are frames of one."""
 
 
 class ImageMetadata(Frozen):

@@ -17,8 +17,8 @@ class Pair(Frozen):
     `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`:
     number of inliers, 0 if not counted. `agreement`: correlation of the aligned tissue, -1 to 1; 1
     for equal pixels, 0 if not measured. `transform`: from the first to the second, in words;
-    `identity` for equal pixels, `curation` for an entry in curation.csv, `patient` if the source
-    names one patient for both.
+    `identity` for equal pixels, `curation` for an entry in curation.csv, `patient` or `clip` if the
+    source names one patient, or one file of several frames, for both.
     """
 
     first: str
@@ -82,6 +82,11 @@ def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> li
 def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
     """Pair the images of each known patient."""
     return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")
+
+
+def of_one_clip(clips: Mapping[str, str]) -> list[Pair]:
+    """Pair the images that are frames of one file; `clips`: the file by image."""
+    return _alike(clips, "scene", 0.0, "clip")
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
