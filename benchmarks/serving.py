@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from measuring import ROOT, head_line
 
-from hgmnet.data.folder_layout import mask_of
+from hgmnet.data.image_files import mask_of
 from hgmnet.data.images import decode_grey
 from hgmnet.inference.predictor import TorchPredictor
 

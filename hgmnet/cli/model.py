@@ -76,19 +76,25 @@ def predict(
         ConfigError: no such images or model.
         InvalidDataError: some files could not be read; the others were predicted.
     """
+    from hgmnet.data.image_files import PASSED_OVER, passed_over_text
     from hgmnet.errors import InvalidDataError
     from hgmnet.prediction.files import find_files, predict_files
 
-    files = find_files(args.images)
+    found = find_files(args.images)
+    files = found.images
     path, name = find_model()
 
     from hgmnet.prediction import backends
 
     predictor, backend = backends.load(exports, path, args.backend, len(files), check_images)
     model = {"model": name, "model_sha256": predictor.identity, "backend": backend}
-    summary = predict_files(files, predictor, model, args.out, args.bits)
+    summary = predict_files(
+        files, predictor, model, args.out, passed_over=found.passed_over, bits=args.bits
+    )
     images = "1 image" if summary.predicted == 1 else f"{summary.predicted} images"
     print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")
+    if found.passed_over:
+        print(passed_over_text(found.passed_over, args.out / PASSED_OVER))
     print("For research; not a medical device.")
     if summary.failed:
         msg = f"{summary.failed} of {len(files)} files could not be read: see predictions.csv"

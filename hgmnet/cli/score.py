@@ -44,12 +44,27 @@ def run_score(args: argparse.Namespace) -> None:
 
     from hgmnet.config.base import load_settings
     from hgmnet.data.atomic import write_table
+    from hgmnet.data.image_files import (
+        PASSED_OVER,
+        PassedOver,
+        find_in,
+        passed_over_text,
+        printable,
+        write_passed_over,
+    )
     from hgmnet.estimator.fit import RECIPE, FitSettings
     from hgmnet.evaluation import outside_predictions as outside
     from hgmnet.evaluation.figures import figures
     from hgmnet.evaluation.per_image import columns
 
     entries = _entries(args.truth)
+    others = find_in(args.truth).others.items()
+    passed = [PassedOver(printable(file), reason) for file, reason in others]
+    if args.out:
+        write_passed_over(args.out.with_name(PASSED_OVER), passed)
+    if passed:
+        more = args.out.with_name(PASSED_OVER) if args.out else "them with --out FILE"
+        print(passed_over_text(passed, more))
     classes = sorted({entry.label for entry in entries})
     names = [entry.image for entry in entries]
     found = outside.find_outside_predictions(names, classes, args.masks, args.probabilities)

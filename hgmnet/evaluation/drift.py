@@ -23,6 +23,7 @@ from scipy.stats import ks_2samp
 
 from hgmnet.config.base import Fraction, Frozen, Natural, Positive
 from hgmnet.config.model import Model
+from hgmnet.data.image_files import PassedOver
 from hgmnet.data.image_statistics import ImageStatistics
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.models.spec import HashedNames, hash_name
@@ -77,7 +78,8 @@ class DriftReport(Frozen):
     """New images compared with the profile of a model.
 
     `data`: the model's data set. `model`: its identity. `source`: description of the new images.
-    `unreadable`: names of files left out. `drifted`: the columns beyond their bounds. `new_values`:
+    `unreadable`: names of files left out. `passed_over`: files that are no images, or masks, each
+    with the reason. `drifted`: the columns beyond their bounds. `new_values`:
     values that the training images lack, by text column that both have.
     """
 
@@ -89,6 +91,7 @@ class DriftReport(Frozen):
     columns: tuple[Shift, ...]
     drifted: tuple[str, ...]
     new_values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def build_profile(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from hgmnet.data import folder_layout
+from hgmnet.data import folder_layout, image_files
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
 from hgmnet.importing.formats import breast, bus_bra, busi, table
@@ -66,7 +66,7 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
     if found:
         hit, sheet = found[0]
         return ImportPlan(hit, sheet.path, tuple(_PLANS[hit](sheet, files)))
-    if form == "auto" and any(folder_layout.is_image(path) for path in files):
+    if form == "auto" and any(not image_files.why_no_image(path, files[path]) for path in files):
         return ImportPlan("busi", None, tuple(busi.plan(files)))
     looked = " or ".join(_LOOKED_FOR.values() if form == "auto" else (_LOOKED_FOR[form],))
     why = f" ({unread[0]})" if unread else ""
@@ -89,7 +89,7 @@ def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:
     tables: list[tuple[Format, Sheet]] = []
     unread = []
     for path in files:
-        hidden = any(part.startswith((".", "__MACOSX", "~$")) for part in path.parts)
+        hidden = image_files.is_hidden(path) or path.name.startswith("~$")
         if hidden or path.suffix.lower() not in TABLES:
             continue
         try:

@@ -13,13 +13,13 @@ from PIL import Image
 
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import images, metadata
-from hgmnet.data.folder_layout import printable
+from hgmnet.data.image_files import PassedOver, printable, why_no_image
 from hgmnet.data.images import ImageFile, UnknownDepthError
 from hgmnet.data.metadata import ImageMetadata
 from hgmnet.data.reader import open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
-from hgmnet.importing.detect import Format
+from hgmnet.importing.detect import Format, ImportPlan
 from hgmnet.importing.planned_image import PlannedImage, check
 from hgmnet.importing.source_files import Files
 
@@ -43,8 +43,8 @@ class LaidOut(Frozen):
 
     `format`: the source's. `per_class`: number of images. `masks`: number of mask files.
     `unmasked`: images of other classes than normal without a mask. `patients`: number of patients.
-    `spaced`: images with a known pixel spacing. `left_out`: files that were not imported; not
-    listed for a table, whose folder may contain anything.
+    `spaced`: images with a known pixel spacing. `left_out`: files that were not imported, images
+    first; not listed for a table, whose folder may contain anything.
     """
 
     format: Format
@@ -53,7 +53,7 @@ class LaidOut(Frozen):
     unmasked: int
     patients: int
     spaced: int
-    left_out: tuple[str, ...]
+    left_out: tuple[PassedOver, ...]
 
 
 def lay_out(
@@ -86,9 +86,7 @@ def lay_out(
                 raise InvalidDataError(f"{source} names no image; nothing is imported")
             check(plan.pictures, files, source)
             entries = _bring(plan.pictures, files, part, options)
-            used = {path for one in plan.pictures for path in (one.source, *one.masks)}
-            others = (path for path in files if path not in used and path != plan.table)
-            left_out = () if given else tuple(sorted(map(printable, others)))
+            left_out = () if given else _left_out(plan, files)
         metadata.write(part, entries)
         (put or _move)(part, raw)
     finally:
@@ -134,6 +132,15 @@ def _bring(
             f"{twice[0]} is the name of a frame and of another image; rename one"
         )
     return entries
+
+
+def _left_out(plan: ImportPlan, files: Files) -> tuple[PassedOver, ...]:
+    used = {path for one in plan.pictures for path in (one.source, *one.masks)}
+    others = sorted(path for path in files if path not in used and path != plan.table)
+    reasons = {path: why_no_image(path, files[path]) for path in others}
+    others.sort(key=lambda path: bool(reasons[path]))
+    unused = f"{plan.table} does not name it as an image or a lesion's mask"
+    return tuple(PassedOver(printable(path), printable(reasons[path] or unused)) for path in others)
 
 
 def _write(

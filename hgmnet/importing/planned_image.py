@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hgmnet.config.base import NAME
-from hgmnet.data import folder_layout, metadata
+from hgmnet.data import image_files, metadata
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing.source_files import Files
 
@@ -79,12 +79,12 @@ def _problem(picture: PlannedImage) -> str:
     label, name, stem = picture.label, picture.target.name, picture.stem
     unnamed = not re.fullmatch(NAME, label)
     unseen = any(unicodedata.category(char).startswith("C") for char in name)
-    reserved = "|" in name or "/" in stem or not folder_layout.is_image(picture.target)
+    reserved = "|" in name or "/" in stem or image_files.is_hidden(picture.target)
     taken = ", ".join(column for column in metadata.COLUMNS if column in picture.further)
     problems = (
         (unnamed, f"class {label!r}: expected letters, digits, - and _"),
         (len(label) > MAX_NAME_BYTES, f"class {label[:20]}... is over {MAX_NAME_BYTES} bytes long"),
-        (folder_layout.mask_of(stem), "an image's name can't end in _mask, which marks its masks"),
+        (image_files.mask_of(stem), "an image's name can't end in _mask, which marks its masks"),
         (unseen, "its name has characters that can't be shown"),
         (reserved, "its name can't contain | or /, or begin with a dot"),
         (len(os.fsencode(name)) > MAX_NAME_BYTES, f"its name is over {MAX_NAME_BYTES} bytes long"),

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from hgmnet.data.image_files import read_head
 from hgmnet.data.images import read_file
 from hgmnet.data.limits import MAX_FILE_BYTES
 from hgmnet.errors import InvalidDataError
 
-Read = Callable[[], bytes]
-Files = Mapping[PurePosixPath, Read]  # the files of a source: a function that reads one, by path
+Read = Callable[..., bytes]
+Files = Mapping[PurePosixPath, Read]
+"""The files of a source by path: functions that read one, whole or its first `size` bytes."""
 
 
 class Folder(Mapping[PurePosixPath, Read]):
@@ -49,7 +51,7 @@ class Folder(Mapping[PurePosixPath, Read]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def _read(self, path: PurePosixPath) -> bytes:
+    def _read(self, path: PurePosixPath, size: int | None = None) -> bytes:
         real = Path(os.path.realpath(self._root / path))
         problem = ""
         if not real.is_relative_to(self._root):
@@ -59,7 +61,7 @@ class Folder(Mapping[PurePosixPath, Read]):
         if problem:
             raise InvalidDataError(f"{path} {problem}")
         try:
-            return read_file(real)
+            return read_file(real) if size is None else read_head(real, size)
         except OSError as error:
             msg = f"{path} can't be read: {error.strerror or error}; repair or remove it"
             raise InvalidDataError(msg) from None
@@ -108,10 +110,11 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
             raise InvalidDataError(msg) from None
 
 
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int | None = None) -> bytes:
     try:
         with archive.open(entry) as file:
-            return file.read(entry.file_size)  # no more, even if the directory states too little
+            most = entry.file_size  # no more, even if the directory states too little
+            return file.read(most if size is None else min(size, most))
     except OSError as error:  # the entry's position is outside the file
         raise zipfile.BadZipFile(str(error)) from None
 

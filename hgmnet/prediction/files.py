@@ -7,13 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from glob import glob
-from itertools import chain, count
-from pathlib import Path
+from glob import glob, has_magic
+from itertools import chain, count, takewhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hgmnet.data.atomic import write_table, write_text
-from hgmnet.data.folder_layout import find_images, printable
+from hgmnet.data.image_files import (
+    PASSED_OVER,
+    PassedOver,
+    find_in,
+    find_on_disk,
+    passed_over_text,
+    printable,
+    stem_of,
+    write_passed_over,
+)
 from hgmnet.data.images import encode_mask, read_file
 from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import ConfigError, HgmnetError
@@ -30,28 +39,47 @@ class Summary:
     failed: int
 
 
-def find_files(words: Sequence[str]) -> list[Path]:
+@dataclass(frozen=True)
+class FoundFiles:
+    """Images to predict, and the other files of the folders and patterns."""
+
+    images: list[Path]
+    passed_over: list[PassedOver]
+
+
+def find_files(words: Sequence[str]) -> FoundFiles:
     """Find the images named by files, folders (recursively) and globs, without masks.
 
-    A file named itself is always included.
+    A file named itself is always included. The others are chosen by `hgmnet.data.image_files.find`.
 
     Raises:
-        ConfigError: a word matches no file.
+        ConfigError: a word matches no image.
     """
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
+    passed: dict[PassedOver, None] = {}
     for word in words:
-        path = Path(word)
-        if path.is_dir():
-            files = find_images(path)
-        elif path.exists():
-            files = [path]
-        else:
-            files = sorted(Path(file) for file in glob(word, recursive=True))  # noqa: PTH207
-        if not files:
+        found = _find(word)
+        if not found.images:
             msg = f"{word}: expected an image, a folder with images or a pattern like 'scans/*.png'"
-            raise ConfigError(msg)
-        found |= dict.fromkeys(files)
-    return list(found)
+            others = passed_over_text(found.passed_over, "all of them there")
+            raise ConfigError(f"{msg}; {others}" if found.passed_over else msg)
+        images |= dict.fromkeys(found.images)
+        passed |= dict.fromkeys(found.passed_over)
+    return FoundFiles(list(images), [one for one in passed if Path(one.file) not in images])
+
+
+def _find(word: str) -> FoundFiles:
+    path = Path(word)
+    if path.exists() and not path.is_dir():
+        return FoundFiles([path], [])
+    if path.is_dir():
+        top, found = path, find_in(path)
+    else:
+        top = Path(*takewhile(lambda part: not has_magic(part), path.parts))
+        files = map(Path, glob(word, recursive=True))  # noqa: PTH207
+        found = find_on_disk({PurePosixPath(f.relative_to(top)): f for f in files if f != top})
+    passed = [PassedOver(printable(top / one.file), one.reason) for one in found.passed_over]
+    return FoundFiles([top / image for image in found.images], passed)
 
 
 def predict_files(
@@ -59,19 +87,23 @@ def predict_files(
     predictor: Predictor,
     model: Mapping[str, str],
     out: Path,
+    *,
+    passed_over: Sequence[PassedOver] = (),
     bits: int = 0,
 ) -> Summary:
     r"""Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
     A file of several frames has a row per frame, with its number from 1 in `frame` and `~f<number>`
     in the names of its pictures. Files of an earlier run are replaced, also of one that was killed;
-    no other file is. Bytes of a name that are not UTF-8 are written as `\xfc`.
+    no other file is. Bytes of a name that are not UTF-8 are written as `\xfc`. Files that were
+    passed over are written to passed_over.csv.
 
     Args:
         files: images, DICOM among them.
         predictor: the model.
         model: the model's columns, equal in each row.
         out: the folder to write to, created if missing.
+        passed_over: the files besides.
         bits: depth of pixels of 16 bits whose file declares none; 0 to refuse such files.
 
     Returns:
@@ -84,6 +116,7 @@ def predict_files(
 
     names = _names(files)
     _claim(out, names)
+    write_passed_over(out / PASSED_OVER, passed_over)
     pairs = zip(files, names, strict=True)
     progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
     predict = partial(_rows, predictor=predictor, out=out, bits=bits)
@@ -126,7 +159,7 @@ def _names(files: Sequence[Path]) -> list[str]:
     """Base name of each file's pictures: its stem, numbered if already used."""
     names: dict[str, None] = {}
     for file in files:
-        stem = shortened(printable(file.stem), 200)
+        stem = shortened(printable(stem_of(file)), 200)
         numbered = (f"{stem}~{number}" for number in count(2))
         names[next(name for name in chain([stem], numbered) if name not in names)] = None
     return list(names)

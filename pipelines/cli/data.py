@@ -37,14 +37,18 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         InvalidDataError: there are images already, or the source is not valid.
     """
     from hgmnet.importing.importer import ImportOptions
-    from pipelines.operations.import_dataset import import_dataset, privacy_warning, summary
+    from pipelines.operations.import_dataset import (
+        import_dataset,
+        passed_over,
+        privacy_warning,
+        summary,
+    )
 
     options = ImportOptions(frames=args.frames, bits=args.bits)
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
-    found = import_dataset(
-        root, args.name, args.source, max_gib=args.max_gib, options=options, **known
-    )
-    print(summary(found))
+    known |= {"max_gib": args.max_gib, "options": options}
+    found = import_dataset(root, args.name, args.source, **known)
+    print(summary(found, passed_over(root, args.name)))
     if warning := privacy_warning(root / "data" / args.name / "raw"):
         print(warning, file=sys.stderr)
     print(_next(root, args.name, ", ".join(found.per_class)))

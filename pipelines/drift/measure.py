@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.data import images, metadata
-from hgmnet.data.folder_layout import SUFFIXES, find_images, printable
+from hgmnet.data.image_files import PassedOver, find_in, passed_over_text, printable
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.data.reader import frames_of, open_image
@@ -32,13 +32,14 @@ class Measured:
     """Measurements of a folder of images.
 
     `columns`: numbers by column. `texts`: text by column, of each image in images.csv. `images`:
-    number of images read. `unreadable`: names of the others.
+    number of images read. `unreadable`: names of the others. `passed_over`: the other files.
     """
 
     columns: dict[str, list[float]]
     texts: tuple[dict[str, str], ...]
     images: int
     unreadable: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...]
 
 
 def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
@@ -50,7 +51,7 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
     Raises:
         InvalidDataError: the folder or a readable image is absent, or images.csv is invalid.
     """
-    names = _list(folder)
+    names, passed_over = _list(folder)
     trained_on = frozenset(predictor.spec.seen.train)
     facts: list[Mapping[str, float]] = []
     said: list[Mapping[str, float]] = []
@@ -67,7 +68,8 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
         msg = f"none of the {len(names)} images in {folder} can be read; name a folder of scans"
         raise InvalidDataError(msg)
     texts = tuple(metadata.words(folder).values())
-    return Measured(by_column(facts) | by_column(said), texts, len(facts), tuple(unreadable))
+    columns = by_column(facts) | by_column(said)
+    return Measured(columns, texts, len(facts), tuple(unreadable), passed_over)
 
 
 def drift_of(
@@ -121,17 +123,18 @@ class _Look:
     pixel_sha256: str
 
 
-def _list(folder: Path) -> list[str]:
-    """Return the images as POSIX paths below the folder, sorted."""
+def _list(folder: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
+    """Return the images as POSIX paths below the folder, sorted, and the other files."""
     if not folder.is_dir():
         msg = f"{folder} is not a folder; expected one with images, such as data/<name>/raw"
         raise InvalidDataError(msg)
-    names = [file.relative_to(folder).as_posix() for file in find_images(folder)]
-    if not names:
-        kinds = ", ".join(SUFFIXES)
-        msg = f"{folder} has no image; expected files that end in {kinds}"
+    found = find_in(folder)
+    passed = tuple(one for one in found.passed_over if one.file != metadata.NAME)
+    if not found.images:
+        others = f" ({passed_over_text(passed, folder)})" if passed else ""
+        msg = f"{folder} has no image{others}; name a folder of scans"
         raise InvalidDataError(msg)
-    return names
+    return list(map(str, found.images)), passed
 
 
 def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, list[_Look]]]]:

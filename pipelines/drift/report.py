@@ -8,6 +8,7 @@ import great_expectations.expectations as gxe
 import pandas as pd
 from great_expectations.expectations.row_conditions import Column
 
+from hgmnet.data.image_files import passed_over_text
 from hgmnet.evaluation.drift import DriftReport, Profile, Shift, compare, unknown
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.device import best_device
@@ -75,6 +76,7 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
         columns=shifts,
         drifted=tuple(name for outcome in outcomes for name in outcome.broken_by),
         new_values=unknown(profile, measured.texts),
+        passed_over=measured.passed_over,
     )
     write_json(space.drift, report)
     return report
@@ -103,6 +105,8 @@ def _summary(report: DriftReport) -> Iterator[str]:
         more = len(report.unreadable) - _NAMED
         rest = f" and {more} more" if more > 0 else ""
         yield f"{len(report.unreadable)} images can't be read and were left out: {named}{rest}"
+    if report.passed_over:
+        yield passed_over_text(report.passed_over, "reports/drift.json")
     for column, values in report.new_values.items():
         if values:
             yield f"{column} that {report.data} did not have: {', '.join(values)}"

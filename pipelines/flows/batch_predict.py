@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from hgmnet.config.params import load_params
+from hgmnet.data.image_files import PASSED_OVER, passed_over_text, write_passed_over
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
@@ -50,12 +51,16 @@ def batch_predict(
     """
     try:
         asked = asked_for(source)
-        opened = open_job(root, out, version, len(asked), return_state=True)
+        opened = open_job(root, out, version, len(asked.images), return_state=True)
         if not opened.is_completed():
             return propagate(opened)
         out.mkdir(parents=True, exist_ok=True)
         with FileLock(out / ".lock", timeout=0):
-            return _carried_out(cast("Job", opened.result()), asked, part, workers, dask)
+            write_passed_over(out / PASSED_OVER, asked.passed_over)
+            if asked.passed_over:
+                text = passed_over_text(asked.passed_over, out / PASSED_OVER)
+                get_run_logger().warning("%s", text)
+            return _carried_out(cast("Job", opened.result()), asked.images, part, workers, dask)
     except Timeout:
         return state_of(ConfigError(f"another run writes to {out}; wait for its end"))
     except HgmnetError as error:

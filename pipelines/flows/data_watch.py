@@ -68,13 +68,13 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
 @task(cache_policy=NO_CACHE)
 def bring(root: Path, data: str, source: Path) -> AnyState | None:
     """Import the source, replacing the present images."""
-    from pipelines.operations.import_dataset import import_dataset, summary
+    from pipelines.operations.import_dataset import import_dataset, passed_over, summary
 
     try:
         found = import_dataset(root, data, str(source), replace=True, unattended=True)
     except HgmnetError as error:
         return state_of(error)
-    get_run_logger().info("%s", summary(found))
+    get_run_logger().info("%s", summary(found, passed_over(root, data)))
     return None
 
 

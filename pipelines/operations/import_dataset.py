@@ -13,6 +13,7 @@ from hgmnet.config.params import load_params
 from hgmnet.data import manifest, metadata
 from hgmnet.data.atomic import write_text
 from hgmnet.data.folder_layout import scan
+from hgmnet.data.image_files import PASSED_OVER, passed_over_text, write_passed_over
 from hgmnet.data.metadata import HEADER, read_notes
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import download, importer
@@ -23,10 +24,15 @@ from pipelines.operations.run_overrides import alone
 from pipelines.system import dvc
 
 
-def summary(found: importer.LaidOut) -> str:
-    """Summarise an import: one line per class, then masks, patients and what is missing."""
+def summary(found: importer.LaidOut, table: Path) -> str:
+    """Summarise an import: one line per class, then masks, files that were passed over, patients.
+
+    `table`: the file that names every file that was passed over.
+    """
     lines = [f"{label}: {count} images" for label, count in found.per_class.items()]
-    lines.append(f"{found.masks} masks; left out: {len(found.left_out)} files ({found.format})")
+    lines.append(f"{found.masks} masks ({found.format})")
+    if found.left_out:
+        lines.append(passed_over_text(found.left_out, table))
     if found.patients or found.spaced:
         known = f"size of a pixel known of {found.spaced} images"
         lines.append(f"{found.patients} patients; {known}")
@@ -104,7 +110,14 @@ def import_dataset(
                 pass
         folder = space.state / "downloads"
         path = stack.enter_context(download.brought(source, folder, sha256, max_gib))
-        return importer.lay_out(path, space.raw, source_format, put, options)
+        found = importer.lay_out(path, space.raw, source_format, put, options)
+        write_passed_over(passed_over(root, name), found.left_out)
+        return found
+
+
+def passed_over(root: Path, name: str) -> Path:
+    """Path of the table of files that the data set's last import passed over."""
+    return Workspace(root, name).state / "imports" / name / PASSED_OVER
 
 
 def check_replacement(space: Workspace, folder: Path) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hgmnet.data.atomic import atomic
-from hgmnet.data.folder_layout import printable
+from hgmnet.data.image_files import PassedOver, printable, stem_of
 from hgmnet.data.images import encode_mask, read_file
 from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import ConfigError, HgmnetError
@@ -61,15 +61,24 @@ class Job:
     out: Path
 
 
-def asked_for(source: Path) -> list[BatchRequest]:
+@dataclass(frozen=True)
+class Asked:
+    """The images to predict, and the other files of their folder."""
+
+    images: list[BatchRequest]
+    passed_over: list[PassedOver]
+
+
+def asked_for(source: Path) -> Asked:
     """List the images of a folder and its subfolders, or of a table's column `image`.
 
     Raises:
         ConfigError: no images, an unreadable table or one without that column, or a repeated image.
     """
     if source.is_dir() or source.suffix.lower() not in {".csv", ".parquet"}:
-        top, files = source if source.is_dir() else source.parent, find_files([str(source)])
-        return [_asked(printable(file.relative_to(top)), file) for file in files]
+        top, found = source if source.is_dir() else source.parent, find_files([str(source)])
+        images = [_asked(printable(file.relative_to(top)), file) for file in found.images]
+        return Asked(images, found.passed_over)
     try:
         table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
     except (OSError, ValueError) as error:
@@ -81,7 +90,8 @@ def asked_for(source: Path) -> list[BatchRequest]:
     twice = table["image"][table["image"].duplicated()]
     if len(twice):
         raise ConfigError(f"{source} names {twice.iloc[0]} more than once")
-    return [_asked(name, source.parent / name) for name in map(str, table["image"])]
+    images = [_asked(name, source.parent / name) for name in map(str, table["image"])]
+    return Asked(images, [])
 
 
 def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
@@ -137,8 +147,9 @@ def mask_path(name: str, frame: int = 0) -> str:
     `frame`: its number, from 1; 0 for the only one.
     """
     digest = hashlib.sha256(name.encode()).hexdigest()
+    stem = shortened(stem_of(Path(name)), 200)
     ending = f"~f{frame}" if frame else ""
-    return f"{MASKS}/{digest[:2]}/{shortened(Path(name).stem, 200)}-{digest[2:12]}{ending}.png"
+    return f"{MASKS}/{digest[:2]}/{stem}-{digest[2:12]}{ending}.png"
 
 
 def _keys(file: Path) -> list[tuple[Any, ...]]:

@@ -169,7 +169,7 @@ def test_a_table_and_a_changed_file_are_asked_and_nothing_twice(
     )
 
     def carry_out() -> tuple[int, pd.DataFrame]:
-        asked = asked_for(table)
+        asked = asked_for(table).images
         todo = left(job, asked)
         if todo:
             predict_part(job, todo)
@@ -185,7 +185,7 @@ def test_a_table_and_a_changed_file_are_asked_and_nothing_twice(
     assert turned["bytes"][0] != rows["bytes"][0]
     assert len(pd.read_parquet(tmp_path / "out/predictions.parquet")) == 2
     other = replace(job, sha256="another")
-    assert len(left(other, asked_for(table))) == 2
+    assert len(left(other, asked_for(table).images)) == 2
 
 
 @pytest.mark.parametrize(

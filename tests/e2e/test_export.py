@@ -94,7 +94,7 @@ def test_the_file_says_what_the_model_says_in_batches_of_any_size(file, predicto
 
 
 def test_the_reader_needs_nothing_but_three_packages(workspace, file, predictor, tmp_path):
-    images = find_files([str(workspace.raw)])
+    images = find_files([str(workspace.raw)]).images
     reader = file.with_name("read_onnx.py")
     done = run_without(OURS, [reader, file, *images], tmp_path)
     assert done.returncode == 0, done.stderr

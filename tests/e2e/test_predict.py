@@ -41,7 +41,7 @@ def read(out):
 
 
 def test_a_row_and_two_pictures_an_image(workspace, predictor, tmp_path):
-    files = find_files([str(workspace.raw)])
+    files = find_files([str(workspace.raw)]).images
     assert len(files) == 6
     assert predict_files(files, predictor, MODEL, tmp_path).failed == 0
     rows, lines = read(tmp_path)
@@ -61,7 +61,7 @@ def test_a_row_and_two_pictures_an_image(workspace, predictor, tmp_path):
 
 
 def test_dicom_is_read_and_its_spacing_gives_an_area(workspace, predictor, tmp_path):
-    png = find_files([str(workspace.raw)])[0]
+    png = find_files([str(workspace.raw)]).images[0]
     grey = decode_grey(png.read_bytes(), "")
     (tmp_path / "scan.dcm").write_bytes(dicom_file(grey, PixelSpacing=[0.2, 0.2]))
     predict_files([png, tmp_path / "scan.dcm"], predictor, MODEL, tmp_path / "out")
@@ -72,7 +72,7 @@ def test_dicom_is_read_and_its_spacing_gives_an_area(workspace, predictor, tmp_p
 
 def test_a_bad_file_is_a_row_and_the_rest_go_on(workspace, predictor, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
-    good = find_files([str(workspace.raw)])[:2]
+    good = find_files([str(workspace.raw)]).images[:2]
     summary = predict_files([good[0], tmp_path / "a.png", good[1]], predictor, MODEL, tmp_path)
     assert (summary.predicted, summary.failed) == (2, 1)
     rows, lines = read(tmp_path)
@@ -82,7 +82,7 @@ def test_a_bad_file_is_a_row_and_the_rest_go_on(workspace, predictor, tmp_path):
 
 
 def test_files_of_one_name_do_not_overwrite_one_another(workspace, predictor, tmp_path):
-    png = find_files([str(workspace.raw)])[0]
+    png = find_files([str(workspace.raw)]).images[0]
     other = tmp_path / png.name
     other.write_bytes(png.read_bytes())
     predict_files([png, other], predictor, MODEL, tmp_path / "out")
@@ -98,10 +98,10 @@ def test_which_files_a_word_means(tmp_path):
         path.touch()
 
     def named(*words):
-        return [str(file.relative_to(tmp_path)) for file in find_files(words)]
+        return [str(file.relative_to(tmp_path)) for file in find_files(words).images]
 
     assert named(str(tmp_path)) == ["a.png", "b/c.JPG", "b/d.dcm"]
-    assert named(f"{tmp_path}/*.png") == ["a.png", "a_mask.png"]
+    assert named(f"{tmp_path}/*.png") == ["a.png"]
     assert named(f"{tmp_path}/b/notes.txt", f"{tmp_path}/a.png") == ["b/notes.txt", "a.png"]
     with pytest.raises(ConfigError, match="expected an image"):
         find_files([f"{tmp_path}/nothing*.png"])

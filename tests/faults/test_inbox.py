@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -79,14 +80,29 @@ def test_an_image_with_mask_within_its_name_is_predicted(inbox: tuple[Path, Ende
     assert "id_masked_scan2.png" in answered(inbox[0])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="DICOM without the suffix .dcm is passed over, and its name is not printed",
-)
 def test_dicom_without_a_suffix_is_predicted_or_named(inbox: tuple[Path, Ended]) -> None:
     out, ended = inbox
     assert BARE in answered(out) or BARE in ended.output
+
+
+def test_what_is_passed_over_is_named_and_listed_by_every_reader(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    names = ("1.png", "1_mask.png", "lone_mask.png")
+    inbox = folder(tmp_path / "inbox", {name: scan(name) for name in names})
+    folder(inbox, {"notes.txt": b"x", ".DS_Store": b"x"})
+    out, ended = predicted(workspace, inbox, tmp_path / "out")
+    first = "4 files passed over: "
+    assert first in ended.out
+    with (out / "passed_over.csv").open() as file:
+        listed = {Path(row["file"]).name: row["reason"] for row in csv.DictReader(file)}
+    assert listed.keys() == {"1_mask.png", "lone_mask.png", "notes.txt", ".DS_Store"}
+    assert dict(asked_for(inbox).passed_over).keys() == {str(inbox / name) for name in listed}
+    ended = run_here(workspace.root, "drift", str(inbox))
+    assert first in ended.out
+    assert "1 images against" in ended.out
+    named = json.loads((workspace.root / "reports/drift.json").read_text())["passed_over"]
+    assert dict(named) == listed
 
 
 @pytest.fixture(scope="module")
@@ -114,16 +130,7 @@ def test_the_images_of_known_kinds_are_imported(mixed: tuple[Path, str]) -> None
     assert names >= {"benign/1.png", "benign/1_mask.png", "normal/5.png"}
 
 
-UNNAMED = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="import counts the files that it leaves out, images too, and does not name them",
-)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param("2.jfif", marks=UNNAMED), pytest.param("3.webp", marks=UNNAMED), "4.dcm"]
-)
+@pytest.mark.parametrize("name", ["2.jfif", "3.webp", "4.dcm"])
 def test_an_image_of_another_kind_is_imported_or_named(name: str, mixed: tuple[Path, str]) -> None:
     raw, output = mixed
     assert (raw / "normal" / name).with_suffix(".png").exists() or name in output
@@ -140,7 +147,7 @@ def test_dicom_in_the_inbox_is_profiled_or_named(workspace: Workspace, tmp_path:
     names = [f"IM{number}.dcm" for number in range(1, 9)]
     files = {name: dicom_file(greys(number)) for number, name in enumerate(names)}
     inbox = folder(tmp_path / "inbox", files | {"1.png": scan(9)})
-    if len(asked_for(inbox)) != 9:
+    if len(asked_for(inbox).images) != 9:
         raise RuntimeError("batch_predict does not find all nine files")
     output = run_here(workspace.root, "drift", str(inbox)).output
     nine = any(line.startswith("9 images") for line in output.splitlines())
@@ -201,7 +208,7 @@ def test_a_name_in_latin_1_is_refused_in_a_data_set_by_a_line(tmp_path: Path, la
     source = folder(tmp_path / "source", {"benign/a.png": scan(1)})
     (source / os.fsdecode(b"f\xfcr dich.txt")).touch()
     came = importer.lay_out(source, tmp_path / "data/clinic/raw")
-    assert came.left_out == (r"f\xfcr dich.txt",)
+    assert [one.file for one in came.left_out] == [r"f\xfcr dich.txt"]
 
 
 def test_the_longest_name_is_predicted(workspace: Workspace, tmp_path: Path) -> None:
@@ -411,7 +418,7 @@ def answered_job(workspace: Workspace, inbox: Path, out: Path) -> Job:
     """A batch that has ended."""
     sha256 = TorchPredictor.load(workspace.model).identity
     job = Job(workspace.exports, workspace.model, sha256, "torch", ("made up", "torch"), out)
-    asked = asked_for(inbox)
+    asked = asked_for(inbox).images
     predict_part(job, left(job, asked))
     join(job, asked)
     return job

@@ -2,6 +2,7 @@
 
 from pathlib import PurePosixPath
 
+from hgmnet.data.image_files import stem_of
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
 from hgmnet.importing.planned_image import PlannedImage
@@ -42,7 +43,7 @@ def plan(sheet: Sheet) -> list[PlannedImage]:
             PlannedImage(
                 source=image,
                 label=row["label"].lower(),
-                stem="_".join(image.relative_to(sheet.path.parent).with_suffix("").parts),
+                stem="_".join(image.relative_to(sheet.path.parent).with_name(stem_of(image)).parts),
                 masks=tuple(_path(sheet, mask, where) for mask in masks),
                 patient=row.get("patient", ""),
                 pixel_mm=spreadsheet.number(row.get(spacing, ""), f"{where}: {spacing}"),

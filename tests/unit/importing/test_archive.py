@@ -64,7 +64,7 @@ def test_what_lies_packed_in_a_zip_stays_packed(raw, tmp_path):
     inner = zipped(tmp_path / "inner.zip", {"benign/b.png": bytes(2**24)})
     source = zipped(tmp_path / "s.zip", {"benign/a.png": encoded(), "x.zip": inner.read_bytes()})
     came = importer.lay_out(source, raw)
-    assert came.left_out == ("x.zip",)
+    assert came.left_out == (("x.zip", "no image"),)
     assert came.per_class == {"benign": 1}
 
 

@@ -80,7 +80,7 @@ def test_the_whole_way_to_the_manifest(tmp_path):
     raw = tmp_path / "data" / "breast" / "raw"
     came = importer.lay_out(zipped(tmp_path / "s.zip", made()), raw)
     assert (came.masks, came.unmasked, came.patients, came.spaced) == (2, 0, 3, 3)
-    assert [name.rpartition("/")[2] for name in came.left_out] == [
+    assert [one.file.rpartition("/")[2] for one in came.left_out] == [
         "case002_other1.png",
         "case002_other2.png",
     ]

@@ -35,7 +35,10 @@ def test_a_source_is_laid_out(pack, raw, tmp_path):
     assert came.format == "busi"
     assert came.per_class == {"benign": 1, "normal": 1}
     assert (came.masks, came.unmasked, came.patients, came.spaced) == (3, 0, 0, 0)
-    assert came.left_out == ("__MACOSX/set/Benign/._a (1).png", "set/Thumbs.db")
+    assert came.left_out == (
+        ("__MACOSX/set/Benign/._a (1).png", "hidden"),
+        ("set/Thumbs.db", "no image"),
+    )
     assert below(raw) == {
         "benign/a (1).png", "benign/a (1)_mask.png", "benign/a (1)_mask_1.png",
         "normal/n.png", "normal/n_mask.png",
@@ -143,7 +146,7 @@ def test_what_the_source_knows_lies_beside_the_images(pack, raw, tmp_path):
     came = importer.lay_out(pack(tmp_path / "source", bus_bra()), raw)
     assert (came.format, came.per_class) == ("bus-bra", {"benign": 2, "malignant": 2})
     assert (came.masks, came.patients, came.spaced) == (4, 2, 0)
-    assert came.left_out == ("BUSBRA/5-fold-cv.csv",)
+    assert came.left_out == (("BUSBRA/5-fold-cv.csv", "no image"),)
     assert below(raw) == {
         "images.csv",
         *(f"malignant/bus_0001-{s}{m}.png" for s in "lr" for m in ("", "_mask")),

@@ -1,0 +1,207 @@
+"""Which files are images, and which masks belong to them: the one rule of all readers.
+
+A file is an image if its name ends like one or its first bytes are one's. A broken image is thus
+still an image, which its reader refuses by name; what is no image is passed over with a reason.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from hgmnet.data import images
+from hgmnet.data.atomic import write_table
+from hgmnet.data.dicom import is_dicom
+from hgmnet.errors import ConfigError, InvalidDataError
+
+SUFFIXES = (*images.SUFFIXES, ".jfif", ".dcm", ".dicom")
+"""Endings of image files, in lower case."""
+
+HEAD = 512
+"""Bytes at the start of a file that show whether it is an image."""
+
+PASSED_OVER = "passed_over.csv"
+Read = Callable[[int], bytes]  # the first bytes of a file, at most this many
+
+_SIGNATURES = (
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+)
+_DICOMDIR = b"1.2.840.10008.1.3.10"  # Media Storage SOP Class, PS3.4 annex I
+_HIDDEN = "hidden"
+_MASK = re.compile(r"(?P<stem>.+)_mask(?:_\d+)?", re.IGNORECASE)
+_MASKS = {"mask", "masks"}
+_PARTED = {"image", "images", *_MASKS}
+_NAMED = 5  # files named on the screen
+
+
+class PassedOver(NamedTuple):
+    """A file that is not read as an image, as text, and the reason."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The files of a source, sorted.
+
+    `images`: the masks of each image, in order. `orphans`: masks without an image. `others`: the
+    reason for each file that is no image.
+    """
+
+    images: Mapping[PurePosixPath, tuple[PurePosixPath, ...]]
+    orphans: tuple[PurePosixPath, ...]
+    others: Mapping[PurePosixPath, str]
+
+    @property
+    def passed_over(self) -> list[PassedOver]:
+        """Every file but the images; what may be a scan comes first, hidden files last."""
+        lone = "named like a mask, but its image is not there; if it is a scan, name the file"
+        masks = {mask: f"mask of {image}" for image, own in self.images.items() for mask in own}
+        orphans = ((mask, lone) for mask in self.orphans)
+        reasons = [*orphans, *sorted(self.others.items()), *masks.items()]
+        reasons.sort(key=lambda one: one[1] == _HIDDEN)
+        return [PassedOver(printable(path), printable(reason)) for path, reason in reasons]
+
+
+def find(files: Mapping[PurePosixPath, Read]) -> FoundImages:
+    """Find images and their masks among files; only names that do not end like images are opened.
+
+    `scan_mask.png` and `scan_mask_1.png` are masks of `scan.png` beside them. So is `scan.png` in a
+    folder `mask` or `masks`, whose image may be in a folder `images` next to it.
+    """
+    others = {path: why for path in sorted(files) if (why := why_no_image(path, files[path]))}
+    pictures = [path for path in sorted(files) if path not in others]
+    masks: dict[PurePosixPath, list[PurePosixPath]] = {}
+    images = []
+    for path in pictures:
+        if _MASKS & {part.lower() for part in path.parent.parts} or mask_of(stem_of(path)):
+            masks.setdefault(class_and_stem(path), []).append(path)
+        else:
+            images.append(path)
+    keys = {path: class_and_stem(path) for path in images}
+    known = set(keys.values())
+    own = {
+        key: tuple(sorted(found, key=lambda mask: (len(mask.stem), mask.stem)))
+        for key, found in masks.items()
+    }
+    return FoundImages(
+        images={path: own.get(key, ()) for path, key in keys.items()},
+        orphans=tuple(sorted(m for key, found in own.items() if key not in known for m in found)),
+        others=others,
+    )
+
+
+def find_on_disk(files: Mapping[PurePosixPath, Path]) -> FoundImages:
+    """Find images among files on the disk, by the name that counts; see `find`."""
+    odd = {name: "not a file" for name, path in files.items() if not path.is_file()}
+    found = find(
+        {name: partial(read_head, path) for name, path in files.items() if name not in odd}
+    )
+    return FoundImages(found.images, found.orphans, {**found.others, **odd})
+
+
+def find_in(folder: Path) -> FoundImages:
+    """Find the images in and below a folder, by their paths below it; see `find`."""
+    unread: dict[PurePosixPath, str] = {}
+    files: dict[PurePosixPath, Path] = {}
+
+    def refuse(error: OSError) -> None:
+        unread[below(Path(error.filename))] = f"can't be read: {error.strerror}"
+
+    def below(path: Path) -> PurePosixPath:
+        return PurePosixPath(path.relative_to(folder).as_posix())
+
+    for here, folders, names in os.walk(folder, onerror=refuse):
+        at = Path(here)
+        hidden = {below(at / name): _HIDDEN for name in folders if is_hidden(PurePosixPath(name))}
+        linked = {
+            below(at / name): "a linked folder" for name in folders if (at / name).is_symlink()
+        }
+        unread |= linked | hidden
+        folders[:] = [name for name in folders if below(at / name) not in unread]
+        files |= {below(at / name): at / name for name in names}
+    found = find_on_disk(files)
+    return FoundImages(found.images, found.orphans, {**found.others, **unread})
+
+
+def read_head(path: Path, size: int) -> bytes:
+    """Read the first bytes of a file, at most `size`."""
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def why_no_image(path: PurePosixPath, read: Read) -> str:
+    """Return why a file is no image: hidden, or by its name and its first bytes; empty if it is."""
+    if is_hidden(path):
+        return _HIDDEN
+    if path.suffix.lower() in SUFFIXES:
+        return ""
+    try:
+        data = read(HEAD)
+    except (InvalidDataError, OSError) as error:
+        return str(error)
+    if is_dicom(data):
+        return "an index of DICOM files" if _DICOMDIR in data else ""
+    bmp = data.startswith(b"BM") and data[15:18] == bytes(3)  # the size of its second header
+    webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+    return "" if bmp or webp or data.startswith(_SIGNATURES) else "no image"
+
+
+def is_hidden(path: PurePosixPath) -> bool:
+    """Whether a file or one of its folders is hidden, or macOS's copy of a file's properties."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
+def stem_of(path: PurePosixPath | Path) -> str:
+    """Return a file's name without an image's ending: `1.2.840.1` has none."""
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
+def mask_of(stem: str) -> str | None:
+    """Return the stem of the image that a mask's stem belongs to; None if it is not a mask's.
+
+    >>> mask_of("benign (1)_mask_2")
+    'benign (1)'
+    """
+    match = _MASK.fullmatch(stem)
+    return match["stem"] if match else None
+
+
+def class_and_stem(path: PurePosixPath) -> PurePosixPath:
+    """Return what an image and its masks share: the folders but `images`, `masks`, and the stem."""
+    folders = (part for part in path.parent.parts if part.lower() not in _PARTED)
+    return PurePosixPath(*folders, mask_of(stem_of(path)) or stem_of(path))
+
+
+def printable(path: os.PathLike[str] | str) -> str:
+    r"""Return a path as text for files and screens; bytes that are not UTF-8 as `\xfc`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def passed_over_text(passed: Sequence[PassedOver], table: Path | str) -> str:
+    """Count the files that were passed over, and name the first five; `table` has them all."""
+    named = ", ".join(f"{one.file} ({one.reason})" for one in passed[:_NAMED])
+    count = "1 file" if len(passed) == 1 else f"{len(passed)} files"
+    rest = f" and {len(passed) - _NAMED} more, see {table}" if len(passed) > _NAMED else ""
+    return f"{count} passed over: {named}{rest}"
+
+
+def write_passed_over(table: Path, passed: Iterable[PassedOver]) -> None:
+    """Write the files that were passed over as CSV; without any, remove an earlier table.
+
+    Raises:
+        ConfigError: there is another file of that name.
+    """
+    header, rows = ",".join(PassedOver._fields), [one._asdict() for one in passed]
+    ours = not table.exists() or table.read_bytes().startswith(header.encode())
+    if rows and not ours:
+        raise ConfigError(f"{table} is no such table and is not overwritten; rename it")
+    if rows:
+        write_table(table, PassedOver._fields, rows)
+    elif ours:
+        table.unlink(missing_ok=True)
