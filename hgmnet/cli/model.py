@@ -42,6 +42,13 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="backend: auto (the faster one available), torch or onnx",
     )
+    add_depth(parser)
+
+
+def add_depth(parser: argparse.ArgumentParser) -> None:
+    """Add the option that declares the depth of images."""
+    depth = "bits used by images of 16 bits per pixel that do not declare it"
+    parser.add_argument("--bits", type=int, choices=[8, 10, 12, 14, 16], default=0, help=depth)
 
 
 def run_predict(args: argparse.Namespace) -> None:
@@ -81,7 +88,9 @@ def predict(
 
     predictor, backend = backends.load(exports, path, args.backend, len(files), check_images)
     model = {"model": name, "model_sha256": predictor.identity, "backend": backend}
-    summary = predict_files(files, predictor, model, args.out, found.passed_over)
+    summary = predict_files(
+        files, predictor, model, args.out, passed_over=found.passed_over, bits=args.bits
+    )
     images = "1 image" if summary.predicted == 1 else f"{summary.predicted} images"
     print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")
     if found.passed_over:

@@ -90,8 +90,8 @@ def figure_lines(figures: "Mapping[str, Figure]") -> Sequence[str]:
 
 
 def _entries(folder: Path) -> "list[PreparedImage]":
-    from hgmnet.data.dicom import read_image
     from hgmnet.data.folder_layout import scan
+    from hgmnet.data.reader import read_image
     from hgmnet.errors import InvalidDataError
     from hgmnet.estimator.fit import numbered
 

@@ -8,6 +8,12 @@ from hgmnet.config.base import FILE, WORD, Frozen, Natural, Sha256
 
 Tasks = Literal["joint", "segmentation", "classification"]
 Gates = Literal["tied", "free", "self", "multiply", "input", "reverse", "uncertainty", "none"]
+PACKAGED = {
+    "tu-tf_efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "tu-tf_efficientnet_lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "tu-tf_efficientnet_lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
+"""Encoders whose ImageNet weights are in a package of the extra `imagenet`; sha256 of the file."""
 
 
 class File(Frozen):
@@ -32,11 +38,11 @@ InitFrom = Annotated[Annotated[Literal["none"], Tag(WORD)] | _AFile, Discriminat
 class Model(Frozen):
     """HGM-Net's architecture.
 
-    `encoder_weights`: random (none), ImageNet's from their hub, or a file. `shared_encoder`: coarse
-    and fine net share one encoder. `input`: channels of the encoders; rgb repeats the grey channel
-    three times. `decoder_channels`: from the deepest block to full resolution. `coarse`: use a
-    coarse net besides the fine one. `gate`: how the coarse map acts on the fine net
-    (`hgmnet.models.gating`). `detach_coarse`: no gradient flows back through that map.
+    `encoder_weights`: random (none), ImageNet's from an installed package or their hub, or a file.
+    `shared_encoder`: coarse and fine net share one encoder. `input`: channels of the encoders; rgb
+    repeats the grey channel three times. `decoder_channels`: from the deepest block to full
+    resolution. `coarse`: use a coarse net besides the fine one. `gate`: how the coarse map acts on
+    the fine net (`hgmnet.models.gating`). `detach_coarse`: no gradient flows back through that map.
     `deep_supervision`: the fine decoder's blocks predict masks too. `class_scales`: number of the
     deepest scales that the classifier uses.
     """
@@ -65,6 +71,11 @@ class Model(Frozen):
     def classifies(self) -> bool:
         """Whether the model learns the class."""
         return self.tasks != "segmentation"
+
+    @property
+    def packaged(self) -> bool:
+        """Whether the encoders start from weights of a package, not of a hub."""
+        return self.encoder_weights == "imagenet" and self.encoder in PACKAGED
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

@@ -1,6 +1,6 @@
-"""Decode image files: PNG, JPEG, BMP, TIFF, and DICOM with its header.
+"""DICOM images: frames as a viewer shows them, the patient's id, and the pixel spacing.
 
-Grey and colour images of one frame. No window is applied: the stored range becomes 0-255.
+What each kind of file becomes is a table in docs/data.md.
 """
 
 import io
@@ -8,11 +8,10 @@ import math
 import struct
 import warnings
 import zlib
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
-from os import PathLike
-from pathlib import Path
+from collections.abc import Callable, Iterator, MutableSequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -20,134 +19,107 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hgmnet.data import images
-from hgmnet.data.limits import MAX_FILE_BYTES, MAX_PIXELS
+from hgmnet.data.images import Decoded, Grey, ImageFile, Rgb, by_rows
+from hgmnet.data.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS
 from hgmnet.errors import ConfigError, InvalidDataError
 
 _MAGIC = slice(128, 132)
+_FIRST_VRS = {b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB"}  # of the first elements
+_BY_GDCM = {f"1.2.840.10008.1.2.4.{kind}" for kind in (57, 70, 80, 81)}  # JPEG Lossless, JPEG-LS
 _CENTIMETRES = 3  # Physical Units X Direction, PS3.3 C.8.5.5.1.15
 _TWO_DIMENSIONAL = 1  # Region Spatial Format, PS3.3 C.8.5.5.1.1
-_ROWS = 256  # rows that are scaled at a time
+_NEAR, _MOST = 12, 0.9  # how near a colour is to 128, and the share of pixels, in `_misread`
 
 
-@dataclass(frozen=True)
-class Scan:
-    """An image, its patient's id (empty if unknown), and its pixel spacing in mm (or 0).
-
-    `pixels`: (H, W) or (H, W, 3) uint8.
-    """
-
-    pixels: NDArray[np.uint8]
-    patient: str
-    pixel_mm: float
-
-    @property
-    def png(self) -> bytes:
-        """The pixels as a PNG file."""
-        return images.png_file(Image.fromarray(self.pixels))
-
-
-@dataclass(frozen=True)
-class DecodedFile:
-    """A decoded image.
-
-    `rgb`: (H, W, 3) uint8. `pixel_mm`: pixel spacing in mm, 0 if unknown.
-    """
-
-    rgb: images.Rgb
-    pixel_mm: float
-
-    @cached_property
-    def grey(self) -> images.Grey:
-        """The image as the network's input before resizing, (H, W) uint8."""
-        return images.to_grey(self.rgb)
-
-
-def decode_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> DecodedFile:
-    """Decode PNG, JPEG, BMP, TIFF or DICOM, detected by its bytes; `name`: used in errors.
-
-    Raises:
-        InvalidDataError: the format is another, or the file is damaged or too large.
-        ConfigError: the file is DICOM, and pydicom is not installed.
-    """
-    if is_dicom(data):
-        scan = decode(data, name, max_pixels)
-        return DecodedFile(_as_rgb(scan.pixels), scan.pixel_mm)
-    return DecodedFile(images.decode(data, name, max_pixels).rgb, 0.0)
-
-
-ImageInput = str | PathLike[str] | bytes | NDArray[np.uint8]
-"""An image: its file's path or bytes, or its pixels, (H, W) or (H, W, 3) uint8."""
-
-
-def read_image(image: ImageInput, name: str = "image") -> DecodedFile:
-    """Decode an image from a path, bytes or pixels; otherwise as `decode_file`.
-
-    Raises:
-        InvalidDataError: also if a path can't be read, or an array has another shape or dtype.
-    """
-    if isinstance(image, bytes):
-        return decode_file(image, name)
-    if isinstance(image, np.ndarray):
-        grey = image.ndim == 2
-        if image.dtype != np.uint8 or image.size == 0 or not (grey or image.shape[2:] == (3,)):
-            raise InvalidDataError(
-                f"{name}: expected pixels (H, W) or (H, W, 3) uint8, got {image.shape} "
-                f"{image.dtype}; scale them to 0-255 and convert: image.astype(np.uint8)"
-            )
-        return DecodedFile(_as_rgb(image), 0.0)
-    path = Path(image)
-    try:
-        return decode_file(images.read_file(path), path.name)
-    except OSError as error:
-        raise InvalidDataError(f"{path} can't be read: {error.strerror}") from None
-
-
-def _as_rgb(image: NDArray[np.uint8]) -> images.Rgb:
-    return images.from_grey(image) if image.ndim == 2 else image
-
-
-def read_grey(image: ImageInput, name: str = "image") -> images.Grey:
-    """Read an image with `read_image` as grey (H, W) uint8; such an array is not copied."""
-    if isinstance(image, np.ndarray) and image.ndim == 2 and image.dtype == np.uint8 and image.size:
-        return image
-    return read_image(image, name).grey
-
-
-def is_dicom(data: bytes) -> bool:
-    """Whether a file has DICOM's magic bytes."""
-    return data[_MAGIC] == b"DICM"
-
-
-def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Scan:
-    """Decode a DICOM file.
+class DicomFile(ImageFile):
+    """A DICOM file, with or without the preamble.
 
     Sizes are read from headers, and the inflated size of a deflated file is counted, before the
     pixels take memory.
 
     Raises:
-        InvalidDataError: it has no pixels, several frames, more than `max_pixels`, inflates to more
-            than `MAX_FILE_BYTES`, or can't be decoded.
+        InvalidDataError: it has no pixels, too many frames or pixels, inflates to more than
+            `MAX_FILE_BYTES`, or can't be read.
         ConfigError: pydicom is not installed.
     """
+
+    def __init__(self, data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
+        self.name, self._max_pixels = name, max_pixels
+        with self._errors():
+            self._header = _header(data, name)
+            self._frames = _checked_frames(self._header, name, max_pixels)
+            self.patient = str(self._header.get("PatientID") or "").strip()
+            self.pixel_mm = _pixel_mm(self._header)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return self._frames
+
+    def decode(self, frame: int, bits: int = 0) -> Decoded:
+        """Decode a frame to RGB; see `ImageFile.decode`.
+
+        Raises:
+            InvalidDataError: also if its colours contradict its header.
+        """
+        pixels = self._pixels(frame, bits)
+        return Decoded(images.from_grey(pixels) if pixels.ndim == 2 else pixels, "DICOM")
+
+    def png(self, frame: int, bits: int = 0) -> bytes:
+        """Encode a frame as PNG of 8 bits per colour; see `ImageFile.png`."""
+        return images.png_file(Image.fromarray(self._pixels(frame, bits)))
+
+    def _pixels(self, frame: int, bits: int) -> NDArray[np.uint8]:
+        """(H, W) or (H, W, 3)."""
+        with self._errors():
+            stored = _stored(self._header, frame, self.name, self._max_pixels)
+            if stored.ndim == 2 and self._header.PhotometricInterpretation != "PALETTE COLOR":
+                return _to_grey(stored, self._header, partial(self._known_depth, bits=bits))
+            return _to_colours(
+                stored, self._header, self.name, partial(self._known_depth, bits=bits)
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about values that violate details of the standard
+                yield
+        except (InvalidDataError, ConfigError):
+            raise
+        except Exception as error:  # on broken files pydicom raises any error
+            why = shorten(" ".join(str(error).split()), 120, placeholder=" ...")
+            why = why or type(error).__name__
+            msg = f"{self.name} can't be decoded as DICOM: {why}; convert it to PNG, or remove it"
+            raise InvalidDataError(msg) from None
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether a file is DICOM: by its magic bytes, or, without preamble, by its first element."""
+    if data[_MAGIC] == b"DICM":
+        return True
+    group, element, vr, length = struct.unpack("<HH2sH", data[:8].ljust(8, b"\0"))
+    if group not in {2, 8} or element > 0x100:
+        return False
+    implicit = int.from_bytes(vr, "little") + 2**16 * length
+    return vr in _FIRST_VRS or implicit <= min(len(data), 2**10)
+
+
+def _header(data: bytes, name: str) -> Any:
     try:
         import pydicom
+        from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
     except ModuleNotFoundError:
         msg = f"{name} is DICOM, which needs pydicom: pip install pydicom, or convert to PNG"
         raise ConfigError(msg) from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about values that violate details of the standard
-            _check_inflated(data, name)
-            header = pydicom.dcmread(io.BytesIO(data))
-            _check_header(header, name, max_pixels)
-            patient = str(header.get("PatientID") or "").strip()
-            return Scan(_pixels(header), patient, _pixel_mm(header))
-    except InvalidDataError:
-        raise
-    except Exception as error:  # on broken files pydicom raises any error
-        why = " ".join(str(error).split())[:120] or type(error).__name__
-        msg = f"{name} can't be decoded as DICOM: {why}; convert it to PNG, or remove it"
-        raise InvalidDataError(msg) from None
+    whole = data[_MAGIC] == b"DICM"
+    if whole:
+        _check_inflated(data, name)
+    header = pydicom.dcmread(io.BytesIO(data), force=not whole)
+    if "TransferSyntaxUID" not in header.file_meta:
+        implicit = header.original_encoding[0]
+        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        header.file_meta.TransferSyntaxUID = syntax
+    return header
 
 
 def _check_inflated(data: bytes, name: str) -> None:
@@ -174,32 +146,72 @@ def _refuse_unpacked(name: str) -> None:
     raise InvalidDataError(f"{name} unpacks to more than {most}; convert it to PNG, or remove it")
 
 
-def _check_header(header: Any, name: str, max_pixels: int) -> None:
-    frames = int(header.get("NumberOfFrames") or 1)
-    if frames > 1:
-        msg = f"{name} has {frames} frames, expected a single image; export one frame"
-        raise InvalidDataError(msg)
+def _checked_frames(header: Any, name: str, max_pixels: int) -> int:
+    """Check sizes and syntax by the header; return the number of frames."""
     if "PixelData" not in header:
         raise InvalidDataError(f"{name} is DICOM without an image; remove it")
+    frames = int(header.get("NumberOfFrames") or 1)
+    if frames > MAX_FRAMES:
+        msg = f"{name} has {frames:,} frames; at most {MAX_FRAMES:,} are read; split it up"
+        raise InvalidDataError(msg)
     images.check_size(header.Columns, header.Rows, name, max_pixels)
-    if header.file_meta.TransferSyntaxUID.is_encapsulated:
-        _check_compressed(header, name, max_pixels)
+    return frames
 
 
-def _check_compressed(header: Any, name: str, max_pixels: int) -> None:
-    """Check what the compressed pixels unpack to, which the header need not state truly."""
-    from pydicom.encaps import generate_frames
-    from pydicom.uid import RLELossless
+def _stored(header: Any, frame: int, name: str, max_pixels: int) -> NDArray[np.integer]:
+    """Decode a frame's stored values, (H, W), or (H, W, 3) as RGB."""
+    from pydicom.encaps import get_frame
+    from pydicom.pixels import pixel_array
+    from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
-    frame = next(generate_frames(header.PixelData, number_of_frames=1))
-    if header.file_meta.TransferSyntaxUID != RLELossless:
-        with suppress(UnidentifiedImageError):  # JPEG and JPEG 2000; others are left to pydicom
-            images.check_size(*Image.open(io.BytesIO(frame)).size, name, max_pixels)
-    elif 64 * len(frame) > MAX_FILE_BYTES:  # two bytes become up to 128
-        segments = struct.unpack("<15L", frame[4:64])[: struct.unpack("<L", frame[:4])[0]]
-        for start, end in zip(segments, [*segments[1:], len(frame)], strict=True):
-            if _rle_length(frame[start:end]) > MAX_FILE_BYTES:
-                _refuse_unpacked(name)
+    syntax = header.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        pixels = pixel_array(header, index=frame, correct_unused_bits=False)
+        return _used_bits(pixels, header)
+    frames = int(header.get("NumberOfFrames") or 1)
+    packed = get_frame(header.PixelData, frame, number_of_frames=frames)
+    if syntax == RLELossless:
+        _check_rle(packed, name)
+    if syntax in {JPEGBaseline8Bit, JPEGExtended12Bit} and _jpeg_precision(packed) == 8:
+        # whatever the header calls the colours: libjpeg goes by the markers in the stream
+        with Image.open(io.BytesIO(packed), formats=["JPEG"]) as image:
+            images.check_size(*image.size, name, max_pixels)
+            if image.size != (header.Columns, header.Rows) or image.mode not in {"L", "RGB"}:
+                size = f"{header.Columns} × {header.Rows}"
+                raise ValueError(f"its JPEG is {image.size} {image.mode}, its header states {size}")
+            return np.asarray(image)
+    with suppress(UnidentifiedImageError):  # JPEG 2000; others have the size that the header states
+        images.check_size(*Image.open(io.BytesIO(packed)).size, name, max_pixels)
+    if _decoder(syntax) == "":
+        raise InvalidDataError(
+            f"{name} is compressed by {syntax.name}, which can't be decoded here; convert it to "
+            "PNG, or export it without compression"
+        )
+    try:
+        return np.asarray(pixel_array(header, index=frame, decoding_plugin=_decoder(syntax)))
+    except RuntimeError:
+        raise InvalidDataError(
+            f"{name} is compressed by {syntax.name}, and its pixels can't be decoded: they are "
+            "damaged, or in a form that is not supported; export it without compression"
+        ) from None
+
+
+def _decoder(syntax: Any) -> str:
+    """Name of pydicom's plugin for a compressed transfer syntax; empty if there is none."""
+    from pydicom import uid
+
+    if syntax == uid.RLELossless:
+        return "pydicom"
+    if syntax in {uid.JPEG2000, uid.JPEG2000Lossless}:
+        return "pillow"
+    return "gdcm" if syntax in _BY_GDCM else ""
+
+
+def _used_bits(stored: NDArray[np.integer], header: Any) -> NDArray[np.integer]:
+    """Move the stored bits to the lowest place, without overlays in unused bits."""
+    bits, lowest = int(header.BitsStored), int(header.HighBit) + 1 - int(header.BitsStored)
+    unused = 8 * stored.dtype.itemsize - bits
+    return (stored << (unused - lowest)) >> unused if unused > 0 else stored  # fills with the sign
 
 
 def _rle_length(segment: bytes) -> int:
@@ -212,22 +224,112 @@ def _rle_length(segment: bytes) -> int:
     return length
 
 
-def _pixels(header: Any) -> NDArray[np.uint8]:
-    """(H, W) or (H, W, 3)."""
-    from pydicom.pixels import apply_color_lut, pixel_array
+def _check_rle(packed: bytes, name: str) -> None:
+    if 64 * len(packed) <= MAX_FILE_BYTES:  # two bytes become up to 128
+        return
+    segments = struct.unpack("<15L", packed[4:64])[: struct.unpack("<L", packed[:4])[0]]
+    for start, end in zip(segments, [*segments[1:], len(packed)], strict=True):
+        if _rle_length(packed[start:end]) > MAX_FILE_BYTES:
+            _refuse_unpacked(name)
 
-    stored = pixel_array(header)  # converts YBR to RGB
-    kind = header.PhotometricInterpretation
-    bits, signed = int(header.BitsStored), bool(header.PixelRepresentation)
-    if kind == "PALETTE COLOR":
+
+def _jpeg_precision(jpeg: bytes) -> int:
+    """Bits per sample in a JPEG's frame header, ITU T.81 B.2.2; 0 without one."""
+    at = 2
+    while at + 5 < len(jpeg):
+        marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+            return jpeg[at + 4]
+        at += 2 + length
+    return 0
+
+
+def _to_grey(stored: NDArray[np.integer], header: Any, known_depth: Callable[[int], int]) -> Grey:
+    """Scale stored values to greys as a viewer shows them: (H, W) uint8.
+
+    Modality LUT or rescaling, then the first VOI LUT or window, PS3.3 C.11.1 and C.11.2; without
+    either, the depth that the header declares.
+    """
+    from pydicom.pixels import apply_modality_lut, apply_voi
+
+    depth, signed = int(header.BitsStored), bool(header.PixelRepresentation)
+    if depth > 16:
+        raise ValueError(f"it has {depth} bits per pixel, and at most 16 are read")
+    lowest, highest = (-(2 ** (depth - 1)), 2 ** (depth - 1) - 1) if signed else (0, 2**depth - 1)
+    levels = np.arange(lowest, highest + 1, dtype=np.int32)
+    values = apply_modality_lut(levels, header).astype(np.float64)
+    if header.get("VOILUTSequence"):
+        item = header.VOILUTSequence[0]
+        shown = apply_voi(values.astype(np.int64), header) / (2 ** int(item.LUTDescriptor[2]) - 1)
+    elif _first(header.get("WindowWidth")) is not None:
+        shown = _windowed(values, header)
+    elif header.get("ModalityLUTSequence"):
+        shown = values / (2 ** int(header.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
+    else:
+        low, high = int(stored.min(initial=0)), int(stored.max(initial=0))
+        if depth == 16:  # what a header states that does not know better
+            reach = 2 * max(high, -low - 1) if low < 0 else high
+            depth = known_depth(reach)
+        lowest_used = (
+            -(2 ** (depth - 1)) if low < 0 or (signed and depth == header.BitsStored) else 0
+        )
+        shown = (levels - lowest_used) / (2**depth - 1)
+        shown = 1 - shown if float(header.get("RescaleSlope") or 1) < 0 else shown
+    greys = np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
+    greys = 255 - greys if header.PhotometricInterpretation == "MONOCHROME1" else greys
+    return by_rows(
+        stored, lambda rows: greys[np.clip(rows.astype(np.int32) - lowest, 0, len(greys) - 1)]
+    )
+
+
+def _windowed(values: NDArray[np.float64], header: Any) -> NDArray[np.float64]:
+    """Apply the first window, PS3.3 C.11.2.1.2 and C.11.2.1.3: greys of 0 to 1, not clipped."""
+    centre, width = (float(_first(header.get(name))) for name in ("WindowCenter", "WindowWidth"))
+    function = str(header.get("VOILUTFunction") or "LINEAR")
+    if width < 1 and (function == "LINEAR" or width <= 0):
+        raise ValueError(f"its window has the width {width:g}")
+    if function == "SIGMOID":
+        return np.asarray(1 / (1 + np.exp(-4 * (values - centre) / width)))
+    if function == "LINEAR_EXACT":
+        return (values - centre) / width + 0.5
+    if width == 1:
+        return (values > centre - 0.5).astype(np.float64)
+    return (values - (centre - 0.5)) / (width - 1) + 0.5
+
+
+def _first(value: Any) -> Any:
+    """The first of several values; None for none."""
+    return (value[0] if len(value) else None) if isinstance(value, MutableSequence) else value
+
+
+def _to_colours(
+    stored: NDArray[np.integer], header: Any, name: str, known_depth: Callable[[int], int]
+) -> Rgb:
+    from pydicom.pixels import apply_color_lut
+
+    depth = int(header.BitsStored)
+    if header.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, header)
-        bits, signed = 8 * stored.dtype.itemsize, False
-    grey = np.empty(stored.shape, np.uint8)
-    for start in range(0, len(stored), _ROWS):  # at 16 bytes per value
-        rows = slice(start, start + _ROWS)
-        wide = stored[rows].astype(np.int64) + (2 ** (bits - 1) if signed else 0)
-        grey[rows] = np.clip(np.rint(wide * (255 / (2**bits - 1))), 0, 255)
-    return 255 - grey if kind == "MONOCHROME1" else grey
+        depth = 8 * stored.dtype.itemsize
+    elif depth == 16:
+        depth = known_depth(int(stored.max(initial=0)))
+    rgb = by_rows(stored, lambda rows: np.clip(np.rint(rows * (255 / (2**depth - 1))), 0, 255))
+    if header.PhotometricInterpretation != "PALETTE COLOR" and _misread(rgb):
+        raise InvalidDataError(
+            f"{name} would be green: its header states {header.PhotometricInterpretation}, which "
+            "its colours contradict (RGB and YCbCr confused); export it again, or convert it to PNG"
+        )
+    return rgb
+
+
+def _misread(rgb: Rgb) -> bool:
+    """Whether a grey image was decoded by the wrong colour model.
+
+    RGB taken for YCbCr, and YCbCr taken for RGB, both turn every grey to a green of about 128.
+    """
+    some = rgb[:: 1 + len(rgb) // 512, :: 1 + rgb.shape[1] // 512].astype(np.int16)
+    green = np.abs(some[..., 1] - 128) <= _NEAR
+    return bool(green.mean() > _MOST) and float(some[..., 0].std()) > _NEAR
 
 
 def _pixel_mm(header: Any) -> float:

@@ -19,6 +19,8 @@ NAME = "images.csv"
 COLUMNS = ("image", "patient", "pixel_mm")
 SOURCE = "source_name"
 """A fourth column, where a file of the source has another name than the image."""
+CLIP = "clip"
+"""Column of the source's file, for images that are frames of one."""
 
 
 class ImageMetadata(Frozen):

@@ -18,10 +18,10 @@ from hgmnet.config.evaluation import Calibrate
 from hgmnet.config.model import Model
 from hgmnet.config.training import Train
 from hgmnet.data.atomic import write_text
-from hgmnet.data.dicom import DecodedFile, ImageInput, read_image
 from hgmnet.data.image_statistics import measure
 from hgmnet.data.images import pixel_sha256
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
+from hgmnet.data.reader import DecodedFile, ImageInput, read_image
 from hgmnet.data.resize import Mask, fit_mask, resize_to_input
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.drift import build_profile

@@ -3,20 +3,40 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from PIL import Image
 
 from hgmnet.config.base import NORMAL, Frozen
-from hgmnet.data import dicom, images, metadata
+from hgmnet.data import images, metadata
 from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import PassedOver, why_no_image
+from hgmnet.data.images import ImageFile, UnknownDepthError
 from hgmnet.data.metadata import ImageMetadata
+from hgmnet.data.reader import open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
 from hgmnet.importing.detect import Format, ImportPlan
 from hgmnet.importing.planned_image import PlannedImage, check
 from hgmnet.importing.source_files import Files
+
+
+class ImportOptions(Frozen):
+    """How files become images.
+
+    `frames`: which frames of a file of several become images; by default it is refused. `bits`:
+    depth of pixels of 16 bits whose file declares none; 0 for the smallest that holds all of them.
+    """
+
+    frames: Literal["", "first", "middle", "all"] = ""
+    bits: int = 0
+
+
+AS_IT_IS = ImportOptions()
 
 
 class LaidOut(Frozen):
@@ -41,14 +61,16 @@ def lay_out(
     source: Path,
     raw: Path,
     form: Format = "auto",
-    replace: Callable[[Path, Path], None] | None = None,
+    put: Callable[[Path, Path], None] | None = None,
+    options: ImportOptions = AS_IT_IS,
 ) -> LaidOut:
     """Import a source's images: a folder, a .zip or a table.
 
     Each becomes `<class>/<stem>.png` with `<stem>_mask.png`, `<stem>_mask_1.png`, ...; PNGs are
-    copied byte for byte, other formats re-encoded without loss. The source's metadata are written
-    to images.csv (`hgmnet.data.metadata`). Once everything is read, `replace(part, raw)` moves the
-    new folder `part` to `raw`; default: `replaced`.
+    copied byte for byte if they are upright, of one frame, and of a known depth; others are
+    re-encoded without loss. The source's metadata are written to images.csv
+    (`hgmnet.data.metadata`). Once everything is read, `put(part, raw)` moves the new folder `part`
+    to `raw`; default: `replaced`.
 
     Raises:
         InvalidDataError: the source is missing, broken, unsafe, empty or not of the format, or two
@@ -64,15 +86,15 @@ def lay_out(
             if not plan.pictures:
                 raise InvalidDataError(f"{source} names no image; nothing is imported")
             check(plan.pictures, files, source)
-            entries = [_bring(picture, files, part) for picture in plan.pictures]
+            entries = _bring(plan.pictures, files, part, options)
             left_out = () if given else _left_out(plan, files)
         metadata.write(part, entries)
-        (replace or _move)(part, raw)
+        (put or _move)(part, raw)
     finally:
         shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):  # also removes a data set's folder that was empty before
             raw.parent.rmdir()
-    per_class = Counter(picture.label for picture in plan.pictures)
+    per_class = Counter(PurePosixPath(entry.image).parts[0] for entry in entries)
     return LaidOut(
         format=plan.format,
         per_class=dict(sorted(per_class.items())),
@@ -84,6 +106,35 @@ def lay_out(
     )
 
 
+def _bring(
+    pictures: Sequence[PlannedImage], files: Files, part: Path, options: ImportOptions
+) -> list[ImageMetadata]:
+    """Write all images and their masks.
+
+    Those of an unknown depth come last, when the largest value of all is known: one depth for all
+    keeps the contrast between them.
+    """
+    entries: list[ImageMetadata] = []
+    waiting, largest = [], 0
+    for picture in pictures:
+        file = open_image(files[picture.source](), str(picture.source))
+        try:
+            entries += list(_write(picture, file, files, part, options))
+        except UnknownDepthError:
+            waiting.append(picture)
+        largest = max(largest, file.undeclared)
+    known = options.model_copy(update={"bits": images.depth_of(largest)})
+    for picture in waiting:
+        file = open_image(files[picture.source](), str(picture.source))
+        entries += _write(picture, file, files, part, known)
+    names = Counter(entry.image.casefold() for entry in entries)
+    if twice := [entry.image for entry in entries if names[entry.image.casefold()] > 1]:
+        raise InvalidDataError(
+            f"{twice[0]} is the name of a frame and of another image; rename one"
+        )
+    return entries
+
+
 def _left_out(plan: ImportPlan, files: Files) -> tuple[PassedOver, ...]:
     used = {path for one in plan.pictures for path in (one.source, *one.masks)}
     others = sorted(path for path in files if path not in used and path != plan.table)
@@ -93,27 +144,47 @@ def _left_out(plan: ImportPlan, files: Files) -> tuple[PassedOver, ...]:
     return tuple(PassedOver(printable(path), printable(reasons[path] or unused)) for path in others)
 
 
-def _bring(picture: PlannedImage, files: Files, part: Path) -> ImageMetadata:
-    """Write one image and its masks; its own header supplies metadata that the source lacks."""
-    data = files[picture.source]()
-    scan = dicom.decode(data, str(picture.source)) if dicom.is_dicom(data) else None
-    _write(part / picture.target, scan.png if scan else data, picture.source)
-    for mask, target in picture.mask_targets():
-        data = files[mask]()
-        png = dicom.decode(data, str(mask)).png if dicom.is_dicom(data) else data
-        _write(part / target, png, mask)
-    return ImageMetadata(
-        image=str(picture.target),
-        source_name="" if picture.source.name == picture.target.name else printable(picture.source),
-        patient=picture.patient or (scan.patient if scan else ""),
-        pixel_mm=picture.pixel_mm or (scan.pixel_mm if scan else 0.0),
-        further=dict(picture.further),
-    )
+def _write(
+    picture: PlannedImage, file: ImageFile, files: Files, part: Path, options: ImportOptions
+) -> Iterator[ImageMetadata]:
+    """Write an image, or one per frame; the file supplies metadata that the source lacks."""
+    clip = len(file) > 1 and options.frames == "all"
+    for frame in _chosen(file, options):
+        one = replace(picture, stem=f"{picture.stem}_f{frame + 1:04}") if clip else picture
+        target = part / one.target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.png(frame, options.bits))
+        for mask, place in one.mask_targets():
+            (part / place).write_bytes(_mask(files[mask](), str(mask), frame, len(file), clip))
+        yield ImageMetadata(
+            image=str(one.target),
+            source_name=printable(picture.source) if picture.source.name != one.target.name else "",
+            patient=picture.patient or file.patient,
+            pixel_mm=picture.pixel_mm or file.pixel_mm,
+            further={**picture.further, **({metadata.CLIP: file.name} if clip else {})},
+        )
 
 
-def _write(target: Path, data: bytes, source: PurePosixPath) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(images.encode_png(data, str(source)))
+def _chosen(file: ImageFile, options: ImportOptions) -> Sequence[int]:
+    count = len(file)
+    if count > 1 and not options.frames:
+        raise InvalidDataError(
+            f"{file.name} has {count} frames; choose which become images: --frames first, middle "
+            "or all (of one group)"
+        )
+    chosen = {"first": [0], "middle": [count // 2], "all": range(count)}
+    return chosen[options.frames] if count > 1 else [0]
+
+
+def _mask(data: bytes, name: str, frame: int, frames: int, clip: bool) -> bytes:
+    """The mask of a frame as PNG; of a single image, the union of the mask's own frames."""
+    file = open_image(data, name)
+    if len(file) == 1 and not clip:
+        return file.png(0, 16 if file.undeclared else 0)
+    if frames > 1 and len(file) != frames:
+        msg = f"{name} has {len(file)} frames, its image {frames}; expected one per frame"
+        raise InvalidDataError(msg)
+    return images.png_file(Image.fromarray(file.mask([frame] if frames > 1 else ())))
 
 
 def _move(part: Path, raw: Path) -> None:

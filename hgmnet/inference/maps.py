@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hgmnet.data.dicom import ImageInput, read_grey
+from hgmnet.data.reader import ImageInput, read_grey
 from hgmnet.data.resize import Grey, Prob, content_size, resize_to_input, resize_to_original
 from hgmnet.inference.postprocess import RawPrediction
 from hgmnet.inference.predictor import TorchPredictor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hgmnet.data.dicom import ImageInput, read_grey
+from hgmnet.data.reader import ImageInput, read_grey
 from hgmnet.data.resize import Grey, resize_to_input
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference.postprocess import Prediction, RawPrediction, postprocess

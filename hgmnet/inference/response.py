@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from hgmnet.data.dicom import decode_file
 from hgmnet.data.images import Grey, encode_mask
 from hgmnet.data.limits import MAX_PIXELS
+from hgmnet.data.reader import decode_file
 from hgmnet.errors import HgmnetError, InvalidDataError
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import Predictor

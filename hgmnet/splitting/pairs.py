@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from hgmnet.config.base import Frozen
 from hgmnet.data.image_record import ImageRecord
 
-CHAINED = ("curation", "patient")
+CHAINED = ("curation", "patient", "clip")
 """Transforms of pairs that somebody stated: the images of each patient or group are a chain."""
 
 
@@ -20,8 +20,9 @@ class Pair(Frozen):
     `first` < `second` as paths. `kind`: copies of one image, or frames of one scene. `score`:
     number of inliers, 0 if not counted. `agreement`: correlation of the aligned tissue, -1 to 1; 1
     for equal pixels, 0 if not measured. `transform`: from the first to the second, in words;
-    `identity` for equal pixels, `curation` for an entry in curation.csv, `patient` if the source
-    names one patient for both; of these each image is paired with the next alone.
+    `identity` for equal pixels, `curation` for an entry in curation.csv, `patient` or `clip` if the
+    source names one patient, or one file of several frames, for both; of these each image is paired
+    with the next alone.
     """
 
     first: str
@@ -87,11 +88,16 @@ def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
     return _chained({r.image: r.patient for r in records if r.patient}, "patient")
 
 
+def of_one_clip(clips: Mapping[str, str]) -> list[Pair]:
+    """Chain the images that are frames of one file; `clips`: the file by image."""
+    return _chained(clips, "clip")
+
+
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
     """Close pairs transitively; a pair with an image not in `images` is ignored.
 
-    The images of one patient, or of one group in curation.csv, are a chain: an image not in
-    `images` does not break it.
+    The images of one patient, clip or group in curation.csv are a chain: an image not in `images`
+    does not break it.
 
     Returns:
         The group of each image, named after its first member in order of names.

@@ -15,6 +15,7 @@ from hgmnet.config.model import File, Model
 from hgmnet.config.training import Train
 from hgmnet.data.prepared import PreparedDataset, class_indices
 from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.models.encoders import grey_levels
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.image_size import check_size
 from hgmnet.models.initialization import start_from, warm_encoders
@@ -27,8 +28,6 @@ from hgmnet.training.checkpoints import AtomicCheckpointIO, newest
 from hgmnet.training.checkpoints import mark as mark_of
 from hgmnet.training.distributed import DevicePlan, environment, plan, trainer_settings
 from hgmnet.training.lightning_module import EpochFigures, HGMNetModule
-
-MEAN, STD = 0.449, 0.226  # of ImageNet in grey, as pretrained encoders expect
 
 
 @dataclass(frozen=True)
@@ -79,13 +78,14 @@ def fit(
     network = HGMNet(model, len(data.classes))
     warm_encoders(network, root)
     parent = _parent(network, store, train, data, root)
+    mean, std = (parent.mean, parent.std) if parent else grey_levels(model)
     spec = Spec(
         format=FORMAT,
         model=model,
         prepare=prepare,
         classes=data.classes,
-        mean=MEAN,
-        std=STD,
+        mean=mean,
+        std=std,
         data=data.name,
         seed=train.seed,
         fingerprint=fingerprint,

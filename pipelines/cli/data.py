@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+from hgmnet.cli.model import add_depth
 from pipelines.cli.options import positive, reason
 
 FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
@@ -23,6 +24,9 @@ def configure_import(parser: argparse.ArgumentParser) -> None:
     most = "GiB; a larger download is refused (64)"
     parser.add_argument("--max-gib", type=positive, default=64.0, metavar="N", help=most)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
+    frames = "of files of several frames: which become images; all: as one group"
+    parser.add_argument("--frames", choices=["first", "middle", "all"], default="", help=frames)
+    add_depth(parser)
 
 
 def run_import(root: Path, args: argparse.Namespace) -> None:
@@ -32,6 +36,7 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the name is not allowed, the data set is in use, or `dvc add` failed.
         InvalidDataError: there are images already, or the source is not valid.
     """
+    from hgmnet.importing.importer import ImportOptions
     from pipelines.operations.import_dataset import (
         import_dataset,
         passed_over,
@@ -39,8 +44,10 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         summary,
     )
 
+    options = ImportOptions(frames=args.frames, bits=args.bits)
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
-    found = import_dataset(root, args.name, args.source, max_gib=args.max_gib, **known)
+    known |= {"max_gib": args.max_gib, "options": options}
+    found = import_dataset(root, args.name, args.source, **known)
     print(summary(found, passed_over(root, args.name)))
     if warning := privacy_warning(root / "data" / args.name / "raw"):
         print(warning, file=sys.stderr)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.data import images, metadata
-from hgmnet.data.dicom import decode_file
 from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import PassedOver, find_in, passed_over_text
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
+from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation.drift import (
     DriftReport,
@@ -58,8 +58,8 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
     said: list[Mapping[str, float]] = []
     unreadable = []
     for batch in _looks(folder, names):
-        unreadable += [printable(name) for name, look in batch if look is None]
-        seen = [look for _, look in batch if look is not None]
+        unreadable += [printable(name) for name, looks in batch if not looks]
+        seen = [look for _, looks in batch for look in looks]
         facts += [look.facts.model_dump() for look in seen]
         new = [look.grey for look in seen if look.pixel_sha256 not in trained_on]
         said += (
@@ -138,17 +138,19 @@ def _list(folder: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
     return list(map(str, found.images)), passed
 
 
-def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, _Look | None]]]:
-    """Yield batches of (name, image), None for an unreadable one; one batch is in memory."""
+def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, list[_Look]]]]:
+    """Yield batches of (name, frames), none of an unreadable file; one batch is in memory."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]
             yield list(zip(batch, pool.map(lambda name: _look(folder / name), batch), strict=True))
 
 
-def _look(path: Path) -> _Look | None:
+def _look(path: Path) -> list[_Look]:
     try:
-        decoded = decode_file(images.read_file(path), path.name)
+        return [
+            _Look(measure(one.grey), one.grey, images.pixel_sha256(one.rgb))
+            for one in frames_of(open_image(images.read_file(path), path.name))
+        ]
     except (InvalidDataError, OSError):
-        return None
-    return _Look(measure(decoded.grey), decoded.grey, images.pixel_sha256(decoded.rgb))
+        return []

@@ -69,14 +69,15 @@ def import_dataset(
     max_gib: float = download.MAX_GIB,
     replace: bool = False,
     unattended: bool = False,
+    options: importer.ImportOptions = importer.AS_IT_IS,
 ) -> importer.LaidOut:
     """Lay the images of a source out as data/<name>/raw, and add them to DVC.
 
     `source`: a folder, zip or table, or the https:// address of a file; `sha256`: the file's
     expected hash, 64 lower-case hexadecimal digits, empty for no check. `max_gib`: largest size of
-    a download. `replace`: replace existing images, which are restored if a step fails;
-    `unattended`: only if the new ones pass `check_replacement`. The caller is then within
-    `run_overrides.alone`.
+    a download. `options`: which frames, and their depth. `replace`: replace existing images, which
+    are restored if a step fails; `unattended`: only if the new ones pass `check_replacement`. The
+    caller is then within `run_overrides.alone`.
 
     Raises:
         ConfigError: the name is not allowed, a run, a dvc command or another import uses the data
@@ -111,7 +112,7 @@ def import_dataset(
                 pass
         folder = space.state / "downloads"
         path = stack.enter_context(download.brought(source, folder, sha256, max_gib))
-        found = importer.lay_out(path, space.raw, source_format, put)
+        found = importer.lay_out(path, space.raw, source_format, put, options)
         write_passed_over(passed_over(root, name), found.left_out)
         return found
 

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hgmnet.data.atomic import atomic
-from hgmnet.data.dicom import decode_file
 from hgmnet.data.file_names import Names, find_file, printable
 from hgmnet.data.image_files import PassedOver, stem_of
 from hgmnet.data.images import encode_mask, read_file
 from hgmnet.data.metadata import SourceNames
+from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
@@ -113,7 +113,7 @@ def left(job: Job, asked: Sequence[BatchRequest]) -> list[BatchRequest]:
 def predict_part(job: Job, asked: Sequence[BatchRequest]) -> int:
     """Write the images' masks, then their rows; return the number of unreadable images."""
     finder = _finder(job.exports, job.model, job.backend)
-    rows = [_row(job, one, finder) for one in asked]
+    rows = [row for one in asked for row in _rows(job, one, finder)]
     name = hashlib.sha256(repr([job.sha256, *asked]).encode()).hexdigest()[:16]
     table = pa.Table.from_pylist(rows, schema=_schema(finder.spec.classes))
     with atomic(job.out / PARTS / f"{name}.parquet") as part:
@@ -129,12 +129,14 @@ def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
     """
     files = _files(job.out)
     found = pa.concat_tables([pq.read_table(file) for file in files], promote_options="default")
-    keys = found.select(_KEY).to_pandas()
+    frames = found["frame"] if "frame" in found.column_names else [None] * len(found)
+    keys = found.select(_KEY).to_pandas().assign(frame=frames)
     wanted = {(one.name, one.size, one.modified_ns, job.sha256) for one in asked}
     keys["answers"] = [key in wanted for key in keys.itertuples(index=False, name=None)]
     last = keys.sort_values("answers", kind="stable").drop_duplicates("image", keep="last")
-    table, names = found.take(sorted(last.index)), [one.name for one in asked]
-    rows: pd.DataFrame = table.to_pandas().set_index("image").reindex(names).reset_index()
+    kept = keys.reset_index().merge(last[_KEY], on=_KEY).drop_duplicates(["image", "frame"])
+    table, names = found.take(sorted(kept["index"])), [one.name for one in asked]
+    rows = pd.DataFrame({"image": names}).merge(table.to_pandas(), on="image", how="left")
     if missing := int((rows["model_sha256"] != job.sha256).sum()):
         raise HgmnetError(f"{missing} images have no row; run the same command again")
     with atomic(job.out / TABLE) as part:
@@ -145,10 +147,15 @@ def join(job: Job, asked: Sequence[BatchRequest]) -> pd.DataFrame:
     return rows
 
 
-def mask_path(name: str) -> str:
-    """Path of an image's mask below the output folder, in one of 256 subfolders."""
+def mask_path(name: str, frame: int = 0) -> str:
+    """Path of an image's mask below the output folder, in one of 256 subfolders.
+
+    `frame`: its number, from 1; 0 for the only one.
+    """
     digest = hashlib.sha256(name.encode()).hexdigest()
-    return f"{MASKS}/{digest[:2]}/{shortened(stem_of(Path(name)), 200)}-{digest[2:12]}.png"
+    stem = shortened(stem_of(Path(name)), 200)
+    ending = f"~f{frame}" if frame else ""
+    return f"{MASKS}/{digest[:2]}/{stem}-{digest[2:12]}{ending}.png"
 
 
 def _keys(file: Path) -> list[tuple[Any, ...]]:
@@ -179,20 +186,24 @@ def _finder(exports: Path, model: Path, backend: backends.Wanted) -> Predictor:
     return backends.load(exports, model, backend, 1)[0]
 
 
-def _row(job: Job, asked: BatchRequest, finder: Predictor) -> dict[str, Any]:
+def _rows(job: Job, asked: BatchRequest, finder: Predictor) -> list[dict[str, Any]]:
+    """Predict a file: one row per frame, or one with the error."""
     found: dict[str, Any] = {"image": asked.name, "source_name": asked.source_name}
     found |= {"bytes": asked.size, "modified_ns": asked.modified_ns}
     model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
     row: dict[str, Any] = {**found, **model, "error": None}
+    rows = []
     try:
-        decoded = decode_file(read_file(asked.file), Path(asked.name).name)
-        prediction = finder.predict([decoded.grey])[0]
+        for decoded in frames_of(open_image(read_file(asked.file), Path(asked.name).name)):
+            prediction = finder.predict([decoded.grey])[0]
+            path = mask_path(asked.name, decoded.frame)
+            with atomic(job.out / path) as part:
+                part.write_bytes(encode_mask(prediction.mask))
+            outputs = prediction_row(prediction, finder.operating, decoded.pixel_mm)
+            rows.append({**row, "frame": decoded.frame or None, **outputs, "mask": path})
     except (HgmnetError, OSError, ValueError) as error:
-        return {**row, "error": str(error)}
-    path = mask_path(asked.name)
-    with atomic(job.out / path) as part:
-        part.write_bytes(encode_mask(prediction.mask))
-    return {**row, **prediction_row(prediction, finder.operating, decoded.pixel_mm), "mask": path}
+        return [{**row, "error": str(error)}]
+    return rows
 
 
 _TYPES = {"string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), "long": pa.int64()}
@@ -203,7 +214,7 @@ def _schema(classes: Sequence[str]) -> pa.Schema:
     texts = dict.fromkeys(("source_name", "mask", "error"), "string")
     numbers = dict.fromkeys(("bytes", "modified_ns"), "long")
     model = dict.fromkeys(("model", "model_sha256", "backend"), "string")
-    kinds = {"image": "string", **found, **texts, **numbers, **model}
+    kinds = {"image": "string", "frame": "long", **found, **texts, **numbers, **model}
     return pa.schema([(name, _TYPES[kind]) for name, kind in kinds.items()])
 
 

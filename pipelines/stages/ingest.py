@@ -29,7 +29,14 @@ def run(root: Path, data: data.Data) -> None:
     found = _find_likeness(space, records)
     alike = duplicates.copy_to_identical_images(found, records)
     seen = [*duplicates.find_copies(records), *duplicates.apply_curated_groups(alike, named)]
-    stated = [*duplicates.pairs_from_curation(named), *duplicates.of_one_patient(records)]
+    clips = {
+        i: t[metadata.CLIP] for i, t in metadata.words(space.raw).items() if t.get(metadata.CLIP)
+    }
+    stated = [
+        *duplicates.pairs_from_curation(named),
+        *duplicates.of_one_patient(records),
+        *duplicates.of_one_clip(clips),
+    ]
     pairs = [*seen, *stated]
     groups = duplicates.group((record.image for record in records), pairs)
     excluded = {note.image: note.reason for note in notes.values() if note.exclude}

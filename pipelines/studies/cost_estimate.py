@@ -17,10 +17,10 @@ from hgmnet.evaluation.per_image import image_row
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
 from hgmnet.models.device import best_device
+from hgmnet.models.encoders import grey_levels
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from hgmnet.splitting.cross_validation import JUDGED
-from hgmnet.training.fit import MEAN, STD
 from hgmnet.training.planner import step_cost
 from pipelines.studies.definition import StudyContext, StudyRun
 from pipelines.studies.training_run import fitted, judged
@@ -160,13 +160,14 @@ _PLAIN = Operating(
 
 def untrained_spec(params: Params) -> Spec:
     """Return the spec of an untrained model with these settings."""
+    mean, std = grey_levels(params.model)
     return Spec(
         format=FORMAT,
         model=params.model,
         prepare=params.prepare,
         classes=params.data.classes,
-        mean=MEAN,
-        std=STD,
+        mean=mean,
+        std=std,
         data=params.data.name,
         seed=0,
         fingerprint="",

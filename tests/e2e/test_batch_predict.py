@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hgmnet.data.dicom import decode_file
+from hgmnet.data.reader import decode_file
 from hgmnet.errors import ConfigError
 from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.paths import Workspace

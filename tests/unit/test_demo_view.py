@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hgmnet.data.dicom import DecodedFile
+from hgmnet.data.reader import DecodedFile
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.models.spec import Operating, Uncertainty
 from hgmnet.serving.demo import view

@@ -173,6 +173,7 @@ def test_what_the_parent_saw_counts_as_seen(tmp_path, data, groups):
     parent, _ = make_parent(tmp_path, data=data, groups=("g",), val=("v",))
     spec = train(tmp_path, parent).spec
     assert spec.parent == parent.sha256
+    assert (spec.mean, spec.std) == (0.4, 0.2)  # as the parent's weights expect
     assert set(spec.seen.parent) == {"p", "v", "q"}
     assert {"p", "v", "q"} < spec.seen.pixels
     assert {hash_name("g")} & set(spec.seen.groups) == set(map(hash_name, groups))

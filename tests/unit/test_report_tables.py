@@ -25,6 +25,10 @@ def made(parent: str | None = None, **model):
         ({"encoder_weights": "none"}, ("random",)),
         ({"encoder_weights": "imagenet"}, ("ImageNet’s, from their hub",)),
         (
+            {"encoder_weights": "imagenet", "encoder": "tu-tf_efficientnet_lite0"},
+            ("ImageNet’s, from a package",),
+        ),
+        (
             {"encoder_weights": {"path": "weights/x", "sha256": SHA}},
             (f"the file weights/x (sha256 {SHA})",),
         ),

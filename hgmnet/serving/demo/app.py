@@ -8,7 +8,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.requests import ClientDisconnect
 
-from hgmnet.data.dicom import decode_file
+from hgmnet.data.reader import decode_file
 from hgmnet.errors import HgmnetError
 from hgmnet.pages.html import templates
 from hgmnet.pages.overlays import heat_uri

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hgmnet.data import dicom, images, manifest
+from hgmnet.data import dicom, manifest, reader
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import importer
 from tests.source_files import GREY, as_csv, encoded, folder
@@ -24,7 +24,7 @@ def region(x, y, units=3, form=1):
 
 
 def pixels_of(data):
-    return np.asarray(Image.open(io.BytesIO(dicom.decode(data, "x").png)))
+    return np.asarray(Image.open(io.BytesIO(dicom.DicomFile(data, "x").png(0))))
 
 
 def test_grey_stays_as_it_is():
@@ -75,29 +75,29 @@ def test_signed_greys_begin_at_their_lowest():
     ],
 )
 def test_the_side_of_a_pixel(elements, millimetres):
-    assert dicom.decode(made(**elements), "x").pixel_mm == pytest.approx(millimetres)
+    assert reader.open_image(made(**elements), "x").pixel_mm == pytest.approx(millimetres)
 
 
 def test_the_patient():
-    assert dicom.decode(made(PatientID=" P 7 "), "x").patient == "P 7"
-    assert dicom.decode(made(), "x").patient == ""
+    assert reader.open_image(made(PatientID=" P 7 "), "x").patient == "P 7"
+    assert reader.open_image(made(), "x").patient == ""
 
 
 def test_more_frames_than_one_are_refused():
     data = made(NumberOfFrames=2, PixelData=GREY.tobytes() * 2)
     with pytest.raises(InvalidDataError, match=r"a\.dcm has 2 frames, expected a single image"):
-        dicom.decode(data, "a.dcm")
+        reader.decode_file(data, "a.dcm")
 
 
 def test_a_header_that_promises_too_much_is_refused():
     with pytest.raises(InvalidDataError, match=r"60000 × 60000 pixels"):
-        dicom.decode(made(Rows=60000, Columns=60000), "a.dcm")
+        reader.open_image(made(Rows=60000, Columns=60000), "a.dcm")
 
 
 @pytest.mark.parametrize("keep", [132, 200, -3])
 def test_a_broken_file_is_refused_in_one_line(keep):
     with pytest.raises(InvalidDataError, match=r"a\.dcm ") as caught:
-        dicom.decode(made()[:keep], "a.dcm")
+        reader.decode_file(made()[:keep], "a.dcm")
     assert "\n" not in str(caught.value)
 
 
@@ -107,7 +107,7 @@ def test_any_damage_is_refused_or_read():
         damaged = bytearray(whole)
         damaged[at] ^= 0xFF
         try:
-            images.decode(dicom.decode(bytes(damaged), "x").png, "x")
+            reader.decode_file(bytes(damaged), "x")
         except InvalidDataError:
             continue
 
@@ -115,7 +115,7 @@ def test_any_damage_is_refused_or_read():
 def test_without_pydicom_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(ConfigError, match="pip install pydicom"):
-        dicom.decode(made(), "a.dcm")
+        reader.open_image(made(), "a.dcm")
 
 
 def test_a_table_of_dicom_knows_what_its_files_know_and_goes_before_them(tmp_path):
