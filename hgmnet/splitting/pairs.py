@@ -48,9 +48,8 @@ class Conflict:
 def find_copies(records: Sequence[ImageRecord]) -> list[Pair]:
     """Pair the readable images with equal pixels."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
-    facts = {"kind": "copy", "score": 0, "agreement": 1.0, "transform": "identity"}
     links = (link for images in _alike(readable) for link in combinations(images, 2))
-    return [Pair(first=first, second=second, **facts) for first, second in links]
+    return [_unmeasured(*link, "copy", 1.0, "identity") for link in links]
 
 
 def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecord]) -> list[Pair]:
@@ -163,9 +162,16 @@ def _between(pair: Pair, one: str, other: str) -> Pair:
 
 
 def _chained(keys: Mapping[str, str], transform: str) -> list[Pair]:
-    facts = {"kind": "scene", "score": 0, "agreement": 0.0, "transform": transform}
     links = (link for images in _alike(keys) for link in pairwise(images))
-    return [Pair(first=first, second=second, **facts) for first, second in links]
+    return [_unmeasured(*link, "scene", 0.0, transform) for link in links]
+
+
+def _unmeasured(
+    first: str, second: str, kind: Literal["copy", "scene"], agreement: float, transform: str
+) -> Pair:
+    return Pair(
+        first=first, second=second, kind=kind, score=0, agreement=agreement, transform=transform
+    )
 
 
 def _alike(keys: Mapping[str, str]) -> Iterable[list[str]]:
