@@ -17,7 +17,7 @@ def record(image: str, **changes) -> ImageRecord:
         "pixel_sha256": image,
         "mask_pixels": 500 * lesion,
         "masks_match": True,
-        "masks_binary": True,
+        "mask_values": "",
         "intensity_mean": 90.0,
         "intensity_std": 40.0,
         "bit_depth": 8,

@@ -47,8 +47,11 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
     yield Rule("every mask has its image's size", one_of("masks_match", [True]), rows=masked)
     yield Rule(
         "every mask holds only black and white (0 and 255)",
-        one_of("masks_binary", [True]),
+        one_of("mask_values", [""]),
         rows=masked,
+        remedy="import again and state which values are a lesion (--mask-values 1, or labels for "
+        "all but 0) or how bright it is (--mask-threshold 127), or exclude them in curation.csv",
+        tells=True,
     )
     yield Rule(
         "every mask of a lesion class shows a lesion",
@@ -64,7 +67,7 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
         "no mask takes in most of its image's border",
         between("mask_border", high=BORDER),
         rows=drawn,
-        remedy="if black and white are swapped there, invert the masks",
+        remedy="if black and white are swapped, import again with --invert-masks",
         tells=True,
     )
     for name in sorted(set(classes) - {NORMAL}):
@@ -119,7 +122,7 @@ _PLACEHOLDERS = frozenset(_REMOVED.split())
 
 _KEPT = (
     *("image", "label", "group", "error", "mode", "bit_depth"),
-    *("mask_pixels", "masks_match", "masks_binary", "mask_parts", "mask_smallest", "mask_border"),
+    *("mask_pixels", "masks_match", "mask_values", "mask_parts", "mask_smallest", "mask_border"),
     *("intensity_std", "dark_share", "saturated_share", "colour_share", "marks"),
 )
 

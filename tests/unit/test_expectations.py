@@ -43,7 +43,7 @@ def broken(folder, records, pairs=()):
 
 def test_good_images_break_nothing(tmp_path):
     """A normal needs no mask, and what is excluded is not judged."""
-    unmasked = record("normal/odd.png", masks=(), masks_match=False, masks_binary=False)
+    unmasked = record("normal/odd.png", masks=(), masks_match=False)
     curated = record("benign/odd.png", excluded="blurred", error="truncated", masks=(), height=3)
     assert broken(tmp_path, [*good(), unmasked, curated]) == {}
 
@@ -56,7 +56,6 @@ UNREAD = EMPTY | {
     "mode": "",
     "bit_depth": 0,
     "masks_match": False,
-    "masks_binary": False,
     "intensity_std": 0.0,
 }
 SAME = (record("benign/odd.png"), record("malignant/odd.png"))
@@ -72,7 +71,7 @@ BREACHES = [
     ("at most 400 px", "401", record("benign/b1.png", width=401)),
     ("lesion class has a mask", "0", record("benign/c.png", masks=(), **EMPTY)),
     ("image's size", "False", record("benign/d.png", masks_match=False, **EMPTY)),
-    ("0 and 255", "False", record("benign/e.png", masks_binary=False)),
+    ("0 and 255", "0, 1", record("benign/e.png", mask_values="0, 1")),
     ("shows a lesion", "0", record("benign/f.png", **EMPTY), *MANY),
     ("class normal has a lesion", "7", record("normal/a.png", mask_pixels=7)),
     ("image's border", "0.51", record("benign/f1.png", mask_pixels=7900, mask_border=0.51)),
