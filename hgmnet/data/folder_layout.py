@@ -39,7 +39,7 @@ def scan(raw: Path) -> list[Sample]:
     if not raw.is_dir():
         msg = f"{raw} is missing; bring the images in: hgmnet import <name> <folder-or-zip>"
         raise InvalidDataError(msg)
-    found = find_in(raw)
+    found = find_in(raw, folders=False)
     files = sorted({*found.images, *found.orphans, *chain.from_iterable(found.images.values())})
     if not files:
         raise InvalidDataError(f"{raw} contains no image; expected {LAYOUT}")

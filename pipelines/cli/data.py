@@ -15,7 +15,7 @@ FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 def configure_import(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the data set's name and source."""
     parser.add_argument("name", help="the data set: data/<name>; a-z, 0-9, - and _")
-    source = "a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address"
+    source = "a folder, .zip, .tar.gz or table (.csv, .xlsx) of images, or their https:// address"
     parser.add_argument("source", help=source)
     kind = "format of the source (default: auto)"
     parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)

@@ -121,7 +121,7 @@ def test_good_images_pass_without_network(good):
     assert report.passed
     assert (report.failures, report.conflicts) == ((), ())
     assert (report.images, report.per_class) == (36, dict.fromkeys(DATA.classes, 12))
-    assert report.expectations == 31
+    assert report.expectations == 34
     assert good.out == "36 images, 31 expectations, no critical failure\n"
 
 
