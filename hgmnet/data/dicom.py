@@ -4,8 +4,12 @@ What each kind of file becomes is a table in docs/data.md.
 """
 
 import io
+import json
+import logging
 import math
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, MutableSequence
@@ -25,7 +29,23 @@ from hgmnet.errors import ConfigError, InvalidDataError
 
 _MAGIC = slice(128, 132)
 _FIRST_VRS = {b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB"}  # of the first elements
+_LOSSY_JPEG = {f"1.2.840.10008.1.2.4.{kind}" for kind in (50, 51)}
 _BY_GDCM = {f"1.2.840.10008.1.2.4.{kind}" for kind in (57, 70, 80, 81)}  # JPEG Lossless, JPEG-LS
+_SECONDS = 30  # for a frame
+_CHILD = """
+import io, json, sys
+import numpy as np
+from pydicom.pixels import get_decoder
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+except ImportError:
+    pass
+decoder, stated = get_decoder(sys.argv[1]), json.loads(sys.argv[2])
+stated |= {"pixel_keyword": "PixelData", "number_of_frames": 1, "decoding_plugin": "gdcm"}
+np.save(array := io.BytesIO(), decoder.as_array(sys.stdin.buffer.read(), **stated)[0])
+sys.stdout.buffer.write(array.getvalue())
+"""
 _CENTIMETRES = 3  # Physical Units X Direction, PS3.3 C.8.5.5.1.15
 _TWO_DIMENSIONAL = 1  # Region Spatial Format, PS3.3 C.8.5.5.1.1
 _NEAR, _MOST = 12, 0.9  # how near a colour is to 128, and the share of pixels, in `_misread`
@@ -111,6 +131,7 @@ def _header(data: bytes, name: str) -> Any:
     except ModuleNotFoundError:
         msg = f"{name} is DICOM, which needs pydicom: pip install pydicom, or convert to PNG"
         raise ConfigError(msg) from None
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # it logs what it then raises
     whole = data[_MAGIC] == b"DICM"
     if whole:
         _check_inflated(data, name)
@@ -160,9 +181,9 @@ def _checked_frames(header: Any, name: str, max_pixels: int) -> int:
 
 def _stored(header: Any, frame: int, name: str, max_pixels: int) -> NDArray[np.integer]:
     """Decode a frame's stored values, (H, W), or (H, W, 3) as RGB."""
+    from pydicom import uid
     from pydicom.encaps import get_frame
     from pydicom.pixels import pixel_array
-    from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
     syntax = header.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
@@ -170,41 +191,67 @@ def _stored(header: Any, frame: int, name: str, max_pixels: int) -> NDArray[np.i
         return _used_bits(pixels, header)
     frames = int(header.get("NumberOfFrames") or 1)
     packed = get_frame(header.PixelData, frame, number_of_frames=frames)
-    if syntax == RLELossless:
+    with suppress(UnidentifiedImageError), Image.open(io.BytesIO(packed)) as image:
+        images.check_size(*image.size, name, max_pixels)
+        if syntax in uid.JPEGTransferSyntaxes and (image.mode == "L" or syntax in _LOSSY_JPEG):
+            return _jpeg(image, header)  # goes by the stream's colours, whatever the header states
+    if syntax == uid.RLELossless:
         _check_rle(packed, name)
-    if syntax in {JPEGBaseline8Bit, JPEGExtended12Bit} and _jpeg_precision(packed) == 8:
-        # whatever the header calls the colours: libjpeg goes by the markers in the stream
-        with Image.open(io.BytesIO(packed), formats=["JPEG"]) as image:
-            images.check_size(*image.size, name, max_pixels)
-            if image.size != (header.Columns, header.Rows) or image.mode not in {"L", "RGB"}:
-                size = f"{header.Columns} × {header.Rows}"
-                raise ValueError(f"its JPEG is {image.size} {image.mode}, its header states {size}")
-            return np.asarray(image)
-    with suppress(UnidentifiedImageError):  # JPEG 2000; others have the size that the header states
-        images.check_size(*Image.open(io.BytesIO(packed)).size, name, max_pixels)
-    if _decoder(syntax) == "":
+    elif syntax not in {*_BY_GDCM, uid.JPEG2000, uid.JPEG2000Lossless}:
         raise InvalidDataError(
-            f"{name} is compressed by {syntax.name}, which can't be decoded here; convert it to "
-            "PNG, or export it without compression"
+            f"{name} is compressed by {syntax.name}, which can't be decoded; export it without "
+            "compression, or convert it to PNG"
         )
     try:
-        return np.asarray(pixel_array(header, index=frame, decoding_plugin=_decoder(syntax)))
+        if syntax in _BY_GDCM:
+            return _by_gdcm(packed, header)
+        plugin = "pydicom" if syntax == uid.RLELossless else "pillow"
+        return np.asarray(pixel_array(header, index=frame, decoding_plugin=plugin))
     except RuntimeError:
         raise InvalidDataError(
             f"{name} is compressed by {syntax.name}, and its pixels can't be decoded: they are "
-            "damaged, or in a form that is not supported; export it without compression"
+            "damaged, or of a form that is not supported; export it without compression"
         ) from None
 
 
-def _decoder(syntax: Any) -> str:
-    """Name of pydicom's plugin for a compressed transfer syntax; empty if there is none."""
-    from pydicom import uid
+def _jpeg(image: Image.Image, header: Any) -> NDArray[np.integer]:
+    if image.size != (header.Columns, header.Rows) or image.mode not in {"L", "RGB"}:
+        size = f"{header.Columns} × {header.Rows}"
+        raise ValueError(f"its JPEG is {image.size} {image.mode}, its header states {size}")
+    return np.asarray(image)
 
-    if syntax == uid.RLELossless:
-        return "pydicom"
-    if syntax in {uid.JPEG2000, uid.JPEG2000Lossless}:
-        return "pillow"
-    return "gdcm" if syntax in _BY_GDCM else ""
+
+def _by_gdcm(packed: bytes, header: Any) -> NDArray[np.integer]:
+    """Decode a frame in a process of its own: on damaged data GDCM may end it, or take minutes.
+
+    Raises:
+        RuntimeError: it can't be decoded.
+    """
+    from pydicom.encaps import encapsulate
+
+    known = {
+        "rows": "Rows",
+        "columns": "Columns",
+        "samples_per_pixel": "SamplesPerPixel",
+        "planar_configuration": "PlanarConfiguration",
+        "bits_allocated": "BitsAllocated",
+        "bits_stored": "BitsStored",
+        "pixel_representation": "PixelRepresentation",
+        "photometric_interpretation": "PhotometricInterpretation",
+    }
+    stated = {key: header[word].value for key, word in known.items() if word in header}
+    words = [header.file_meta.TransferSyntaxUID, json.dumps(stated)]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _CHILD, *words],
+            input=encapsulate([packed]),
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except subprocess.SubprocessError:
+        raise RuntimeError from None
+    return np.asarray(np.load(io.BytesIO(done.stdout)))
 
 
 def _used_bits(stored: NDArray[np.integer], header: Any) -> NDArray[np.integer]:
@@ -231,17 +278,6 @@ def _check_rle(packed: bytes, name: str) -> None:
     for start, end in zip(segments, [*segments[1:], len(packed)], strict=True):
         if _rle_length(packed[start:end]) > MAX_FILE_BYTES:
             _refuse_unpacked(name)
-
-
-def _jpeg_precision(jpeg: bytes) -> int:
-    """Bits per sample in a JPEG's frame header, ITU T.81 B.2.2; 0 without one."""
-    at = 2
-    while at + 5 < len(jpeg):
-        marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            return jpeg[at + 4]
-        at += 2 + length
-    return 0
 
 
 def _to_grey(stored: NDArray[np.integer], header: Any, known_depth: Callable[[int], int]) -> Grey:

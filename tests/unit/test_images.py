@@ -102,12 +102,12 @@ def test_the_hash_sees_the_shape():
 
 def test_png_stays_as_it_is():
     data = encode(picture(), compress_level=1)
-    assert images.encode_png(data, "x") is data
+    assert images.RasterFile(data, "x").png(0) is data
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("RGB", "BMP"), ("L", "JPEG"), ("CMYK", "TIFF")])
 def test_re_encoding_keeps_the_pixels(mode, kind):
     data = encode(picture(mode), kind)
-    png = images.encode_png(data, "x")
+    png = images.RasterFile(data, "x").png(0)
     assert png.startswith(b"\x89PNG")
     np.testing.assert_array_equal(images.decode(png, "x").rgb, images.decode(data, "x").rgb)
