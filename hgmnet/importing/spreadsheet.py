@@ -17,7 +17,6 @@ from hgmnet.importing import source_files
 MAX_ROWS = 100_000
 _XLSX_BYTES = 2**26
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_MARKS = (",", ";", "\t")  # between cells
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,8 @@ def _csv_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
         stated, _, rest = text.partition("\n")
         if re.fullmatch(r"sep=.\r?", stated):  # Excel's own first line
             return _cells(rest, stated[4])
-        headers = {mark: next(csv.reader(text.splitlines(), delimiter=mark), []) for mark in _MARKS}
-        return _cells(text, max(_MARKS, key=lambda mark: len(headers[mark])))
+        mark = re.search(r"[,;\t]", re.sub(r'"[^"]*"', "", stated))
+        return _cells(text, mark[0] if mark else ",")
     except UnicodeDecodeError:
         raise InvalidDataError(f"{path} is not UTF-8; save it as CSV UTF-8") from None
     except csv.Error as error:
