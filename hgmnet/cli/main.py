@@ -163,8 +163,9 @@ def build_parser(commands: Commands, loaded: Sequence[str]) -> argparse.Argument
         )
         if name in loaded:
             module = importlib.import_module(commands.modules[name])
-            getattr(module, f"configure_{name}")(command)
-            command.set_defaults(run=getattr(module, f"run_{name}"))
+            function = name.replace("-", "_")
+            getattr(module, f"configure_{function}")(command)
+            command.set_defaults(run=getattr(module, f"run_{function}"))
     return parser
 
 

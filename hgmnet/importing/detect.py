@@ -1,29 +1,31 @@
 """Detect a source's format, and plan its import."""
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from hgmnet.data import folder_layout, image_files
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
-from hgmnet.importing.formats import breast, bus_bra, busi, table
-from hgmnet.importing.planned_image import PlannedImage, located
-from hgmnet.importing.source_files import TABLES, Files
+from hgmnet.importing.formats import breast, bus_bra, busi, coco, nnunet, table
+from hgmnet.importing.planned_image import Made, PlannedImage, located
+from hgmnet.importing.source_files import TABLES, Files, Read
 from hgmnet.importing.spreadsheet import Sheet
 
-Format = Literal["auto", "busi", "bus-bra", "breast", "table"]
+Format = Literal["auto", "busi", "bus-bra", "breast", "table", "nnunet", "coco"]
 """`auto` detects one of the other formats."""
 
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """The detected format, the table (if there is one), and the images."""
+    """The detected format, the tables that name images, the images, and masks that it draws."""
 
     format: Format
-    table: PurePosixPath | None
+    tables: tuple[PurePosixPath, ...]
     pictures: tuple[PlannedImage, ...]
+    made: Made = field(default_factory=dict)
 
 
 _COLUMNS: Mapping[Format, tuple[str, ...]] = {
@@ -40,6 +42,8 @@ _LOOKED_FOR: Mapping[Format, str] = {
     "bus-bra": f"{bus_bra.TABLE} with the columns {', '.join(bus_bra.COLUMNS)} (BUS-BRA)",
     "breast": f"a table with the columns {', '.join(breast.COLUMNS)} (BrEaST)",
     "table": f"a .csv or .xlsx with the columns {', '.join(table.COLUMNS)}",
+    "nnunet": f"{nnunet.NAME} beside {nnunet.IMAGES}/ (nnU-Net)",
+    "coco": f"a .json with {', '.join(sorted(coco.KEYS))} (COCO)",
     "busi": f"class folders with {folder_layout.LAYOUT}",
 }
 
@@ -55,7 +59,7 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
     if given is not None:
         return _from_table(spreadsheet.read(files[given](), given), files, source, form)
     if form == "busi":
-        return ImportPlan(form, None, tuple(busi.plan(files)))
+        return ImportPlan(form, (), tuple(busi.plan(files)))
     wanted = tuple(_COLUMNS) if form == "auto" else (form,)
     tables, unread = _tables(files)
     found = [(hit, sheet) for hit, sheet in tables if hit in wanted]
@@ -66,16 +70,45 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
     if found:
         hit, sheet = found[0]
         return _planned(hit, sheet, files)
+    if form in {"auto", "nnunet", "coco"} and (annotated := _from_json(files, form)):
+        return annotated
     if form == "auto" and any(not image_files.why_no_image(path, files[path]) for path in files):
-        return ImportPlan("busi", None, tuple(busi.plan(files)))
+        return ImportPlan("busi", (), tuple(busi.plan(files)))
     looked = " or ".join(_LOOKED_FOR.values() if form == "auto" else (_LOOKED_FOR[form],))
     why = f" ({unread[0]})" if unread else ""
     msg = f"{source} contains no image that belongs to {looked}{why}; see data/README.md"
     raise InvalidDataError(msg)
 
 
+def _from_json(files: Files, form: Format) -> ImportPlan | None:
+    """Plan the import of nnU-Net's layout or of COCO files, if there are any."""
+    known = {path: _json(files[path]) for path in files if _is_json(path)}
+    for path, document in known.items():
+        there = any(file.parent == path.parent / nnunet.IMAGES for file in files)
+        if path.name == nnunet.NAME and there and form != "coco":
+            pictures, made = nnunet.plan(path, document, files)
+            return ImportPlan("nnunet", (path,), tuple(pictures), made)
+    documents = {p: d for p, d in known.items() if isinstance(d, Mapping) and d.keys() >= coco.KEYS}
+    if not documents or form == "nnunet":
+        return None
+    pictures, made = coco.plan(documents, files)
+    return ImportPlan("coco", tuple(documents), tuple(located(pictures, {**files, **made})), made)
+
+
+def _is_json(path: PurePosixPath) -> bool:
+    return path.suffix.lower() == ".json" and not image_files.is_hidden(path)
+
+
+def _json(read: Read) -> object:
+    """Parse a JSON file; None for a broken one, which may be anything."""
+    try:
+        return json.loads(read())
+    except (ValueError, RecursionError, InvalidDataError):
+        return None
+
+
 def _planned(form: Format, sheet: Sheet, files: Files) -> ImportPlan:
-    return ImportPlan(form, sheet.path, tuple(located(_PLANS[form](sheet, files), files)))
+    return ImportPlan(form, (sheet.path,), tuple(located(_PLANS[form](sheet, files), files)))
 
 
 def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> ImportPlan:

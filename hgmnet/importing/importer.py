@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal, cast
 
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import images, metadata
@@ -86,8 +86,9 @@ def lay_out(
             plan = detect.plan(files, given, source, form)
             if not plan.pictures:
                 raise InvalidDataError(f"{source} names no image; nothing is imported")
-            check(plan.pictures, files, source)
-            entries = _bring(plan.pictures, files, part, options)
+            drawn = cast("Files", ChainMap(cast("Any", plan.made), cast("Any", files)))
+            check(plan.pictures, drawn, source)
+            entries = _bring(plan.pictures, drawn, part, options)
             left_out = () if given else _left_out(plan, files)
         metadata.write(part, entries)
         (put or _move)(part, raw)
@@ -140,10 +141,11 @@ def _bring(
 
 def _left_out(plan: ImportPlan, files: Files) -> tuple[PassedOver, ...]:
     used = {path for one in plan.pictures for path in (one.source, *one.masks)}
-    others = sorted(path for path in files if path not in used and path != plan.table)
+    others = sorted(path for path in files if path not in used and path not in plan.tables)
     reasons = {path: why_no_image(path, files[path]) for path in others}
     others.sort(key=lambda path: bool(reasons[path]))
-    unused = f"{plan.table} does not name it as an image or a lesion's mask"
+    by = plan.tables[0] if plan.tables else plan.format
+    unused = f"{by} does not name it as an image or a lesion's mask"
     return tuple(PassedOver(printable(path), printable(reasons[path] or unused)) for path in others)
 
 

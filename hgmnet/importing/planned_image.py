@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +11,10 @@ from hgmnet.config.base import NAME
 from hgmnet.data import image_files, metadata
 from hgmnet.data.file_names import Names, composed
 from hgmnet.errors import InvalidDataError
-from hgmnet.importing.source_files import Files
+from hgmnet.importing.source_files import Files, Read
+
+Made = Mapping[PurePosixPath, Read]
+"""Masks that a format draws, by a path in the source: PNG files."""
 
 MAX_NAME_BYTES = 200  # of a class or image; file systems allow 255, and `_mask_1.png` is appended
 
@@ -60,6 +63,29 @@ def located(pictures: Sequence[PlannedImage], files: Files) -> list[PlannedImage
         )
         for picture in pictures
     ]
+
+
+def locator(folders: Sequence[PurePosixPath], files: Files) -> Callable[[str], PurePosixPath]:
+    """Find a file: in the first of the folders that has it, or the only one of its name below them.
+
+    Of a file that is nowhere, the function returns the path in the first folder.
+    """
+    below: dict[str, list[PurePosixPath]] = {}
+
+    def locate(name: str) -> PurePosixPath:
+        beside = [folder / name for folder in folders]
+        if there := next((path for path in beside if path in files), None):
+            return there
+        if not below:
+            for path in files:
+                if any(path.is_relative_to(folder) for folder in folders):
+                    below.setdefault(composed(path.name), []).append(path)
+        found = below.get(composed(PurePosixPath(name).name), [])
+        if len(found) > 1:
+            raise InvalidDataError(f"{found[0]} and {found[1]} have the same name; remove one")
+        return found[0] if found else beside[0]
+
+    return locate
 
 
 def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands on data: `hgmnet import`, `hgmnet drift`, `hgmnet resplit`."""
+"""The commands on data: `hgmnet import`, `drift`, `resplit`, `export-data`."""
 
 import argparse
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from hgmnet.cli.model import add_depth
 from pipelines.cli.options import positive, reason
 
-FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
+FORMATS = ("auto", "busi", "bus-bra", "breast", "table", "nnunet", "coco")
 """As `hgmnet.importing.detect.Format`, which takes too long to import for `--help`."""
 
 
@@ -134,3 +134,26 @@ def run_resplit(root: Path, args: argparse.Namespace) -> None:
         resplit(root, params.data, params.split, why)
     print(f"Split again: {params.data.name}. Models from before were tested on other images.")
     print("Next: dvc repro")
+
+
+def configure_export_data(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the format and the folder."""
+    parser.add_argument("--format", choices=["nnunet", "coco"], required=True, help="of the folder")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+
+
+def run_export_data(root: Path, args: argparse.Namespace) -> None:
+    """Write the data set of params.yaml by its locked split; print the number of images.
+
+    Raises:
+        ConfigError: the folder is there already, or a class is not in data.classes.
+        InvalidDataError: there is no split yet, or an image can't be read.
+    """
+    from hgmnet.config.params import load_params
+    from pipelines.artifacts.paths import Workspace
+    from pipelines.operations.export_dataset import export_dataset
+
+    data = load_params(root / "params.yaml").data
+    counts = export_dataset(Workspace(root, data.name), data, args.format, args.out)
+    sides = ", ".join(f"{side} {counts.get(side, 0)}" for side in ("train", "val", "test"))
+    print(f"{data.name}: {sides}; images that are excluded are not among them: {args.out}")

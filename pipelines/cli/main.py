@@ -28,7 +28,7 @@ STAGES = {
 
 
 GROUPS = {
-    "Data": ("import", "resplit", "drift"),
+    "Data": ("import", "resplit", "drift", "export-data"),
     "Train": ("plan", "study", "stage"),
     "Registry": ("promote", "rollback", "versions", "compare", "lineage", "publish", "history"),
     "Predict and serve": ("predict", "export", "serve", "demo", "score"),
@@ -38,6 +38,7 @@ DOES = {
     "import": "import images (a folder, zip, table or URL) as data/<name>, and `dvc add` them",
     "resplit": "assign every image to train, val and test again, with a reason",
     "drift": "compare a folder of images with a model's training images",
+    "export-data": "write the data set with its split for nnU-Net, or as COCO",
     "plan": "propose image side, batch, epochs and precision for this machine",
     "study": "cross-validation, ablation, leakage, learning curve, external set, seeds",
     "stage": "run one stage of dvc.yaml, as `dvc repro` does",
@@ -59,6 +60,7 @@ EXAMPLES = {
     "import": "import busi ~/Downloads/Dataset_BUSI_with_GT",
     "resplit": 'resplit --reason "patients are known now"',
     "drift": "drift scans/",
+    "export-data": "export-data --format nnunet exported/Dataset001_Breast",
     "plan": "plan --minutes 60 --write",
     "study": "study crossval --folds 5 --dry-run",
     "stage": "stage evaluate",

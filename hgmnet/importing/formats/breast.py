@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from statistics import median
 
-from hgmnet.data.file_names import composed
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
-from hgmnet.importing.planned_image import PlannedImage
+from hgmnet.importing.planned_image import PlannedImage, locator
 from hgmnet.importing.source_files import Files
 from hgmnet.importing.spreadsheet import Sheet
 
@@ -29,7 +28,7 @@ def plan(sheet: Sheet, files: Files) -> list[PlannedImage]:
         InvalidDataError: a column or an image is missing, or a pixel spacing is not a number.
     """
     sheet.hold(_USED)
-    locate = _locator(sheet.path.parent, files)
+    locate = locator([sheet.path.parent], files)
     sizes = {
         number: spreadsheet.number(row["Pixel_size"], f"{sheet.where(number)}: Pixel_size")
         for number, row in sheet.rows.items()
@@ -58,23 +57,3 @@ def _picture(
         pixel_mm=pixel_mm,
         further={name: text for name, text in row.items() if name not in _USED},
     )
-
-
-def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPath]:
-    """Find a file by its name: in the table's folder, or the only one of that name below it."""
-    below: dict[str, list[PurePosixPath]] = {}
-
-    def locate(name: str) -> PurePosixPath:
-        beside = folder / name
-        if beside in files:
-            return beside
-        if not below:
-            for path in files:
-                if path.is_relative_to(folder):
-                    below.setdefault(composed(path.name), []).append(path)
-        found = below.get(composed(name), [])
-        if len(found) > 1:
-            raise InvalidDataError(f"{found[0]} and {found[1]} have the same name; remove one")
-        return found[0] if found else beside
-
-    return locate

@@ -34,7 +34,7 @@ def planned(tmp_path, files, form="auto", given=None):
 def test_a_source_is_recognised(tmp_path, files, form, table):
     plan = planned(tmp_path, files)
     assert plan.format == form
-    assert plan.table == (PurePosixPath(table) if table else None)
+    assert plan.tables == ((PurePosixPath(table),) if table else ())
 
 
 def test_a_given_table_is_taken_by_its_columns_whatever_its_name(tmp_path):
