@@ -33,6 +33,7 @@ class ImageRecord(Frozen):
     masks_binary: bool
     intensity_mean: float
     intensity_std: float
+    intensity_max: int
     bit_depth: int
     dark_share: float
     saturated_share: float
