@@ -44,12 +44,12 @@ def run_score(args: argparse.Namespace) -> None:
 
     from hgmnet.config.base import load_settings
     from hgmnet.data.atomic import write_table
+    from hgmnet.data.file_names import printable
     from hgmnet.data.image_files import (
         PASSED_OVER,
         PassedOver,
         find_in,
         passed_over_text,
-        printable,
         write_passed_over,
     )
     from hgmnet.estimator.fit import RECIPE, FitSettings

@@ -39,7 +39,8 @@ class Validate(Frozen):
     """The requirements for a data set before training.
 
     Image width and height in px; images per class; images of the largest class per image of the
-    smallest; the fraction of an image that a lesion covers, and the number of parts of its mask.
+    smallest; the fraction of an image that a lesion covers, and the number of parts of its mask;
+    the fraction of all images that one patient may have.
     """
 
     min_side: Natural
@@ -49,6 +50,7 @@ class Validate(Frozen):
     min_lesion: Fraction
     max_lesion: Fraction
     max_lesion_parts: Natural
+    patient_share: Fraction
 
 
 class Fractions(Frozen):

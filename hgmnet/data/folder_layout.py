@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from hgmnet.config.base import Frozen
-from hgmnet.data.image_files import find_in, mask_of, printable, stem_of
+from hgmnet.data.file_names import composed, printable
+from hgmnet.data.image_files import find_in, mask_of, stem_of
 from hgmnet.errors import InvalidDataError
 
 LAYOUT = "<class>/<name>.png beside <class>/<name>_mask.png, <name>_mask_1.png, ..."
@@ -38,7 +39,7 @@ def scan(raw: Path) -> list[Sample]:
     if not raw.is_dir():
         msg = f"{raw} is missing; bring the images in: hgmnet import <name> <folder-or-zip>"
         raise InvalidDataError(msg)
-    found = find_in(raw)
+    found = find_in(raw, folders=False)
     files = sorted({*found.images, *found.orphans, *chain.from_iterable(found.images.values())})
     if not files:
         raise InvalidDataError(f"{raw} contains no image; expected {LAYOUT}")
@@ -52,12 +53,12 @@ def _samples(files: Iterable[PurePosixPath]) -> list[Sample]:
     masks: dict[PurePosixPath, list[str]] = {}
     originals = []
     for path in files:
-        stem = mask_of(stem_of(path))
-        if stem is None:
+        key = _key(path)
+        if (stem := mask_of(key.name)) is None:
             originals.append(path)
         else:
-            masks.setdefault(path.with_name(stem), []).append(str(path))
-    keys = {path: path.with_name(stem_of(path)) for path in originals}
+            masks.setdefault(key.with_name(stem), []).append(str(path))
+    keys = {path: _key(path) for path in originals}
     twins = Counter(keys.values())
     samples = [_sample(path, tuple(masks.get(key, ())), twins[key]) for path, key in keys.items()]
     orphans = [mask for key, found in masks.items() if key not in twins for mask in found]
@@ -66,6 +67,10 @@ def _samples(files: Iterable[PurePosixPath]) -> list[Sample]:
         Sample(image=m, label=PurePosixPath(m).parent.name, masks=(), error=error) for m in orphans
     ]
     return sorted(samples, key=lambda sample: sample.image)
+
+
+def _key(path: PurePosixPath) -> PurePosixPath:
+    return PurePosixPath(composed(str(path.with_name(stem_of(path)))))
 
 
 def _sample(path: PurePosixPath, masks: tuple[str, ...], twins: int) -> Sample:

@@ -12,10 +12,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
+
 from hgmnet.data import images
 from hgmnet.data.atomic import write_table
 from hgmnet.data.dicom import is_dicom
-from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.data.file_names import composed, printable
+from hgmnet.data.limits import MAX_FILE_BYTES
+from hgmnet.data.reader import open_image
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 
 SUFFIXES = (*images.SUFFIXES, ".jfif", ".dcm", ".dicom")
 """Endings of image files, in lower case."""
@@ -34,7 +39,12 @@ _DICOMDIR = b"1.2.840.10008.1.3.10"  # Media Storage SOP Class, PS3.4 annex I
 _HIDDEN = "hidden"
 _MASK = re.compile(r"(?P<stem>.+)_mask(?:_\d+)?", re.IGNORECASE)
 _MASKS = {"mask", "masks"}
-_PARTED = {"image", "images", *_MASKS}
+_PARTED = {"image", "images", "img", "imgs", "original", "originals", *_MASKS}
+_TRUTH = re.compile(
+    r"[_ -](gt|truth|seg|segmentation|label|labels|lesion|tumou?r|annotation)(_\d+)?$",
+    re.IGNORECASE,
+)
+_LOOKED, _NEARLY, _SURELY = 3, 16, 0.97
 _NAMED = 5  # files named on the screen
 
 
@@ -68,18 +78,24 @@ class FoundImages:
         return [PassedOver(printable(path), printable(reason)) for path, reason in reasons]
 
 
-def find(files: Mapping[PurePosixPath, Read]) -> FoundImages:
+def find(files: Mapping[PurePosixPath, Read], *, folders: bool = True) -> FoundImages:
     """Find images and their masks among files; only names that do not end like images are opened.
 
     `scan_mask.png` and `scan_mask_1.png` are masks of `scan.png` beside them. So is `scan.png` in a
-    folder `mask` or `masks`, whose image may be in a folder `images` next to it.
+    folder `mask` or `masks`, whose image may be in a folder `images` next to it. `folders`: so are
+    the files of any other folder if each has an image of its name in another folder, and the first
+    ones, which are opened for that, are black and white.
     """
     others = {path: why for path in sorted(files) if (why := why_no_image(path, files[path]))}
     pictures = [path for path in sorted(files) if path not in others]
+    of_folder = _mask_folders(pictures, files) if folders else {}
     masks: dict[PurePosixPath, list[PurePosixPath]] = {}
     images = []
     for path in pictures:
-        if _MASKS & {part.lower() for part in path.parent.parts} or mask_of(stem_of(path)):
+        if path.parent in of_folder:
+            image = of_folder[path.parent] / _bare(path)
+            masks.setdefault(class_and_stem(image), []).append(path)
+        elif _is_mask(path):
             masks.setdefault(class_and_stem(path), []).append(path)
         else:
             images.append(path)
@@ -96,16 +112,68 @@ def find(files: Mapping[PurePosixPath, Read]) -> FoundImages:
     )
 
 
-def find_on_disk(files: Mapping[PurePosixPath, Path]) -> FoundImages:
+def _is_mask(path: PurePosixPath) -> bool:
+    in_masks = _MASKS & {part.lower() for part in path.parent.parts}
+    return bool(in_masks or mask_of(stem_of(path)))
+
+
+def _bare(path: PurePosixPath) -> str:
+    """Return a file's stem without `_gt`, `_seg` and the like."""
+    return _TRUTH.sub("", mask_of(stem_of(path)) or stem_of(path)) or stem_of(path)
+
+
+def _mask_folders(
+    pictures: Sequence[PurePosixPath], files: Mapping[PurePosixPath, Read]
+) -> dict[PurePosixPath, PurePosixPath]:
+    """By folder of masks: the folder of their images, the most alike in name of those that fit."""
+    held: dict[PurePosixPath, dict[str, PurePosixPath]] = {}
+    for path in pictures:
+        if not (_MASKS & {part.lower() for part in path.parent.parts}):
+            held.setdefault(path.parent, {})[_bare(path)] = path
+    having: dict[str, list[PurePosixPath]] = {}
+    for folder, known in held.items():
+        for stem in known:
+            having.setdefault(stem, []).append(folder)
+    shared = {f: known for f, known in held.items() if len(having[next(iter(known))]) > 1}
+    drawn = {
+        folder: known
+        for folder, known in shared.items()
+        if all(_black_and_white(path, files[path]) for path in [*known.values()][:_LOOKED])
+    }
+    found = {}
+    for folder, known in drawn.items():
+        others = set(having[next(iter(known))]) - drawn.keys()
+        fitting = [one for one in sorted(others) if known.keys() <= held[one].keys()]
+        if fitting:
+            found[folder] = max(fitting, key=lambda one: _alike(folder, one))
+    return found
+
+
+def _alike(one: PurePosixPath, other: PurePosixPath) -> tuple[int, int]:
+    """How many words two folders' names have in common, and how few they have not."""
+    words, others = (set(re.findall(r"[^\W_]+", str(path).lower())) for path in (one, other))
+    return len(words & others), -len(words ^ others)
+
+
+def _black_and_white(path: PurePosixPath, read: Read) -> bool:
+    """Whether an image has two values at most, or almost only black and white, as JPEG blurs it."""
+    try:
+        values = open_image(read(MAX_FILE_BYTES), str(path)).mask_values(0)
+    except (HgmnetError, OSError):
+        return False
+    extreme = (values < _NEARLY) | (values > 255 - _NEARLY)
+    return len(np.unique(values)) <= 2 or float(extreme.mean()) > _SURELY
+
+
+def find_on_disk(files: Mapping[PurePosixPath, Path], *, folders: bool = True) -> FoundImages:
     """Find images among files on the disk, by the name that counts; see `find`."""
     odd = {name: "not a file" for name, path in files.items() if not path.is_file()}
-    found = find(
-        {name: partial(read_head, path) for name, path in files.items() if name not in odd}
-    )
+    reads = {name: partial(read_head, path) for name, path in files.items() if name not in odd}
+    found = find(reads, folders=folders)
     return FoundImages(found.images, found.orphans, {**found.others, **odd})
 
 
-def find_in(folder: Path) -> FoundImages:
+def find_in(folder: Path, *, folders: bool = True) -> FoundImages:
     """Find the images in and below a folder, by their paths below it; see `find`."""
     unread: dict[PurePosixPath, str] = {}
     files: dict[PurePosixPath, Path] = {}
@@ -116,16 +184,14 @@ def find_in(folder: Path) -> FoundImages:
     def below(path: Path) -> PurePosixPath:
         return PurePosixPath(path.relative_to(folder).as_posix())
 
-    for here, folders, names in os.walk(folder, onerror=refuse):
+    for here, inner, names in os.walk(folder, onerror=refuse):
         at = Path(here)
-        hidden = {below(at / name): _HIDDEN for name in folders if is_hidden(PurePosixPath(name))}
-        linked = {
-            below(at / name): "a linked folder" for name in folders if (at / name).is_symlink()
-        }
+        hidden = {below(at / name): _HIDDEN for name in inner if is_hidden(PurePosixPath(name))}
+        linked = {below(at / name): "a linked folder" for name in inner if (at / name).is_symlink()}
         unread |= linked | hidden
-        folders[:] = [name for name in folders if below(at / name) not in unread]
+        inner[:] = [name for name in inner if below(at / name) not in unread]
         files |= {below(at / name): at / name for name in names}
-    found = find_on_disk(files)
+    found = find_on_disk(files, folders=folders)
     return FoundImages(found.images, found.orphans, {**found.others, **unread})
 
 
@@ -174,13 +240,9 @@ def mask_of(stem: str) -> str | None:
 
 def class_and_stem(path: PurePosixPath) -> PurePosixPath:
     """Return what an image and its masks share: the folders but `images`, `masks`, and the stem."""
-    folders = (part for part in path.parent.parts if part.lower() not in _PARTED)
-    return PurePosixPath(*folders, mask_of(stem_of(path)) or stem_of(path))
-
-
-def printable(path: os.PathLike[str] | str) -> str:
-    r"""Return a path as text for files and screens; bytes that are not UTF-8 as `\xfc`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    parts = PurePosixPath(composed(str(path.with_name(stem_of(path)))))
+    folders = (part for part in parts.parent.parts if part.lower() not in _PARTED)
+    return PurePosixPath(*folders, mask_of(parts.name) or parts.name)
 
 
 def passed_over_text(passed: Sequence[PassedOver], table: Path | str) -> str:

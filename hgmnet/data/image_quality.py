@@ -1,6 +1,6 @@
 """Measures of an image's quality: darkness, saturation, colour, mask parts, burned-in marks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from hgmnet.data.resize import Mask
 DARK = 10  # grey (0-255) up to which a pixel has no signal
 
 _CHROMA = 8  # levels between a pixel's channels: JPEG's rounding reaches 3
+_LISTED = 8  # values of masks that are listed
 _BITS = {"1": 1, "I": 32, "F": 32}
 
 
@@ -93,3 +94,11 @@ def _is_drawn(grey: Grey, parts: NDArray[np.int32], number: int) -> bool:
     rim = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & (parts == 0)
     step = float(np.median(grey[part]) - np.median(grey[rim]))
     return step >= max(_STEP, _EVEN * float(grey[part].std()))
+
+
+def stray_values(masks: Iterable[NDArray[np.integer]]) -> str:
+    """List the values of the masks that are not black and white (0 and 255); empty if all are."""
+    odd = [np.unique(mask) for mask in masks if not ((mask == 0) | (mask == 255)).all()]
+    found = sorted({int(value) for values in odd for value in values})
+    rest = f", ... {found[-1]} ({len(found)} values)" if len(found) > _LISTED else ""
+    return ", ".join(map(str, found[:_LISTED])) + rest

@@ -12,12 +12,12 @@ class ImageRecord(Frozen):
 
     `pixel_sha256`: of width, height and the decoded RGB pixels, so that a re-encoded file keeps it.
     `mask_pixels`: pixels in the union of all masks, at original size. `masks_match`: every mask has
-    the image's size. `masks_binary`: every mask contains only 0 and 255; both are true without a
+    the image's size. `mask_values`: values of masks that are not only 0 and 255, else empty.
     mask. `intensity_*`: grey, 0-255. `bit_depth`: bits per channel. `*_share`: fractions of all
     pixels, in [0, 1]: without signal, at full white, coloured. `marks`: number of burned-in
     letters, calipers and the like. `mask_parts`, `mask_smallest`: number of components of the
     masks' union, and pixels of the smallest. `mask_border`: fraction of the image's border in it.
-    `patient`, `pixel_mm`: from images.csv; empty and 0 if unknown.
+    `source_name`, `patient`, `pixel_mm`: from images.csv; empty and 0 if unknown.
     `group`: shared by copies and frames of one scene. `excluded`: curation's reason.
     """
 
@@ -30,7 +30,7 @@ class ImageRecord(Frozen):
     pixel_sha256: str
     mask_pixels: int
     masks_match: bool
-    masks_binary: bool
+    mask_values: str
     intensity_mean: float
     intensity_std: float
     intensity_max: int
@@ -42,6 +42,7 @@ class ImageRecord(Frozen):
     mask_parts: int
     mask_smallest: int
     mask_border: float
+    source_name: str
     patient: str
     pixel_mm: float
     group: str

@@ -144,6 +144,16 @@ class ImageFile(ABC):
             raise InvalidDataError(msg)
         return np.asarray(np.maximum.reduce(masks))
 
+    def mask_values(self, frame: int, *, alpha: bool = False) -> NDArray[np.integer]:
+        """Decode a mask to its values as stored (H, W), or to its opacity.
+
+        Raises:
+            InvalidDataError: there is no alpha channel; also as `decode`.
+        """
+        if alpha:
+            raise InvalidDataError(f"{self.name} has no alpha channel; choose another option")
+        return to_grey(self.decode(frame).rgb)
+
     def _mask(self, frame: int) -> Grey:
         return to_grey(self.decode(frame).rgb)
 
@@ -320,6 +330,15 @@ class RasterFile(ImageFile):
         png = io.BytesIO()
         Image.fromarray(wide).save(png, "PNG", pnginfo=declared)
         return png.getvalue()
+
+    def mask_values(self, frame: int, *, alpha: bool = False) -> NDArray[np.integer]:
+        """Decode a mask to its values as stored, see `ImageFile.mask_values`."""
+        image = self._upright(frame)
+        if alpha and not image.has_transparency_data:
+            return super().mask_values(frame, alpha=alpha)
+        if alpha:
+            return np.asarray(image.convert("RGBA").getchannel("A"))
+        return self._values(image) if image.mode in _WIDE_MODES else np.asarray(image.convert("L"))
 
     def _mask(self, frame: int) -> Grey:
         image = self._upright(frame)

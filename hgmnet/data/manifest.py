@@ -37,7 +37,7 @@ _UNREAD: dict[str, Any] = {
     "mode": "",
     "pixel_sha256": "",
     "masks_match": False,
-    "masks_binary": False,
+    "mask_values": "",
     "intensity_mean": 0.0,
     "intensity_std": 0.0,
     "intensity_max": 0,
@@ -65,6 +65,7 @@ def _record(
         image=sample.image,
         label=sample.label,
         masks=sample.masks,
+        source_name=entry.source_name if entry else "",
         patient=entry.patient if entry else "",
         pixel_mm=entry.pixel_mm if entry else 0.0,
         group=sample.image,
@@ -95,12 +96,12 @@ def _image_facts(raw: Path, sample: folder_layout.Sample, _: dict[str, Any]) -> 
 
 def _mask_facts(raw: Path, sample: folder_layout.Sample, image: dict[str, Any]) -> dict[str, Any]:
     if not sample.masks:
-        return _NO_LESION | {"masks_match": True, "masks_binary": True}
+        return _NO_LESION | {"masks_match": True, "mask_values": ""}
     masks = [images.decode_mask((raw / path).read_bytes(), path) for path in sample.masks]
     alike = len({mask.shape for mask in masks}) == 1
     facts = {
         "masks_match": alike and masks[0].shape == (image["height"], image["width"]),
-        "masks_binary": all(((m == 0) | (m == 255)).all() for m in masks),
+        "mask_values": image_quality.stray_values(masks),
     }
     if not alike:
         return _NO_LESION | facts

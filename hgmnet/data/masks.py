@@ -18,7 +18,7 @@ def read_mask(paths: Sequence[Path]) -> Mask:
     """Unite an image's masks, at least one: (H, W) bool, true where one is brighter than 127.
 
     Raises:
-        InvalidDataError: a mask is missing, does not decode, or their sizes differ.
+        InvalidDataError: a mask is missing, does not decode, holds 0 and 1, or their sizes differ.
     """
     first, *others = (_read(path) for path in paths)
     for path, mask in zip(paths[1:], others, strict=True):
@@ -35,7 +35,10 @@ def _read(path: Path) -> Mask:
     except FileNotFoundError:
         msg = f"{path} is missing; restore it (`dvc checkout`) or make the manifest again"
         raise InvalidDataError(msg) from None
-    return images.decode_mask(data, str(path)) > 127
+    grey = images.decode_mask(data, str(path))
+    if grey.max(initial=0) == 1:
+        raise InvalidDataError(f"{path} holds 0 and 1; expected 0 and 255; multiply it by 255")
+    return grey > 127
 
 
 def read_truth(raw: Path, entry: PreparedImage) -> Mask:

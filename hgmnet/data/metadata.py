@@ -8,13 +8,17 @@ with the images.
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hgmnet.config.base import Frozen
+from hgmnet.data.file_names import composed
 from hgmnet.errors import InvalidDataError
 
 NAME = "images.csv"
 COLUMNS = ("image", "patient", "pixel_mm")
+SOURCE = "source_name"
+"""A fourth column, where a file of the source has another name than the image."""
 CLIP = "clip"
 """Column of the source's file, for images that are frames of one."""
 
@@ -22,28 +26,32 @@ CLIP = "clip"
 class ImageMetadata(Frozen):
     """Metadata of one image.
 
-    `image`: its path below raw/. `patient`: empty if unknown. `pixel_mm`: pixel spacing in mm, 0 if
-    unknown. `further`: text by column, the same columns for every image.
+    `image`: its path below raw/. `source_name`: its path in the source, empty if the file's name is
+    the same. `patient`: empty if unknown. `pixel_mm`: pixel spacing in mm, 0 if unknown. `further`:
+    text by column, the same columns for every image.
     """
 
     image: str
     patient: str
     pixel_mm: float
     further: dict[str, str]
+    source_name: str = ""
 
 
 def write(raw: Path, entries: Sequence[ImageMetadata]) -> None:
     """Write images.csv, sorted by image; no file is written without metadata."""
-    if not any(entry.patient or entry.pixel_mm or entry.further for entry in entries):
+    renamed = any(entry.source_name for entry in entries)
+    if not (renamed or any(one.patient or one.pixel_mm or one.further for one in entries)):
         return
     further = list(dict.fromkeys(column for entry in entries for column in entry.further))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *further])
+    writer.writerow([*COLUMNS, *([SOURCE] if renamed else []), *further])
     for entry in sorted(entries, key=lambda entry: entry.image):
         spacing = f"{entry.pixel_mm:.6g}" if entry.pixel_mm else ""
         rest = (_unix(entry.further.get(column, "")) for column in further)
-        writer.writerow([entry.image, _unix(entry.patient), spacing, *rest])
+        source = [entry.source_name] if renamed else []
+        writer.writerow([entry.image, _unix(entry.patient), spacing, *source, *rest])
     (raw / NAME).write_bytes(text.getvalue().encode())
 
 
@@ -77,6 +85,28 @@ def words(folder: Path) -> dict[str, dict[str, str]]:
     return {image: entry.further for image, entry in read(folder, files).items()}
 
 
+class SourceNames:
+    """Names at their source of images in a data set's raw/, empty elsewhere; read on demand."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, dict[str, str]] = {}
+
+    def of(self, image: Path) -> str:
+        """Return the source name of `<raw>/<class>/<image>`."""
+        raw = image.parent.parent
+        if raw not in self._known:
+            self._known[raw] = _source_names(raw / NAME)
+        return self._known[raw].get(f"{image.parent.name}/{image.name}", "")
+
+
+def _source_names(path: Path) -> dict[str, str]:
+    with suppress(OSError, UnicodeDecodeError, csv.Error):
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        if {*COLUMNS, SOURCE} <= {*(rows.fieldnames or ())}:
+            return {row["image"]: row[SOURCE] or "" for row in rows}
+    return {}
+
+
 def _unix(text: str) -> str:
     """Use Unix line ends: csv does not quote a lone carriage return, and then can't read it."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -91,19 +121,23 @@ def _parse(text: str, path: Path, known: set[str]) -> dict[str, ImageMetadata]:
             f"got {', '.join(header) or 'none'}; import the images again"
         )
     entries: dict[str, ImageMetadata] = {}
+    names = {composed(image): image for image in known}
     for cells in filter(None, lines):
         where = f"{path}, line {lines.line_num}"
         if len(cells) != len(header):
             raise InvalidDataError(f"{where}: expected {len(header)} cells, got {len(cells)}")
-        image, patient, spacing, *further = cells
+        row = dict(zip(header, cells, strict=True))
+        image, patient, spacing = (row.pop(column) for column in COLUMNS)
+        image = names.get(composed(image), image)
         if image not in known or image in entries:
             why = "is named twice" if image in entries else f"is no image below {path.parent.name}/"
             raise InvalidDataError(f"{where}: {image!r} {why}; expected <class>/<name>.png, once")
         entries[image] = ImageMetadata(
             image=image,
+            source_name=row.pop(SOURCE, ""),
             patient=patient,
             pixel_mm=_millimetres(spacing, where),
-            further=dict(zip(header[3:], further, strict=True)),
+            further=row,
         )
     return entries
 
@@ -168,11 +202,12 @@ def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
         msg = f"{name}: expected the columns {wanted}, got {','.join(header) or 'none'}"
         raise InvalidDataError(msg)
     notes: list[Note] = []
-    known, named = set(images), set[str]()
+    known, named = {composed(image): image for image in images}, set[str]()
     for cells in filter(None, lines):
         where = f"{name}, line {lines.line_num}"
-        note = _note([cell.strip() for cell in cells], where)
-        if note.image not in known or note.image in named:
+        image, *rest = (cell.strip() for cell in cells)
+        note = _note([known.get(composed(image), image), *rest], where)
+        if composed(note.image) not in known or note.image in named:
             why = "is named twice" if note.image in named else "is no image below raw/"
             msg = f"{where}: {note.image!r} {why}; expected <class>/<name>.png, once"
             raise InvalidDataError(msg)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from hgmnet.config.base import UNCLASSIFIED
 from hgmnet.config.model import Model
+from hgmnet.data.file_names import Names, composed, find_file
 from hgmnet.data.masks import read_mask, read_truth
 from hgmnet.data.prepared import PreparedImage
 from hgmnet.errors import InvalidDataError
@@ -106,12 +107,13 @@ def _prediction(entry: PreparedImage, predictions: OutsidePredictions) -> Predic
 
 
 def _find_masks(images: Sequence[str], folder: Path) -> dict[str, Path]:
-    found = {}
+    found, listed = {}, dict[Path, Names]()
     for image in images:
         path = PurePosixPath(image)
         names = [name.format(stem=path.stem) for name in _MASK_NAMES]
-        places = [folder / path.parent / name for name in names] + [folder / n for n in names]
-        file = next((place for place in places if place.is_file()), None)
+        places = [str(path.parent / name) for name in names] + names
+        files = (find_file(folder, place, listed) for place in places)
+        file = next((file for file in files if file.is_file()), None)
         if file:
             found[image] = file
     _refuse_missing(images, found, f"{folder} has no mask", f"{folder}/<class>/<stem>_mask.png")
@@ -134,15 +136,19 @@ def _read_probabilities(
     values = table[columns].to_numpy(dtype=float)
     if not np.isfinite(values).all() or (values < 0).any() or (values > 1).any():
         raise InvalidDataError(f"{file}: expected probabilities in [0, 1] in {', '.join(columns)}")
-    stems = [PurePosixPath(str(name)).stem for name in table[key]]
+    stems = [_stem(str(name)) for name in table[key]]
     if len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise InvalidDataError(f"{file}: {twice} has several rows; keep one")
     rows = (dict(zip(classes, map(float, row), strict=True)) for row in values)
     known = dict(zip(stems, rows, strict=True))
-    found = {i: known[PurePosixPath(i).stem] for i in images if PurePosixPath(i).stem in known}
+    found = {image: known[_stem(image)] for image in images if _stem(image) in known}
     _refuse_missing(images, found, f"{file} has no row", f"a row with its name in `{key}`")
     return found
+
+
+def _stem(name: str) -> str:
+    return composed(PurePosixPath(name).stem)
 
 
 def _refuse_missing(

@@ -9,7 +9,7 @@ from hgmnet.data import folder_layout, image_files
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
 from hgmnet.importing.formats import breast, bus_bra, busi, table
-from hgmnet.importing.planned_image import PlannedImage
+from hgmnet.importing.planned_image import PlannedImage, located
 from hgmnet.importing.source_files import TABLES, Files
 from hgmnet.importing.spreadsheet import Sheet
 
@@ -65,13 +65,17 @@ def plan(files: Files, given: PurePosixPath | None, source: Path, form: Format) 
         raise InvalidDataError(msg)
     if found:
         hit, sheet = found[0]
-        return ImportPlan(hit, sheet.path, tuple(_PLANS[hit](sheet, files)))
+        return _planned(hit, sheet, files)
     if form == "auto" and any(not image_files.why_no_image(path, files[path]) for path in files):
         return ImportPlan("busi", None, tuple(busi.plan(files)))
     looked = " or ".join(_LOOKED_FOR.values() if form == "auto" else (_LOOKED_FOR[form],))
     why = f" ({unread[0]})" if unread else ""
     msg = f"{source} contains no image that belongs to {looked}{why}; see data/README.md"
     raise InvalidDataError(msg)
+
+
+def _planned(form: Format, sheet: Sheet, files: Files) -> ImportPlan:
+    return ImportPlan(form, sheet.path, tuple(located(_PLANS[form](sheet, files), files)))
 
 
 def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> ImportPlan:
@@ -81,7 +85,7 @@ def _from_table(sheet: Sheet, files: Files, source: Path, form: Format) -> Impor
         columns = ", ".join(sheet.columns) or "none"
         msg = f"{source} has the columns {columns}; expected {looked}; see data/README.md"
         raise InvalidDataError(msg)
-    return ImportPlan(known, sheet.path, tuple(_PLANS[known](sheet, files)))
+    return _planned(known, sheet, files)
 
 
 def _tables(files: Files) -> tuple[list[tuple[Format, Sheet]], list[str]]:

@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from PIL import Image
-
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import images, metadata
-from hgmnet.data.image_files import PassedOver, printable, why_no_image
+from hgmnet.data.file_names import printable
+from hgmnet.data.image_files import PassedOver, why_no_image
 from hgmnet.data.images import ImageFile, UnknownDepthError
 from hgmnet.data.metadata import ImageMetadata
 from hgmnet.data.reader import open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
 from hgmnet.importing.detect import Format, ImportPlan
+from hgmnet.importing.mask_reader import MaskOptions, MaskReader
 from hgmnet.importing.planned_image import PlannedImage, check
 from hgmnet.importing.source_files import Files
 
@@ -29,10 +29,12 @@ class ImportOptions(Frozen):
 
     `frames`: which frames of a file of several become images; by default it is refused. `bits`:
     depth of pixels of 16 bits whose file declares none; 0 for the smallest that holds all of them.
+    `masks`: which values of masks are a lesion; by default others than 0 and 255 are refused.
     """
 
     frames: Literal["", "first", "middle", "all"] = ""
     bits: int = 0
+    masks: MaskOptions = MaskOptions()
 
 
 AS_IT_IS = ImportOptions()
@@ -115,17 +117,19 @@ def _bring(
     """
     entries: list[ImageMetadata] = []
     waiting, largest = [], 0
+    masks = MaskReader(files, options.masks)
     for picture in pictures:
         file = open_image(files[picture.source](), str(picture.source))
         try:
-            entries += list(_write(picture, file, files, part, options))
+            entries += list(_write(picture, file, masks, part, options))
         except UnknownDepthError:
             waiting.append(picture)
         largest = max(largest, file.undeclared)
     known = options.model_copy(update={"bits": images.depth_of(largest)})
     for picture in waiting:
         file = open_image(files[picture.source](), str(picture.source))
-        entries += _write(picture, file, files, part, known)
+        entries += _write(picture, file, masks, part, known)
+    masks.refuse_odd()
     names = Counter(entry.image.casefold() for entry in entries)
     if twice := [entry.image for entry in entries if names[entry.image.casefold()] > 1]:
         raise InvalidDataError(
@@ -144,7 +148,7 @@ def _left_out(plan: ImportPlan, files: Files) -> tuple[PassedOver, ...]:
 
 
 def _write(
-    picture: PlannedImage, file: ImageFile, files: Files, part: Path, options: ImportOptions
+    picture: PlannedImage, file: ImageFile, masks: MaskReader, part: Path, options: ImportOptions
 ) -> Iterator[ImageMetadata]:
     """Write an image, or one per frame; the file supplies metadata that the source lacks."""
     clip = len(file) > 1 and options.frames == "all"
@@ -154,9 +158,10 @@ def _write(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.png(frame, options.bits))
         for mask, place in one.mask_targets():
-            (part / place).write_bytes(_mask(files[mask](), str(mask), frame, len(file), clip))
+            (part / place).write_bytes(masks.png(mask, frame, len(file), clip=clip))
         yield ImageMetadata(
             image=str(one.target),
+            source_name=printable(picture.source) if picture.source.name != one.target.name else "",
             patient=picture.patient or file.patient,
             pixel_mm=picture.pixel_mm or file.pixel_mm,
             further={**picture.further, **({metadata.CLIP: file.name} if clip else {})},
@@ -172,17 +177,6 @@ def _chosen(file: ImageFile, options: ImportOptions) -> Sequence[int]:
         )
     chosen = {"first": [0], "middle": [count // 2], "all": range(count)}
     return chosen[options.frames] if count > 1 else [0]
-
-
-def _mask(data: bytes, name: str, frame: int, frames: int, clip: bool) -> bytes:
-    """The mask of a frame as PNG; of a single image, the union of the mask's own frames."""
-    file = open_image(data, name)
-    if len(file) == 1 and not clip:
-        return file.png(0, 16 if file.undeclared else 0)
-    if frames > 1 and len(file) != frames:
-        msg = f"{name} has {len(file)} frames, its image {frames}; expected one per frame"
-        raise InvalidDataError(msg)
-    return images.png_file(Image.fromarray(file.mask([frame] if frames > 1 else ())))
 
 
 def _move(part: Path, raw: Path) -> None:

@@ -4,11 +4,12 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from hgmnet.config.base import NAME
 from hgmnet.data import image_files, metadata
+from hgmnet.data.file_names import Names, composed
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing.source_files import Files
 
@@ -35,13 +36,30 @@ class PlannedImage:
     @property
     def target(self) -> PurePosixPath:
         """The image's new path below raw/, in Unicode form NFC."""
-        return PurePosixPath(self.label, unicodedata.normalize("NFC", self.stem) + ".png")
+        return PurePosixPath(self.label, composed(self.stem) + ".png")
 
     def mask_targets(self) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
         """Yield each mask's path in the source, and its new path below raw/."""
         for number, mask in enumerate(self.masks):
             ending = f"_{number}" if number else ""
             yield mask, self.target.with_name(f"{self.target.stem}_mask{ending}.png")
+
+
+def located(pictures: Sequence[PlannedImage], files: Files) -> list[PlannedImage]:
+    """Replace the names in a table by those of the files, which may be spelled in another way."""
+    named = [path for picture in pictures for path in (picture.source, *picture.masks)]
+    if all(path in files for path in named):
+        return list(pictures)
+    names = Names(map(str, files))
+    there = {path: PurePosixPath(names.find(str(path))) for path in named if path not in files}
+    return [
+        replace(
+            picture,
+            source=there.get(picture.source, picture.source),
+            masks=tuple(there.get(mask, mask) for mask in picture.masks),
+        )
+        for picture in pictures
+    ]
 
 
 def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
@@ -80,7 +98,9 @@ def _problem(picture: PlannedImage) -> str:
     unnamed = not re.fullmatch(NAME, label)
     unseen = any(unicodedata.category(char).startswith("C") for char in name)
     reserved = "|" in name or "/" in stem or image_files.is_hidden(picture.target)
-    taken = ", ".join(column for column in metadata.COLUMNS if column in picture.further)
+    taken = ", ".join(
+        column for column in (*metadata.COLUMNS, metadata.SOURCE) if column in picture.further
+    )
     problems = (
         (unnamed, f"class {label!r}: expected letters, digits, - and _"),
         (len(label) > MAX_NAME_BYTES, f"class {label[:20]}... is over {MAX_NAME_BYTES} bytes long"),

@@ -1,15 +1,21 @@
 """A folder or zip as a mapping from path to bytes; unsafe contents are refused."""
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import stat
 import struct
+import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
 
 from hgmnet.data.image_files import read_head
 from hgmnet.data.images import read_file
@@ -76,16 +82,17 @@ MAX_ENTRIES = 100_000
 MAX_RATIO = 100
 """An archive that unpacks to more than this many times its size, and past 1 GiB, is refused."""
 
-TABLES = (".csv", ".xlsx")  # suffixes of tables, in lower case
+TABLES = (".csv", ".tsv", ".xlsx")  # suffixes of tables, in lower case
 
 _FREE_BYTES = 2**30
 _DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error)
+_UTF_8 = 0x800  # flag: the name is UTF-8
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without a limit
 
 
 @contextmanager
 def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
-    """Open a source: a folder, a .zip, or a table (.csv, .xlsx) of images below its folder.
+    """Open a source: a folder, a .zip, a .tar (.gz, .bz2, .xz), or a table of images by its folder.
 
     Yields:
         The files, and the table's path if the source was a table.
@@ -99,6 +106,10 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
         raise InvalidDataError(f"{source} is missing; expected a folder, .zip or table of images")
     elif source.suffix.lower() in TABLES:
         yield Folder(source.parent), PurePosixPath(source.name)
+    elif _is_tar(source):
+        with tempfile.TemporaryDirectory(prefix="hgmnet-") as folder:
+            _unpack_tar(source, Path(folder))
+            yield Folder(Path(folder)), None
     else:
         try:
             with zipfile.ZipFile(source) as archive:
@@ -108,6 +119,73 @@ def opened(source: Path) -> Iterator[tuple[Files, PurePosixPath | None]]:
         except (*_DAMAGED, EOFError, NotImplementedError) as error:
             msg = f"{source} is not a complete zip archive ({error}); fetch it again"
             raise InvalidDataError(msg) from None
+
+
+_PACKED: Mapping[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+"""How to open a packed tar, by its first bytes."""
+
+
+class _Bounded(io.BufferedReader):
+    """A tar that reads at most `MAX_FILE_BYTES` at once, and `most` bytes in all."""
+
+    def __init__(self, file: IO[bytes], name: str, most: int) -> None:
+        super().__init__(cast("io.RawIOBase", file))
+        self._name, self._most = name, most
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= MAX_FILE_BYTES or self.tell() + size > self._most:
+            raise InvalidDataError(f"{self._name} would unpack to too much for a set of images")
+        return super().read(size)
+
+
+def _is_tar(source: Path) -> bool:
+    head = read_head(source, 512)
+    return head.startswith(tuple(_PACKED)) or head[257:262] == b"ustar"
+
+
+def _unpack_tar(source: Path, folder: Path) -> None:
+    """Write the files of a tar into a folder; unsafe contents are refused as in a zip."""
+    head = read_head(source, 8)
+    opened = next((way for magic, way in _PACKED.items() if head.startswith(magic)), Path.open)
+    most = max(_FREE_BYTES, MAX_RATIO * source.stat().st_size)
+    try:
+        with (
+            opened(source, "rb") as file,
+            _Bounded(file, str(source), most) as plain,
+            tarfile.open(fileobj=plain, mode="r:") as archive,
+        ):
+            for number, member in enumerate(archive):
+                if member.isdir():
+                    continue
+                target = folder / _safe_member(member, number, str(source))
+                if target.exists():
+                    msg = f"{source} has two entries {member.name!r}; pack it again"
+                    raise InvalidDataError(msg)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(cast("IO[bytes]", archive.extractfile(member)).read())
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError) as error:
+        msg = f"{source} is not a complete tar archive ({error}); fetch it again"
+        raise InvalidDataError(msg) from None
+
+
+def _safe_member(member: tarfile.TarInfo, number: int, archive: str) -> PurePosixPath:
+    path, problem = PurePosixPath(member.name.replace("\\", "/")), ""
+    if number >= MAX_ENTRIES:
+        problem = f"is one of more than {MAX_ENTRIES:,}; split it up"
+    elif path.is_absolute() or ".." in path.parts or ":" in str(path).partition("/")[0]:
+        problem = "leads out of the archive's folder"
+    elif not member.isreg():
+        problem = "is a link or no file"
+    elif member.size > MAX_FILE_BYTES:
+        problem = f"is larger than {MAX_FILE_BYTES // 2**20} MiB"
+    if problem:
+        msg = f"{archive}: the entry {member.name!r} {problem}; nothing was imported"
+        raise InvalidDataError(msg)
+    return path
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int | None = None) -> bytes:
@@ -160,8 +238,16 @@ def safe_entries(
     return entries
 
 
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return an entry's name: without the flag for UTF-8 it is UTF-8 all the same, or cp437."""
+    if not info.flag_bits & _UTF_8:
+        with suppress(UnicodeError):
+            return info.filename.encode("cp437").decode("utf-8")
+    return info.filename
+
+
 def _safe_path(info: zipfile.ZipInfo, archive: str) -> PurePosixPath:
-    name = info.filename.replace("\\", "/")
+    name = _name(info).replace("\\", "/")
     path = PurePosixPath(name)
     problem = ""
     if path.is_absolute() or ".." in path.parts or ":" in name.partition("/")[0]:

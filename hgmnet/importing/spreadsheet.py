@@ -1,7 +1,9 @@
 """Tables as text by column: CSV, and the first sheet of an .xlsx."""
 
+import codecs
 import csv
 import io
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from hgmnet.importing import source_files
 
 MAX_ROWS = 100_000
 _XLSX_BYTES = 2**26
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Sheet:
 def read(data: bytes, path: PurePosixPath) -> Sheet:
     """Read a table, without empty rows and columns without a name.
 
-    `data`: UTF-8 CSV with commas, or .xlsx by the suffix of `path`.
+    `data`: CSV (UTF-8 or UTF-16; commas, semicolons or tabs), or .xlsx by the suffix of `path`.
 
     Raises:
         InvalidDataError: it can't be read, a column is duplicated, a row is longer than the
@@ -77,7 +80,7 @@ def number(text: str, what: str) -> float:
     if not text:
         return 0.0
     try:
-        value = float(text)
+        value = float(text.replace(",", "."))
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
@@ -87,12 +90,21 @@ def number(text: str, what: str) -> float:
 
 def _csv_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:
     try:
-        lines = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-        return [[cell.strip() for cell in row] for row in islice(lines, MAX_ROWS + 2)]
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
+        stated, _, rest = text.partition("\n")
+        if re.fullmatch(r"sep=.\r?", stated):  # Excel's own first line
+            return _cells(rest, stated[4])
+        mark = re.search(r"[,;\t]", re.sub(r'"[^"]*"', "", stated))
+        return _cells(text, mark[0] if mark else ",")
     except UnicodeDecodeError:
         raise InvalidDataError(f"{path} is not UTF-8; save it as CSV UTF-8") from None
     except csv.Error as error:
         raise InvalidDataError(f"{path} is not valid CSV: {error}; save it as CSV UTF-8") from None
+
+
+def _cells(text: str, mark: str) -> list[list[str]]:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+    return [[cell.strip() for cell in row] for row in islice(lines, MAX_ROWS + 2)]
 
 
 def _xlsx_rows(data: bytes, path: PurePosixPath) -> list[list[str]]:

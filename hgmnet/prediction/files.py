@@ -13,17 +13,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hgmnet.data.atomic import write_table, write_text
+from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import (
     PASSED_OVER,
     PassedOver,
     find_in,
     find_on_disk,
     passed_over_text,
-    printable,
     stem_of,
     write_passed_over,
 )
 from hgmnet.data.images import encode_mask, read_file
+from hgmnet.data.metadata import SourceNames
 from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
@@ -120,9 +121,24 @@ def predict_files(
     pairs = zip(files, names, strict=True)
     progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
     predict = partial(_rows, predictor=predictor, out=out, bits=bits)
-    rows = [row for file, name in progress for row in predict(file, name)]
+    sources = SourceNames()
+    rows = [
+        {"source_name": sources.of(file)} | row
+        for file, name in progress
+        for row in predict(file, name)
+    ]
     output = (column.name for column in prediction_columns(predictor.spec.classes))
-    columns = ["file", "frame", *output, "mask", "overlay", "seconds", *model, "error"]
+    columns = [
+        "file",
+        "source_name",
+        "frame",
+        *output,
+        "mask",
+        "overlay",
+        "seconds",
+        *model,
+        "error",
+    ]
     rows = [{**dict.fromkeys(columns, ""), **row, **model} for row in rows]
     write_table(out / _TABLE, columns, rows)
     known = ({k: v for k, v in row.items() if v not in ("", None)} for row in rows)

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations, pairwise
 from typing import Literal
 
 from scipy.cluster.hierarchy import DisjointSet
 
 from hgmnet.config.base import Frozen
 from hgmnet.data.image_record import ImageRecord
+
+CHAINED = ("curation", "patient", "clip")
+"""Transforms of pairs that somebody stated: the images of each patient or group are a chain."""
 
 
 class Pair(Frozen):
@@ -18,7 +21,8 @@ class Pair(Frozen):
     number of inliers, 0 if not counted. `agreement`: correlation of the aligned tissue, -1 to 1; 1
     for equal pixels, 0 if not measured. `transform`: from the first to the second, in words;
     `identity` for equal pixels, `curation` for an entry in curation.csv, `patient` or `clip` if the
-    source names one patient, or one file of several frames, for both.
+    source names one patient, or one file of several frames, for both; of these each image is paired
+    with the next alone.
     """
 
     first: str
@@ -44,7 +48,8 @@ class Conflict:
 def find_copies(records: Sequence[ImageRecord]) -> list[Pair]:
     """Pair the readable images with equal pixels."""
     readable = {r.image: r.pixel_sha256 for r in records if r.pixel_sha256}
-    return _alike(readable, "copy", 1.0, "identity")
+    links = (link for images in _alike(readable) for link in combinations(images, 2))
+    return [_unmeasured(*link, "copy", 1.0, "identity") for link in links]
 
 
 def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecord]) -> list[Pair]:
@@ -53,9 +58,7 @@ def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecor
     `pairs` are between the first images of each set of identical pixels, in any order.
     """
     pixels = {record.image: record.pixel_sha256 for record in records}
-    twins: dict[str, list[str]] = {}
-    for image in sorted(pixels):
-        twins.setdefault(pixels[image], []).append(image)
+    twins = {pixels[images[0]]: images for images in _alike(pixels)}
     return [
         _between(pair, one, other)
         for pair in pairs
@@ -65,8 +68,8 @@ def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecor
 
 
 def pairs_from_curation(groups: Mapping[str, str]) -> list[Pair]:
-    """Pair the images with the same group name in curation.csv; `groups`: the name by image."""
-    return _alike(groups, "scene", 0.0, "curation")
+    """Chain the images with the same group name in curation.csv; `groups`: the name by image."""
+    return _chained(groups, "curation")
 
 
 def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
@@ -80,25 +83,36 @@ def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> li
 
 
 def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
-    """Pair the images of each known patient."""
-    return _alike({r.image: r.patient for r in records if r.patient}, "scene", 0.0, "patient")
+    """Chain the images of each known patient, each with the next in order of names."""
+    return _chained({r.image: r.patient for r in records if r.patient}, "patient")
 
 
 def of_one_clip(clips: Mapping[str, str]) -> list[Pair]:
-    """Pair the images that are frames of one file; `clips`: the file by image."""
-    return _alike(clips, "scene", 0.0, "clip")
+    """Chain the images that are frames of one file; `clips`: the file by image."""
+    return _chained(clips, "clip")
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
     """Close pairs transitively; a pair with an image not in `images` is ignored.
 
+    The images of one patient, clip or group in curation.csv are a chain: an image not in `images`
+    does not break it.
+
     Returns:
         The group of each image, named after its first member in order of names.
     """
     sets = DisjointSet(images)
+    chains = {transform: DisjointSet() for transform in CHAINED}
     for pair in pairs:
-        if pair.first in sets and pair.second in sets:
+        if (links := chains.get(pair.transform)) is not None:
+            links.add(pair.first)
+            links.add(pair.second)
+            links.merge(pair.first, pair.second)
+        elif pair.first in sets and pair.second in sets:
             sets.merge(pair.first, pair.second)
+    for members in chain.from_iterable(known.subsets() for known in chains.values()):
+        for one, other in pairwise(member for member in members if member in sets):
+            sets.merge(one, other)
     first = {image: min(members) for members in sets.subsets() for image in members}
     return {image: first[image] for image in sets}
 
@@ -147,17 +161,22 @@ def _between(pair: Pair, one: str, other: str) -> Pair:
     return pair.model_copy(update={"first": other, "second": one, "transform": transform})
 
 
-def _alike(
-    keys: Mapping[str, str], kind: Literal["copy", "scene"], agreement: float, transform: str
-) -> list[Pair]:
-    """Pair all images with the same key; a mere chain would break if a link is excluded."""
+def _chained(keys: Mapping[str, str], transform: str) -> list[Pair]:
+    links = (link for images in _alike(keys) for link in pairwise(images))
+    return [_unmeasured(*link, "scene", 0.0, transform) for link in links]
+
+
+def _unmeasured(
+    first: str, second: str, kind: Literal["copy", "scene"], agreement: float, transform: str
+) -> Pair:
+    return Pair(
+        first=first, second=second, kind=kind, score=0, agreement=agreement, transform=transform
+    )
+
+
+def _alike(keys: Mapping[str, str]) -> Iterable[list[str]]:
+    """Return the images of each key, sorted."""
     members: dict[str, list[str]] = {}
     for image in sorted(keys):
         members.setdefault(keys[image], []).append(image)
-    return [
-        Pair(
-            first=first, second=second, kind=kind, score=0, agreement=agreement, transform=transform
-        )
-        for images in members.values()
-        for first, second in combinations(images, 2)
-    ]
+    return members.values()

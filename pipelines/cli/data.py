@@ -15,7 +15,7 @@ FORMATS = ("auto", "busi", "bus-bra", "breast", "table")
 def configure_import(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the data set's name and source."""
     parser.add_argument("name", help="the data set: data/<name>; a-z, 0-9, - and _")
-    source = "a folder, a .zip, a table (.csv, .xlsx) that names images, or their https:// address"
+    source = "a folder, .zip, .tar.gz or table (.csv, .xlsx) of images, or their https:// address"
     parser.add_argument("source", help=source)
     kind = "format of the source (default: auto)"
     parser.add_argument("--format", choices=FORMATS, default="auto", help=kind)
@@ -27,6 +27,11 @@ def configure_import(parser: argparse.ArgumentParser) -> None:
     frames = "of files of several frames: which become images; all: as one group"
     parser.add_argument("--frames", choices=["first", "middle", "all"], default="", help=frames)
     add_depth(parser)
+    values = "values of masks that are a lesion: 1 or 1,2; labels: all but 0; alpha: what is opaque"
+    parser.add_argument("--mask-values", type=_mask_values, default={}, metavar="V", help=values)
+    above = "masks: brighter than N is a lesion (127)"
+    parser.add_argument("--mask-threshold", type=int, choices=range(65536), metavar="N", help=above)
+    parser.add_argument("--invert-masks", action="store_true", help="masks are black on white")
 
 
 def run_import(root: Path, args: argparse.Namespace) -> None:
@@ -37,6 +42,7 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         InvalidDataError: there are images already, or the source is not valid.
     """
     from hgmnet.importing.importer import ImportOptions
+    from hgmnet.importing.mask_reader import MaskOptions
     from pipelines.operations.import_dataset import (
         import_dataset,
         passed_over,
@@ -44,7 +50,8 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
         summary,
     )
 
-    options = ImportOptions(frames=args.frames, bits=args.bits)
+    masks = {"threshold": args.mask_threshold, "invert": args.invert_masks} | args.mask_values
+    options = ImportOptions(frames=args.frames, bits=args.bits, masks=MaskOptions(**masks))
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
     known |= {"max_gib": args.max_gib, "options": options}
     found = import_dataset(root, args.name, args.source, **known)
@@ -58,6 +65,18 @@ def _sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no sha256; expected 64 hexadecimal digits")
     return text.lower()
+
+
+def _mask_values(text: str) -> dict[str, object]:
+    """Parse `--mask-values` into fields of `MaskOptions`."""
+    if text == "labels":
+        return {"threshold": 0}
+    if text == "alpha":
+        return {"alpha": True}
+    if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", text):
+        msg = f"{text!r}: expected labels, alpha, or values such as 1 or 1,2"
+        raise argparse.ArgumentTypeError(msg)
+    return {"values": tuple(map(int, text.split(",")))}
 
 
 def _next(root: Path, name: str, classes: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.data import images, metadata
-from hgmnet.data.image_files import PassedOver, find_in, passed_over_text, printable
+from hgmnet.data.file_names import printable
+from hgmnet.data.image_files import PassedOver, find_in, passed_over_text
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
 from hgmnet.data.reader import frames_of, open_image

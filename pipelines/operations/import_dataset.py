@@ -46,9 +46,11 @@ def summary(found: importer.LaidOut, table: Path) -> str:
 def privacy_warning(raw: Path) -> str:
     """Return a line on images whose name, or whose patient's, may be a person's; empty if none."""
     samples = scan(raw)
-    patients = [one.patient for one in metadata.read(raw, (s.image for s in samples)).values()]
+    known = metadata.read(raw, (sample.image for sample in samples)).values()
     stems = [PurePosixPath(sample.image).stem for sample in samples]
-    if not (found := [*like_people(stems), *like_people(sorted({*patients} - {""}))]):
+    folders = {str(PurePosixPath(one.source_name).parent) for one in known}
+    further = ({one.patient for one in known}, folders)
+    if not (found := [n for names in (stems, *map(sorted, further)) for n in like_people(names)]):
         return ""
     return (
         f"warning: {len(found)} names of images or patients may be people's, such as {found[0]!r}. "

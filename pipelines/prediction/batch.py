@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hgmnet.data.atomic import atomic
-from hgmnet.data.image_files import PassedOver, printable, stem_of
+from hgmnet.data.file_names import Names, find_file, printable
+from hgmnet.data.image_files import PassedOver, stem_of
 from hgmnet.data.images import encode_mask, read_file
+from hgmnet.data.metadata import SourceNames
 from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
@@ -32,14 +34,16 @@ _KEY = ["image", "bytes", "modified_ns", "model_sha256"]
 
 @dataclass(frozen=True)
 class BatchRequest:
-    r"""An image to predict: its name in the source, file, bytes and last change; -1: no file.
+    r"""An image to predict: its name, file, bytes and last change; -1: no file.
 
+    `source_name`: its name at its source, empty if it is `name`.
     `modified_ns`: of content, name or rights, in ns; a copied file may keep its time of
     modification, and images without compression are all of one size. Bytes of a name that are not
     UTF-8 are written as `\xfc`.
     """
 
     name: str
+    source_name: str
     file: Path
     size: int
     modified_ns: int
@@ -75,9 +79,10 @@ def asked_for(source: Path) -> Asked:
     Raises:
         ConfigError: no images, an unreadable table or one without that column, or a repeated image.
     """
+    sources, listed = SourceNames(), dict[Path, Names]()
     if source.is_dir() or source.suffix.lower() not in {".csv", ".parquet"}:
         top, found = source if source.is_dir() else source.parent, find_files([str(source)])
-        images = [_asked(printable(file.relative_to(top)), file) for file in found.images]
+        images = [_asked(printable(file.relative_to(top)), file, sources) for file in found.images]
         return Asked(images, found.passed_over)
     try:
         table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
@@ -90,7 +95,8 @@ def asked_for(source: Path) -> Asked:
     twice = table["image"][table["image"].duplicated()]
     if len(twice):
         raise ConfigError(f"{source} names {twice.iloc[0]} more than once")
-    images = [_asked(name, source.parent / name) for name in map(str, table["image"])]
+    names = {name: find_file(source.parent, name, listed) for name in map(str, table["image"])}
+    images = [_asked(name, file, sources) for name, file in names.items()]
     return Asked(images, [])
 
 
@@ -162,12 +168,16 @@ def _keys(file: Path) -> list[tuple[Any, ...]]:
         raise ConfigError(f"{msg}; choose another folder: --out DIR") from None
 
 
-def _asked(name: str, file: Path) -> BatchRequest:
+def _asked(name: str, file: Path, sources: SourceNames) -> BatchRequest:
+    shown = printable(file.name)
+    source_name = sources.of(file) or ("" if Path(name).name == shown else shown)
     try:
         stat = file.stat()
     except (OSError, ValueError):  # such as a name with a zero byte
-        return BatchRequest(name, file, -1, -1)
-    return BatchRequest(name, file, stat.st_size, max(stat.st_mtime_ns, stat.st_ctime_ns))
+        return BatchRequest(name, source_name, file, -1, -1)
+    return BatchRequest(
+        name, source_name, file, stat.st_size, max(stat.st_mtime_ns, stat.st_ctime_ns)
+    )
 
 
 @lru_cache(maxsize=1)
@@ -178,7 +188,8 @@ def _finder(exports: Path, model: Path, backend: backends.Wanted) -> Predictor:
 
 def _rows(job: Job, asked: BatchRequest, finder: Predictor) -> list[dict[str, Any]]:
     """Predict a file: one row per frame, or one with the error."""
-    found = {"image": asked.name, "bytes": asked.size, "modified_ns": asked.modified_ns}
+    found: dict[str, Any] = {"image": asked.name, "source_name": asked.source_name}
+    found |= {"bytes": asked.size, "modified_ns": asked.modified_ns}
     model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
     row: dict[str, Any] = {**found, **model, "error": None}
     rows = []
@@ -200,7 +211,7 @@ _TYPES = {"string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), 
 
 def _schema(classes: Sequence[str]) -> pa.Schema:
     found = {column.name: column.kind for column in prediction_columns(classes)}
-    texts = dict.fromkeys(("mask", "error"), "string")
+    texts = dict.fromkeys(("source_name", "mask", "error"), "string")
     numbers = dict.fromkeys(("bytes", "modified_ns"), "long")
     model = dict.fromkeys(("model", "model_sha256", "backend"), "string")
     kinds = {"image": "string", "frame": "long", **found, **texts, **numbers, **model}

@@ -52,7 +52,7 @@ def run(root: Path, data: data.Data) -> None:
     io.write_rows(space.groups, Grouped, grouped)
     kinds = Counter(pair.kind for pair in seen)
     print(f"{kinds['copy']} pairs of copies, {kinds['scene']} of frames of one scene")
-    print(f"{len(stated)} pairs kept together by curation.csv or as one patient's")
+    print(f"{len(stated)} links between images of one patient, or of one group in curation.csv")
     print(f"{len(records)} images in {len(set(groups.values()))} groups, {len(excluded)} excluded")
 
 

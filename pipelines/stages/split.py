@@ -116,7 +116,7 @@ def _complete(space: Workspace) -> None:
 
 
 def _check(there: Sequence[ActiveImage]) -> None:
-    """Check that no group is in two splits and that every split has every class."""
+    """Check that no group is in two splits, no split is empty, and every split has every class."""
     sides: dict[str, set[str]] = {}
     for item in there:
         sides.setdefault(item.row.group, set()).add(item.row.status)
@@ -124,6 +124,16 @@ def _check(there: Sequence[ActiveImage]) -> None:
     if straddling:
         msg = f"groups in several splits: {straddling}"
         raise AssertionError(msg)
+    if empty := [side for side in SIDES if side not in {item.row.status for item in there}]:
+        (group, size), *_ = Counter(item.row.group for item in there).most_common(1) or [("", 0)]
+        patient = next((i.record.patient for i in there if i.row.group == group), "")
+        whose = f"of patient {patient!r}" if patient else f"like {group}"
+        msg = (
+            f"{' and '.join(empty)} would be empty: {size} of {len(there)} images are one group, "
+            f"{whose}; give patients ids of their own, leave them empty where they are unknown, "
+            "or add images"
+        )
+        raise InvalidDataError(msg)
     for label in sorted({item.row.label for item in there}):
         rows = [item.row for item in there if item.row.label == label]
         absent = [side for side in SIDES if side not in {row.status for row in rows}]

@@ -29,7 +29,7 @@ def run(root: Path, data: Data, validate: Validate) -> None:
     pairs = read_rows(workspace.pairs, Pair)
     outcomes = check(
         "images",
-        image_table(records, pairs),
+        image_table(records, pairs, validate.patient_share),
         "image",
         image_rules(data, validate),
         workspace.data_docs,

@@ -1,5 +1,6 @@
 """Validation rules for images, masks and their pixels, and the table that they check."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from hgmnet.config.data import Data, Validate
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
+from hgmnet.splitting.split_lock import SIDES
 from pipelines.validation.expectations import Rule, between, broken_lines, check, one_of
 
 NEAR_BLANK = 5.0  # standard deviation of grey (0-255) below which an image is almost blank
@@ -45,8 +47,11 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
     yield Rule("every mask has its image's size", one_of("masks_match", [True]), rows=masked)
     yield Rule(
         "every mask holds only black and white (0 and 255)",
-        one_of("masks_binary", [True]),
+        one_of("mask_values", [""]),
         rows=masked,
+        remedy="import again and state which values are a lesion (--mask-values 1, or labels for "
+        "all but 0) or how bright it is (--mask-threshold 127), or exclude them in curation.csv",
+        tells=True,
     )
     yield Rule(
         "every mask of a lesion class shows a lesion",
@@ -62,7 +67,7 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
         "no mask takes in most of its image's border",
         between("mask_border", high=BORDER),
         rows=drawn,
-        remedy="if black and white are swapped there, invert the masks",
+        remedy="if black and white are swapped, import again with --invert-masks",
         tells=True,
     )
     for name in sorted(set(classes) - {NORMAL}):
@@ -113,25 +118,45 @@ def quality_rules(known: Any) -> Iterator[Rule]:
 
 
 _MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I;16L", "I;16N")
+_REMOVED = (
+    "anon anonym anonymised anonymized anonymous confidential deidentified deleted dummy empty "
+    "hidden masked missing na nan nil noid noname none notavailable null patient private "
+    "pseudonym redacted removed test unbekannt undefined unknown unnamed withheld"
+)
+_PLACEHOLDERS = frozenset(_REMOVED.split())
+"""Words, without case and signs, that stand for a patient whose id was removed."""
+
 _KEPT = (
-    *("image", "label", "error", "mode", "bit_depth"),
-    *("mask_pixels", "masks_match", "masks_binary", "mask_parts", "mask_smallest", "mask_border"),
+    *("image", "label", "group", "error", "mode", "bit_depth"),
+    *("mask_pixels", "masks_match", "mask_values", "mask_parts", "mask_smallest", "mask_border"),
     *("intensity_std", "intensity_max", "dark_share", "saturated_share", "colour_share", "marks"),
 )
 
 
-def image_table(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> pd.DataFrame:
+def image_table(
+    records: Sequence[ImageRecord], pairs: Sequence[Pair], patient_share: float
+) -> pd.DataFrame:
     """Make the table for `image_rules`: one row per image that curation has not excluded.
 
     `copy_labels`: labels of the image and its copies, joined by `and`. `twin`, `copy`: an image of
     the same pixels, and one that is a changed copy, or empty. `outnumbered`: ratio of the largest
-    class's size to its own class's.
+    class's size to its own class's. `frequent`, `unnamed`: at a patient's first image, how many
+    images that patient has if the fraction is above `patient_share`, and the patient if a word
+    such as REDACTED stands for it; else empty.
     """
     judged = [record for record in records if not record.excluded]
     labels = duplicates.copy_labels(records, pairs)
     count = Counter(record.label for record in judged if not record.error)
     most = max(count.values(), default=0)
     twins, copies = _others(judged, pairs)
+    images = Counter(record.patient for record in judged if record.patient)
+    first = {record.patient: record.image for record in reversed(judged)}
+    often = {
+        first[patient]: f"{patient}: {number} of {len(judged)} images"
+        for patient, number in images.items()
+        if number > patient_share * len(judged)
+    }
+    unnamed = {first[patient]: patient for patient in images if _is_placeholder(patient)}
     table = pd.DataFrame({name: [getattr(r, name) for r in judged] for name in _KEPT})
     return table.assign(
         mask_count=[len(record.masks) for record in judged],
@@ -142,6 +167,8 @@ def image_table(records: Sequence[ImageRecord], pairs: Sequence[Pair]) -> pd.Dat
         twin=[twins.get(record.image, "") for record in judged],
         copy=[copies.get(record.image, "") for record in judged],
         outnumbered=[most / max(1, count[record.label]) for record in judged],
+        frequent=[often.get(record.image, "") for record in judged],
+        unnamed=[unnamed.get(record.image, "") for record in judged],
     )
 
 
@@ -164,6 +191,7 @@ def image_rules(data: Data, validate: Validate) -> tuple[Rule, ...]:
         *mask_rules(classes, readable, validate),
         *quality_rules(known),
         *_identity_rules(classes, known),
+        *_patient_rules(known, validate),
         *_class_rules(classes, known, validate),
     )
 
@@ -238,6 +266,34 @@ def _identity_rules(classes: Sequence[str], known: Any) -> Iterator[Rule]:
         )
 
 
+def _patient_rules(known: Any, validate: Validate) -> Iterator[Rule]:
+    name = "give each patient an id, or leave it empty where it is unknown"
+    yield Rule(
+        f"there are at least {len(SIDES)} groups (patients, scenes) for train, val and test",
+        partial(gxe.ExpectColumnUniqueValueCountToBeBetween, column="group", min_value=len(SIDES)),
+        rows=known,
+        remedy=f"{name}, then import again; or add images",
+    )
+    yield _warning(
+        f"no patient has more than {validate.patient_share:.0%} of the images",
+        one_of("frequent", [""]),
+        rows=known,
+        remedy="if that is one patient, its images stay in one split; if it is a word for all, "
+        f"{name}",
+    )
+    yield _warning(
+        "no word such as REDACTED or unknown stands for a patient",
+        one_of("unnamed", [""]),
+        rows=known,
+        remedy=f"its images stay in one split as if they were one patient's; {name}",
+    )
+
+
+def _is_placeholder(patient: str) -> bool:
+    word = re.sub(r"[\W_]+", "", patient).casefold()
+    return word in _PLACEHOLDERS or bool(re.fullmatch(r"0*|x+", word))
+
+
 def _class_rules(classes: Sequence[str], known: Any, validate: Validate) -> Iterator[Rule]:
     for name in classes:
         yield Rule(
@@ -261,5 +317,11 @@ def critical_breaches(records: Sequence[ImageRecord], data: Data, validate: Vali
     """One line per critical expectation that images break, without near-duplicates."""
     with TemporaryDirectory() as docs:
         rules = image_rules(data, validate)
-        outcomes = check("images", image_table(records, ()), "image", rules, Path(docs) / "pages")
+        outcomes = check(
+            "images",
+            image_table(records, (), validate.patient_share),
+            "image",
+            rules,
+            Path(docs) / "pages",
+        )
     return list(broken_lines(outcomes, "critical"))

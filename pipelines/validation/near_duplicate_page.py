@@ -5,7 +5,7 @@ from typing import Any
 
 from hgmnet.data.images import Grey
 from hgmnet.pages.html import data_uri, fill, fit
-from hgmnet.splitting.pairs import Conflict, Pair
+from hgmnet.splitting.pairs import CHAINED, Conflict, Pair
 
 SHOWN = 60
 """Most pairs shown per kind; the least certain ones come first."""
@@ -23,7 +23,7 @@ def render_likeness(
     `labels`: the class by image. Pairs of equal pixels, of curation.csv and of one patient are only
     counted; all conflicts are shown. `read`: returns an image (H, W) uint8 by its name.
     """
-    found = [pair for pair in pairs if pair.transform not in {"identity", "curation", "patient"}]
+    found = [pair for pair in pairs if pair.transform not in {"identity", *CHAINED}]
 
     def picture(image: str) -> dict[str, str]:
         grey = read(image)
@@ -50,5 +50,5 @@ def render_likeness(
         copies=shelf("copy"),
         scenes=shelf("scene"),
         twins=sum(pair.transform == "identity" for pair in pairs),
-        stated=sum(pair.transform in {"curation", "patient"} for pair in pairs),
+        stated=sum(pair.transform in CHAINED for pair in pairs),
     )

@@ -90,7 +90,7 @@ def bad(good):
     absent = {f"normal/{number:02}.png" for number in range(3)}
     rows = [r for r in records(marks=4, **EMPTY) if r.image not in absent]
     rows[0] = rows[0].model_copy(update={"error": f"{rows[0].image} can't be decoded:\ncut off"})
-    rows.append(record("malignant/small.png", width=20, masks_binary=False))
+    rows.append(record("malignant/small.png", width=20, mask_values="0, 128"))
     return judge(good.workspace, rows)
 
 
@@ -121,7 +121,7 @@ def test_good_images_pass_without_network(good):
     assert report.passed
     assert (report.failures, report.conflicts) == ((), ())
     assert (report.images, report.per_class) == (36, dict.fromkeys(DATA.classes, 12))
-    assert report.expectations == 31
+    assert report.expectations == 34
     assert good.out == "36 images, 31 expectations, no critical failure\n"
 
 

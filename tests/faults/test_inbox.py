@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,14 +53,24 @@ def test_patients_of_a_de_identified_export_are_split(tmp_path: Path) -> None:
     assert min(sides[side] for side in ("train", "val", "test")) > 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="one placeholder as PatientID of all images makes them one patient: val, test empty",
-)
-def test_one_placeholder_for_all_patients_is_refused_or_is_no_patient(tmp_path: Path) -> None:
+def test_one_placeholder_for_all_patients_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     refusal, sides = imported_and_split(tmp_path, lambda _: "REDACTED")
-    assert refusal or min(sides[side] for side in ("val", "test")) > 0
+    assert "REDACTED: 36 of 36 images" in capsys.readouterr().out
+    assert "at least 3 groups" in refusal
+    assert not sides
+    assert not list(tmp_path.rglob("split.*"))
+
+
+def test_a_patient_that_leaves_nothing_for_val_is_refused_before_anything_is_locked(
+    tmp_path: Path,
+) -> None:
+    names = {34: "berta", 35: "carla"}
+    refusal, sides = imported_and_split(tmp_path, lambda number: names.get(number, "anna"))
+    assert re.search(r"val.* would be empty: 34 of 36 images are one group, .*'anna'", refusal)
+    assert not sides
+    assert not list(tmp_path.rglob("split.*"))
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ VALIDATE = Validate(
     min_lesion=0.01,
     max_lesion=0.5,
     max_lesion_parts=3,
+    patient_share=0.4,
 )
 
 
@@ -35,14 +36,14 @@ def pair(first, second, transform):
 
 def broken(folder, records, pairs=()):
     """By meaning, the outcomes of the rules that do not hold."""
-    table = image_table(records, pairs)
+    table = image_table(records, pairs, VALIDATE.patient_share)
     outcomes = check("images", table, "image", image_rules(DATA, VALIDATE), folder / "docs")
     return {outcome.rule.meaning: outcome for outcome in outcomes if not outcome.held}
 
 
 def test_good_images_break_nothing(tmp_path):
     """A normal needs no mask, and what is excluded is not judged."""
-    unmasked = record("normal/odd.png", masks=(), masks_match=False, masks_binary=False)
+    unmasked = record("normal/odd.png", masks=(), masks_match=False)
     curated = record("benign/odd.png", excluded="blurred", error="truncated", masks=(), height=3)
     assert broken(tmp_path, [*good(), unmasked, curated]) == {}
 
@@ -55,7 +56,6 @@ UNREAD = EMPTY | {
     "mode": "",
     "bit_depth": 0,
     "masks_match": False,
-    "masks_binary": False,
     "intensity_std": 0.0,
 }
 SAME = (record("benign/odd.png"), record("malignant/odd.png"))
@@ -71,7 +71,7 @@ BREACHES = [
     ("at most 400 px", "401", record("benign/b1.png", width=401)),
     ("lesion class has a mask", "0", record("benign/c.png", masks=(), **EMPTY)),
     ("image's size", "False", record("benign/d.png", masks_match=False, **EMPTY)),
-    ("0 and 255", "False", record("benign/e.png", masks_binary=False)),
+    ("0 and 255", "0, 1", record("benign/e.png", mask_values="0, 1")),
     ("shows a lesion", "0", record("benign/f.png", **EMPTY), *MANY),
     ("class normal has a lesion", "7", record("normal/a.png", mask_pixels=7)),
     ("image's border", "0.51", record("benign/f1.png", mask_pixels=7900, mask_border=0.51)),
@@ -125,14 +125,37 @@ def test_all_breaches_are_named_not_only_the_first_twenty(found):
 
 def test_a_copy_that_curation_excluded_is_no_copy():
     twins = [record("benign/odd.png", excluded="a copy"), record("malignant/odd.png")]
-    table = image_table(twins, [pair(*twins, "shift")])
+    table = image_table(twins, [pair(*twins, "shift")], 1)
     assert list(table["copy"]) == [""]
 
 
 def test_frames_of_one_scene_may_differ_in_their_labels():
     twins = [record("benign/odd.png", group="g"), record("malignant/odd.png", group="g")]
     scene = pair(*twins, "shift").model_copy(update={"kind": "scene"})
-    assert list(image_table(twins, [scene])["copy_labels"]) == ["benign", "malignant"]
+    assert list(image_table(twins, [scene], 1)["copy_labels"]) == ["benign", "malignant"]
+
+
+def test_a_patient_with_many_images_and_words_for_patients_are_named_once(tmp_path):
+    images = [f"{name}/{number}.png" for name in DATA.classes for number in range(4)]
+    patients = ["REDACTED"] * 5 + ["a", "b", "Anonymous", "0000", "n/a", "anonymous1", "x7"]
+    records = [record(i, patient=p) for i, p in zip(images, patients, strict=True)]
+    found = broken(tmp_path, [*records, record("normal/x.png", excluded="blurred", patient="a")])
+    assert found["no patient has more than 40% of the images"].broken_by == {
+        "benign/0.png": "REDACTED: 5 of 12 images"
+    }
+    assert found["no word such as REDACTED or unknown stands for a patient"].broken_by == {
+        "benign/0.png": "REDACTED",
+        "malignant/3.png": "Anonymous",
+        "normal/0.png": "0000",
+        "normal/1.png": "n/a",
+    }
+    assert {outcome.rule.severity for outcome in found.values()} == {"warning"}
+
+
+def test_two_groups_are_too_few_for_three_splits(tmp_path):
+    records = [one.model_copy(update={"group": str(one.label < "n")}) for one in good()]
+    (outcome,) = broken(tmp_path, records).values()
+    assert (outcome.rule.severity, outcome.observed) == ("critical", "2")
 
 
 def test_only_usable_images_count_for_their_class_and_against_another(tmp_path):
@@ -153,7 +176,8 @@ def test_an_empty_table_breaks_the_counts_and_crashes_nothing(tmp_path):
     classes = {f"class {name} has at least 2 usable images" for name in DATA.classes}
     balance = "no class has more than 30 images to one of another"
     depth = "the images use more than a tenth of the greys"
-    assert meanings == {"there is at least one image", balance, depth, *classes}
+    groups = "there are at least 3 groups (patients, scenes) for train, val and test"
+    assert meanings == {"there is at least one image", balance, depth, groups, *classes}
 
 
 def test_a_set_that_uses_few_greys_is_an_error_and_a_dark_image_is_none(tmp_path):
@@ -167,7 +191,7 @@ def test_a_set_that_uses_few_greys_is_an_error_and_a_dark_image_is_none(tmp_path
 def test_an_expectation_that_crashes_is_a_bug_not_bad_data(tmp_path):
     rule = Rule("the moon is full", partial(gxe.ExpectColumnValuesToBeUnique, column="moon"))
     with pytest.raises(RuntimeError, match=r"the moon is full.*moon"):
-        check("images", image_table(good(), []), "image", [rule], tmp_path / "docs")
+        check("images", image_table(good(), [], 1), "image", [rule], tmp_path / "docs")
 
 
 def test_a_table_is_judged_as_a_whole_too(tmp_path):

@@ -77,6 +77,12 @@ def test_the_threshold_is_above_127(tmp_path):
     np.testing.assert_array_equal(masks.read_mask([path]), [[False, True]])
 
 
+def test_a_mask_of_ones_is_not_read_as_empty(tmp_path):
+    path = save(tmp_path / "1.png", np.array([[0, 1]], np.uint8))
+    with pytest.raises(InvalidDataError, match=r"1\.png holds 0 and 1; expected 0 and 255"):
+        masks.read_mask([path])
+
+
 def test_masks_of_two_sizes_are_refused(tmp_path):
     paths = [save(tmp_path / f"{n}.png", np.zeros((n, 4), np.uint8)) for n in (2, 3)]
     with pytest.raises(InvalidDataError, match=r"3\.png is 4 × 3, 2\.png 4 × 2"):

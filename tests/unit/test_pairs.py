@@ -40,6 +40,22 @@ def test_the_order_of_pairs_does_not_matter():
     assert duplicates.group("abcd", pairs) == duplicates.group("dcba", pairs[::-1])
 
 
+def test_many_images_of_one_patient_are_a_chain_of_pairs():
+    records = [made.record(f"a/{n:04}.png", patient="anna") for n in range(2000)]
+    pairs = duplicates.of_one_patient([*records, made.record("a/x.png"), made.record("a/y.png")])
+    assert len(pairs) == 1999
+    assert set(duplicates.group((r.image for r in records), pairs).values()) == {"a/0000.png"}
+
+
+def test_a_chain_holds_without_any_of_its_images():
+    curated = duplicates.pairs_from_curation(dict.fromkeys("abcd", "anna") | {"x": "x", "y": "x"})
+    patient = duplicates.of_one_patient(made.record(f"{n}.png", patient="p") for n in "dx")
+    assert duplicates.group("ady", curated) == {"a": "a", "d": "a", "y": "y"}
+    apart = [p.model_copy(update={"first": p.first[0], "second": p.second[0]}) for p in patient]
+    assert duplicates.group("ady", [*curated, *apart]) == {"a": "a", "d": "a", "y": "y"}
+    assert set(duplicates.group("adxy", [*curated, *apart]).values()) == {"a"}
+
+
 def test_curation_merges():
     pairs = duplicates.pairs_from_curation({"c": "patient 1", "a": "patient 1", "b": "patient 2"})
     (found,) = pairs

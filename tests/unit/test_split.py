@@ -289,6 +289,19 @@ def test_other_settings_are_refused(change):
         split_lock.verify(rows, lock, PARAMS.model_copy(update=change))
 
 
+@pytest.mark.parametrize("stated", [{"patient": "anna"}, {}])
+def test_a_patient_straddles_though_the_image_between_is_excluded(stated):
+    locked = [row("benign/a", "train"), row("benign/c", "test")]
+    images = [record(f"benign/{name}", **stated) for name in "abc"]
+    images[1] = images[1].model_copy(update={"excluded": "calipers"})
+    groups = dict.fromkeys((image.image for image in images), "patient 12")
+    pairs = duplicates.of_one_patient(images) or duplicates.pairs_from_curation(groups)
+    assert len(pairs) == 2
+    rows = extend(locked, images, *pairs)
+    assert status(rows, "benign/a") == ("train", "")
+    assert status(rows, "benign/c") == ("excluded", "group on several sides")
+
+
 def test_a_curated_group_that_straddles_is_parted_whatever_its_first_image():
     locked = [row("benign/a", "train"), row("benign/b", "test")]
     images = [record(f"benign/{name}") for name in ("0", "a", "b")]

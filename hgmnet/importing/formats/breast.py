@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from statistics import median
 
+from hgmnet.data.file_names import composed
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import spreadsheet
 from hgmnet.importing.planned_image import PlannedImage
@@ -70,8 +71,8 @@ def _locator(folder: PurePosixPath, files: Files) -> Callable[[str], PurePosixPa
         if not below:
             for path in files:
                 if path.is_relative_to(folder):
-                    below.setdefault(path.name, []).append(path)
-        found = below.get(name, [])
+                    below.setdefault(composed(path.name), []).append(path)
+        found = below.get(composed(name), [])
         if len(found) > 1:
             raise InvalidDataError(f"{found[0]} and {found[1]} have the same name; remove one")
         return found[0] if found else beside

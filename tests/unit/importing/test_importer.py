@@ -41,7 +41,7 @@ def test_a_source_is_laid_out(pack, raw, tmp_path):
     )
     assert below(raw) == {
         "benign/a (1).png", "benign/a (1)_mask.png", "benign/a (1)_mask_1.png",
-        "normal/n.png", "normal/n_mask.png",
+        "images.csv", "normal/n.png", "normal/n_mask.png",
     }  # fmt: skip
     assert (raw / "benign/a (1).png").read_bytes() == FILES["set/Benign/a (1).png"]
     assert (np.asarray(Image.open(raw / "normal/n.png")) == 2).all()
@@ -59,7 +59,7 @@ def test_the_source_is_not_touched(raw, tmp_path):
 def test_what_was_there_is_replaced(raw, tmp_path):
     folder(raw, {"cyst/old.png": encoded()})
     importer.lay_out(folder(tmp_path / "source", FILES), raw)
-    assert sorted(path.name for path in raw.iterdir()) == ["benign", "normal"]
+    assert sorted(path.name for path in raw.iterdir()) == ["benign", "images.csv", "normal"]
     assert [path.name for path in raw.parent.iterdir()] == ["raw"]
 
 
@@ -103,7 +103,7 @@ def test_names_that_are_not_ascii_stay(pack, raw, tmp_path):
         tmp_path / "s", {"benign/囊肿 (1).png": encoded(), "benign/e\u0301_é.png": encoded()}
     )
     importer.lay_out(source, raw)
-    assert below(raw) == {"benign/囊肿 (1).png", "benign/é_é.png"}
+    assert below(raw) == {"benign/囊肿 (1).png", "benign/é_é.png", "images.csv"}
 
 
 @pytest.mark.parametrize(

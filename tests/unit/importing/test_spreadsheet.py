@@ -1,3 +1,4 @@
+import csv
 import io
 import zipfile
 from pathlib import PurePosixPath
@@ -74,3 +75,25 @@ def test_a_sheet_that_lies_about_its_size_is_read_by_its_cells():
                 data = data.replace(b'ref="A1:A2"', b'ref="A1:XFD1048576"')
             other.writestr(info.filename, data)
     assert spreadsheet.read(changed.getvalue(), XLSX).rows == {2: {"a": "1"}}
+
+
+ROWS = [["image", "label", "mask", "pixel_mm"], ["a ä.png", "benign", "m1.png;m2.png", "0,07"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("first", ["", "sep={}\r\n"])
+def test_marks_and_encodings_of_spreadsheet_programs(encoding, mark, first):
+    text = io.StringIO()
+    csv.writer(text, delimiter=mark).writerows(ROWS)
+    bom = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""
+    data = (bom + first.format(mark) + text.getvalue()).encode(encoding)
+    sheet = spreadsheet.read(data, PurePosixPath("t.csv"))
+    assert [*sheet.columns] == ROWS[0]
+    assert [*sheet.rows[2].values()] == ROWS[1]
+    assert spreadsheet.number(sheet.rows[2]["pixel_mm"], "x") == 0.07
+
+
+def test_a_mark_in_a_cell_is_none():
+    sheet = spreadsheet.read(b'image,label,"note; a; b; c; d"\nx.png,benign,1;2\n', CSV)
+    assert sheet.columns == ("image", "label", "note; a; b; c; d")
