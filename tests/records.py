@@ -20,6 +20,7 @@ def record(image: str, **changes) -> ImageRecord:
         "mask_values": "",
         "intensity_mean": 90.0,
         "intensity_std": 40.0,
+        "intensity_max": 255,
         "bit_depth": 8,
         "dark_share": 0.1,
         "saturated_share": 0.0,

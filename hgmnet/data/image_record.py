@@ -33,6 +33,7 @@ class ImageRecord(Frozen):
     mask_values: str
     intensity_mean: float
     intensity_std: float
+    intensity_max: int
     bit_depth: int
     dark_share: float
     saturated_share: float

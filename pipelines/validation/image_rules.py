@@ -96,6 +96,12 @@ def quality_rules(known: Any) -> Iterator[Rule]:
     """Yield rules for image quality; `known`: condition on rows of known classes."""
     visible = known & (Column("intensity_std") >= NEAR_BLANK)
     yield Rule("no image is one even grey", between("intensity_std", low=1e-6), rows=known)
+    yield Rule(
+        "the images use more than a tenth of the greys",
+        partial(gxe.ExpectColumnMaxToBeBetween, column="intensity_max", min_value=26),
+        rows=known & (Column("intensity_std") > 0),
+        remedy="their true depth is less than their files state: import them again with --bits",
+    )
     yield _warning(
         "no image is next to blank",
         between("intensity_std", low=NEAR_BLANK),
@@ -123,7 +129,7 @@ _PLACEHOLDERS = frozenset(_REMOVED.split())
 _KEPT = (
     *("image", "label", "group", "error", "mode", "bit_depth"),
     *("mask_pixels", "masks_match", "mask_values", "mask_parts", "mask_smallest", "mask_border"),
-    *("intensity_std", "dark_share", "saturated_share", "colour_share", "marks"),
+    *("intensity_std", "intensity_max", "dark_share", "saturated_share", "colour_share", "marks"),
 )
 
 

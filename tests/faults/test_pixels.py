@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
 
-from hgmnet.data import images, manifest
+from hgmnet.data import images, manifest, metadata
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.images import Grey
-from hgmnet.data.reader import decode_file
+from hgmnet.data.reader import decode_file, frames_of, open_image
 from hgmnet.errors import HgmnetError
 from hgmnet.importing import importer
+from hgmnet.importing.importer import AS_IT_IS, ImportOptions
 from tests.dicom_files import compressed, without_preamble
 from tests.source_files import Files, dicom_file, folder
 
@@ -158,6 +159,121 @@ def test_dicom_without_a_preamble_is_read_or_called_dicom(tmp_path: Path) -> Non
     assert "DICOM" in came.refused or np.array_equal(came.greys.get("normal/1.png", 0), SCAN)
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "TIFF"])
+def test_a_turned_image_is_answered_upright_and_its_mask_is_turned_too(kind: str) -> None:
+    data = turned(SCAN, kind, 6)
+    assert off(decode_file(data, "a").grey) <= NEAR
+    mask = images.decode_mask(turned(disc(), kind, 6), "a")
+    np.testing.assert_array_equal(mask > 127, disc() > 127)
+
+
+def test_an_imported_mask_lies_as_its_image(tmp_path: Path) -> None:
+    files = {
+        "benign/a.webp": turned(SCAN, "WEBP", 3),
+        "benign/a_mask.png": turned(disc(), "PNG", 3),
+    }
+    came = imported(files, tmp_path)
+    raw = tmp_path / "data/mine/raw/benign"
+    assert upright(came)
+    np.testing.assert_array_equal(np.asarray(Image.open(raw / "a_mask.png")), disc())
+
+
+def test_a_smaller_copy_in_a_tiff_is_no_frame() -> None:
+    """As slides and photographs have it: NewSubfileType 1."""
+    small = Image.fromarray(SCAN).resize((32, 24))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    data = encoded(SCAN, "TIFF", save_all=True, append_images=[small])
+    np.testing.assert_array_equal(decode_file(data, "a.tif").grey, SCAN)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF", "DICOM"])
+def test_each_way_to_take_a_clip_in(kind: str, tmp_path: Path) -> None:
+    data = clip(kind)
+    name = {"benign/a": data}
+    refused = imported(name, tmp_path / "none").refused
+    assert "benign/a has 4 frames" in refused
+    assert "--frames first, middle or all" in refused
+    for frames, levels in {"first": [40], "middle": [120], "all": [40, 80, 120, 160]}.items():
+        came = imported(name, tmp_path / frames, ImportOptions(frames=frames))
+        assert [int(grey.mean()) for _, grey in sorted(came.greys.items())] == pytest.approx(
+            levels, abs=2
+        )
+    assert sorted(came.greys) == [f"benign/a_f000{number}.png" for number in range(1, 5)]
+    known = metadata.words(tmp_path / "all" / "data/mine/raw")
+    assert {words[metadata.CLIP] for words in known.values()} == {"benign/a"}
+    answers = [int(one.grey.mean()) for one in frames_of(open_image(data, "a"))]
+    assert answers == pytest.approx([40, 80, 120, 160], abs=2)
+
+
+def test_a_clip_has_a_mask_per_frame_or_is_refused(tmp_path: Path) -> None:
+    files = {"benign/a.tif": clip("TIFF"), "benign/a_mask.tif": pages(*[disc(x=x) for x in XS])}
+    for frames, masked in {"middle": XS[2:3], "all": XS}.items():
+        imported(files, tmp_path / frames, ImportOptions(frames=frames))
+        found = sorted((tmp_path / frames).rglob("*_mask.png"))
+        for path, x in zip(found, masked, strict=True):
+            np.testing.assert_array_equal(np.asarray(Image.open(path)), disc(x=x))
+    one = {**files, "benign/a_mask.tif": encoded(disc(), "TIFF")}
+    refused = imported(one, tmp_path / "one", ImportOptions(frames="all")).refused
+    assert "a_mask.tif has 1 frames, its image 4" in refused
+
+
+def test_a_set_of_twelve_bits_keeps_one_contrast(tmp_path: Path) -> None:
+    """The darker image stays darker: both are scaled by the depth that holds the whole set."""
+    wide = SCAN.astype(np.uint16) * 16
+    files = {"benign/a.png": encoded(wide), "benign/b.png": encoded(wide // 8)}
+    came = imported(files, tmp_path)
+    assert not came.refused
+    assert off(came.greys["benign/a.png"]) <= 1
+    assert np.abs(came.greys["benign/b.png"].astype(int) - SCAN // 8).max() <= 1
+
+
+def test_a_declared_depth_is_used_and_a_wrong_one_is_refused() -> None:
+    wide = SCAN.astype(np.uint16) * 16
+    assert off(decode_file(encoded(wide), "a.png", bits=12).grey) <= 1
+    sixteen = dicom_file(wide, bits=16)
+    assert off(decode_file(sixteen, "a.dcm", bits=12).grey) <= 1
+    for data in (encoded(wide), sixteen):
+        refusal, _ = decoded(lambda data=data: decode_file(data, "a.png", bits=8).grey)
+        assert "a.png has values up to" in refusal
+    maximum = encoded(wide, "TIFF", tiffinfo={281: 4095})
+    assert off(decode_file(maximum, "a.tif").grey) <= 1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_colours_of_sixteen_bits_that_use_twelve_are_refused(kind: str) -> None:
+    import cv2
+
+    wide = np.repeat(SCAN[..., None].astype(np.uint16) * 16, 3, 2)
+    data = cv2.imencode(f".{kind.lower()}", wide)[1].tobytes()
+    refusal, _ = decoded(lambda: images.decode_grey(data, "a"))
+    assert "colours of 16 bits" in refusal
+    full = cv2.imencode(f".{kind.lower()}", wide * 16)[1].tobytes()
+    assert off(images.decode_grey(full, "a")) <= 1
+
+
+XS = [30, 50, 70, 90]
+
+
+def clip(kind: str) -> bytes:
+    """Four frames, each of one grey."""
+    levels = [np.full((96, 128), grey, np.uint8) for grey in (40, 80, 120, 160)]
+    if kind == "DICOM":
+        pixels = np.stack(levels).tobytes()
+        return dicom_file(levels[0], NumberOfFrames=4, PixelData=pixels)
+    more = {"lossless": True} if kind == "WEBP" else {}
+    return encoded(levels[0], kind, save_all=True, append_images=levels[1:], **more)
+
+
+def turned(pixels: np.ndarray, kind: str, orientation: int) -> bytes:
+    """The picture as a camera stores it; a viewer turns it back."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    stored = Image.fromarray(pixels).rotate(TURNS.get(orientation, 0), expand=True)
+    return encoded(
+        np.asarray(stored), kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {})
+    )
+
+
 @dataclass(frozen=True)
 class Came:
     """Result of an import: why something was refused (empty if nothing was), and the images."""
@@ -167,11 +283,11 @@ class Came:
     greys: dict[str, Grey]
 
 
-def imported(files: Files, top: Path) -> Came:
+def imported(files: Files, top: Path, options: ImportOptions = AS_IT_IS) -> Came:
     """Import files as a data set, and read it; a table among them is recognised."""
     raw = top / "data" / "mine" / "raw"
     try:
-        importer.lay_out(folder(top / "source", files), raw)
+        importer.lay_out(folder(top / "source", files), raw, options=options)
     except HgmnetError as error:
         return Came(str(error).replace(str(top), ""), {}, {})
     records = {record.image: record for record in manifest.build(raw)}
@@ -182,13 +298,9 @@ def imported(files: Files, top: Path) -> Came:
 
 def photographed(kind: str, orientation: int, top: Path) -> Came:
     """Import the scan as a camera stores it, with a mask that fits what viewers show."""
-    exif = Image.Exif()
-    exif[0x112] = orientation
-    stored = Image.fromarray(SCAN).rotate(TURNS.get(orientation, 0), expand=True)
-    data = io.BytesIO()
-    stored.save(data, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
     image = f"benign/a.{kind.lower()}"
-    return imported({image: data.getvalue(), "benign/a_mask.png": encoded(disc())}, top)
+    data = turned(SCAN, kind, orientation)
+    return imported({image: data, "benign/a_mask.png": encoded(disc())}, top)
 
 
 def upright(came: Came) -> bool:
@@ -228,13 +340,19 @@ def without_marker(frame: bytes) -> bytes:
 
 def encoded(pixels: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
     data = io.BytesIO()
+    others = options.get("append_images", ())
+    options |= {"append_images": list(map(as_image, others))} if others else {}
     Image.fromarray(pixels).save(data, kind, **options)
     return data.getvalue()
 
 
+def as_image(pixels: np.ndarray | Image.Image) -> Image.Image:
+    return pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+
+
 def pages(first: np.ndarray, *others: np.ndarray) -> bytes:
     """A TIFF of several pages."""
-    more = {"save_all": True, "append_images": [Image.fromarray(other) for other in others]}
+    more = {"save_all": True, "append_images": others}
     return encoded(first, "TIFF", **more)
 
 

@@ -175,8 +175,17 @@ def test_an_empty_table_breaks_the_counts_and_crashes_nothing(tmp_path):
     meanings = set(broken(tmp_path, []))
     classes = {f"class {name} has at least 2 usable images" for name in DATA.classes}
     balance = "no class has more than 30 images to one of another"
+    depth = "the images use more than a tenth of the greys"
     groups = "there are at least 3 groups (patients, scenes) for train, val and test"
-    assert meanings == {"there is at least one image", balance, groups, *classes}
+    assert meanings == {"there is at least one image", balance, depth, groups, *classes}
+
+
+def test_a_set_that_uses_few_greys_is_an_error_and_a_dark_image_is_none(tmp_path):
+    dark = [one.model_copy(update={"intensity_max": 15}) for one in good()]
+    (outcome,) = broken(tmp_path / "all", dark).values()
+    assert outcome.rule.severity == "critical"
+    assert "--bits" in outcome.rule.remedy
+    assert broken(tmp_path / "one", [*good()[1:], dark[0]]) == {}
 
 
 def test_an_expectation_that_crashes_is_a_bug_not_bad_data(tmp_path):
