@@ -185,12 +185,12 @@ def find_in(folder: Path, *, folders: bool = True) -> FoundImages:
         return PurePosixPath(path.relative_to(folder).as_posix())
 
     for here, inner, names in os.walk(folder, onerror=refuse):
-        at = Path(here)
-        hidden = {below(at / name): _HIDDEN for name in inner if is_hidden(PurePosixPath(name))}
-        linked = {below(at / name): "a linked folder" for name in inner if (at / name).is_symlink()}
+        at, inside = Path(here), below(Path(here))
+        hidden = {inside / name: _HIDDEN for name in inner if is_hidden(PurePosixPath(name))}
+        linked = {inside / name: "a linked folder" for name in inner if (at / name).is_symlink()}
         unread |= linked | hidden
-        inner[:] = [name for name in inner if below(at / name) not in unread]
-        files |= {below(at / name): at / name for name in names}
+        inner[:] = [name for name in inner if inside / name not in unread]
+        files |= {inside / name: at / name for name in names}
     found = find_on_disk(files, folders=folders)
     return FoundImages(found.images, found.orphans, {**found.others, **unread})
 

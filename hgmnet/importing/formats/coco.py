@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from hgmnet.config.base import NORMAL, problems
+from hgmnet.config.base import NORMAL, Natural, problems
 from hgmnet.data import images
 from hgmnet.data.image_files import stem_of
 from hgmnet.errors import ConfigError, InvalidDataError
@@ -29,8 +29,8 @@ Id = int | str
 class _Image(BaseModel):
     id: Id
     file_name: str
-    width: int
-    height: int
+    width: Natural
+    height: Natural
 
 
 class _Category(BaseModel):

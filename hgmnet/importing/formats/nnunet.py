@@ -68,9 +68,9 @@ def _labels(document: Any, path: PurePosixPath) -> dict[int, str]:
 def _ending(document: Mapping[str, Any], path: PurePosixPath) -> str:
     channels = document.get("channel_names") or document.get("modality") or {"0": ""}
     ending = str(document.get("file_ending", ".nii.gz"))
-    if len(channels) > 1 or ending.lower() not in SUFFIXES:
+    if not isinstance(channels, Mapping) or len(channels) > 1 or ending.lower() not in SUFFIXES:
         raise InvalidDataError(
-            f"{path} has {len(channels)} channels in files that end in {ending}; expected one "
+            f"{path} has the channels {channels} in files that end in {ending}; expected one "
             "channel, as .png"
         )
     return ending

@@ -112,6 +112,12 @@ def test_coco_that_can_t_be_drawn_is_refused_by_a_line(
     refused(folder(tmp_path / "s", coco_files(coco(annotations=annotations))), message, raw)
 
 
+@pytest.mark.parametrize("side", [0, -8, 10**6])
+def test_an_image_of_no_possible_size_is_refused(side: int, raw: Path, tmp_path: Path) -> None:
+    image = {"id": 7, "file_name": "a.png", "width": side, "height": side}
+    refused(folder(tmp_path / "s", coco_files(coco([POLYGON], images=[image]))), "json.*", raw)
+
+
 def test_an_image_that_coco_names_and_is_not_there(raw: Path, tmp_path: Path) -> None:
     files = coco_files(coco([POLYGON]))
     del files["b.png"]
@@ -155,7 +161,8 @@ def test_nnunet_by_its_labels(labels: object, raw: Path, tmp_path: Path) -> None
         ({"background": 0, "all": [1, 2]}, {}, "regions as labels"),
         ([], {}, "has no labels"),
         (LABELS, {"file_ending": ".nii.gz"}, r"files that end in \.nii\.gz; expected"),
-        (LABELS, {"channel_names": {"0": "a", "1": "b"}}, "2 channels"),
+        (LABELS, {"channel_names": {"0": "a", "1": "b"}}, "has the channels .*expected one"),
+        (LABELS, {"channel_names": 5}, "has the channels 5"),
     ],
 )
 def test_nnunet_that_is_no_set_of_scans_is_refused(
