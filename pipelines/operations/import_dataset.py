@@ -19,6 +19,7 @@ from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.importing import download, importer
 from hgmnet.importing.detect import Format
 from hgmnet.importing.people_names import like_people
+from pipelines.artifacts.io import read_json, write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.operations.run_overrides import alone
 from pipelines.system import dvc
@@ -75,9 +76,10 @@ def import_dataset(
 
     `source`: a folder, zip or table, or the https:// address of a file; `sha256`: the file's
     expected hash, 64 lower-case hexadecimal digits, empty for no check. `max_gib`: largest size of
-    a download. `options`: which frames, and their depth. `replace`: replace existing images, which
-    are restored if a step fails; `unattended`: only if the new ones pass `check_replacement`. The
-    caller is then within `run_overrides.alone`.
+    a download. `options`: which frames and masks, and their depth. `replace`: replace existing
+    images, which are restored if a step fails; `unattended`: by the options of the last import, and
+    only if the new images pass `check_replacement`. The caller is then within
+    `run_overrides.alone`.
 
     Raises:
         ConfigError: the name is not allowed, a run, a dvc command or another import uses the data
@@ -112,8 +114,12 @@ def import_dataset(
                 pass
         folder = space.state / "downloads"
         path = stack.enter_context(download.brought(source, folder, sha256, max_gib))
+        known = passed_over(root, name).with_name("options.json")
+        if unattended and known.exists():
+            options = read_json(known, importer.ImportOptions)
         found = importer.lay_out(path, space.raw, source_format, put, options)
         write_passed_over(passed_over(root, name), found.left_out)
+        write_json(known, options)
         return found
 
 

@@ -13,8 +13,10 @@ from ruamel.yaml import YAML
 
 from hgmnet.config.data import Data, Phantom
 from hgmnet.config.params import load_params
+from hgmnet.data.masks import read_mask
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.importing import importer
+from hgmnet.importing.mask_reader import MaskOptions
 from hgmnet.phantom import generate
 from hgmnet.splitting.split_lock import SplitRow
 from hgmnet.training.planner import TrainingPlan
@@ -77,6 +79,22 @@ def test_a_zip_without_an_image_replaces_nothing(clinic: Workspace) -> None:
     with pytest.raises(InvalidDataError):
         import_dataset(clinic.root, "clinic", str(source), replace=True)
     assert names(clinic) == before
+
+
+@pytest.mark.slow
+def test_an_unattended_import_goes_by_the_options_of_the_last(tmp_path: Path) -> None:
+    """As in the flow data_watch; without them the masks of ones would be refused."""
+    space = Workspace(tmp_path / "here", "clinic")
+    space.root.mkdir()
+    for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(words, cwd=space.root, check=True)
+    files = {"benign/a.png": encoded(9), "benign/a_mask.png": encoded(1)}
+    source = str(folder(tmp_path / "source", files))
+    options = importer.ImportOptions(masks=MaskOptions(values=(1,)))
+    import_dataset(space.root, "clinic", source, options=options)
+    shutil.rmtree(space.raw)
+    import_dataset(space.root, "clinic", source, replace=True, unattended=True)
+    assert read_mask([space.raw / "benign/a_mask.png"]).all()
 
 
 def test_a_swap_that_fails_puts_the_images_back(
