@@ -21,7 +21,9 @@ from hgmnet.splitting.split_lock import SplitRow
 from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.operations.export_dataset import Format, export_dataset
+from tests.run_here import run_here
 from tests.source_files import Files, folder, refused
+from tests.tiny_repository import QUICKSTART
 
 DATA = Data(name="mine", classes=("normal", "benign", "malignant"))
 SHAPE = (8, 10)
@@ -237,3 +239,15 @@ def test_the_split_is_kept(space: Workspace, tmp_path: Path) -> None:
         assert all(
             "normal" not in i["file_name"] for i in written["images"] if i["id"] in per_image
         )
+
+
+def test_the_command_exports_the_data_set_of_params(space: Workspace, tmp_path: Path) -> None:
+    params = QUICKSTART.read_text().replace("name: phantom", f"name: {DATA.name}", 1)
+    (space.root / "params.yaml").write_text(params)
+    (space.root / "dvc.yaml").touch()
+    ended = run_here(space.root, "export-data", "--format", "coco", str(tmp_path / "out"))
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("mine: train ")
+    assert (
+        run_here(space.root, "export-data", "--format", "coco", str(tmp_path / "out")).status == 2
+    )
