@@ -2,8 +2,8 @@
 
     python benchmarks/sweep.py benchmarks/sweep.yaml HOME --minutes 110
 
-HOME holds `pack<side>` (benchmarks/pack.py) for each image side, and gets `cells/<trial>/fold<K>.csv`,
-one row per image, from benchmarks/recipe.py. A cell that is there is not trained again, an
+HOME holds `pack<side>` (benchmarks/pack.py) for each image side. recipe.py writes the cells below
+HOME/cells/<trial>: `fold<K>.csv`, one row per image. A cell that is there is not trained again; an
 interrupted one resumes from its last epoch. No cell starts after `--minutes`; one that takes longer
 than `--limit` minutes is stopped and resumes with the next call. Each attempt adds a line to
 HOME/attempts.jsonl: command, commit, machine, CPU seconds. `python benchmarks/trials.py HOME/cells`
