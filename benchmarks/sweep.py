@@ -6,7 +6,7 @@ HOME holds `pack<side>` (benchmarks/pack.py) for each image side. recipe.py writ
 HOME/cells/<trial>: `fold<K>.csv`, one row per image. A cell that is there is not trained again; an
 interrupted one resumes from its last epoch. No cell starts after `--minutes`; one that takes longer
 than `--limit` minutes is stopped and resumes with the next call. Each attempt adds a line to
-HOME/attempts.jsonl: command, commit, machine, CPU seconds. `python benchmarks/trials.py HOME/cells`
+HOME/attempts.jsonl: command, commit, CPU seconds. `python benchmarks/trials.py HOME/cells`
 compares the trials.
 """
 
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
-from measuring import head_line
 from ruamel.yaml import YAML
 
 HERE = Path(__file__).resolve().parent
@@ -92,6 +91,8 @@ def attempt(cell: Cell, home: Path, limit: float) -> None:
         *("--profile", cell.profile, "--set", *settings(cell)),
     ]
     (place / cell.trial).mkdir(parents=True, exist_ok=True)
+    described = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.check_output(described, cwd=HERE, text=True).strip()
     began, used = time.monotonic(), cpu_seconds()
     with (place / cell.trial / f"fold{cell.fold}.log").open("a") as log:
         try:
@@ -104,7 +105,7 @@ def attempt(cell: Cell, home: Path, limit: float) -> None:
     line = {
         "trial": cell.trial, "fold": cell.fold, "status": status, "command": " ".join(words[1:]),
         "wall": round(time.monotonic() - began), "cpu": round(cpu_seconds() - used),
-        "when": datetime.now(UTC).isoformat(timespec="seconds"), "machine": head_line(),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit,
     }  # fmt: skip
     with (home / "attempts.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
