@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hgmnet.config.base import Frozen, Natural, Positive, Seed
+from hgmnet.config.base import Fraction, Frozen, Natural, Positive, Seed
 from hgmnet.config.model import InitFrom
 
 
@@ -34,12 +34,14 @@ class Train(Frozen):
     """Settings of the training.
 
     `init_from`: a trained model to start from, with the sha256 in its report. `batch_size`: images
-    per step, over all processes. `select`: keep the moving average of the weights, or the last.
-    `compile`: use torch.compile; pays off on a GPU after some minutes, not on a CPU
-    (docs/speed.md). `resident_gib`: prepared images of up to this size are kept on the training
-    device; a larger set is streamed from the disk by `workers` threads. `devices`: processes per
-    machine, one GPU each; auto is every GPU, or one process on a CPU. `num_nodes`: machines.
-    `strategy`: auto uses DDP for several processes only, ddp also for one.
+    per step, over all processes. `encoder_rate`: the encoders' learning rate, as a fraction of
+    `learning_rate`. `class_balance`: 0 draws every train image once per epoch, 1 every class
+    equally often. `select`: keep the moving average of the weights, or the last. `compile`: use
+    torch.compile; pays off on a GPU after some minutes, not on a CPU (docs/speed.md).
+    `resident_gib`: prepared images of up to this size are kept on the training device; a larger set
+    is streamed from the disk by `workers` threads. `devices`: processes per machine, one GPU each;
+    auto is every GPU, or one process on a CPU. `num_nodes`: machines. `strategy`: auto uses DDP for
+    several processes only, ddp also for one.
     """
 
     seed: Seed
@@ -47,6 +49,8 @@ class Train(Frozen):
     epochs: Natural
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
+    encoder_rate: Positive
+    class_balance: Fraction
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(gt=0, lt=1)]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]

@@ -114,6 +114,20 @@ class StreamingSource(BatchSource):
         return Batch(*(part.pin_memory() for part in batch)) if self.pin else batch
 
 
+def draw_rows(feed: BatchSource, balance: float, generator: torch.Generator) -> Tensor:
+    """Draw the train rows of an epoch, (n,) int64, from a CPU generator.
+
+    `balance`: 0 draws each row once. Otherwise rows are drawn with replacement, each with the
+    weight m ** -balance, where m is the number of train images of its class.
+    """
+    count = len(feed.train)
+    if not balance:
+        return feed.train[torch.randperm(count, generator=generator)]
+    labels = feed.labels.cpu()[feed.train]
+    weights = labels.bincount().float().pow(-balance)[labels]
+    return feed.train[torch.multinomial(weights, count, replacement=True, generator=generator)]
+
+
 def build_feed(store: PreparedDataset, labels: Tensor, *, room: int, workers: int) -> BatchSource:
     """Build an in-memory source if train and val need at most `room` bytes, else a streaming one.
 

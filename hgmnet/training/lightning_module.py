@@ -15,7 +15,7 @@ from hgmnet.models.gating import HierarchicalGating, area_resize
 from hgmnet.models.hgmnet import HGMNet, NetworkOutput
 from hgmnet.models.spec import Spec, normalise
 from hgmnet.training.augmentation import apply, draw
-from hgmnet.training.batches import Batch, Batches, BatchSource
+from hgmnet.training.batches import Batch, Batches, BatchSource, draw_rows
 from hgmnet.training.distributed import share, summed
 from hgmnet.training.losses import joint_loss
 
@@ -117,7 +117,7 @@ class HGMNetModule(lightning.LightningModule):
     def train_dataloader(self) -> Batches:
         """This process's part of this epoch's batches, shuffled by (seed, epoch)."""
         generator = torch.Generator().manual_seed(self._seed(0))
-        rows = self.feed.train[torch.randperm(len(self.feed.train), generator=generator)]
+        rows = draw_rows(self.feed, self.settings.class_balance, generator)
         whole = torch.split(rows, self.batch_size)[: self.steps]
         return Batches(self.feed, [batch[share(self.trainer)] for batch in whole])
 
@@ -128,11 +128,15 @@ class HGMNetModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return AdamW with a one-cycle learning rate over the whole training."""
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
-        parameters = self.network.parameters()
-        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+        encoders = nn.ModuleList(self.network.encoders())
+        known = set(encoders.parameters())
+        others = [p for p in self.network.parameters() if p not in known]
+        rates = [rate, rate * self.settings.encoder_rate]
+        groups = [{"params": others}, {"params": [*encoders.parameters()]}]
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=True)
         total = self.steps * self.settings.epochs + 1
         warmup = max(self.settings.warmup, 2 / total)  # it divides by pct_start * total - 1
-        cycle = OneCycleLR(optimizer, max_lr=rate, total_steps=total, pct_start=warmup)
+        cycle = OneCycleLR(optimizer, max_lr=rates, total_steps=total, pct_start=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:

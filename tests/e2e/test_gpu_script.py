@@ -141,3 +141,35 @@ def test_an_unknown_piece_is_one_line(place: Path) -> None:
     done = gpu(place, "fodl")
     assert done.returncode == 2
     assert done.stderr.strip() == "gpu.sh: fodl? pack, speed, fold K, seed K, test or table"
+
+
+def test_a_sweep_trains_what_is_missing_and_refuses_other_settings(place: Path) -> None:
+    """benchmarks/sweep.py: two trials, one of them interrupted, then trained; a changed plan."""
+    home = place / "sweep"
+    home.mkdir()
+    (home / f"pack{SIZE}").symlink_to(place / "pack")
+    trials = {"one": {}, "two": {"train": [1], "set": {"model.gate": "none"}}}
+    base = {"profile": str(place / "profile.yaml"), "side": SIZE, "folds": 2, "train": [0]}
+    plan = {"base": base, "set": {"train.epochs": 1}, "trials": trials}
+
+    def sweep(*words: str) -> subprocess.CompletedProcess[str]:
+        with (home / "plan.yaml").open("w") as file:
+            YAML(typ="safe", pure=True).dump(plan, file)
+        script = str(REPOSITORY / "benchmarks/sweep.py")
+        command = [sys.executable, script, str(home / "plan.yaml"), str(home), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert sweep("--limit", "0.001").returncode == 0
+    assert not list(home.rglob("fold*.csv"))
+    assert sweep().returncode == 0
+    lines = [json.loads(line) for line in (home / "attempts.jsonl").read_text().splitlines()]
+    tried = [(line["trial"], line["fold"], line["status"]) for line in lines]
+    assert tried == [("one", 0, 124), ("two", 1, 124), ("one", 0, 0), ("two", 1, 0)]
+    assert all(line["cpu"] > 0 for line in lines[2:])
+    about = json.loads((home / "cells/two/fold1.json").read_text())
+    assert about["changes"] == [f"prepare.side={SIZE}", "train.epochs=1", "model.gate=none"]
+    assert about["threads"] == 1
+    trials["two"]["set"]["model.gate"] = "self"
+    refused = sweep()
+    assert refused.returncode == 1
+    assert refused.stderr.strip().endswith("with other settings; give the trial another name")

@@ -7,7 +7,7 @@ import torch
 from small_store import CLASSES, SIZE, small_store
 
 from hgmnet.data.prepared import class_indices
-from hgmnet.training.batches import Batches, InMemorySource, StreamingSource, build_feed
+from hgmnet.training.batches import Batches, InMemorySource, StreamingSource, build_feed, draw_rows
 
 CPU = torch.device("cpu")
 MANY = """
@@ -114,3 +114,21 @@ def test_a_set_of_any_size_is_streamed_in_bounded_memory(tmp_path):
     assert seen == 6000
     assert streamed < 60
     assert mapped > streamed + 100
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.5, 1 / (1 + 10**0.5)), (1.0, 1 / 2)])
+def test_balanced_drawing_gives_a_rare_class_its_share(store, balance, share):
+    feed = InMemorySource(store, torch.zeros(len(store.entries), dtype=torch.int64))
+    train = feed.train[:11]
+    feed.train = train.repeat(200)
+    feed.labels[train[0]] = 2  # one of eleven; no image has class 1
+    drawn = draw_rows(feed, balance, torch.Generator().manual_seed(0))
+    assert len(drawn) == len(feed.train)
+    assert (feed.labels[drawn] == 2).float().mean() == pytest.approx(share, abs=0.05)
+
+
+def test_without_balance_every_train_image_is_drawn_once(store, labels):
+    feed = InMemorySource(store, labels)
+    drawn = draw_rows(feed, 0.0, torch.Generator().manual_seed(0))
+    assert drawn.tolist() != feed.train.tolist()
+    assert sorted(drawn.tolist()) == feed.train.tolist()

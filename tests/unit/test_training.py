@@ -47,6 +47,19 @@ def test_it_learns_to_find_bright_discs(tmp_path):
     assert trained.curves[-1].gate_correlation > 0.5
 
 
+def test_the_encoders_rate_moves_the_encoders_alone(tmp_path):
+    changes = {"epochs": 1, "weight_decay": 0, "select": "last"}
+    still, moved = (
+        weights(train(tmp_path / str(rate), encoder_rate=rate, **changes)) for rate in (1e-9, 1.0)
+    )
+    start = weights(train(tmp_path / "start", learning_rate=1e-12, **changes))
+    for name in ("encoder.model.conv1.0.weight", "coarse_encoder.model.conv1.0.weight"):
+        torch.testing.assert_close(still[name], start[name])
+        assert (moved[name] - start[name]).abs().max() > 1e-4
+    for name in ("decoder.head.0.weight", "coarse_decoder.head.0.weight", "classifier.1.weight"):
+        assert (still[name] - start[name]).abs().max() > 1e-4
+
+
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
     with pytest.raises(HgmnetError, match="training diverged in epoch 1, step 2: the loss is nan"):
         train(tmp_path, learning_rate=1e30)
