@@ -152,6 +152,8 @@ def provenance(**changes) -> Provenance:
         "data_sha256": "da7a" * 16,
         "copies": 3,
         "scenes": 5,
+        "patients": 0,
+        "shared": 0,
         "groups": 4,
         "grouped": 9,
         "sides": {("benign", side): count for side, count in assigned.items()},

@@ -76,6 +76,7 @@ def write_params(root: Path, **changes) -> Params:
     params["model"] |= {"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]}
     params["train"] |= {"epochs": 1, "batch_size": 4, "accelerator": "cpu"}
     params["evaluate"]["draws"] = 100
+    params["promotion"]["min_groups"] = 1
     for section, values in changes.items():
         params[section] |= values
     with (root / "params.yaml").open("w") as file:

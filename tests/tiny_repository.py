@@ -41,6 +41,7 @@ def make_repository(root: Path) -> Workspace:
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load(QUICKSTART.read_text())
     params["prepare"]["side"] = 32
+    params["promotion"]["min_groups"] = 1
     params["model"] |= {"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]}
     root.mkdir(exist_ok=True)
     give_mlflow_db(root)

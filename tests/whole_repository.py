@@ -21,6 +21,7 @@ SMALL = {
     "model": {"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]},
     "train": {"epochs": 1},
     "evaluate": {"draws": 100},
+    "promotion": {"min_groups": 1},
     "gate": {
         "checks": [
             {"metric": "lesion_dice", "bound": 0.0, "on": "point", "where": "all", "min_n": 1}

@@ -22,11 +22,13 @@ class Promotion(Frozen):
     """When a challenger replaces the champion.
 
     `margins`: the maximum loss allowed in each figure. `primary`: the figure, one of them, that
-    must be better. `draws`, `seed`: of the paired bootstrap.
+    must be better. `min_groups`: figures on fewer groups are not compared, because an interval
+    on them says nothing. `draws`, `seed`: of the paired bootstrap.
     """
 
     primary: Compared
     margins: dict[Compared, Positive]
+    min_groups: Annotated[int, Field(ge=1)]
     draws: Annotated[int, Field(ge=1000)]
     seed: Seed
 

@@ -5,7 +5,7 @@ one-sided 95 % intervals decide (non-inferiority within a margin, then superiori
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,11 +24,15 @@ ORDER: tuple[Verdict, ...] = ("worse", "undecided", "not worse", "better")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every compared figure by name, the verdict, and the margins of the rule."""
+    """Every compared figure by name, the verdict, and the margins of the rule.
+
+    `too_few`: number of groups, by name, of figures that rest on too few to be compared.
+    """
 
     figures: Mapping[str, Paired]
     margins: Mapping[str, float]
     verdict: Verdict
+    too_few: Mapping[str, int] = field(default_factory=dict)
 
 
 def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -> Comparison:
@@ -41,14 +45,18 @@ def compare(champion: pd.DataFrame, challenger: pd.DataFrame, rule: Promotion) -
         raise ValueError("expected rows of the same images in the same order")
     groups = challenger["group"].astype(str).to_numpy()
     found: dict[str, Paired] = {}
+    too_few: dict[str, int] = {}
     margins: Mapping[str, float] = {str(name): bound for name, bound in rule.margins.items()}
     for name in margins:
         before, after = _values(name, champion), _values(name, challenger)
         there = np.isfinite(after)
-        if there.any():
+        count = len(set(groups[there]))
+        if count < rule.min_groups:
+            too_few[name] = count
+        else:
             both = Mean(before[there]), Mean(after[there])
             found[name] = paired(groups[there].tolist(), *both, rule.draws, rule.seed)
-    return Comparison(found, margins, judge(found, margins, rule.primary))
+    return Comparison(found, margins, judge(found, margins, rule.primary), too_few)
 
 
 def judge(figures: Mapping[str, Paired], margins: Mapping[str, float], primary: str) -> Verdict:

@@ -51,7 +51,8 @@ class GateResult(Frozen):
     """The gate's verdict with its checks and clauses.
 
     `passed`: every check holds and no clause of the plan is breached. `checks`: of params.yaml.
-    `plan`: every clause of the plan of `registry` in pccp.yaml; `plan_sha256`: hash of that file.
+    `plan`: every clause of the plan of `registry` in pccp.yaml, `intended_use`: as it states;
+    `plan_sha256`: hash of that file.
     `model`: identity of the judged model, `files`: sha256 by name of the files of its evaluation;
     empty in older files, which `register` refuses.
     """
@@ -63,6 +64,7 @@ class GateResult(Frozen):
     registry: str
     plan_sha256: str
     plan: tuple[ClauseResult, ...]
+    intended_use: str = ""
     model: str = ""
     files: dict[str, str] = Field(default_factory=dict)
 

@@ -186,7 +186,7 @@ def _decisions(links: "tuple[Link, ...]") -> Iterator[str]:
         by = f", approved by {entry.approved_by}" if entry.approved_by else ""
         over = f" Lock taken over from {entry.taken_from}." if entry.taken_from else ""
         yield (
-            f"{entry.number:>4}  {entry.when}  {entry.action} {entry.version}: {entry.reason}"
+            f"{entry.number:>4}  {entry.when}  {entry.summary}: {entry.reason}"
             f" (champion {entry.champion or 'none'}; {entry.who}{by}).{over}  {entry.hash[:12]}"
         )
 

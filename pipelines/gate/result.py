@@ -55,6 +55,7 @@ def judge(space: Workspace, data: Data, gate: Gate, registry: Registry) -> GateR
         registry=registry.name,
         plan_sha256=hash_file(space.change_plan),
         plan=clauses,
+        intended_use=plan.intended_use if plan else "",
         model=evaluation.model,
         files={path.name: hash_file(path) for path in judged},
     )

@@ -35,3 +35,5 @@ def _table(name: str, version: str, compared: VersionComparison) -> Iterator[str
             f"    {figure.n} images in {figure.groups} groups: sees a true gain of "
             f"{figure.sees:.3f} four times in five"
         )
+    for metric, groups in compared.comparison.too_few.items():
+        yield f"{title(metric):<38}{groups} groups: too few to compare (promotion.min_groups)"

@@ -61,6 +61,18 @@ class DecisionRecord(Frozen):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
     @property
+    def summary(self) -> str:
+        """What was decided, in words."""
+        if self.action == "kept":
+            other = f", did not promote {self.version}" if self.version != self.champion else ""
+            return f"kept the champion {self.champion or '(none)'}{other}"
+        return (
+            f"rolled back to {self.version}"
+            if self.action == "rolled back"
+            else (f"{self.action} {self.version}")
+        )
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the text, which contains the previous decision's hash."""
         return hashlib.sha256(self.text.encode()).hexdigest()
@@ -99,7 +111,7 @@ def append(store: TrackingStore, entry: DecisionRecord) -> Link:
         _HASH: entry.hash,
         "mlflow.user": entry.who,
     }
-    run_id = create_run(store, f"{entry.number} {entry.action} {entry.version}", tags)
+    run_id = create_run(store, f"{entry.number} {entry.summary}", tags)
     return Link(run_id, entry.number, entry, entry.hash, entry.hash, done=False)
 
 

@@ -1,13 +1,14 @@
 """Inputs of the report: the outputs of earlier stages, and the model's provenance."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from hgmnet.data.image_record import ImageRecord
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.spec import Operating, Spec
@@ -36,14 +37,18 @@ class Provenance:
     """Data, split and training; None or empty where the file is absent.
 
     `data_sha256`: of the manifest, so of every image's pixels, label, masks and group. `copies`,
-    `scenes`: number of pairs of copies, and of frames of one scene. `groups`: number of groups of
-    more than one image, `grouped`: of images in them. `sides`: number of images by (class, split).
-    `excluded`: by reason. `lock_id`: id of the split lock, `split_sha256`: of the split's rows.
+    `scenes`: number of pairs of copies, and of frames of one scene. `patients`: number of patients
+    of images in a split, `shared`: of those with images in two splits; 0 if the source names none.
+    `groups`: number of groups of more than one image, `grouped`: of images in them. `sides`: number
+    of images by (class, split). `excluded`: by reason. `lock_id`: id of the split lock,
+    `split_sha256`: of the split's rows.
     """
 
     data_sha256: str | None
     copies: int | None
     scenes: int | None
+    patients: int
+    shared: int
     groups: int | None
     grouped: int | None
     sides: dict[tuple[str, str], int]
@@ -62,11 +67,14 @@ def read_provenance(space: Workspace) -> Provenance:
     pairs = read_rows(space.pairs, Pair) if space.pairs.exists() else None
     rows = read_rows(space.split_csv, SplitRow) if space.split_csv.exists() else []
     lock = read_if_there(space.split_json, Lock)
+    patients = _splits_by_patient(space, rows)
     sizes = [count for count in Counter(row.group for row in rows).values() if count > 1]
     return Provenance(
         data_sha256=hash_file(space.manifest) if space.manifest.exists() else None,
         copies=None if pairs is None else sum(pair.kind == "copy" for pair in pairs),
-        scenes=None if pairs is None else sum(pair.kind == "scene" for pair in pairs),
+        scenes=None if pairs is None else sum(map(_is_scene, pairs)),
+        patients=len(patients),
+        shared=sum(len(splits) > 1 for splits in patients.values()),
         groups=len(sizes) if rows else None,
         grouped=sum(sizes) if rows else None,
         sides=dict(Counter((row.label, row.status) for row in rows)),
@@ -75,6 +83,23 @@ def read_provenance(space: Workspace) -> Provenance:
         split_sha256=lock.entries[-1].rows_sha256 if lock and lock.entries else None,
         run=read_if_there(space.train_run, TrainRun),
     )
+
+
+def _splits_by_patient(space: Workspace, rows: Sequence[SplitRow]) -> dict[str, set[str]]:
+    """The splits that each known patient's images are in."""
+    known = read_rows(space.manifest, ImageRecord) if space.manifest.exists() else []
+    statuses = {(row.pixel_sha256, row.name): row.status for row in rows}
+    splits: dict[str, set[str]] = {}
+    for record in known:
+        status = statuses.get((record.pixel_sha256, record.name), "excluded")
+        if record.patient and status != "excluded":
+            splits.setdefault(record.patient, set()).add(status)
+    return splits
+
+
+def _is_scene(pair: Pair) -> bool:
+    """Whether two images were found, or marked by a reader, to show one scene."""
+    return pair.kind == "scene" and pair.transform not in {"patient", "clip"}
 
 
 def read_if_there(path: Path, kind: type[T]) -> T | None:
@@ -89,11 +114,11 @@ def read_if_there(path: Path, kind: type[T]) -> T | None:
 def terms(provenance: Provenance) -> tuple[tuple[str, str], ...]:
     """Hashes of data and split, as (term, value)."""
     known = (
-        ("Data (sha256 of the manifest)", provenance.data_sha256),
-        ("Split lock", provenance.lock_id),
-        ("Split (sha256 of its rows)", provenance.split_sha256),
+        ("Data (sha256 of the manifest)", provenance.data_sha256, "manifest.csv"),
+        ("Split lock", provenance.lock_id, "split.json"),
+        ("Split (sha256 of its rows)", provenance.split_sha256, "split.json"),
     )
-    return tuple((term, "not available" if value is None else value) for term, value in known)
+    return tuple((t, value or f"not available: {file} is absent") for t, value, file in known)
 
 
 def run_terms(run: TrainRun | None) -> tuple[tuple[str, str], ...]:
@@ -104,7 +129,10 @@ def run_terms(run: TrainRun | None) -> tuple[tuple[str, str], ...]:
     dirty = ", with uncommitted changes" if known and run.git_dirty else ""
     several = "" if run.processes == 1 else f", {run.processes} processes"
     return (
-        ("Trained at commit", f"{run.git_commit}{dirty}" if known else "not available"),
+        (
+            "Trained at commit",
+            f"{run.git_commit}{dirty}" if known else "not available: not in a git repository",
+        ),
         ("Trained on", f"{run.device}{several}, {run.threads} threads"),
         ("Training took", duration(run.seconds)),
         ("Python", run.python),
@@ -120,10 +148,17 @@ def likeness(provenance: Provenance) -> str | None:
     found += f"{counted(provenance.scenes, 'pair')} of frames of one scene were found"
     if provenance.groups is None:
         return f"{found}."
-    return (
-        f"{found}; {counted(provenance.grouped or 0, 'image')} in "
-        f"{counted(provenance.groups, 'group')} of more than one, each in one split."
-    )
+    grouped = counted(provenance.grouped or 0, "image")
+    groups = f"{counted(provenance.groups, 'group')} of more than one, each in one split"
+    return f"{patients(provenance)}{found}; {grouped} in {groups}."
+
+
+def patients(provenance: Provenance) -> str:
+    """Format the number of patients, and whether one is in two splits; empty without any."""
+    if not provenance.patients:
+        return ""
+    shared = provenance.shared or "none"
+    return f"{counted(provenance.patients, 'patient')}, {shared} in two splits. "
 
 
 def excluded(provenance: Provenance) -> tuple[str, ...]:
@@ -217,6 +252,7 @@ class ReportInputs:
     mask_curve: MaskCurve | None = None
     consistency: Consistency | None = None
     opening: EvaluationNumber | None = None
+    intended_use: str = ""
 
     @property
     def split(self) -> str:
@@ -242,13 +278,14 @@ def read_evidence(
     Raises:
         InvalidDataError: a file is absent or damaged.
     """
+    gate = read_json(space.gate, GateResult)
     return ReportInputs(
         validation=read_json(space.validation, ValidationReport),
         curves=tuple(_epoch(row) for row in read_table(space.curves)),
         cases=tuple(_case(row) for row in read_table(space.per_image)),
         evaluation=read_json(space.metrics, Evaluation),
         drift=read_json(space.evaluation_drift, DriftReport),
-        gate=read_json(space.gate, GateResult),
+        gate=gate,
         spec=spec,
         operating=operating,
         identity=identity,
@@ -258,6 +295,7 @@ def read_evidence(
         mask_curve=read_if_there(space.mask_curve, MaskCurve),
         consistency=read_if_there(space.consistency, Consistency),
         opening=read_if_there(space.opening, EvaluationNumber),
+        intended_use=gate.intended_use,
     )
 
 

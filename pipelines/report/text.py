@@ -1,5 +1,6 @@
 """Texts of figures, checks and verdict, shared by page, model card and terminal."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.metrics.catalogue import METRICS, higher_is_better, metric
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
-from pipelines.report.inputs import ReportInputs
+from pipelines.report.inputs import ReportInputs, patients
 
 HEADLINES = (
     "lesion_dice",
@@ -98,11 +99,16 @@ LIMITS = (
         "groups. They cover the variation with other images of the same kind, not with another "
         "hospital, probe or population."
     ),
-    (
-        "Groups contain near-duplicates. Without patient identifiers it is not known whether "
-        "a patient has images in two splits."
-    ),
 )
+
+
+def limits(evidence: ReportInputs) -> tuple[str, ...]:
+    """Limits of the model and its figures, one sentence or more each."""
+    facts, groups = evidence.provenance, "Groups contain near-duplicates"
+    if facts.patients:
+        return (*LIMITS, f"{groups}, and the images of a patient: {patients(facts).strip()}")
+    unknown = "it is not known whether a patient has images in two splits."
+    return (*LIMITS, f"{groups}. Without patient identifiers {unknown}")
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,12 @@ def verdict(evidence: ReportInputs) -> CheckText:
 def outside(clause: ClauseResult) -> str:
     """Format a breached clause of the change plan."""
     return f"outside pccp.yaml, clause {clause.clause}: {clause.reason}"
+
+
+def plan_summary(clauses: Sequence[ClauseResult]) -> str:
+    """Format how many clauses of the change plan are held, breached or not judged."""
+    count = Counter(clause.status for clause in clauses)
+    return ", ".join(f"{number} {status}" for status, number in sorted(count.items()))
 
 
 def broken(check: CheckResult) -> str:

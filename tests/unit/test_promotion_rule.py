@@ -14,7 +14,9 @@ from hgmnet.metrics.bootstrap import Paired
 
 MARGINS = {"served_lesion_dice": 0.03, "accuracy": 0.05, "served_sensitivity_malignant": 0.10}
 PRIMARY = "served_lesion_dice"
-RULE = Promotion.model_validate({"primary": PRIMARY, "margins": MARGINS, "draws": 1000, "seed": 0})
+RULE = Promotion.model_validate(
+    {"primary": PRIMARY, "margins": MARGINS, "min_groups": 1, "draws": 1000, "seed": 0}
+)
 ENDS = st.tuples(st.floats(-0.5, 0.5), st.floats(0, 0.5)).map(lambda p: (p[0], p[0] + p[1]))
 
 
@@ -87,6 +89,16 @@ def test_each_figure_is_of_its_own_images():
     found = compare(some, some, RULE).figures
     assert [found[name].n for name in MARGINS] == [3, 4, 2]
     assert all(figure.difference == 0 for figure in found.values())
+
+
+def test_a_figure_on_too_few_groups_is_not_compared():
+    """On three groups of equal differences the interval has no width, which looks certain."""
+    champion = rows([0.5] * 6, [1] * 6, [1] * 6)
+    challenger = rows([0.9] * 6, [1] * 6, [1] * 6)
+    assert compare(champion, challenger, RULE).verdict == "better"
+    careful = compare(champion, challenger, RULE.model_copy(update={"min_groups": 4}))
+    assert (careful.verdict, careful.figures) == ("undecided", {})
+    assert careful.too_few == dict.fromkeys(MARGINS, 3)
 
 
 def test_rows_of_other_images_are_refused():
