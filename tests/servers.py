@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from pipelines.system import processes
-from tests.shared import give_prefect_db
+from tests.shared import give_mlflow_db, give_prefect_db, make_mlflow_tables, once
 
 _STARTUP_S = 180
 
@@ -34,6 +34,8 @@ def mlflow_server(
 ) -> Iterator[str]:
     """MLflow's server, its artifacts in <folder>/files; its address."""
     port = port or free_port()
+    if backend == "sqlite:///server.db" and not (folder / "server.db").exists():
+        give_mlflow_db(folder, "server.db")
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     places = ["--backend-store-uri", backend, "--artifacts-destination", "files"]
     with _running([*command, *places], folder, port):
@@ -67,13 +69,16 @@ def end_servers() -> None:
 def prefect_server_at(port: int, home: Path) -> Iterator[str]:
     """A Prefect server at this very port, without a password; the address of its API.
 
+    It schedules nothing and looks for no worker, which would cost a minute of a core in a test run.
     It is killed at the end.
     """
     if not home.exists():
         give_prefect_db(home)
     app = ["--factory", "prefect.server.api.server:create_app"]
     command = [sys.executable, "-m", "uvicorn", *app, "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    unused = ("CLEANUP_RECONCILER", "FOREMAN", "LATE_RUNS", "REPOSSESSOR", "SCHEDULER")
+    quiet = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in unused}
+    quiet |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     quick = {"PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.5"}  # not 5 s
     env = os.environ | quiet | quick | {"PREFECT_HOME": str(home)}
     with _running(command, home, port, env=env):
@@ -82,24 +87,43 @@ def prefect_server_at(port: int, home: Path) -> Iterator[str]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """PostgreSQL with an empty database; its address for SQLAlchemy, by the driver pg8000."""
-    programs = _programs()
-    user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
+    """PostgreSQL with MLflow's empty tables; its address for SQLAlchemy, by the driver pg8000."""
+    made = once("postgresql", _make_cluster)
     with TemporaryDirectory(prefix="pg-") as name:  # pytest's folders are their maker's alone
-        folder, data = Path(name), Path(name) / "data"
-        if user:
-            shutil.chown(folder, user)
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "hgmnet", "-A", "trust", "-E", "UTF8", "-N"],
-            user=user,
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-        port = free_port()
-        at = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
-        with _running([str(programs / "postgres"), *at], folder, port, user):
-            yield f"postgresql+pg8000://hgmnet@127.0.0.1:{port}/postgres"
+        subprocess.run(["cp", "-a", made, Path(name, "data")], check=True)  # it keeps the owner
+        with _cluster(Path(name)) as url:
+            yield url
+
+
+def _make_cluster(path: Path) -> None:
+    """Write PostgreSQL's data folder: initdb and MLflow's migrations take fifteen seconds."""
+    with TemporaryDirectory(prefix="pg-") as name:
+        data = Path(name, "data")
+        words = ["-D", data, "-U", "hgmnet", "-A", "trust", "-E", "UTF8", "-N"]
+        if user := _other_user():
+            shutil.chown(name, user)
+        command = [_programs() / "initdb", *words]
+        subprocess.run(command, user=user, cwd=name, check=True, capture_output=True)
+        with _cluster(Path(name)) as url:
+            make_mlflow_tables(url)
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        subprocess.run(["cp", "-a", data, path], check=True)
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[str]:
+    """PostgreSQL's server on <folder>/data."""
+    if user := _other_user():
+        shutil.chown(folder, user)
+    port = free_port()
+    at = ["-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+    with _running([str(_programs() / "postgres"), *at], folder, port, user):
+        yield f"postgresql+pg8000://hgmnet@127.0.0.1:{port}/postgres"
+
+
+def _other_user() -> str | None:
+    """Who runs PostgreSQL, which refuses to run as root; None for this user."""
+    return "nobody" if os.geteuid() == 0 else None
 
 
 def copy_database(url: str, name: str) -> str:
@@ -152,7 +176,7 @@ def _running(
         finally:
             process.stdin.close()
             if user is not None:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.send_signal(signal.SIGINT)
             process.wait()
 
 

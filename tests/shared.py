@@ -36,9 +36,9 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def give_mlflow_db(root: Path) -> None:
+def give_mlflow_db(root: Path, name: str = "mlflow.db") -> None:
     """Give a repository an empty MLflow database; its migrations take seconds."""
-    shutil.copy(once("mlflow.db", _make_mlflow_db), root / "mlflow.db")
+    shutil.copy(once("mlflow.db", _make_mlflow_db), root / name)
 
 
 def give_prefect_db(home: Path) -> None:
@@ -50,9 +50,14 @@ def give_prefect_db(home: Path) -> None:
 
 
 def _make_mlflow_db(path: Path) -> None:
+    make_mlflow_tables(f"sqlite:///{path}")
+
+
+def make_mlflow_tables(url: str) -> None:
+    """Make MLflow's tables in an empty database."""
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+    engine = create_sqlalchemy_engine(url)
     _initialize_tables(engine)
     engine.dispose()
 

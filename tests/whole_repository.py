@@ -1,14 +1,19 @@
 """A repository with our code in it, committed, whose every stage is real, only small."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from pipelines.registry import database
 from tests.change_plans import write_plans
+from tests.shared import once
+from tests.warm.launcher import run_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
@@ -47,6 +52,24 @@ def make_repository(root: Path) -> Path:
     shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
     bash(root, "git add .; git commit -qm code")
     return root
+
+
+def give_finished(root: Path) -> str:
+    """Copy one with a DVC remote in which `dvc repro` has run, made once per test run.
+
+    Returns what that printed.
+    """
+    made = once("finished", _make_finished)
+    shutil.copytree(made / "here", root, symlinks=True)
+    with redirect_stderr(io.StringIO()):
+        database.prepare(root, f"sqlite:///{root}/mlflow.db")
+    return (made / "printed").read_text()
+
+
+def _make_finished(folder: Path) -> None:
+    root = make_repository(folder / "here")
+    bash(root, f"dvc remote add -q -d storage {run_folder()}/storage; git commit -qam remote")
+    (folder / "printed").write_text(bash(root, "dvc repro"))
 
 
 def copy_code(root: Path, *packages: str) -> None:

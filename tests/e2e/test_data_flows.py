@@ -70,17 +70,19 @@ def draw(folder: Path, count: int) -> Path:
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A repository with an imported data set, and its source; after validate stages only talk."""
     folder = tmp_path_factory.mktemp("watch")
-    root, source = folder / "here", draw(folder / "source", 12)
+    root, source = folder / "here", draw(folder / "source", 4)
     root.mkdir()
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "profiles/quickstart.yaml").read_text())
     params["data"]["name"] = "clinic"
+    params["validate"]["min_per_class"] = 4
     with (root / "params.yaml").open("w") as file:
         yaml.dump(params, file)
     stages = yaml.load((ROOT / "dvc.yaml").read_text())["stages"]
     for name in list(STAGES)[4:-1]:
         stages[name] = {"cmd": f"echo {name} >> ran"}
     stages["split"] = {"cmd": "echo split >> ran"}
+    stages["prepare"] = {"cmd": "echo prepare >> ran; exit 4"}  # there is nothing to register
     del stages["register"]
     with (root / "dvc.yaml").open("w") as file:
         yaml.dump({"stages": stages}, file)
@@ -110,20 +112,21 @@ def test_a_source_that_grows(clinic: tuple[Path, Path], url: str, tmp_path: Path
     assert (status, state) == (0, "Unchanged"), output
     assert not (clinic[0] / "ran").exists()
 
-    shutil.copytree(draw(tmp_path / "more", 13), clinic[1], dirs_exist_ok=True)
+    shutil.copytree(draw(tmp_path / "more", 5), clinic[1], dirs_exist_ok=True)
     status, output, state = watch(clinic, url, "--no-train")
     assert (status, state) == (0, "Completed"), output
     assert "3 images are new, 0 have another label or mask, 0 are gone" in output
-    assert (Workspace(clinic[0], "clinic").raw / "normal" / "normal (13).png").exists()
+    assert (Workspace(clinic[0], "clinic").raw / "normal" / "normal (5).png").exists()
     assert watch(clinic, url)[::2] == (0, "Unchanged")
 
     mask = clinic[1] / "benign" / "benign (3)_mask.png"
     with Image.open(mask) as image:
         smaller = binary_erosion(np.asarray(image) > 0, iterations=2)
     Image.fromarray(smaller).save(mask)
-    status, output, _ = watch(clinic, url)
+    status, output, state = watch(clinic, url)
+    assert (status, state) == (4, "Invalid data"), output
     assert "0 images are new, 1 have another label or mask, 0 are gone" in output
-    assert (clinic[0] / "ran").read_text().split()[:2] == ["split", "prepare"]
+    assert (clinic[0] / "ran").read_text().split() == ["split", "prepare"]
 
 
 def test_what_is_broken_is_told_and_the_images_stay(clinic: tuple[Path, Path], url: str) -> None:

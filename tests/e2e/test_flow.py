@@ -155,10 +155,12 @@ def test_a_second_flow_with_a_server_of_its_own_is_refused(workspace: Workspace)
 
 
 @pytest.mark.long
-def test_people_are_told_of_what_they_may_have_to_act_on(workspace: Workspace, url: str) -> None:
+def test_people_are_told_of_what_they_may_have_to_act_on(
+    workspace: Workspace, url: str, tmp_path: Path
+) -> None:
     """Through Prefect's own block, whose secret stays in it; a block that fails ends nothing."""
     with webhook() as (address, heard):
-        save_block(url, address)
+        save_block(url, address, tmp_path / "save.py")
         change_params(workspace, flow={"notify": ["custom-webhook/ops", "custom-webhook/nowhere"]})
         judge(workspace, "failed")
         status, output = run(workspace.root, PREFECT_API_URL=url)
@@ -174,15 +176,15 @@ def test_people_are_told_of_what_they_may_have_to_act_on(workspace: Workspace, u
     assert not holding(workspace.root, b"planted-secret")
 
 
-def save_block(url: str, address: str) -> None:
-    code = (
+def save_block(url: str, address: str, script: Path) -> None:
+    script.write_text(
         "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block;"
         f"Block(name='ops', url='{address}/hook/{{{{token}}}}',"
         "secrets={'token': 'planted-secret'},"
         "json_data={'text': '{{subject}}', 'more': '{{body}}'}).save('ops', overwrite=True)"
     )
     env = os.environ | {"PREFECT_API_URL": url}
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True)
+    subprocess.run([sys.executable, script], env=env, check=True, capture_output=True)
 
 
 def change_params(workspace: Workspace, **sections: dict[str, object]) -> None:
@@ -211,6 +213,7 @@ def test_secrets_of_the_environment_are_written_nowhere(workspace: Workspace) ->
     }
     place = workspace.root.parent / "mlflow"
     place.mkdir()
+    give_prefect_db(workspace.state / "prefect")
     with mlflow_server(place) as server:
         address = server.replace("http://", "http://me:planted-p%40ssword@")
         status, output = run(workspace.root, MLFLOW_TRACKING_URI=address, **planted)

@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = folder / "raw"
     store = with_masks(small_store(folder / "plain", 36), folder / "store", raw)
     assert len(store.entries) == 36
-    script = (
+    (script := folder / "make.py").write_text(
         f"import sys; sys.path.insert(0, {str(REPOSITORY / 'benchmarks')!r})\n"
         "from pathlib import Path; from pack import open_pack, write_pack\n"
         "from hgmnet.data.prepared import open_prepared\n"
@@ -37,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "print(truth[lesion.image].shape, int(truth[lesion.image].sum()), len(store.entries))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=REPOSITORY, check=True, capture_output=True, text=True
+        [sys.executable, script], cwd=REPOSITORY, check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == ["(40,", "50)", "200", "36"]
     settings = params(epochs=1, batch_size=8)

@@ -226,7 +226,8 @@ retry_on_conflict(lambda: decide(store, name, registry_state(store, name).champi
 
 
 def test_two_processes_at_once_leave_one_champion_and_two_links(store, name, tmp_path):
-    words = [sys.executable, "-c", SCRIPT, str(tmp_path), name]
+    (script := tmp_path / "decide.py").write_text(SCRIPT)
+    words = [sys.executable, script, tmp_path, name]
     where = {**os.environ, "MLFLOW_TRACKING_URI": store.uri}
     both = [
         subprocess.Popen(

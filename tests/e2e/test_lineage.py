@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from hgmnet.models.spec import identity
 from pipelines.artifacts.paths import Workspace
-from tests.whole_repository import bash, make_repository
+from tests.whole_repository import bash, give_finished
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 LINEAGE = "python -m pipelines lineage"
@@ -16,11 +16,10 @@ LINEAGE = "python -m pipelines lineage"
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose code is committed; then a model was made, pushed, and registered."""
-    folder = tmp_path_factory.mktemp("lineage")
-    root = make_repository(folder / "here")
-    bash(root, f"dvc remote add -q -d storage {folder / 'storage'}; git commit -qam remote")
-    bash(root, "dvc repro; dvc push -q")
+    """A repository whose code is committed; then a model was made, registered, and pushed."""
+    root = tmp_path_factory.mktemp("lineage") / "here"
+    give_finished(root)
+    bash(root, "dvc push -q")
     return root
 
 

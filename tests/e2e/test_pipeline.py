@@ -1,7 +1,6 @@
 """The real stages by real DVC on three dozen small phantoms: what reruns, what is registered."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +23,9 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import EvaluationNumber, read_evaluations
 from pipelines.cli.main import main
 from tests.change_plans import write_plans
-from tests.whole_repository import copy_code
+from tests.whole_repository import give_finished
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-ROOT = Path(__file__).resolve().parents[2]
 EVERYWHERE = {"on": "point", "where": "all", "min_n": 1}
 
 
@@ -65,29 +63,8 @@ def change(workspace: Workspace, **sections) -> None:
 def made(tmp_path_factory) -> tuple[Workspace, str]:
     """A copy of this repository, its pipeline run once; and what that printed."""
     root = tmp_path_factory.mktemp("pipeline") / "repository"
-    copy_code(root)
-    (root / "data/phantom").mkdir(parents=True)
-    for name in ("dvc.yaml", ".gitignore", "data/phantom/dvc.yaml", "data/phantom/curation.csv"):
-        shutil.copy(ROOT / name, root / name)
-    shutil.copy(ROOT / "profiles/quickstart.yaml", root / "params.yaml")
-    workspace = Workspace(root, "phantom")
-    sizes = {"benign": 14, "malignant": 14, "normal": 12, "copies": 4, "width": 130, "height": 120}
-    change(
-        workspace,
-        phantom=sizes,
-        validate={"min_per_class": 3},
-        prepare={"side": 32},
-        model={"encoder": "tu-test_resnet", "decoder_channels": [16, 16, 8, 8, 8]},
-        train={"epochs": 1},
-        evaluate={"draws": 100},
-        gate={"checks": [{"metric": "lesion_dice", "bound": 0.0, **EVERYWHERE}]},
-    )
-    write_plans(root)
-    assert dvc(root, "init", "-q", "--no-scm")[0] == 0
-    shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
-    status, output = dvc(root, "repro")
-    assert status == 0, output
-    return workspace, output
+    printed = give_finished(root)
+    return Workspace(root, "phantom"), printed
 
 
 @pytest.fixture

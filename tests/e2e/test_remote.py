@@ -62,12 +62,13 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "profiles/quickstart.yaml").read_text())
     params["data"]["name"] = "clinic"
+    params["validate"]["min_per_class"] = 8
     with (root / "params.yaml").open("w") as file:
         yaml.dump(params, file)
     run(root, "git", "init", "-q")
     run(root, "dvc", "init", "-q")
     run(root, "dvc", "remote", "add", "-d", "storage", str(folder / "storage"))
-    run(root, "pipelines", "import", "clinic", str(draw(folder / "source", 12)))
+    run(root, "pipelines", "import", "clinic", str(draw(folder / "source", 8)))
     assert ran(run(root, "dvc", "repro", "prepare")) == STAGES
     run(root, "dvc", "push", "-q")
     run(root, "git", "add", ".")
@@ -93,9 +94,9 @@ def test_a_grown_set_reruns_what_must_and_nobody_moves(here: Path, tmp_path: Pat
     assert ran(run(here, "dvc", "repro", "prepare")) == []  # the same images, imported again
 
     prepared = {path.name: path.read_bytes() for path in space.prepared.iterdir()}
-    source = draw(tmp_path / "grown", 13)
+    source = draw(tmp_path / "grown", 9)
     run(here, "pipelines", "import", "clinic", str(source), "--replace")
-    names = [f"{label}/{label} (13).png" for label in ("benign", "malignant", "normal")]
+    names = [f"{label}/{label} (9).png" for label in ("benign", "malignant", "normal")]
     space.curation.write_text(
         "image,group,exclude,reason\n" + "".join(f"{name},,true,blurred\n" for name in names)
     )
@@ -103,7 +104,7 @@ def test_a_grown_set_reruns_what_must_and_nobody_moves(here: Path, tmp_path: Pat
     assert {path.name: path.read_bytes() for path in space.prepared.iterdir()} == prepared
 
     before = space.split_csv.read_text().splitlines()
-    run(here, "pipelines", "import", "clinic", str(draw(tmp_path / "more", 14)), "--replace")
+    run(here, "pipelines", "import", "clinic", str(draw(tmp_path / "more", 10)), "--replace")
     assert ran(run(here, "dvc", "repro", "prepare")) == STAGES
     after = space.split_csv.read_text().splitlines()
     assert set(before) <= set(after)

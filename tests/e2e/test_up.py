@@ -1,10 +1,14 @@
-"""`hgmnet up`: real servers, deployments and a worker; schedules, cancelling, the end."""
+"""`hgmnet up`: real servers, deployments and a worker; schedules, cancelling, the end.
+
+It obeys nobody but its user: no web page, no other user of the machine.
+"""
 
 import base64
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -17,25 +21,40 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import httpx
 import pytest
 from mlflow import MlflowClient
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
 from pipelines.operations.local_services import AUTH
+from pipelines.system.processes import alive
+from tests.devtools import CHROMIUM, browser
 from tests.processes import working_below
 from tests.servers import free_port
 from tests.shared import give_prefect_db
 from tests.tiny_repository import make_talking_repository
 
 pytestmark = [
-    pytest.mark.usefixtures("real_python"),
     pytest.mark.slow,
     pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc"),
 ]
 REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = "https://evil.example"
+"""A page of another host, whose requests the browser asks leave for."""
+LED_HERE = {"Origin": "http://evil.example", "Host": "evil.example"}
+"""Of a page whose host's name was made to lead here, whose requests the browser lets through."""
+FLOW = {"name": "of-a-page"}
+OFTEN = {
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
+    "PREFECT_WORKER_QUERY_SECONDS": "3",
+}
+"""How often Prefect looks for what is due; by itself it does so every 10 to 60 s."""
 
 
 @dataclass
@@ -49,9 +68,19 @@ class Up:
     said: list[str]
     words: list[str]
 
-    def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
+    @property
+    def prefect(self) -> str:
+        return self.api.removesuffix("/api")
+
+    @property
+    def password(self) -> tuple[str, str]:
+        """Of Prefect's server, with its user's name."""
         known = (self.workspace.state / "prefect.env").read_text().split(f"{AUTH}=")[1].strip()
-        basic = base64.b64encode(known.encode()).decode()
+        user, _, word = known.partition(":")
+        return user, word
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
+        basic = base64.b64encode(":".join(self.password).encode()).decode()
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {basic}"}
         data = json.dumps(body or {}).encode() if method != "GET" else None
         request = Request(f"{self.api}{path}", data, headers, method=method)  # noqa: S310
@@ -121,7 +150,7 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *words],
         cwd=root,
-        env=kept,
+        env=kept | OFTEN,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -129,7 +158,7 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
 
 
 def test_what_is_up_and_what_is_deployed(up: Up) -> None:
-    assert up.said[0].split() == ["Prefect", up.api.removesuffix("/api")]
+    assert up.said[0].split() == ["Prefect", up.prefect]
     assert up.said[1].split() == ["MLflow", up.mlflow]
     assert str(up.workspace.state / "prefect.env") in up.said[3]
     nightly = up.deployment("training/nightly")
@@ -147,14 +176,116 @@ def test_what_is_up_and_what_is_deployed(up: Up) -> None:
     assert up.deployment("monitoring/weekly")["tags"] == ["hgmnet", "monitoring"]
 
 
+def test_it_obeys_no_page_of_another_host(up: Up) -> None:
+    assert httpx.get(f"{up.api}/health", timeout=60).status_code == 200
+    for origin in (PAGE, "null", "http://127.0.0.1:1", "http://localhost.evil.example"):
+        asked = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type",
+        }
+        said = httpx.options(f"{up.api}/deployments/filter", headers=asked, timeout=60)
+        assert said.headers.get("access-control-allow-origin") not in {"*", origin}, origin
+    sent = {"json": FLOW, "headers": LED_HERE, "auth": up.password, "timeout": 60}
+    assert httpx.post(f"{up.api}/flows/", **sent).status_code == 400
+
+
+def test_nothing_is_done_without_the_password(up: Up) -> None:
+    """Also what a page may send without asking the browser's leave."""
+    for kind in ("application/json", "text/plain", ""):
+        headers = {"Content-Type": kind} if kind else {}
+        for auth in (None, ("hgmnet", ""), ("hgmnet", "guessed")):
+            sent = {"content": b'{"name": "of-a-page"}', "headers": headers, "auth": auth}
+            assert httpx.post(f"{up.api}/flows/", **sent, timeout=60).status_code == 401, sent
+
+
+@pytest.mark.parametrize("path", ["events/out", "logs/out", "events/in"])
+def test_no_socket_opens_without_the_password(up: Up, path: str) -> None:
+    address = up.api.replace("http://", "ws://")
+    with connect(f"{address}/{path}", subprotocols=["prefect"]) as socket:  # type: ignore[list-item]
+        socket.send('{"type": "auth", "token": "guessed"}')
+        with pytest.raises(ConnectionClosed):
+            socket.recv(timeout=60)
+
+
+def test_its_own_page_signs_in_with_the_password(up: Up) -> None:
+    page = httpx.get(up.prefect, timeout=60, follow_redirects=True)
+    assert "<title>Prefect" in page.text
+    assert httpx.get(f"{up.prefect}/ui-settings", timeout=60).json()["auth"] == "BASIC"
+    for host in ("127.0.0.1", "localhost"):
+        own = up.prefect.replace("127.0.0.1", host)
+        headers = {"Origin": own, "Host": own.removeprefix("http://")}
+        sent = {"headers": headers, "auth": up.password, "timeout": 60}
+        done = httpx.get(f"{up.api}/admin/version", **sent)
+        assert done.status_code == 200
+        assert done.headers["access-control-allow-origin"] == own
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_person_signs_in_with_the_password(up: Up, tmp_path: Path) -> None:
+    form = "document.querySelector('input[type=password]')"
+    with browser(tmp_path / "profile") as tab:
+        tab.open(f"{up.prefect}/flows")
+        tab.wait(f"{form} !== null")
+        tab.ask(f"{form}.focus()")
+        tab.call("Input.insertText", text=":".join(up.password))
+        tab.ask(f"{form}.form.querySelector('button[type=submit]').click()")
+        tab.wait(f"{form} === null && /flows/.test(location.pathname)")
+        tab.wait("/Flows/.test(document.body.innerText)")
+        assert tab.ask("localStorage.getItem('prefect-password') !== null")
+
+
+def test_the_password_is_its_owners_alone(up: Up) -> None:
+    file = up.workspace.root / ".hgmnet" / "prefect.env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if readable(path)]
+    assert any(b"local_app" in line for line in lines)
+    assert not any(up.password[1].encode() in line for line in lines)
+    logs = [path.read_text() for path in up.workspace.root.rglob("*.log")]
+    assert not any(up.password[1] in log for log in logs)
+
+
+def readable(path: Path) -> bool:
+    """Whether the process of this file in /proc is still there."""
+    return alive(int(path.parent.name)) and path.exists()
+
+
+def test_mlflow_does_nothing_for_another_host(up: Up) -> None:
+    """By its own defaults it answers to any name that begins like a private address."""
+    search = f"{up.mlflow}/api/2.0/mlflow/experiments/search?max_results=1"
+    assert httpx.get(search, timeout=60).status_code == 200
+    for host in ("evil.example", "10.evil.example", "192.168.evil.example:80"):
+        assert httpx.get(search, headers={"Host": host}, timeout=60).status_code == 403, host
+    create = f"{up.mlflow}/api/2.0/mlflow/experiments/create"
+    for origin in (PAGE, "null"):
+        done = httpx.post(create, json=FLOW, headers={"Origin": origin}, timeout=60)
+        assert done.status_code == 403, origin
+
+
+@pytest.mark.soak
+def test_no_page_has_a_command_run(up: Up, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    found = httpx.post(f"{up.api}/deployments/filter", json={}, headers=LED_HERE, timeout=60)
+    if found.is_error:
+        return
+    hourly = next(one["id"] for one in found.json() if one["name"] == "hourly")
+    command = {"state": {"type": "SCHEDULED"}, "job_variables": {"command": f"touch {mark}"}}
+    address = f"{up.api}/deployments/{hourly}/create_flow_run"
+    made = httpx.post(address, json=command, headers=LED_HERE, timeout=60)
+    deadline = time.monotonic() + 60
+    while not mark.exists() and not made.is_error and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not mark.exists()
+
+
 def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
     found = up.deployment("training/nightly")["id"]
-    soon = {"schedule": {"interval": 20}, "active": True}
+    due = datetime.now(UTC) + timedelta(seconds=15)  # and not again while this one runs
+    soon = {"schedule": {"interval": 120, "anchor_date": due.isoformat()}, "active": True}
     (made,) = up.ask(f"/deployments/{found}/schedules", [soon])
     run = scheduled(up, found)
     up.ask(f"/deployments/{found}/schedules/{made['id']}", method="DELETE")
     assert up.ends(run)[0] == "COMPLETED"
-    wait_until(lambda: not under_way(up, found))  # a second one was due, and waited
     ran = (up.workspace.root / "ran").read_text().split()
     assert ran[: len(STAGES) - 1] == list(STAGES)[:-1]
     aliases = MlflowClient(up.mlflow).get_registered_model("hgmnet-phantom").aliases
@@ -185,17 +316,6 @@ def scheduled(up: Up, deployment: str) -> str:
     pytest.fail(
         f"none has begun: {[(r['state']['name'], r['state']['message']) for r in runs]}\n{log}"
     )
-
-
-def under_way(up: Up, deployment: str) -> list[Any]:
-    """Runs that have begun or are due within two minutes, and have not ended."""
-    names = ["Scheduled", "Pending", "Running", "AwaitingConcurrencySlot", "Late"]
-    soon = (datetime.now(UTC) + timedelta(minutes=2)).isoformat()
-    wanted = {
-        "deployments": {"id": {"any_": [deployment]}},
-        "flow_runs": {"state": {"name": {"any_": names}}, "expected_start_time": {"before_": soon}},
-    }
-    return up.ask("/flow_runs/filter", wanted)
 
 
 def test_a_second_run_waits_and_a_cancelled_one_leaves_nothing(up: Up) -> None:
@@ -290,3 +410,4 @@ def test_ctrl_c_ends_all_of_it(up: Up) -> None:
     assert up.process.returncode == 130, output
     assert "Traceback" not in output
     wait_until(lambda: not working_below(up.workspace.root))
+    assert not (up.workspace.state / "prefect.env").exists()

@@ -46,45 +46,39 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
-class TestContract:
-    """What holds for every variant."""
+def test_what_holds_for_every_variant(changes, tmp_path):
+    net = network(**changes)
+    for size in ((64, 32), (96, 96)):
+        has_shapes_of(net, size)
+    image = torch.randn(2, 1, 32, 64)
+    before = said(net.eval(), image)
+    save_model(tmp_path, net, spec(net))
+    after = said(load_model(tmp_path)[0], image)
+    for one, two, three in zip(before, said(net, image), after, strict=True):
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
+    assert unreached(net, image) == []
 
-    @pytest.fixture
-    def net(self, changes) -> HGMNet:
-        return network(**changes)
 
-    @pytest.fixture
-    def image(self) -> torch.Tensor:
-        return torch.randn(2, 1, 32, 64)
+def has_shapes_of(net: HGMNet, size: tuple[int, int]) -> None:
+    with torch.no_grad():
+        out = net.eval()(torch.randn(2, 1, *size))
+    assert out.mask_logits.shape == out.coarse_mask_logits.shape == (2, 1, *size)
+    assert out.class_logits.shape == (2, 3)
+    for gate in out.gates:
+        assert 0 <= gate.min() <= gate.max() <= 1
+        assert size[0] % gate.shape[-2] == 0
 
-    @pytest.mark.parametrize("size", [(64, 32), (96, 96)])
-    def test_shapes(self, net, size):
-        with torch.no_grad():
-            out = net.eval()(torch.randn(2, 1, *size))
-        assert out.mask_logits.shape == out.coarse_mask_logits.shape == (2, 1, *size)
-        assert out.class_logits.shape == (2, 3)
-        for gate in out.gates:
-            assert 0 <= gate.min() <= gate.max() <= 1
-            assert size[0] % gate.shape[-2] == 0
 
-    def test_backward_reaches_every_parameter(self, net, image):
-        mask, label = torch.ones_like(image), torch.tensor([0, 1])
-        weights = params().train.loss
-        joint_loss(net.train()(image), mask, label, weights, net.model).backward()
-        unreached = [
-            name
-            for name, parameter in net.named_parameters()
-            if parameter.grad is None and not name.startswith(("encoder._", "coarse_encoder._"))
-        ]
-        assert unreached == []
-
-    def test_evaluation_is_deterministic_and_survives_the_disk(self, net, image, tmp_path):
-        before = said(net.eval(), image)
-        save_model(tmp_path, net, spec(net))
-        after = said(load_model(tmp_path)[0], image)
-        for one, two, three in zip(before, said(net, image), after, strict=True):
-            assert torch.equal(one, two)
-            assert torch.equal(one, three)
+def unreached(net: HGMNet, image: torch.Tensor) -> list[str]:
+    """The parameters that a step of the training leaves without a gradient."""
+    mask, label = torch.ones_like(image), torch.tensor([0, 1])
+    joint_loss(net.train()(image), mask, label, params().train.loss, net.model).backward()
+    return [
+        name
+        for name, parameter in net.named_parameters()
+        if parameter.grad is None and not name.startswith(("encoder._", "coarse_encoder._"))
+    ]
 
 
 def said(net: HGMNet, image: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,3 +102,15 @@ def test_the_own_servers_password_is_for_the_own_server_alone(
         assert os.environ[AUTH] == "me:it's $ecret"
         assert "$ecret" not in how_to_sign_in(tmp_path, access["PREFECT_API_URL"])  # no terminal
     assert how_to_sign_in(tmp_path, access["PREFECT_API_URL"]) == ""
+
+
+def test_each_up_has_a_password_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / ".hgmnet" / "prefect.env"
+    found = set()
+    for _ in range(2):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("left by one that was killed")  # readable by others
+        with prefect_access(tmp_path, 4200) as access:
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            found.add(access[AUTH])
+    assert len(found) == 2

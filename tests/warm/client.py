@@ -11,10 +11,13 @@ import resource
 import sys
 
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
-MODULES = ("pipelines", "dvc", "mlflow", "uvicorn", "torch.distributed.run", "prefect")
-MODULES += ("prefect.engine", "prefect.flow_engine")
+MODULES = ("pipelines", "pipelines.__main__", "dvc", "mlflow", "uvicorn", "torch.distributed.run")
+MODULES += ("prefect", "prefect.engine", "prefect.flow_engine")
+MODULES += ("prefect.runner._workspace_supervisor", "prefect.runner._workspace_resolver")
 WORKER = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
 """How pytest-xdist starts a worker."""
+POOL = ("from multiprocessing.spawn ", "from multiprocessing.forkserver ")
+"""How the code begins with which multiprocessing starts a process."""
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
 """Of the interpreter's variables, those that the server honours."""
@@ -29,6 +32,7 @@ def same(environment):
 def main(folder, words):
     if words[:2] == ["-u", "-m"]:
         words, os.environ["PYTHONUNBUFFERED"] = words[1:], "1"
+    files = [0, 1, 2, *_further()]
     line = _connected(folder) if _can_fork(folder, words) else None
     if line is None:
         with open(os.path.join(folder, "real")) as file:
@@ -37,8 +41,9 @@ def main(folder, words):
     for number in FORWARDED:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: line.send(bytes([number])))
-    _ask(line, words)
-    for descriptor in (0, 1):  # whoever reads from us shall see the end when the fork ends
+    _ask(line, words, files)
+    files.remove(2)
+    for descriptor in files:  # whoever reads from us shall see the end when the fork ends
         os.close(descriptor)
     _end(_status(line))
 
@@ -53,10 +58,23 @@ def _connected(folder):
     return line
 
 
-def _ask(line, words):
+def _further():
+    """The descriptors that this process has inherited, besides the first three."""
+    found = []
+    for number in range(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 256)):
+        try:
+            if os.get_inheritable(number):
+                found.append(number)
+        except OSError:  # not open
+            continue
+    return found
+
+
+def _ask(line, words, files):
     """Send all that a process inherits."""
     request = {
         "words": words,
+        "files": files,
         "cwd": os.getcwd(),
         "env": dict(os.environ),
         "umask": os.umask(0o22),
@@ -64,8 +82,8 @@ def _ask(line, words):
         "ignored": [n for n in FORWARDED if signal.getsignal(n) == signal.SIG_IGN],
     }
     text = marshal.dumps(request)
-    files = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
-    line.sendmsg([len(text).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+    sent = b"".join(number.to_bytes(4, sys.byteorder) for number in files)
+    line.sendmsg([len(text).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)])
     line.sendall(text)
 
 
@@ -93,7 +111,8 @@ def _can_fork(folder, words):
     """Whether a fork can stand in for the interpreter; where it nearly can, the log has why not."""
     module = len(words) > 1 and words[0] == "-m" and words[1] in MODULES
     script = next((word for word in words[:2] if word != "-P"), "").endswith(".py")
-    if not (module or script or words == WORKER):
+    pool = "-c" in words[:2] and words[words.index("-c") + 1].startswith(POOL)
+    if not (module or script or pool or words == WORKER):
         return False
     try:
         with open(os.path.join(folder, "same"), "rb") as file:

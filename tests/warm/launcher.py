@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from multiprocessing import spawn
 from pathlib import Path
 
 from tests.imports import PACKAGES, imported, modules, reached, within
@@ -54,6 +55,7 @@ def use() -> None:
     """Have this process know that program as its interpreter."""
     if not REAL:
         sys.executable = str(run_folder() / "bin" / "python")
+        spawn.set_executable(sys.executable)
 
 
 def start() -> None:

@@ -7,6 +7,7 @@ signals on to its fork, ends the fork when the caller ends, and replies with the
 import array
 import atexit
 import ctypes
+import fcntl
 import gc
 import importlib
 import importlib.util
@@ -25,6 +26,7 @@ import time
 import types
 import weakref
 from contextlib import suppress
+from multiprocessing import spawn
 
 OURS = ("hgmnet", "pipelines")
 
@@ -100,8 +102,8 @@ def _forget(sockets, descriptors):
 
 
 def _read(caller):
-    """A request, and the caller's stdin, stdout and stderr."""
-    head, ancillary, _, _ = caller.recvmsg(4, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+    """A request, and the caller's descriptors."""
+    head, ancillary, _, _ = caller.recvmsg(4, socket.CMSG_SPACE(253 * array.array("i").itemsize))
     files = array.array("i")
     files.frombytes(ancillary[0][2])
     size, text = int.from_bytes(head, "big"), b""
@@ -148,7 +150,12 @@ def _become(folder, request, files):
     """Take over what a process inherits from its parent."""
     _end_with_parent(signal.SIGKILL)
     os.setsid()
-    for number, descriptor in enumerate(files):
+    above = max(*request["files"], *files) + 1
+    moved = []
+    for descriptor in files:
+        moved.append(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above))
+        os.close(descriptor)
+    for number, descriptor in zip(request["files"], moved, strict=True):
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.chdir(request["cwd"])
@@ -165,6 +172,7 @@ def _become(folder, request, files):
     random.seed()
     sys.modules["numpy"].random.seed()
     sys.executable = os.path.join(folder, "bin", "python")
+    spawn.set_executable(sys.executable)
     _open_streams()
     return request["words"]
 
@@ -209,6 +217,8 @@ def _open_streams():
 
 
 def _run(words):
+    if words[:2] == ["-P", "-c"]:
+        words = words[1:]
     kind, name, *rest = words if words[0].startswith("-") else ["", *words]
     first = {"-m": [os.getcwd()], "": [os.path.dirname(os.path.abspath(name))]}.get(kind, [])
     added = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
@@ -217,10 +227,11 @@ def _run(words):
         for module in [module for module in sys.modules if module.startswith(OURS)]:
             del sys.modules[module]
     sys.argv = [name, *rest]
-    if kind == "-u":
-        sys.argv = ["-c"]
+    if kind in ("-u", "-c"):  # execnet's line, or multiprocessing's
+        code, *more = rest if kind == "-u" else (name, *rest)
+        sys.argv = ["-c", *more]
         sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(*rest, sys.modules["__main__"].__dict__)  # noqa: S102 - execnet's line
+        exec(code, sys.modules["__main__"].__dict__)  # noqa: S102
     elif kind == "-m":
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     else:
