@@ -34,12 +34,16 @@ FOLD_STUDIES = {
 """The studies that train on folds; each has a `design` in pipelines/studies."""
 
 
+_TEST = "use the test split too; this is recorded"
+
+
 def configure_study(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the study's name and size."""
     studies = parser.add_subparsers(metavar="study", dest="study", required=True)
     does = "train the settings with several seeds: mean, spread, and their ensemble"
     seeds = studies.add_parser("seeds", help=does, description=does)
     seeds.add_argument("--seeds", type=int, default=3, help="how many, from train.seed on (3)")
+    seeds.add_argument("--include-test", action="store_true", help=_TEST)
     for name, said in FOLD_STUDIES.items():
         study = studies.add_parser(name, help=said, description=said)
         _size(study)
@@ -61,8 +65,7 @@ def _size(study: argparse.ArgumentParser) -> None:
     study.add_argument("--folds", type=int, help="number of folds (5; 2 with --smoke)")
     seeds = "trainings per fold, from train.seed on (1)"
     study.add_argument("--seeds", type=int, default=1, help=seeds)
-    test = "use the test split too; this is recorded"
-    study.add_argument("--include-test", action="store_true", help=test)
+    study.add_argument("--include-test", action="store_true", help=_TEST)
     study.add_argument("--dry-run", action="store_true", help="print the cost, and stop")
     rows = "keep only each model's rows, to save disk space"
     study.add_argument("--drop-models", action="store_true", help=rows)
@@ -82,7 +85,8 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
     if args.study == "seeds":
         from pipelines.studies import seeds
 
-        seeds.run(root, params, args.seeds)
+        evaluate = params.evaluate.model_copy(update={"include_test": args.include_test})
+        seeds.run(root, params.model_copy(update={"evaluate": evaluate}), args.seeds)
         return
     if args.study == "external":
         _external(root, params, args)

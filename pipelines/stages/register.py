@@ -113,7 +113,9 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
         )
     if decision.gate.status == "passed":
         number = versions.register(store, name, decision, run_id)
-        return f"{name} version {number}, {versions.CHALLENGER}"
+        held = store.client.get_registered_model(name).aliases.items()
+        roles = sorted(alias for alias, version in held if str(version) == number)
+        return f"{name} version {number}, {' and '.join(roles) or 'which was rolled back'}"
     if decision.gate.status == "failed":
         known = versions.withdraw(store, name, decision, run_id)
         return f"{name} version {known}, rejected" if known else "not registered"

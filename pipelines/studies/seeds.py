@@ -255,7 +255,9 @@ def _evaluate(
     for name, member in members.items():
         refuse_seen(store.entries, params.data.name, member.spec)
         if params.evaluate.include_test:
-            record_evaluation(workspace, member.identity, sha, f"hgmnet study seeds --seeds {n}")
+            record_evaluation(
+                workspace, member.identity, sha, f"hgmnet study seeds --seeds {n} --include-test"
+            )
         print(f"{name}: evaluated on {' and '.join(sorted(splits, reverse=True))}")
         tables[name] = pd.DataFrame([look.row for look in looks(workspace.raw, member, judged)])
     _write(workspace, tables, params.data.classes)

@@ -137,6 +137,15 @@ def test_the_same_again_changes_nothing(workspace: Workspace, monkeypatch: pytes
     assert challenger(workspace) == "1"
 
 
+def test_a_version_that_serves_is_named_champion(workspace: Workspace, capsys):
+    client(workspace).set_registered_model_alias(NAME, "champion", "1")
+    client(workspace).delete_registered_model_alias(NAME, "challenger")
+    run(workspace)
+    assert f"{NAME} version 1, champion\n" in capsys.readouterr().out
+    client(workspace).delete_registered_model_alias(NAME, "champion")
+    client(workspace).set_registered_model_alias(NAME, "challenger", "1")
+
+
 def test_a_run_cut_short_is_written_anew(workspace: Workspace):
     (whole,) = (r for r in runs(workspace) if r.data.tags["hgmnet.gate"] == "passed")
     client(workspace).delete_tag(whole.info.run_id, "hgmnet.recorded")

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
 ]
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = ["study", "seeds", "--seeds", "2"]
+COMMAND = ["study", "seeds", "--seeds", "2", "--include-test"]
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +130,12 @@ def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkey
     space = finished[0]
     openings = read_evaluations(space.openings)
     assert len({opening.model for opening in openings}) == len(openings) == 3
-    assert {opening.command for opening in openings} == {"hgmnet study seeds --seeds 2"}
-    write_params(space.root, train={"seed": 5}, evaluate={"include_test": False, "draws": 100})
+    assert {opening.command for opening in openings} == {
+        "hgmnet study seeds --seeds 2 --include-test"
+    }
+    write_params(space.root, train={"seed": 5})
     monkeypatch.chdir(space.root)
-    assert main(COMMAND) == 0
+    assert main(COMMAND[:-1]) == 0
     assert "2 finished, 0 to train" in capsys.readouterr().out
     assert len(read_evaluations(space.openings)) == 3
     rows = pd.read_csv(reports(space) / "per_image.csv")
@@ -144,13 +146,13 @@ def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkey
 def test_a_model_that_dvc_made_is_taken_for_its_seed(finished, monkeypatch, capsys):
     """Its weights are looked at by the fingerprint alone, so a copy elsewhere will do."""
     space = finished[0]
-    write_params(space.root, train={"seed": 5}, evaluate={"include_test": False, "draws": 100})
+    write_params(space.root, train={"seed": 5})
     folders = space.state / "studies" / "seeds"
     (first,) = [f for f in folders.glob("*/model.json") if json.loads(f.read_text())["seed"] == 5]
     space.model.parent.mkdir(exist_ok=True)
     first.parent.rename(space.model)
     monkeypatch.chdir(space.root)
-    assert main(COMMAND) == 0
+    assert main(COMMAND[:-1]) == 0
     assert "2 finished, 0 to train" in capsys.readouterr().out
     assert first.read_bytes() == (space.model / "model.json").read_bytes()
 
