@@ -208,12 +208,16 @@ def test_the_cache_goes_by_the_model(workspace, predictor):
 @pytest.mark.parametrize(
     ("model", "point", "fit"),
     [
-        ({"gate": "free", "input": "rgb"}, {"scales": (0.9, 1.2)}, "letterbox"),
+        ({"gate": "free", "input": "rgb"}, {"mirror": False}, "letterbox"),
         ({"gate": "reverse", "shared_encoder": True}, {"mirror": False}, "stretch"),
         ({"gate": "input", "class_scales": 2}, {"mirror": False, "scales": (1.1,)}, "stretch"),
-        ({"gate": "none", "coarse": False}, {}, "stretch"),
-        ({"tasks": "segmentation"}, {"malignant_threshold": None}, "stretch"),
-        ({"tasks": "classification", "coarse": False, "gate": "none"}, {}, "letterbox"),
+        ({"gate": "none", "coarse": False}, {"mirror": False}, "stretch"),
+        ({"tasks": "segmentation"}, {"mirror": False, "malignant_threshold": None}, "stretch"),
+        (
+            {"tasks": "classification", "coarse": False, "gate": "none"},
+            {"scales": (0.9, 1.2)},  # and mirrored: six views, of the smallest network
+            "letterbox",
+        ),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else value,
 )
