@@ -103,13 +103,16 @@ def attempt(cell: Cell, home: Path, limit: float) -> None:
         except subprocess.TimeoutExpired:
             status = 124
     line = {
-        "trial": cell.trial, "fold": cell.fold, "status": status, "command": " ".join(words[1:]),
+        "trial": cell.trial, "fold": cell.fold, "status": status, "done": done(cell, home),
+        "command": " ".join(words[1:]),
         "wall": round(time.monotonic() - began), "cpu": round(cpu_seconds() - used),
         "when": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit,
     }  # fmt: skip
     with (home / "attempts.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
-    print(f"{cell.trial}, fold {cell.fold}: status {status}, {line['cpu']} s of CPU", flush=True)
+    # Lightning ends with status 0 after SIGTERM, so the status alone is no sign
+    how = "done" if line["done"] else f"not done, status {status}"
+    print(f"{cell.trial}, fold {cell.fold}: {how}, {line['cpu']} s of CPU", flush=True)
 
 
 def cpu_seconds() -> float:
