@@ -20,8 +20,8 @@ WORKER = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
 POOL = ("from multiprocessing.spawn ", "from multiprocessing.forkserver ")
 """How the code begins with which multiprocessing starts a process."""
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
-KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
-"""Of the interpreter's variables, those that the server honours."""
+KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONPATH", "PYTHONUNBUFFERED"}
+"""Of the interpreter's variables, those that the server honours; its forks hash alike anyway."""
 READ_AT_IMPORT = ("HF_", "LANG", "LC_", "MKL_NUM", "OMP_NUM")
 
 
