@@ -120,7 +120,7 @@ def _can_fork(folder, words):
             known = marshal.load(file)  # noqa: S302 - our own
     except OSError:  # nobody has started the server
         return False
-    odd = {k for k in os.environ if k.startswith("PYTHON")} - KNOWN
+    odd = {k for k in os.environ if k.startswith("PYTHON") and k != "PYTHON"} - KNOWN
     odd |= {k for k, _ in known.items() ^ same(os.environ).items()}
     if odd:
         with open(os.path.join(folder, "log"), "a") as log:
