@@ -12,6 +12,7 @@ import pytest
 from tests.warm import launcher
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; torch reads it once
+os.environ.setdefault("MKL_NUM_THREADS", "1")  # as Dask sets it for its workers: they can be forks
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # seven idle processes

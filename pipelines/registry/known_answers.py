@@ -28,7 +28,7 @@ CODE = Path(hgmnet.__file__).parent
 """Package that is packed into a version."""
 REQUIREMENTS = (
     *("mlflow", "numpy", "pandas", "pillow", "pydantic", "pydicom", "ruamel.yaml", "safetensors"),
-    *("segmentation-models-pytorch", "torch", "torchvision"),
+    *("python-gdcm", "segmentation-models-pytorch", "torch", "torchvision"),
 )
 _CASES: tuple[tuple[Kind, int], ...] = (("benign", 1), ("malignant", 2), ("malignant", 3))
 _SIZE = 160  # px, nominal

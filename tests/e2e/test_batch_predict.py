@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from hgmnet.data.reader import decode_file
-from hgmnet.errors import ConfigError
 from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.paths import Workspace
 from pipelines.prediction.batch import Job, asked_for, join, left, predict_part
@@ -186,14 +185,3 @@ def test_a_table_and_a_changed_file_are_asked_and_nothing_twice(
     assert len(pd.read_parquet(tmp_path / "out/predictions.parquet")) == 2
     other = replace(job, sha256="another")
     assert len(left(other, asked_for(table).images)) == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("file\na.png\n", "expected a column `image`, got file"), ("image\na\na\n", "a more than")],
-)
-def test_a_table_that_can_not_be_meant(text: str, said: str, tmp_path: Path) -> None:
-    table = tmp_path / "asked.csv"
-    table.write_text(text)
-    with pytest.raises(ConfigError, match=said):
-        asked_for(table)

@@ -15,9 +15,9 @@ from mlflow import MlflowClient
 
 from hgmnet.data.images import decode_grey
 from pipelines.artifacts.paths import Workspace
-from tests.contenders import make_contenders
 from tests.servers import free_port
 from tests.source_files import dicom_file
+from tests.three_versions import give_three_versions
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -26,7 +26,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Version 1 serves, 3 is challenger; there are the scans that README speaks of."""
-    workspace = make_contenders(tmp_path_factory.mktemp("repository"))
+    workspace = give_three_versions(tmp_path_factory.mktemp("readme") / "repository")
     root = workspace.root
     scan = (workspace.raw / "benign" / "benign (1).png").read_bytes()
     for name in ("data/phantom/raw/malignant/malignant (1).png", "scans/a.png", "more/b.png"):
@@ -34,7 +34,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         (root / name).write_bytes(scan)
     shutil.copy(root / "scans" / "a.png", root / "scan.png")
     (root / "one.dcm").write_bytes(dicom_file(decode_grey(scan, "scan")))
-    shell(root, "hgmnet promote --version 1")
     return workspace
 
 

@@ -125,7 +125,7 @@ def test_the_version_carries_its_code_its_lineage_and_its_requirements(
     assert not list(found.rglob("*.pkl"))
     requirements = (found / "requirements.txt").read_text().split()
     assert f"torch=={installed('torch').partition('+')[0]}" in requirements
-    assert len(requirements) == 11
+    assert len(requirements) == 12
 
 
 def test_the_same_again_changes_nothing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):

@@ -280,8 +280,8 @@ def test_no_page_has_a_command_run(up: Up, tmp_path: Path) -> None:
 
 def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
     found = up.deployment("training/nightly")["id"]
-    due = datetime.now(UTC) + timedelta(seconds=15)  # and not again while this one runs
-    soon = {"schedule": {"interval": 120, "anchor_date": due.isoformat()}, "active": True}
+    before = datetime.now(UTC) - timedelta(seconds=45)  # so in 15 s, and not again while it runs
+    soon = {"schedule": {"interval": 60, "anchor_date": before.isoformat()}, "active": True}
     (made,) = up.ask(f"/deployments/{found}/schedules", [soon])
     run = scheduled(up, found)
     up.ask(f"/deployments/{found}/schedules/{made['id']}", method="DELETE")

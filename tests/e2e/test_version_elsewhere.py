@@ -45,10 +45,15 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
+@pytest.fixture(scope="module")
+def phantoms(workspace: Workspace) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(workspace.raw.rglob("*.png"))]
+
+
 @pytest.fixture(scope="module", params=["phantom", "busi"])
-def images(request: pytest.FixtureRequest, workspace: Workspace) -> list[bytes]:
+def images(request: pytest.FixtureRequest, phantoms: list[bytes]) -> list[bytes]:
     if request.param == "phantom":
-        return [path.read_bytes() for path in sorted(workspace.raw.rglob("*.png"))]
+        return phantoms
     folder = request.getfixturevalue("busi")
     names = ("benign/benign (1).png", "malignant/malignant (1).png", "normal/normal (1).png")
     return [(folder / name).read_bytes() for name in names]
@@ -63,7 +68,7 @@ def environment(workspace: Workspace) -> dict[str, str]:
 
 
 def test_it_loads_where_there_is_no_checkout(
-    workspace: Workspace, images: list[bytes], tmp_path: Path
+    workspace: Workspace, phantoms: list[bytes], tmp_path: Path
 ) -> None:
     """Another environment, which has this one's packages but not this one."""
     venv.create(tmp_path / "bare", with_pip=False)
@@ -74,14 +79,14 @@ def test_it_loads_where_there_is_no_checkout(
     where = {"cwd": tmp_path, "env": kept, "capture_output": True, "text": True}
     alone = subprocess.run([python, "-c", "import hgmnet"], check=False, **where)
     assert "No module named 'hgmnet'" in alone.stderr
-    for number, image in enumerate(images):
+    for number, image in enumerate(phantoms):
         (tmp_path / "inputs").mkdir(exist_ok=True)
         (tmp_path / "inputs" / f"{number:06}").write_bytes(image)
     words = ["models:/hgmnet-phantom@champion", "inputs", "answers.json"]
     done = subprocess.run([python, LOAD_BACK, *words], check=False, **where)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "answers.json").read_text())
-    assert_same(rows, images, workspace)
+    assert_same(rows, phantoms, workspace)
 
 
 @pytest.fixture(scope="module")

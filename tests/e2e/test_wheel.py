@@ -109,6 +109,7 @@ def test_it_predicts_files(installed, elsewhere, model):
     assert wrong.stderr.startswith("hgmnet: Config: nowhere/")
 
 
+@pytest.mark.long
 def test_it_serves(installed, elsewhere, model):
     image = next(model.raw.rglob("*.png"))
     command = [installed / "hgmnet", "serve", "--port", "0", "--model", model.model]

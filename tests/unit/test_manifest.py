@@ -80,6 +80,7 @@ def test_orphans_and_unknown_classes_are_rows(raw):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_real_set(busi):
     records = manifest.build(busi)
     assert Counter(r.label for r in records) == {"benign": 437, "malignant": 210, "normal": 133}

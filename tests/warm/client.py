@@ -11,16 +11,17 @@ import resource
 import sys
 
 FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
-MODULES = ("pipelines", "pipelines.__main__", "dvc", "mlflow", "uvicorn", "torch.distributed.run")
-MODULES += ("prefect", "prefect.engine", "prefect.flow_engine")
+MODULES = ("pipelines", "dvc", "mlflow", "uvicorn", "torch.distributed.run", "prefect")
+MODULES += ("prefect.engine", "prefect.flow_engine")
 MODULES += ("prefect.runner._workspace_supervisor", "prefect.runner._workspace_resolver")
+"""Not pipelines.__main__, a training's second process: it ends when its parent is another."""
 WORKER = ["-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
 """How pytest-xdist starts a worker."""
 POOL = ("from multiprocessing.spawn ", "from multiprocessing.forkserver ")
 """How the code begins with which multiprocessing starts a process."""
 LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
-KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED"}
-"""Of the interpreter's variables, those that the server honours."""
+KNOWN = {"PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONPATH", "PYTHONUNBUFFERED"}
+"""Of the interpreter's variables, those that the server honours; its forks hash alike anyway."""
 READ_AT_IMPORT = ("HF_", "LANG", "LC_", "MKL_NUM", "OMP_NUM")
 
 
@@ -112,14 +113,14 @@ def _can_fork(folder, words):
     module = len(words) > 1 and words[0] == "-m" and words[1] in MODULES
     script = next((word for word in words[:2] if word != "-P"), "").endswith(".py")
     pool = "-c" in words[:2] and words[words.index("-c") + 1].startswith(POOL)
-    if not (module or script or pool or words == WORKER):
+    if not (module or script or pool or words in (WORKER, ["-"])):
         return False
     try:
         with open(os.path.join(folder, "same"), "rb") as file:
             known = marshal.load(file)  # noqa: S302 - our own
     except OSError:  # nobody has started the server
         return False
-    odd = {k for k in os.environ if k.startswith("PYTHON")} - KNOWN
+    odd = {k for k in os.environ if k.startswith("PYTHON") and k != "PYTHON"} - KNOWN
     odd |= {k for k, _ in known.items() ^ same(os.environ).items()}
     if odd:
         with open(os.path.join(folder, "log"), "a") as log:

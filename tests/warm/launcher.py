@@ -42,8 +42,10 @@ def make() -> None:
     programs = folder / "bin"
     programs.mkdir()
     words = (sys.executable, "-IS", str(HERE / "client.py"), str(folder))
-    for name, more in (("python", ()), ("dvc", ("-m", "dvc")), ("hgmnet", ("-m", "pipelines"))):
-        program = programs / name
+    same = ("dvc", "mlflow", "uvicorn")
+    commands = {"python": "", "hgmnet": "pipelines"} | {name: name for name in same}
+    for name, module in commands.items():
+        program, more = programs / name, ["-m", module] if module else []
         program.write_text(f'#!/bin/sh\nexec {shlex.join([*words, *more])} "$@"\n')
         program.chmod(0o755)
     for program in Path(sys.executable).parent.iterdir():

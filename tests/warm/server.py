@@ -219,17 +219,20 @@ def _open_streams():
 def _run(words):
     if words[:2] == ["-P", "-c"]:
         words = words[1:]
+    if words == ["-"]:
+        words = ["-", sys.stdin.read()]
     kind, name, *rest = words if words[0].startswith("-") else ["", *words]
-    first = {"-m": [os.getcwd()], "": [os.path.dirname(os.path.abspath(name))]}.get(kind, [])
+    here, beside = [os.getcwd()], [os.path.dirname(os.path.abspath(name))]
+    first = {"-m": here, "-": here, "": beside}.get(kind, [])
     added = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     sys.path[:0] = [*first, *added]
     if kind != "-m" or _has_other_code():
         for module in [module for module in sys.modules if module.startswith(OURS)]:
             del sys.modules[module]
     sys.argv = [name, *rest]
-    if kind in ("-u", "-c"):  # execnet's line, or multiprocessing's
+    if kind in ("-u", "-c", "-"):  # execnet's line, multiprocessing's, or what came by stdin
         code, *more = rest if kind == "-u" else (name, *rest)
-        sys.argv = ["-c", *more]
+        sys.argv = ["-" if kind == "-" else "-c", *more]
         sys.modules["__main__"] = types.ModuleType("__main__")
         exec(code, sys.modules["__main__"].__dict__)  # noqa: S102
     elif kind == "-m":

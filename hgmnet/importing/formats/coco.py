@@ -145,7 +145,7 @@ def _drawn(shape: list[list[float]] | _Rle, image: _Image, where: str) -> Any:
             return decoded.any(axis=2) if decoded.ndim == 3 else decoded
         except (ValueError, TypeError) as error:
             problem = f"a mask that can't be drawn ({error})"
-    raise InvalidDataError(f"{where} has {problem}; mend the annotation, or remove the image")
+    raise InvalidDataError(f"{where} has {problem}; correct the annotation, or remove the image")
 
 
 def _rle_problem(rle: _Rle, size: tuple[int, int]) -> str:
