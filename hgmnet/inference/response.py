@@ -71,7 +71,8 @@ def answer(
 ) -> list[dict[str, Value]]:
     """Predict each image for a server; the columns are those of `columns`.
 
-    `values`: each the bytes of a PNG, JPEG, BMP, TIFF or DICOM file, or the same as base64 text.
+    `values`: each the bytes of a PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM file, or the same as
+    base64 text.
     `model`: the model's columns, equal in each row.
 
     Returns:

@@ -72,7 +72,7 @@ class Endpoints:
             return Predictions(predictions=await self._predict(request, values))
 
     async def predict(self, request: Request) -> Row:
-        """Predict one image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
+        """Predict one image, the body's bytes: PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM."""
         async with self._queue.admitted(request) as body:
             return (await self._predict(request, [body]))[0]
 

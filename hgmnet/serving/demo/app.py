@@ -62,7 +62,7 @@ class Pages:
         return self._fill("card.html.j2", card=to_html(card))
 
     async def look(self, request: Request, name: str = "image") -> DemoResult:
-        """Predict an image, the body's bytes: PNG, JPEG, BMP, TIFF or DICOM."""
+        """Predict an image, the body's bytes: PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM."""
         async with self._queue.admitted(request) as data:
             return await self._queue.turn(self._look, data, name, None)
 
