@@ -80,6 +80,15 @@ RENAMED = {"evaluate.open_test": "evaluate.include_test"}
 """Renamed settings: for one release, an old name is an error that states the new one."""
 
 
+ADDED = {
+    "validate.patient_share": 0.2,
+    "promotion.min_groups": 10,
+    "train.encoder_rate": 1.0,
+    "train.class_balance": 0.0,
+}
+"""New settings: for one release, the error about a missing one states the value to add."""
+
+
 def problems(error: ValidationError) -> Iterator[str]:
     """Format the problems of settings, one per key."""
     found = [(_key(problem), problem) for problem in error.errors(include_url=False)]
@@ -87,7 +96,9 @@ def problems(error: ValidationError) -> Iterator[str]:
     for old, new in renamed.items():
         yield f"{old} is now {new}; rename it"
     for key, problem in found:
-        if key not in {*renamed, *renamed.values()}:
+        if key in ADDED and problem["type"] == "missing":
+            yield f"{key} is new; add {key.rpartition('.')[2]}: {ADDED[key]}"
+        elif key not in {*renamed, *renamed.values()}:
             yield f"{key}: {_said(problem)}"
 
 

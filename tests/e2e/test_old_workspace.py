@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
+from hgmnet.config.base import ADDED
 from pipelines.registry.tracking_store import tracking_uri
 from pipelines.registry.verification import predict_in_fresh_process
 from tests.imports import REPOSITORY
@@ -65,7 +67,7 @@ def hgmnet(root: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def renamed(root: Path) -> Path:
-    """With the one setting renamed, as the error says."""
+    """With one setting renamed, and the new ones added, as the error states."""
     params = root / "params.yaml"
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", "versions"],
@@ -76,7 +78,15 @@ def renamed(root: Path) -> Path:
     )
     if "evaluate.open_test is now evaluate.include_test" not in done.stderr:
         raise RuntimeError(done.stdout + done.stderr)
-    params.write_text(params.read_text().replace("open_test:", "include_test:"))
+    yaml = YAML()
+    tree = yaml.load(params.read_text().replace("open_test:", "include_test:"))
+    for name, value in ADDED.items():
+        section, key = name.split(".")
+        if f"{name} is new; add {key}: {value}" not in done.stderr:
+            raise RuntimeError(done.stdout + done.stderr)
+        tree[section][key] = value
+    tree["promotion"]["min_groups"] = 1  # the repository is small
+    yaml.dump(tree, params)
     return root
 
 
