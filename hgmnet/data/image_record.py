@@ -1,5 +1,10 @@
 """An image's row in the manifest, without the code that computes it."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import model_validator
+
 from hgmnet.config.base import Frozen
 
 
@@ -48,6 +53,15 @@ class ImageRecord(Frozen):
     group: str
     excluded: str
     error: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_release(cls, row: Any) -> Any:
+        """Fill in the columns that a manifest of 0.1.0 lacks."""
+        if not isinstance(row, Mapping) or "masks_binary" not in row:
+            return row
+        kept = {name: value for name, value in row.items() if name != "masks_binary"}
+        return {"mask_values": "", "intensity_max": 255, "source_name": ""} | kept
 
     @property
     def name(self) -> str:
