@@ -87,6 +87,10 @@ class Workspace:
     versions = _At("versions", "state")  # copies of registered versions, `<model>/<version>/` each
     exports = _At("onnx", "state")  # exports for ONNX Runtime
 
+    def version_page(self, number: str) -> Path:
+        """The page of a registered version, one self-contained page; not a DVC output."""
+        return self.reports / "versions" / number / "index.html"
+
     @property
     def state(self) -> Path:
         """Folder of this checkout's checkpoints, openings and locks; not in DVC or git."""

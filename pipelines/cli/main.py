@@ -30,7 +30,16 @@ STAGES = {
 GROUPS = {
     "Data": ("import", "resplit", "drift", "export-data"),
     "Train": ("plan", "study", "stage"),
-    "Registry": ("promote", "rollback", "versions", "compare", "lineage", "publish", "history"),
+    "Registry": (
+        "promote",
+        "rollback",
+        "versions",
+        "compare",
+        "report",
+        "lineage",
+        "publish",
+        "history",
+    ),
     "Predict and serve": ("predict", "export", "serve", "demo", "score"),
     "Operate": ("flow", "up", "clean", "doctor"),
 }
@@ -46,6 +55,7 @@ DOES = {
     "rollback": "let an earlier champion serve again",
     "versions": "list the registered versions, or delete one",
     "compare": "compare two versions, or two evaluations, image by image",
+    "report": "write the page about a version, for the person who signs",
     "lineage": "show a version's commit, data and settings, and the commands that restore it",
     "publish": "push a version's data, and commit and tag the files that restore it",
     "history": "list and verify every decision about which version served",
@@ -68,6 +78,7 @@ EXAMPLES = {
     "rollback": 'rollback --to 3 --reason "misses small lesions"',
     "versions": "versions",
     "compare": "compare champion challenger",
+    "report": "report --version 3",
     "lineage": "lineage 3",
     "publish": "publish",
     "history": "history --head 3f2a90",

@@ -1,8 +1,10 @@
 """Commands on versions: versions, promote, rollback, history, lineage, publish, compare."""
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -62,6 +64,9 @@ def configure_promote(parser: argparse.ArgumentParser) -> None:
     moved = "record that the alias champion was moved in MLflow; needs --reason"
     parser.add_argument("--adopt", action="store_true", help=moved)
     parser.add_argument("--reason", default="", help="why; needed with --approve, and kept")
+    parser.add_argument("--by", default="", metavar="NAME", help="who approves (default: you)")
+    signed = "sign the approval with this SSH key; `history --verify` checks it"
+    parser.add_argument("--sign", type=Path, metavar="KEY", help=signed)
 
 
 def run_promote(root: Path, args: argparse.Namespace) -> None:
@@ -71,18 +76,25 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
         ConfigError: nothing to compare, or --approve or --adopt without a reason.
         RejectedError: the version is not promoted; that is recorded.
     """
-    from hgmnet.errors import RejectedError
+    from hgmnet.errors import ConfigError, RejectedError
     from pipelines.promotion.promote import Request, adopt, open_comparer, promote, propose
     from pipelines.promotion.text import format_promotion
     from pipelines.registry.aliases import registry_state
+    from pipelines.registry.signatures import sign
     from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 
-    why = " ".join(args.reason.split())
+    why, by = " ".join(args.reason.split()), " ".join(args.by.split())
+    if args.approve and sys.stdin.isatty():
+        by = by or input("Who approves (Enter: you): ").strip()
+        why = why or input("Why, for the history: ").strip()
     if args.approve or args.adopt:
         why = reason(why, "why you approve, for the history")
+    if args.sign and not args.approve:
+        raise ConfigError("--sign signs an approval; add --approve")
     comparer = open_comparer(root, args.data)
     name = comparer.params.registry.name
-    request = Request(args.version, args.approve, why)
+    signing = partial(sign, args.sign) if args.sign else None
+    request = Request(args.version, args.approve, why, by, signing)
     with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root):
         if args.adopt:
             link = adopt(comparer, why)
@@ -133,6 +145,8 @@ def run_rollback(root: Path, args: argparse.Namespace) -> None:
 def configure_history(parser: argparse.ArgumentParser) -> None:
     """Add the argument for the noted hash."""
     parser.add_argument("--head", metavar="HASH", help="a noted hash that the history must contain")
+    allowed = "check the signatures of approvals: a file of allowed signers, as ssh-keygen(1) says"
+    parser.add_argument("--verify", type=Path, metavar="FILE", help=allowed)
 
 
 def run_history(root: Path, args: argparse.Namespace) -> None:
@@ -156,10 +170,22 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
             raise InvalidDataError(f"the history of {name} is broken: {fault}{_next_step(now)}")
         if now.champion:
             load_version(registry.store, name, None, cache)
+    if args.verify:
+        print("\n" + "\n".join(_signatures(now.links, args.verify)))
     end = "" if args.head else "; to verify its end, add --head HASH, noted elsewhere"
     print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
     count = len(now.links)
     print(f"{count} decision{'s' * (count != 1)}, every link holds{end}.")
+
+
+def _signatures(links: "tuple[Link, ...]", allowed: Path) -> Iterator[str]:
+    """Yield a line per approval; raise InvalidDataError for a signature that is not valid."""
+    from pipelines.registry.signatures import signer
+
+    approvals = [link.entry for link in links if link.entry and link.entry.approved_by]
+    for one in (entry for entry in approvals if entry.action == "promoted"):
+        signed = f"signed by {signer(one, allowed)}" if one.signature else "not signed"
+        yield f"decision {one.number}, approved by {one.approved_by}: {signed}"
 
 
 def _next_step(now: "RegistryState") -> str:
@@ -265,6 +291,28 @@ def _way_back(root: Path, uri: str, tags: Mapping[str, str]) -> Iterator[str]:
         yield f"MLFLOW_TRACKING_URI={quote(uri)} mlflow artifacts download -r {run} -d ."
     yield "dvc pull --allow-missing"
     yield "dvc status report              # reports that nothing has changed"
+
+
+def configure_report(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for version and predecessor."""
+    parser.add_argument("--version", metavar="N", help="a version or alias (default: champion)")
+    other = "compare with this version (default: the one that it replaced, else the champion)"
+    parser.add_argument("--against", metavar="M", help=other)
+
+
+def run_report(root: Path, args: argparse.Namespace) -> None:
+    """Write the page about a version, and print its path.
+
+    Raises:
+        ConfigError, InvalidDataError: as `pipelines.version_page.page.write_page`.
+    """
+    from pipelines.artifacts.paths import Workspace
+    from pipelines.version_page.page import write_page
+
+    with open_registry(root) as registry:
+        space = Workspace(root, registry.params.data.name)
+        page = write_page(registry.store, registry.params, space, args.version, args.against)
+    print(f"page: {page.relative_to(root)}")
 
 
 def configure_publish(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """Promotion: compare the challenger with champion and anchor, and apply the promotion rule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pipelines.registry.aliases import (
 )
 from pipelines.registry.history import Link, chain_fault
 from pipelines.registry.loading import resolve
+from pipelines.registry.signatures import statement
 from pipelines.registry.tracking_store import connect_with_retries
 from pipelines.registry.versions import CHALLENGER, find_version
 
@@ -33,13 +34,15 @@ from pipelines.registry.versions import CHALLENGER, find_version
 class Request:
     """A requested promotion; `version`: number or alias, None for the challenger.
 
-    `approved`: by a person, for `reason`; `by`: their name, empty for the user of this process.
+    `approved`: by a person, for `reason`; `by`: their name, empty for the user of this process;
+    `sign`: signs a text in their name, None for no signature.
     """
 
     version: str | None = None
     approved: bool = False
     reason: str = ""
     by: str = ""
+    sign: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,23 @@ def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOut
 
     def attempt() -> Link:
         now = registry_state(comparer.store, comparer.params.registry.name)
-        found.append(propose(comparer, now, request))
+        found.append(_signed(comparer, propose(comparer, now, request), request))
         return apply_decision(comparer, found[-1])
 
     link = retry_on_conflict(attempt)
     return found[-1], link
+
+
+def _signed(
+    comparer: VersionComparator, outcome: PromotionOutcome, request: Request
+) -> PromotionOutcome:
+    """Add the person's signature to an approval that takes effect."""
+    made, now = outcome.resolve, outcome.now
+    if request.sign is None or not (outcome.promoted and made.approved_by):
+        return outcome
+    name = comparer.params.registry.name
+    signature = request.sign(statement(name, made.version, now.models[made.version], now.head))
+    return replace(outcome, resolve=replace(made, signature=signature, signed_after=now.head))
 
 
 def uncompared_challenger(comparer: VersionComparator) -> str:

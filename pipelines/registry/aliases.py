@@ -83,7 +83,8 @@ class RegistryState:
 class PromotionDecision:
     """A decision's action and reason; the record's other fields are filled in when it is written.
 
-    `champion`, `anchor`: the versions after the decision.
+    `champion`, `anchor`: the versions after the decision. `signature`: of the approval, made when
+    `signed_after` was the history's head.
     """
 
     action: Action
@@ -94,6 +95,8 @@ class PromotionDecision:
     verdict: str = ""
     approved_by: str = ""
     evidence: Mapping[str, str] = field(default_factory=dict)
+    signature: str = ""
+    signed_after: str = ""
 
 
 class ChangedError(ConfigError):
@@ -187,6 +190,8 @@ def decide(
             raise ChangedError(
                 f"version {now.champion or 'none'} became champion meanwhile; try again"
             )
+        if resolve.signature and now.head != resolve.signed_after:
+            raise ChangedError("another decision was made after the signature; try again")
         for number in filter(None, (resolve.champion, resolve.anchor)):
             if not now.has(number):
                 raise ConfigError(f"nothing was changed: {name} has no version {number} any more")
@@ -201,7 +206,7 @@ def decide(
             taken_from=lock.taken_from,
             champion_model=now.models.get(resolve.champion, ""),
             anchor_model=now.models.get(resolve.anchor, ""),
-            **vars(resolve),
+            **{key: value for key, value in vars(resolve).items() if key != "signed_after"},
         )
         lock.confirm()
         link = append(store, entry)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run
@@ -20,6 +19,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import RecordedEvaluation, opening_number, user
 from pipelines.gate.change_plan import openings_due
 from pipelines.gate.result import judge
+from pipelines.registry.evidence import freeze
 from pipelines.registry.tracking_store import (
     TrackingStore,
     all_runs,
@@ -216,8 +216,9 @@ def record(store: TrackingStore, decision: Decision) -> str:
     log_metrics(store, run_id, decision.metrics)
     settings = decision.params.model_dump(mode="json", by_alias=True)
     log_params(store, run_id, dict(_flatten("", settings)))
-    for file, folder in _files(decision.workspace):
-        store.client.log_artifact(run_id, str(file), folder)
+    freeze(store, decision.workspace, run_id)
+    if decision.workspace.openings.exists():
+        store.client.log_artifact(run_id, str(decision.workspace.openings))
     store.client.set_tag(run_id, _RECORDED, "true")
     store.client.set_terminated(run_id)
     return run_id
@@ -248,22 +249,3 @@ def _kind(decision: Decision) -> dict[str, str]:
     if decision.experiment:
         return {"hgmnet.kind": "experiment", "hgmnet.experiment": decision.experiment}
     return {"hgmnet.kind": "decision"}
-
-
-def _files(workspace: Workspace) -> Iterator[tuple[Path, str | None]]:
-    """Yield each evidence file and its folder in the run, the same as in the repository.
-
-    DVC's own files are absent where a stage was run without DVC.
-    """
-    root, data = workspace.root, workspace.folder
-    evidence = (
-        *(workspace.html, workspace.model_card, workspace.gate, workspace.curves),
-        *(workspace.metrics, workspace.per_image, workspace.split_csv, workspace.split_json),
-        *(workspace.subgroups, workspace.opening, workspace.change_plan),
-        *(root / "params.yaml", root / "dvc.lock", data / "raw.dvc", data / "dvc.lock"),
-    )
-    for file in filter(Path.exists, evidence):
-        folder = file.parent.relative_to(root).as_posix()
-        yield file, None if folder == "." else folder
-    if workspace.openings.exists():
-        yield workspace.openings, None

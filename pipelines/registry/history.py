@@ -33,7 +33,8 @@ class DecisionRecord(Frozen):
     `champion`, `anchor`: the versions after it, empty for none. `verdict`: of the comparison, empty
     without one. `approved_by`: empty where no approval was needed. `taken_from`: last holder of an
     abandoned lock. `evidence`: figures by name. `champion_model`, `anchor_model`: the versions'
-    model hashes; empty in records of earlier releases.
+    model hashes; empty in records of earlier releases. `signature`: of the approval, by
+    `pipelines.registry.signatures`; empty where nobody signed.
     """
 
     number: int
@@ -54,6 +55,7 @@ class DecisionRecord(Frozen):
     evidence: dict[str, str]
     champion_model: str = ""
     anchor_model: str = ""
+    signature: str = ""
 
     @property
     def text(self) -> str:

@@ -17,6 +17,7 @@ from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.io import read_table
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.decision_run import Decision
+from pipelines.registry.evidence import EVIDENCE
 from pipelines.registry.history import read_history, rolled_back
 from pipelines.registry.known_answers import (
     CODE,
@@ -259,3 +260,5 @@ def _follow(store: TrackingStore, name: str, number: str, decision: Decision, ru
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
     store.client.set_model_version_tag(name, number, _RUN, run_id)
+    frozen = store.client.get_run(run_id).data.tags.get(EVIDENCE, "")
+    store.client.set_model_version_tag(name, number, EVIDENCE, frozen)

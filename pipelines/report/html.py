@@ -10,6 +10,7 @@ from hgmnet.pages.html import fill
 from hgmnet.pages.overlays import gradient
 from pipelines.report import figures, inputs, text
 from pipelines.report.charts import strip
+from pipelines.report.doubts import doubts
 from pipelines.report.gallery import DrawnShelf
 from pipelines.report.inputs import ReportInputs
 from pipelines.report.tables import FEW, breakdown
@@ -30,11 +31,6 @@ class Headline:
 
 def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
     """Render the page; equal arguments give equal text."""
-    headlines = [
-        headline(evidence, metric)
-        for metric in text.HEADLINES
-        if metric in evidence.figures and evidence.figures[metric].value is not None
-    ]
     classes, model = evidence.spec.classes, evidence.spec.model
     layers = {layer.key: layer for shelf in shelves for layer in shelf.layers}
     lesions = figures.lesion_plots(evidence.shown, coarse=model.coarse) if model.segments else ()
@@ -42,8 +38,7 @@ def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
         __file__,
         "report.html.j2",
         **shared(evidence),
-        headlines=headlines,
-        has_paper=any(row.paper for row in headlines),
+        **headlines(evidence),
         training=figures.training_plots(evidence.curves),
         model=model,
         class_plots=figures.class_plots(evidence.shown) if model.classifies else (),
@@ -69,6 +64,7 @@ def shared(evidence: ReportInputs) -> dict[str, Any]:
         "data": evidence.evaluation.data,
         "split": evidence.split,
         "verdict": text.verdict(evidence),
+        "doubts": doubts(evidence),
         "words": text,
         "counts": class_counts(evidence),
         "sides": SIDES,
@@ -76,6 +72,16 @@ def shared(evidence: ReportInputs) -> dict[str, Any]:
         "likeness": inputs.likeness(evidence.provenance),
         "lineage": lineage(evidence),
     }
+
+
+def headlines(evidence: ReportInputs) -> dict[str, Any]:
+    """Return the variables of headlines.html.j2, the table of main figures."""
+    rows = [
+        headline(evidence, metric)
+        for metric in text.HEADLINES
+        if metric in evidence.figures and evidence.figures[metric].value is not None
+    ]
+    return {"headlines": rows, "has_paper": any(row.paper for row in rows)}
 
 
 def headline(evidence: ReportInputs, metric: str) -> Headline:

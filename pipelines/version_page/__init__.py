@@ -1,0 +1,1 @@
+"""The page about one registered version, for the person who signs: evidence, changes, decisions."""

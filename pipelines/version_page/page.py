@@ -1,0 +1,162 @@
+"""Render the page about one version: verdict and doubts, changes, figures, decisions, limits."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
+
+from hgmnet.config.base import MALIGNANT
+from hgmnet.config.params import Params
+from hgmnet.data.atomic import atomic, write_text
+from hgmnet.errors import HgmnetError
+from hgmnet.pages.html import fill
+from pipelines.artifacts.paths import Workspace
+from pipelines.registry.aliases import RegistryState, check, registry_state
+from pipelines.registry.history import DecisionRecord
+from pipelines.registry.loading import resolve
+from pipelines.registry.tracking_store import TrackingStore
+from pipelines.report import html, text
+from pipelines.report.inputs import EvaluatedImage, ReportInputs
+from pipelines.version_page.changes import Changes, changes
+from pipelines.version_page.version import (
+    VersionEvidence,
+    decisions_on,
+    predecessor,
+    read_version,
+)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What changes after the registration, as of `when` (UTC); `fault`: of history or aliases."""
+
+    when: str
+    serves: str
+    decisions: tuple[DecisionRecord, ...]
+    fault: str
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """A subgroup's figure that is below that of all images."""
+
+    images: str
+    title: str
+    value: str
+    interval: str
+    counted: str
+    overall: str
+
+
+def write_page(
+    store: TrackingStore, params: Params, space: Workspace, which: str | None, against: str | None
+) -> Path:
+    """Write the page of a version to reports/versions/<number>/index.html; return its path.
+
+    Its report as registered lies beside it.
+
+    Args:
+        store: the tracking store.
+        params: settings of this checkout.
+        space: the checkout's paths.
+        which: a version number or alias; None: the champion.
+        against: the version to compare with; None: the one that it replaced, else the champion.
+
+    Raises:
+        ConfigError: there is no such version, or its evidence was not recorded.
+        InvalidDataError: evidence or model are not those that were registered.
+    """
+    name = params.registry.name
+    now = registry_state(store, name)
+    number, _ = resolve(now, name, which)
+    other = resolve(now, name, against)[0] if against else predecessor(now, number)
+    with TemporaryDirectory(prefix="hgmnet-") as part:
+
+        def read(version: str, folder: str) -> VersionEvidence:
+            (Path(part) / folder).mkdir()
+            return read_version(store, name, version, space.versions, Path(part) / folder)
+
+        after = read(number, "after")
+        found, why = None, "" if other else "It is the first version."
+        try:
+            found = changes(read(other, "before"), after, params) if other else None
+        except HgmnetError as error:
+            if against:
+                raise
+            why = f"Not known: {error}."
+        out = space.version_page(number)
+        write_text(out, render(after, status(now, number), found, why))
+        with atomic(out.with_name("report.html")) as copy:
+            copyfile(after.space.html, copy)
+    return out
+
+
+def status(now: RegistryState, number: str) -> Status:
+    """Return whether the version serves, and the decisions about it."""
+    serves = "It does not serve."
+    if number == now.champion:
+        serves = "It serves: it is the champion."
+    elif number == now.challenger:
+        serves = "It does not serve: it is the challenger, and waits for a decision."
+    if now.champion and number != now.champion:
+        serves += f" Version {now.champion} serves."
+    when = datetime.now(UTC).isoformat(timespec="minutes").removesuffix("+00:00") + " UTC"
+    return Status(when, serves, decisions_on(now, number), check(now) or "")
+
+
+def render(after: VersionEvidence, now: Status, found: Changes | None, why: str) -> str:
+    """Render the page; `why`: the reason where there are no changes."""
+    evidence = after.inputs
+    return fill(
+        html.__file__,
+        "version.html.j2",
+        **html.shared(evidence),
+        **html.headlines(evidence),
+        version=after,
+        status=now,
+        changes=found,
+        why=why,
+        shown=[row for row in found.compared.rows if row.metric in _SHOWN]
+        if found and found.compared
+        else [],
+        weaknesses=tuple(weaknesses(evidence)),
+        missed=missed(evidence.shown),
+        commits=[value for term, value in html.lineage(evidence) if term == "Trained at commit"],
+    )
+
+
+_SHOWN = (*text.HEADLINES, "coarse_lesion_dice")
+_LEAST = 10
+"""Subgroups of fewer images say nothing about whom the model fails on."""
+
+
+def weaknesses(evidence: ReportInputs) -> Iterator[Weakness]:
+    """Yield the three subgroups of at least ten images with the lowest figure, per main metric."""
+    groups = evidence.subgroups.groups if evidence.subgroups else ()
+    for metric in ("lesion_dice", "accuracy", "served_sensitivity_malignant"):
+        overall = evidence.figures.get(metric)
+        if overall is None or overall.value is None:
+            continue
+        below = [
+            (figure.value, group, figure)
+            for group in groups
+            if (figure := group.figures.get(metric)) and figure.value is not None
+            if figure.n >= _LEAST and figure.value < overall.value
+        ]
+        for _, group, figure in sorted(below, key=lambda item: item[0])[:3]:
+            yield Weakness(
+                f"{group.column.replace('_', ' ')}: {group.value}",
+                text.title(metric),
+                text.number(figure.value),
+                text.interval(figure),
+                text.counted(figure),
+                text.number(overall.value),
+            )
+
+
+def missed(cases: Sequence[EvaluatedImage]) -> tuple[str, ...]:
+    """Malignant images that were not called malignant, as `name: decision`."""
+    wrong = (c for c in cases if c.label == MALIGNANT and c.decision not in {MALIGNANT, ""})
+    return tuple(f"{case.name}: {case.decision}" for case in wrong)

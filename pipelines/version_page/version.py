@@ -1,0 +1,85 @@
+"""The frozen evidence of one registered version, read back from MLflow."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from hgmnet.models.spec import load_operating, load_spec
+from pipelines.artifacts.paths import Workspace
+from pipelines.registry.aliases import RegistryState
+from pipelines.registry.evidence import fetch_evidence
+from pipelines.registry.history import DecisionRecord
+from pipelines.registry.loading import load_version
+from pipelines.registry.tracking_store import TrackingStore
+from pipelines.registry.versions import find_version
+from pipelines.report.inputs import ReportInputs, read_evidence
+
+
+@dataclass(frozen=True)
+class VersionEvidence:
+    """A version, and the folder of its verified evidence, laid out as in the repository."""
+
+    version: ModelVersion
+    folder: Path
+    inputs: ReportInputs
+
+    @property
+    def number(self) -> str:
+        """The version number."""
+        return str(self.version.version)
+
+    @property
+    def space(self) -> Workspace:
+        """Paths of the evidence."""
+        return Workspace(self.folder, self.tag("data"))
+
+    @property
+    def created(self) -> str:
+        """Day of the registration, UTC, ISO 8601."""
+        seconds = self.version.creation_timestamp / 1000
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+    def tag(self, name: str) -> str:
+        """Value of the tag `hgmnet.<name>`; `unknown` where there is none."""
+        return str(self.version.tags.get(f"hgmnet.{name}", "unknown"))
+
+
+def read_version(
+    store: TrackingStore, name: str, number: str, cache: Path, into: Path
+) -> VersionEvidence:
+    """Download and verify a version's evidence and model.
+
+    Args:
+        store: the tracking store.
+        name: the registered model.
+        number: the version number.
+        cache: folder of the model copies, as in `load_version`.
+        into: an empty folder for the evidence.
+
+    Raises:
+        ConfigError: there is no such version, or it has no evidence.
+        InvalidDataError: evidence or model are not those that were registered.
+    """
+    version = find_version(store, name, number)
+    model = load_version(store, name, number, cache).folder
+    folder = fetch_evidence(store, version, into)
+    space = Workspace(folder, version.tags["hgmnet.data"])
+    hashed = version.tags["hgmnet.model"]
+    inputs = read_evidence(space, load_spec(model), load_operating(model), hashed)
+    return VersionEvidence(version, folder, inputs)
+
+
+def decisions_on(now: RegistryState, number: str) -> tuple[DecisionRecord, ...]:
+    """Return the decisions about a version, oldest first."""
+    entries = (link.entry for link in now.links if link.entry)
+    return tuple(one for one in entries if number in {one.version, one.champion_before})
+
+
+def predecessor(now: RegistryState, number: str) -> str:
+    """Return the version that served when this one was promoted, else the champion; empty: none."""
+    promoted = [one for one in decisions_on(now, number) if one.champion == number]
+    before = [one.champion_before for one in promoted if one.champion_before != number]
+    found = before[0] if before else "" if promoted else now.champion
+    return found if found != number and found in now.models else ""
