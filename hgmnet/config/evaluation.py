@@ -48,8 +48,12 @@ def _where(value: Any) -> str:
     return SUBGROUP if isinstance(value, dict | Where) else WORD
 
 
+Baseline = Literal["majority", "lesion_area", "image_size"]
+"""Predictors without image content (`hgmnet.evaluation.baselines`)."""
+
+
 class Check(Frozen):
-    """A condition on a figure.
+    """A condition on a figure: at least (or at most) `bound`, or better than the baseline `above`.
 
     `on`: the point, or the end of the 95 % interval that is worse for the model. `where`: all
     images, or one subgroup. `min_n`: with fewer images the check fails, whatever the figure; at
@@ -57,7 +61,8 @@ class Check(Frozen):
     """
 
     metric: str
-    bound: float
+    bound: float | None = None
+    above: Baseline | None = None
     on: Literal["point", "conservative"]
     where: Annotated[
         Annotated[Literal["all"], Tag(WORD)] | Annotated[Where, Tag(SUBGROUP)],
@@ -72,6 +77,10 @@ class Check(Frozen):
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
+        if (self.bound is None) == (self.above is None):
+            raise ValueError("expected either `bound`, a number, or `above`, a baseline")
+        if self.subgroup and self.above:
+            raise ValueError("above: the baselines are of all images; expected where: all")
         if self.subgroup and self.min_n < SMALL:
             msg = f"min_n: a check of a subgroup needs at least {SMALL} images, got {self.min_n}"
             raise ValueError(msg)

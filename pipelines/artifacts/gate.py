@@ -13,15 +13,17 @@ MISSING = "missing"
 class CheckResult(Frozen):
     """Result of one check of the gate: a value compared with its bound.
 
-    `where`: the subgroup, None for all images. `n`: number of images of the value, None without a
-    figure; fewer than `min_n` fail. `reason`: `missing` where the model has no such figure.
+    `where`: the subgroup, None for all images. `bound`: also the value of the baseline `above`,
+    which the figure must exceed; None where the model has no such baseline. `n`: number of images
+    of the value, None without a figure; fewer than `min_n` fail. `reason`: `missing` where the model has no such figure.
     """
 
     metric: str
     on: Literal["point", "conservative"]
     where: Where | None
     min_n: int
-    bound: float
+    bound: float | None
+    above: str = ""
     value: float | None
     n: int | None
     passed: bool

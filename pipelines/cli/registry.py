@@ -40,6 +40,8 @@ def run_versions(root: Path, args: argparse.Namespace) -> None:
         lines = list(_versions(list_versions(registry.store, registry.name)))
     print(f"{registry.name}\n")
     print("\n".join(lines) if lines else "no version yet; `dvc repro` registers one that passes")
+    if lines:
+        print("\nThe page about one, to sign: hgmnet report --version N")
 
 
 def _versions(versions: "Sequence[Registered]") -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Evaluate the gate's checks on figures; a check that can't be evaluated fails."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
@@ -19,10 +19,14 @@ Status = Literal["passed", "failed", "not judged"]
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures on the test split, of all images and by subgroup; `all` None: not evaluated."""
+    """Figures on the test split, of all images and by subgroup; `all` None: not evaluated.
+
+    `baselines`: figures of predictors without image content, named `<baseline>_<metric>`.
+    """
 
     all: Mapping[str, Figure] | None
     subgroups: Sequence[Subgroup]
+    baselines: Mapping[str, Figure] = field(default_factory=dict)
 
     def values(self, column: str) -> list[str]:
         """Return the values of a column among the images."""
@@ -69,6 +73,10 @@ def validate_checks(
             raise ConfigError(
                 f"{at}: there is no metric `{check.metric}`. Choose one of: {choices}"
             )
+        if check.above and figures.baselines and _baseline(check) not in figures.baselines:
+            there = ", ".join(sorted(figures.baselines))
+            msg = f"{at}: there is no baseline `{check.above}` of `{check.metric}`; found: {there}"
+            raise ConfigError(msg)
         if check.subgroup is None:
             continue
         if check.metric not in BY_SUBGROUP:
@@ -90,17 +98,21 @@ def evaluate_check(check: Check, figures: Figures) -> CheckResult:
     The check fails if the figure is missing, not finite, or computed on too few images.
     """
     figure = figures.of(check.subgroup).get(check.metric)
-    value = _value(check, figure)
+    value, bound = _value(check, figure), check.bound
+    if check.above:
+        baseline = figures.baselines.get(_baseline(check))
+        bound = baseline.value if baseline else None
     reason = _refusal(check, figures, figure, value)
     passed = False
-    if reason is None and value is not None:
-        passed, reason = _against(check, value)
+    if reason is None and value is not None and bound is not None:
+        passed, reason = _against(check, value, bound)
     return CheckResult(
         metric=check.metric,
         on=check.on,
         where=check.subgroup,
         min_n=check.min_n,
-        bound=check.bound,
+        bound=bound,
+        above=check.above or "",
         value=value,
         n=figure.n if figure else None,
         passed=passed,
@@ -134,8 +146,18 @@ def _refusal(
     return f"{check.metric} could not be computed" if value is None else None
 
 
-def _against(check: Check, value: float) -> tuple[bool, str]:
+def _baseline(check: Check) -> str:
+    """Name of the baseline's figure."""
+    return f"{str(check.above).rpartition('_')[2]}_{check.metric}"
+
+
+def _against(check: Check, value: float, bound: float) -> tuple[bool, str]:
+    """Compare: as good as the bound passes, as good as a baseline does not."""
     higher = higher_is_better(check.metric)
-    passed = value >= check.bound if higher else value <= check.bound
+    ahead = value > bound if higher else value < bound
+    passed = ahead or (value == bound and not check.above)
     sign = ("≥" if passed else "<") if higher else ("≤" if passed else ">")
-    return passed, f"{value:.4g} {sign} {check.bound:g}"
+    if check.above:
+        sign = (">" if passed else "≤") if higher else ("<" if passed else "≥")
+        return passed, f"{value:.4g} {sign} {bound:.4g}, the baseline {check.above}"
+    return passed, f"{value:.4g} {sign} {bound:g}"

@@ -30,7 +30,8 @@ def judge(space: Workspace, data: Data, gate: Gate, registry: Registry) -> GateR
         raise InvalidDataError(f"{space.per_image} is missing; `dvc repro` makes it")
     plans = load_plans(space.change_plan)
     evaluation = read_json(space.metrics, Evaluation)
-    figures = Figures(evaluation.test, read_json(space.subgroups, Subgroups).groups)
+    groups = read_json(space.subgroups, Subgroups).groups
+    figures = Figures(evaluation.test, groups, evaluation.baselines)
     validate_checks(gate.checks, figures, data.classes, "params.yaml, gate.checks")
     if plan := plans.plans.get(registry.name):
         classes = {*data.classes, *plan.fixed.classes}

@@ -31,9 +31,9 @@ def _table(name: str, version: str, compared: VersionComparison) -> Iterator[str
             f"{title(metric):<38}{figure.before:>9.3f}{figure.after:>11.3f}"
             f"{figure.difference:>+12.3f}  {interval:<18}{margins[metric]:>9.2f}"
         )
-        yield (
-            f"    {figure.n} images in {figure.groups} groups: sees a true gain of "
-            f"{figure.sees:.3f} four times in five"
-        )
+        power = f"sees a true gain of {figure.sees:.3f} four times in five"
+        if not figure.sees:
+            power = "the same value for every image, so the interval says nothing"
+        yield f"    {figure.n} images in {figure.groups} groups: {power}"
     for metric, groups in compared.comparison.too_few.items():
         yield f"{title(metric):<38}{groups} groups: too few to compare (promotion.min_groups)"

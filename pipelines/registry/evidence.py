@@ -16,6 +16,8 @@ from pipelines.registry.tracking_store import TrackingStore, first_line
 EVIDENCE = "hgmnet.evidence_sha256"
 """Tag of run and version: hash of the list of files; older versions have none."""
 LIST = "evidence.json"
+PAGE = "version/index.html"
+"""Artifact with the page about a version; its status changes, so it is no evidence."""
 
 
 def freeze(store: TrackingStore, workspace: Workspace, run_id: str) -> None:

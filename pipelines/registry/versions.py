@@ -17,7 +17,7 @@ from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.io import read_table
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.decision_run import Decision
-from pipelines.registry.evidence import EVIDENCE
+from pipelines.registry.evidence import EVIDENCE, PAGE
 from pipelines.registry.history import read_history, rolled_back
 from pipelines.registry.known_answers import (
     CODE,
@@ -195,8 +195,6 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
     answers = known_answers(TorchPredictor.load(decision.workspace.model))
     tags = {CODE_TAG: installed_code(), ANSWERS: hashlib.sha256(answers.encode()).hexdigest()}
     model_id = _log_model(store, name, decision, run_id, answers)
-    first = decision.opening
-    said = None if first is None else f"{text.ordinal(first)} evaluation on this test split"
     with fluent_calls_to(store.uri):  # MLflow searches the logged model in the default store
         return store.client.create_model_version(
             name,
@@ -204,7 +202,6 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
             run_id=run_id,
             model_id=model_id,
             tags=decision.tags | tags,
-            description=said,
         )
 
 
@@ -259,6 +256,29 @@ def _follow(store: TrackingStore, name: str, number: str, decision: Decision, ru
     for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
+    if find_version(store, name, number).tags.get(_RUN) == run_id:
+        return
     store.client.set_model_version_tag(name, number, _RUN, run_id)
+    store.client.update_model_version(name, number, _description(store, decision, number, run_id))
     frozen = store.client.get_run(run_id).data.tags.get(EVIDENCE, "")
     store.client.set_model_version_tag(name, number, EVIDENCE, frozen)
+
+
+def _description(store: TrackingStore, decision: Decision, number: str, run_id: str) -> str:
+    """Describe a version in Markdown, for MLflow's page: verdict, figures, links."""
+    figures = decision.evaluation.test or {}
+    said = [
+        f"{text.title(metric)} **{text.number(figure.value)}** ({text.interval(figure)})"
+        for metric in text.HEADLINES
+        if (figure := figures.get(metric)) and figure.value is not None
+    ]
+    files = f"#/experiments/{store.experiment_id}/runs/{run_id}/artifacts"
+    first = decision.opening
+    looks = "" if first is None else f" {text.ordinal(first)} evaluation on this test split."
+    return (
+        f"**{decision.gate.status.capitalize()}** on the test split of {decision.gate.data}."
+        f"{looks}\n\n{'; '.join(said)}.\n\n[The page to sign]({files}/{PAGE}), brought up to date "
+        f"by `hgmnet report --version {number}`; [the report]({files}/reports/html/index.html) as "
+        "registered.\n\nBy hand, change only descriptions and tags of your own: `hgmnet promote`, "
+        "`rollback` and `versions --delete` move aliases and delete versions, and record it."
+    )

@@ -92,5 +92,6 @@ def _failure(check: CheckResult) -> str:
     if check.value is None or not check.judged:
         return f"{name} {text.absent(check)}"
     end = " (conservative end)" if check.on == "conservative" else ""
-    sign = "<" if check.value < check.bound else ">"
+    sign = "<" if check.bound is None or check.value < check.bound else ">"
+    sign = "no better than" if check.above else sign
     return f"{name}{end} {text.held(check)} {sign} {text.limit(check)}"

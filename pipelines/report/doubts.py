@@ -52,11 +52,14 @@ def _wide(evidence: ReportInputs) -> Iterator[str]:
     """Checks that passed by the figure itself, while its interval reaches beyond the bound."""
     for check in evidence.gate.checks:
         figure = evidence.figures.get(check.metric)
-        if figure is None or check.where or check.on != "point" or not check.passed:
+        bound = check.bound
+        if figure is None or bound is None or check.where or not check.passed:
+            continue
+        if check.on != "point" or check.above:
             continue
         higher = higher_is_better(check.metric)
         end = figure.low if higher else figure.high
-        if end is not None and (end < check.bound if higher else end > check.bound):
+        if end is not None and (end < bound if higher else end > bound):
             side = "below" if higher else "above"
             yield f"{_of(check.metric, figure)} may be {side} its bound, {text.limit(check)}."
 
@@ -68,8 +71,10 @@ def _of(metric: str, figure: Figure) -> str:
 def _repeated(evidence: ReportInputs) -> Iterator[str]:
     number = evidence.opening.number if evidence.opening else None
     if number and number > 1:
-        before = counted(number - 1, "earlier evaluation")
-        yield f"The test split was used before: {before} on it make its figures optimistic."
+        yield (
+            f"The test split was used before: this is the {text.ordinal(number)} evaluation on it, "
+            "and repeated use makes figures optimistic."
+        )
 
 
 def _origin(evidence: ReportInputs) -> Iterator[str]:

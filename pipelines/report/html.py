@@ -92,7 +92,8 @@ def headline(evidence: ReportInputs, metric: str) -> Headline:
     bounds = [
         (check.bound, 1.0)
         for check in evidence.gate.checks
-        if check.metric == metric and not check.where
+        if check.metric == metric and not check.where and not check.above
+        if check.bound is not None
     ]
     bounds += [(other.value, 0.0) for _, other in others if other.value is not None]
     return Headline(

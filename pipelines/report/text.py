@@ -159,6 +159,7 @@ def broken(check: CheckResult) -> str:
     if not check.judged:
         return f"{checked(check)} {absent(check)}"
     side = "below" if higher_is_better(check.metric) else "above"
+    side = "not better than the baseline" if check.above else side
     end = "" if check.on == "point" else " at its conservative end"
     return f"{checked(check)}{end} is {held(check)}, {side} {limit(check)}"
 
@@ -190,17 +191,24 @@ def held(check: CheckResult) -> str:
     if check.value is None:
         return number(None)
     value, edge = check.value, check.bound
+    if edge is None:
+        return number(value)
     digits = next((n for n in range(3, 9) if round(value, n) != round(edge, n)), 3)
     return f"{value:.{digits}f}"
 
 
 def asked(check: CheckResult) -> str:
     """Format a check's bound with its direction, such as `≥ 0.70`."""
-    return f"{'≥' if higher_is_better(check.metric) else '≤'} {limit(check)}"
+    higher = higher_is_better(check.metric)
+    if check.above:
+        return f"{'>' if higher else '<'} {limit(check)}"
+    return f"{'≥' if higher else '≤'} {limit(check)}"
 
 
 def limit(check: CheckResult) -> str:
-    """Format a bound with all its decimals, at least two."""
+    """Format a bound with all its decimals, at least two; a baseline with its name."""
+    if check.above or check.bound is None:
+        return f"{number(check.bound)} ({check.above.replace('_', ' ')})"
     return max(f"{check.bound:.2f}", f"{check.bound:g}", key=len)
 
 

@@ -5,6 +5,7 @@ experiment is only recorded, whatever its verdict.
 """
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -13,7 +14,7 @@ from filelock import FileLock
 
 from hgmnet.config.data import Data
 from hgmnet.config.operation import Registry
-from hgmnet.errors import RejectedError, redact_credentials
+from hgmnet.errors import HgmnetError, RejectedError, redact_credentials
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import (
     RecordedEvaluation,
@@ -27,6 +28,7 @@ from pipelines.registry.decision_run import (
     record,
     refuse_uncounted,
 )
+from pipelines.registry.evidence import PAGE
 from pipelines.registry.tracking_store import (
     TrackingStore,
     connect_with_retries,
@@ -35,6 +37,7 @@ from pipelines.registry.tracking_store import (
     store_errors_as_messages,
 )
 from pipelines.report import console
+from pipelines.version_page.page import write_page
 
 _LATER = "everything is on disk, run `dvc repro register` when it is back"
 
@@ -113,6 +116,7 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
         )
     if decision.gate.status == "passed":
         number = versions.register(store, name, decision, run_id)
+        _write_page(store, decision, number, run_id)
         held = store.client.get_registered_model(name).aliases.items()
         roles = sorted(alias for alias, version in held if str(version) == number)
         return f"{name} version {number}, {' and '.join(roles) or 'which was rolled back'}"
@@ -120,6 +124,16 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
         known = versions.withdraw(store, name, decision, run_id)
         return f"{name} version {known}, rejected" if known else "not registered"
     return "not registered: the test split was not evaluated (evaluate.include_test)"
+
+
+def _write_page(store: TrackingStore, decision: Decision, number: str, run_id: str) -> None:
+    """Write the page about a new version; what prevents that is shown, for the version is made."""
+    if store.client.list_artifacts(run_id, PAGE.partition("/")[0]):
+        return
+    try:
+        write_page(store, decision.params, decision.workspace, number, None)
+    except HgmnetError as error:
+        print(f"hgmnet: version {number} has no page yet: {error}", file=sys.stderr)
 
 
 def _text(

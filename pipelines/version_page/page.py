@@ -14,6 +14,7 @@ from hgmnet.errors import HgmnetError
 from hgmnet.pages.html import fill
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.aliases import RegistryState, check, registry_state
+from pipelines.registry.evidence import PAGE
 from pipelines.registry.history import DecisionRecord
 from pipelines.registry.loading import resolve
 from pipelines.registry.tracking_store import TrackingStore
@@ -55,7 +56,7 @@ def write_page(
 ) -> Path:
     """Write the page of a version to reports/versions/<number>/index.html; return its path.
 
-    Its report as registered lies beside it.
+    Its report as registered lies beside it. The page is an artifact of the version's run, too.
 
     Args:
         store: the tracking store.
@@ -87,7 +88,9 @@ def write_page(
                 raise
             why = f"Not known: {error}."
         out = space.version_page(number)
-        write_text(out, render(after, status(now, number), found, why))
+        write_text(out, render(after, status(now, number), found, why, report="report.html"))
+        page = render(after, status(now, number), found, why)
+        store.client.log_text(after.tag("decision_run"), page, PAGE)
         with atomic(out.with_name("report.html")) as copy:
             copyfile(after.space.html, copy)
     return out
@@ -102,22 +105,35 @@ def status(now: RegistryState, number: str) -> Status:
         serves = "It does not serve: it is the challenger, and waits for a decision."
     if now.champion and number != now.champion:
         serves += f" Version {now.champion} serves."
-    when = datetime.now(UTC).isoformat(timespec="minutes").removesuffix("+00:00") + " UTC"
+    when = datetime.now(UTC).isoformat()[:16].replace("T", " ") + " UTC"
     return Status(when, serves, decisions_on(now, number), check(now) or "")
 
 
-def render(after: VersionEvidence, now: Status, found: Changes | None, why: str) -> str:
-    """Render the page; `why`: the reason where there are no changes."""
+def render(
+    after: VersionEvidence, now: Status, found: Changes | None, why: str, report: str = ""
+) -> str:
+    """Render the page.
+
+    Args:
+        after: the version.
+        now: its status.
+        found: changes from its predecessor; None without one.
+        why: the reason where there are no changes.
+        report: address of the full report; empty for no link.
+    """
     evidence = after.inputs
+    shared = html.shared(evidence)
+    shared["doubts"] = (*_doubts(after, found), *shared["doubts"])
     return fill(
         html.__file__,
         "version.html.j2",
-        **html.shared(evidence),
+        **shared,
         **html.headlines(evidence),
         version=after,
         status=now,
         changes=found,
         why=why,
+        report=report,
         shown=[row for row in found.compared.rows if row.metric in _SHOWN]
         if found and found.compared
         else [],
@@ -125,6 +141,19 @@ def render(after: VersionEvidence, now: Status, found: Changes | None, why: str)
         missed=missed(evidence.shown),
         commits=[value for term, value in html.lineage(evidence) if term == "Trained at commit"],
     )
+
+
+def _doubts(after: VersionEvidence, found: Changes | None) -> Iterator[str]:
+    """Doubts that need the registry: worse than the predecessor, registered from a dirty tree."""
+    if found and found.compared:
+        for row in found.compared.rows:
+            if row.better == "first" and row.metric in _SHOWN:
+                yield (
+                    f"{text.title(row.metric)} is worse than version {found.before}’s: "
+                    f"{text.number(row.second.value)} instead of {text.number(row.first.value)}."
+                )
+    if after.tag("git_dirty") == "true":
+        yield "It was registered with uncommitted changes beside its commit."
 
 
 _SHOWN = (*text.HEADLINES, "coarse_lesion_dice")
