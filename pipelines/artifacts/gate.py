@@ -15,7 +15,8 @@ class CheckResult(Frozen):
 
     `where`: the subgroup, None for all images. `bound`: also the value of the baseline `above`,
     which the figure must exceed; None where the model has no such baseline. `n`: number of images
-    of the value, None without a figure; fewer than `min_n` fail. `reason`: `missing` where the model has no such figure.
+    of the value, None without a figure; fewer than `min_n` fail. `reason`: `missing` where
+    the model has no such figure.
     """
 
     metric: str

@@ -314,7 +314,7 @@ def run_report(root: Path, args: argparse.Namespace) -> None:
     with open_registry(root) as registry:
         space = Workspace(root, registry.params.data.name)
         page = write_page(registry.store, registry.params, space, args.version, args.against)
-    print(f"page: {page.relative_to(root)}")
+    print(f"page: {page.path.relative_to(root)}")
 
 
 def configure_publish(parser: argparse.ArgumentParser) -> None:

@@ -29,9 +29,11 @@ from pipelines.promotion.promote import (
     open_comparer,
     propose,
 )
-from pipelines.promotion.text import format_promotion
+from pipelines.promotion.text import format_promotion, markdown
 from pipelines.registry.aliases import registry_state
+from pipelines.registry.evidence import PAGE
 from pipelines.registry.tracking_store import http_limits
+from pipelines.version_page.page import write_page
 
 
 class Approval(RunInput):
@@ -64,9 +66,11 @@ def promotion(
     compared = compare(root, version, data, return_state=True)
     if not compared.is_completed():
         return propagate(compared)
-    comparer, outcome = cast("tuple[VersionComparator, PromotionOutcome]", compared.result())
+    comparer, outcome, shown = cast(
+        "tuple[VersionComparator, PromotionOutcome, str]", compared.result()
+    )
     if outcome.open and approval_hours > 0:
-        outcome = _asked(comparer, outcome, approval_hours)
+        outcome = _asked(comparer, outcome, shown, approval_hours)
     decided = decide(comparer, outcome, return_state=True)
     return propagate(decided) if not decided.is_completed() else _ended(comparer, outcome)
 
@@ -74,8 +78,8 @@ def promotion(
 @task(cache_policy=NO_CACHE)
 def compare(
     root: Path, version: str | None, data: str | None
-) -> tuple[VersionComparator, PromotionOutcome] | AnyState:
-    """Compare the versions, and show their differences; no alias is moved."""
+) -> tuple[VersionComparator, PromotionOutcome, str] | AnyState:
+    """Compare the versions, and show their differences as Markdown; no alias is moved."""
     try:
         comparer = open_comparer(root, data)
         name = comparer.params.registry.name
@@ -83,10 +87,26 @@ def compare(
             outcome = propose(comparer, registry_state(comparer.store, name), Request(version))
     except HgmnetError as error:
         return state_of(error)
-    lines = "\n".join(format_promotion(name, outcome))
-    get_run_logger().info("%s", lines)
-    create_markdown_artifact(f"```\n{lines}\n```", key=f"promotion-{name}".lower())
-    return comparer, outcome
+    get_run_logger().info("%s", "\n".join(format_promotion(name, outcome)))
+    shown = markdown(name, outcome, _facts(comparer, outcome))
+    create_markdown_artifact(shown, key=f"promotion-{name}".lower())
+    return comparer, outcome, shown
+
+
+def _facts(comparer: VersionComparator, outcome: PromotionOutcome) -> list[str]:
+    """Doubts about the version, and links to its page and run, one line of Markdown each."""
+    store, number = comparer.store, outcome.resolve.version
+    against = outcome.now.champion if outcome.now.champion != number else None
+    try:
+        page = write_page(store, comparer.params, comparer.workspace, number, against or None)
+    except HgmnetError as error:
+        return [f"No page about version {number}: {error}"]
+    run = f"{store.uri}/#/experiments/{store.experiment_id}/runs/{page.run_id}"
+    links = [f"Page to sign: {page.path}", f"MLflow run: {page.run_id}"]
+    if store.uri.startswith("http"):
+        links = [f"[Page to sign]({run}/artifacts/{PAGE})", f"[MLflow run]({run})"]
+    doubts = [f"Doubt: {doubt}" for doubt in page.doubts] or ["No doubt was found."]
+    return [*doubts, *links]
 
 
 @task(cache_policy=NO_CACHE)
@@ -112,12 +132,11 @@ def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState |
 
 
 def _asked(
-    comparer: VersionComparator, outcome: PromotionOutcome, hours: float
+    comparer: VersionComparator, outcome: PromotionOutcome, shown: str, hours: float
 ) -> PromotionOutcome:
     """Wait up to `hours` for a person's decision, and return the outcome."""
     name, version = comparer.params.registry.name, outcome.resolve.version
-    lines = "\n".join(format_promotion(name, outcome))
-    asked = Approval.with_initial_data(description=f"```\n{lines}\n```")
+    asked = Approval.with_initial_data(description=shown)
     page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{flow_run.id}"
     get_run_logger().info("A person must decide, at %s", page)
     subject = f"{name} version {version} waits for a person"

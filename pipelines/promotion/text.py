@@ -1,6 +1,6 @@
 """Format a promotion as text with aligned columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipelines.promotion.comparison import VersionComparison
 from pipelines.promotion.promote import PromotionOutcome
@@ -15,6 +15,36 @@ def format_promotion(name: str, outcome: PromotionOutcome) -> Iterator[str]:
         yield ""
     done = "serves from now on" if outcome.promoted else "is not promoted"
     yield f"{name} version {resolve.version} {done}: {resolve.reason}."
+
+
+def markdown(name: str, outcome: PromotionOutcome, facts: Sequence[str]) -> str:
+    """Format as Markdown for Prefect's pages: a table per comparison, the decision, the facts.
+
+    `facts`: doubts and links, one line of Markdown each.
+    """
+    resolve, lines = outcome.resolve, []
+    for compared in outcome.comparisons:
+        before, after = f"{compared.against} {compared.version}", f"version {resolve.version}"
+        lines += [
+            f"**{name} {after} against {before}**, {compared.images} images that neither has seen",
+            "",
+            f"| figure | {before} | {after} | difference (90 % interval) | may lose | groups |",
+            "|---|--:|--:|--:|--:|--:|",
+            *(
+                f"| {title(metric)} | {one.before:.3f} | {one.after:.3f} | {one.difference:+.3f} "
+                f"({one.lower:+.3f} to {one.upper:+.3f}) "
+                f"| {compared.comparison.margins[metric]:.2f} | {one.groups} |"
+                for metric, one in compared.comparison.figures.items()
+            ),
+            *(
+                f"| {title(metric)} | – | – | too few to compare | – | {groups} |"
+                for metric, groups in compared.comparison.too_few.items()
+            ),
+            "",
+        ]
+    done = "serves from now on" if outcome.promoted else "is not promoted"
+    lines += [f"**Version {resolve.version} {done}**: {resolve.reason}.", ""]
+    return "\n".join([*lines, *(f"- {fact}" for fact in facts)])
 
 
 def _table(name: str, version: str, compared: VersionComparison) -> Iterator[str]:

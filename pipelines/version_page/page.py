@@ -19,6 +19,7 @@ from pipelines.registry.history import DecisionRecord
 from pipelines.registry.loading import resolve
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.report import html, text
+from pipelines.report.doubts import doubts
 from pipelines.report.inputs import EvaluatedImage, ReportInputs
 from pipelines.version_page.changes import Changes, changes
 from pipelines.version_page.version import (
@@ -51,10 +52,19 @@ class Weakness:
     overall: str
 
 
+@dataclass(frozen=True)
+class Page:
+    """A written page: path in the checkout, doubts in the order shown, id of the version's run."""
+
+    path: Path
+    doubts: tuple[str, ...]
+    run_id: str
+
+
 def write_page(
     store: TrackingStore, params: Params, space: Workspace, which: str | None, against: str | None
-) -> Path:
-    """Write the page of a version to reports/versions/<number>/index.html; return its path.
+) -> Page:
+    """Write the page of a version to reports/versions/<number>/index.html.
 
     Its report as registered lies beside it. The page is an artifact of the version's run, too.
 
@@ -88,12 +98,12 @@ def write_page(
                 raise
             why = f"Not known: {error}."
         out = space.version_page(number)
+        run_id = after.tag("decision_run")
         write_text(out, render(after, status(now, number), found, why, report="report.html"))
-        page = render(after, status(now, number), found, why)
-        store.client.log_text(after.tag("decision_run"), page, PAGE)
+        store.client.log_text(run_id, render(after, status(now, number), found, why), PAGE)
         with atomic(out.with_name("report.html")) as copy:
             copyfile(after.space.html, copy)
-    return out
+    return Page(out, _doubts(after, found), run_id)
 
 
 def status(now: RegistryState, number: str) -> Status:
@@ -122,12 +132,10 @@ def render(
         report: address of the full report; empty for no link.
     """
     evidence = after.inputs
-    shared = html.shared(evidence)
-    shared["doubts"] = (*_doubts(after, found), *shared["doubts"])
     return fill(
         html.__file__,
         "version.html.j2",
-        **shared,
+        **html.shared(evidence) | {"doubts": _doubts(after, found)},
         **html.headlines(evidence),
         version=after,
         status=now,
@@ -143,7 +151,11 @@ def render(
     )
 
 
-def _doubts(after: VersionEvidence, found: Changes | None) -> Iterator[str]:
+def _doubts(after: VersionEvidence, found: Changes | None) -> tuple[str, ...]:
+    return (*_registry_doubts(after, found), *doubts(after.inputs))
+
+
+def _registry_doubts(after: VersionEvidence, found: Changes | None) -> Iterator[str]:
     """Doubts that need the registry: worse than the predecessor, registered from a dirty tree."""
     if found and found.compared:
         for row in found.compared.rows:

@@ -93,6 +93,45 @@ def test_a_subgroup_without_an_image_fails_and_says_which_there_are():
     assert not result.passed
 
 
+@pytest.mark.parametrize(
+    ("on", "majority", "passed", "reason"),
+    [
+        ("point", 0.69, True, "0.7 > 0.69, the baseline majority"),
+        ("point", 0.70, False, "0.7 ≤ 0.7, the baseline majority"),
+        ("conservative", 0.65, False, "0.64 ≤ 0.65, the baseline majority"),
+        ("conservative", 0.63, True, "0.64 > 0.63, the baseline majority"),
+    ],
+)
+def test_a_baseline_must_be_exceeded(on, majority, passed, reason):
+    asked = Check(metric="accuracy", above="majority", on=on, where="all", min_n=1)
+    known = {"accuracy": figure(0.7)}
+    result = evaluate_check(asked, Figures(known, (), {"majority_accuracy": figure(majority)}))
+    assert (result.passed, result.reason, result.bound) == (passed, reason, majority)
+    assert result.above == "majority"
+
+
+def test_a_baseline_that_is_not_measured_fails_or_is_refused():
+    asked = Check(metric="lesion_dice", above="image_size", on="point", where="all", min_n=1)
+    known = Figures({"lesion_dice": figure(0.7)}, (), {"size_accuracy": figure(0.5)})
+    assert not evaluate_check(asked, known).passed
+    with pytest.raises(ConfigError, match="no baseline `image_size` of `lesion_dice`; found: size"):
+        validate_checks([asked], known, CLASSES, "params.yaml, gate.checks")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bound": 0.7}, "expected either `bound`, a number, or `above`, a baseline"),
+        ({"above": None}, "expected either `bound`, a number, or `above`, a baseline"),
+        ({"where": small(), "min_n": 30}, "the baselines are of all images"),
+    ],
+)
+def test_a_check_has_a_bound_or_a_baseline(changes, message):
+    facts = {"metric": "accuracy", "above": "majority", "on": "point", "where": "all", "min_n": 1}
+    with pytest.raises(ValueError, match=message):
+        Check(**facts | changes)
+
+
 def result(passed: bool) -> CheckResult:
     known = {"accuracy": 0.5}
     return evaluate_check(check("accuracy", 0.5 if passed else 0.6), figures(known))

@@ -14,6 +14,7 @@ from pipelines.artifacts.gate import ClauseResult
 from pipelines.artifacts.validation import LabelConflict
 from pipelines.report import model_card
 from pipelines.report import text as wording
+from pipelines.report.doubts import doubts
 from pipelines.report.gallery import GalleryImage, choose, draw_shelves, list_shelves
 from pipelines.report.html import render_page
 from pipelines.report.model_card import render_model_card
@@ -73,12 +74,15 @@ class Text(HTMLParser):
     ("status", "word"), [("passed", "PASSED"), ("failed", "REJECTED"), ("not judged", "NOT JUDGED")]
 )
 def test_the_verdict_comes_first_and_every_element_is_closed(status, word):
-    html = page(evidence(status=status))
+    made = evidence(status=status)
+    html = page(made)
     told = Text(html)
     assert told.open == []
     assert f"<title>HGM-Net on phantom: {word}</title>" in html
     assert html.index("<h1") < html.index("<h2")
-    assert re.search(rf'<h1 class="\w+">{word}</h1>', html)
+    heading = re.search(r'<h1 class="\w+">(.*)</h1>', html).group(1)
+    assert Text(heading).text == f"{word} , {len(doubts(made))} doubts"
+    assert all(doubt in told.text for doubt in doubts(made))
 
 
 @pytest.mark.parametrize("status", STATUSES)
