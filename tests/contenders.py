@@ -11,10 +11,11 @@ from PIL import Image
 from hgmnet.data import manifest
 from hgmnet.data.atomic import write_table
 from hgmnet.data.image_record import ImageRecord
-from pipelines.artifacts.io import write_rows
+from pipelines.artifacts.io import write_json, write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry import verification
 from pipelines.registry.tracking_store import tracking_uri
+from tests.made_up import evidence
 from tests.one_version import register_model
 from tests.servers import postgresql
 from tests.tiny_repository import judge, make_model, make_repository
@@ -22,10 +23,14 @@ from tests.tiny_repository import judge, make_model, make_repository
 TEST = 40
 
 
+_NETS = ("", "coarse_", "served_")
+
+
 def make_contenders(root: Path) -> Workspace:
     """Version 1 finds half of each lesion, version 2 most of it, version 3 is like version 2."""
     workspace = make_repository(root)
     (workspace.root / "dvc.yaml").touch()
+    write_json(workspace.validation, evidence().validation)
     for seed, dice in enumerate((0.5, 0.8, 0.8)):
         make_model(workspace, seed)
         rows = list(per_image(workspace, dice, seed))
@@ -53,6 +58,7 @@ def per_image(workspace: Workspace, dice: float, seed: int) -> Iterator[dict[str
     images = sorted(path.relative_to(workspace.raw) for path in workspace.raw.rglob("*.png"))
     for i in range(TEST + 1):
         tp = round(100 * dice + rng.integers(-5, 6))
+        counts = {"tp": tp, "fp": 100 - tp, "fn": 100 - tp}
         yield {
             "image": images[i % len(images)].as_posix(),
             "pixel_sha256": f"{i:064x}",
@@ -61,9 +67,9 @@ def per_image(workspace: Workspace, dice: float, seed: int) -> Iterator[dict[str
             "split": "test" if i < TEST else "val",
             "predicted": "malignant" if i % 2 else "benign",
             "decision": "malignant",
-            "served_tp": tp,
-            "served_fp": 100 - tp,
-            "served_fn": 100 - tp,
+            "height": 40,
+            "width": 50,
+            **{f"{net}{name}": count for net in _NETS for name, count in counts.items()},
         }
 
 

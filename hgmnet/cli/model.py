@@ -162,6 +162,8 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1: this machine only")
     parser.add_argument("--port", type=port, default=8080, help="8080; 0: a free one")
     _add_hosts(parser)
+    log = "append every answer, by its image's hash, to a chained log there; off by default"
+    parser.add_argument("--log", type=Path, metavar="DIR", help=log)
     token = "file with a token that requests must carry (else: HGMNET_TOKEN, if it is set)"  # noqa: S105
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=token)
     add_limits(parser)
@@ -187,6 +189,7 @@ def run_serve(args: argparse.Namespace) -> None:
 def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> None:
     """Serve the model of a slot at `args.host` and `args.port` until Ctrl-C."""
     _check_extra("serve")
+    from hgmnet.prediction.answer_log import AnswerLog
     from hgmnet.serving.access import TOKEN, find_token
     from hgmnet.serving.api import build_app
     from hgmnet.serving.connections import listen, run
@@ -202,7 +205,8 @@ def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> Non
         if not token and args.host not in {_DEMO_HOST, "localhost", "::1"}:
             print(f"Whoever reaches this address may use it: set {TOKEN}, or --token-file.")
         names = {args.host, *args.allow_host} - {"0.0.0.0", "::"}  # noqa: S104 - every address
-        app = build_app(slot, limits, sorted(names), token)
+        log = AnswerLog(args.log) if args.log else None
+        app = build_app(slot, limits, sorted(names), token, log)
         run(app, taken, slot, 30, limits)
 
 

@@ -134,13 +134,18 @@ class _Decoded(NamedTuple):
 
 def _read(value: object, name: str, max_pixels: int) -> _Decoded:
     try:
-        decoded = decode_file(_to_bytes(value, name), name, max_pixels)
+        decoded = decode_file(to_bytes(value, name), name, max_pixels)
     except HgmnetError as error:
         return _Decoded(np.empty((0, 0), np.uint8), 0.0, str(error))
     return _Decoded(decoded.grey, decoded.pixel_mm)
 
 
-def _to_bytes(value: object, name: str) -> bytes:
+def to_bytes(value: object, name: str) -> bytes:
+    """Return the bytes of an image file, given as bytes or as base64 text.
+
+    Raises:
+        InvalidDataError: it is neither; the message has `name`.
+    """
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):

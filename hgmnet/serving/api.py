@@ -1,17 +1,21 @@
 """HTTP API: MLflow's scoring protocol, and plain image bytes."""
 
+import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect
 
-from hgmnet.inference.response import Value, answer_in_parts
+from hgmnet.inference.response import Value, answer_in_parts, to_bytes
 from hgmnet.pages.html import templates
+from hgmnet.prediction.answer_log import AnswerLog, logged
 from hgmnet.serving.access import Access
 from hgmnet.serving.limits import DEFAULTS, Limits
 from hgmnet.serving.model_slot import ModelSlot
@@ -55,8 +59,8 @@ class Problem(BaseModel):
 class Endpoints:
     """The API's endpoints; one prediction at a time, since each uses every core."""
 
-    def __init__(self, holder: ModelSlot, limits: Limits) -> None:
-        self._holder, self._limits = holder, limits
+    def __init__(self, holder: ModelSlot, limits: Limits, log: AnswerLog | None = None) -> None:
+        self._holder, self._limits, self._log = holder, limits, log
         self._queue = WorkQueue(limits)
 
     async def health(self) -> Row:
@@ -77,12 +81,28 @@ class Endpoints:
             return (await self._predict(request, [body]))[0]
 
     async def _predict(self, request: Request, values: Sequence[object]) -> list[Row]:
-        served = self._holder.served
+        served, start = self._holder.served, time.monotonic()
         parts = answer_in_parts(values, served.predictor, served.described, self._limits.pixels)
         rows = await self._queue.turns(request, parts)
         if all(row["error"] for row in rows):
             raise HTTPException(400, "; ".join(str(row["error"]) for row in rows))
+        if self._log is not None:
+            await run_in_threadpool(self._record, values, rows, time.monotonic() - start)
         return rows
+
+    def _record(self, values: Sequence[object], rows: Sequence[Row], seconds: float) -> None:
+        """Append the answers to the log; HTTPException 503 if that fails, and none is sent."""
+        answers = [
+            logged(hashlib.sha256(to_bytes(value, "")).hexdigest(), row, seconds)
+            for value, row in zip(values, rows, strict=True)
+            if not row["error"]
+        ]
+        try:
+            if self._log is not None:
+                self._log.append(answers)
+        except OSError as error:
+            why = error.strerror or "the log can't be written"
+            raise HTTPException(503, f"the answer can't be logged: {why}") from None
 
 
 def build_app(
@@ -90,10 +110,12 @@ def build_app(
     limits: Limits = DEFAULTS,
     hosts: Sequence[str] = (),
     token: str = "",
+    log: AnswerLog | None = None,
 ) -> FastAPI:
     """Build the application; its API documentation is at /docs.
 
-    `hosts`, `token`: as in `hgmnet.serving.access.Access`.
+    `hosts`, `token`: as in `hgmnet.serving.access.Access`. `log`: every answer is appended to it
+    before it is sent.
     """
     app = FastAPI(
         title="HGM-Net",
@@ -101,7 +123,7 @@ def build_app(
         docs_url=None,
         redoc_url=None,
     )
-    at = Endpoints(holder, limits)
+    at = Endpoints(holder, limits, log)
     app.add_middleware(Access, hosts=hosts, token=token)
     app.add_exception_handler(ClientDisconnect, forget)
     for path in ("/health", "/ping"):

@@ -44,6 +44,8 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
     earlier = "output folder, may exist"
     batch.add_argument("--out", type=Path, required=True, metavar="DIR", help=earlier)
     batch.add_argument("--part", type=int, default=256, metavar="N", help="images per task (256)")
+    logs = "append every answer, by its image's hash, to a chained log there"
+    batch.add_argument("--log", type=Path, metavar="DIR", help=logs)
     for flow in (monitor, batch):
         flow.add_argument("--version", metavar="N", help="instead of the champion")
     study = flows.add_parser("study", help="`hgmnet study`, its trainings in parallel")

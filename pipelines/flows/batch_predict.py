@@ -1,6 +1,7 @@
 """The flow `batch_predict`: predict a folder or table of images, each exactly once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -30,6 +31,7 @@ def batch_predict(
     part: int = 256,
     workers: int = 1,
     dask: str | None = None,
+    log: Path | None = None,
 ) -> AnyState:
     """Predict a folder or a table of images with the champion: predictions.parquet and masks.
 
@@ -44,6 +46,7 @@ def batch_predict(
         part: images per task.
         workers: processes on this machine.
         dask: address of a Dask scheduler whose workers see the same folders; replaces `workers`.
+        log: folder of the log of answers, to which they are appended; default: none.
 
     Returns:
         Completed; `Invalid data`, of the type Failed, where some images could not be read and the
@@ -60,7 +63,8 @@ def batch_predict(
             if asked.passed_over:
                 text = passed_over_text(asked.passed_over, out / PASSED_OVER)
                 get_run_logger().warning("%s", text)
-            return _carried_out(cast("Job", opened.result()), asked.images, part, workers, dask)
+            job = replace(cast("Job", opened.result()), log=log.absolute() if log else None)
+            return _carried_out(job, asked.images, part, workers, dask)
     except Timeout:
         return state_of(ConfigError(f"another run writes to {out}; wait for its end"))
     except HgmnetError as error:

@@ -6,6 +6,7 @@ has a row of the same model is not predicted again.
 """
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
 from hgmnet.prediction import backends
+from hgmnet.prediction.answer_log import AnswerLog, logged
 from hgmnet.prediction.files import find_files, shortened
 
 TABLE, PARTS, MASKS = "predictions.parquet", "parts", "masks"
@@ -54,7 +56,8 @@ class Job:
     """A model and its output folder.
 
     `exports`: folder of exports for ONNX Runtime. `model`: the model folder; `sha256`: its
-    identity. `backend`: torch or onnx. `called`: names of model and backend for the rows.
+    identity. `backend`: torch or onnx. `called`: names of model and backend for the rows. `log`:
+    folder of the log of answers; None for none.
     """
 
     exports: Path
@@ -63,6 +66,7 @@ class Job:
     backend: backends.Wanted
     called: tuple[str, str]
     out: Path
+    log: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,15 @@ def predict_part(job: Job, asked: Sequence[BatchRequest]) -> int:
     """Write the images' masks, then their rows; return the number of unreadable images."""
     finder = _finder(job.exports, job.model, job.backend)
     rows = [row for one in asked for row in _rows(job, one, finder)]
+    if job.log:
+        name, _, version = job.called[0].partition(" version ")
+        served = {"model": name, "version": version}
+        answers = [
+            logged(row["image_sha256"], row | served, row["seconds"], row["frame"] or 0)
+            for row in rows
+            if row["error"] is None
+        ]
+        AnswerLog(job.log).append(answers)
     name = hashlib.sha256(repr([job.sha256, *asked]).encode()).hexdigest()[:16]
     table = pa.Table.from_pylist(rows, schema=_schema(finder.spec.classes))
     with atomic(job.out / PARTS / f"{name}.parquet") as part:
@@ -193,14 +206,19 @@ def _rows(job: Job, asked: BatchRequest, finder: Predictor) -> list[dict[str, An
     model = {"model": job.called[0], "model_sha256": job.sha256, "backend": job.called[1]}
     row: dict[str, Any] = {**found, **model, "error": None}
     rows = []
+    start = time.perf_counter()
     try:
-        for decoded in frames_of(open_image(read_file(asked.file), Path(asked.name).name)):
+        data = read_file(asked.file)
+        row["image_sha256"] = hashlib.sha256(data).hexdigest()
+        for decoded in frames_of(open_image(data, Path(asked.name).name)):
             prediction = finder.predict([decoded.grey])[0]
             path = mask_path(asked.name, decoded.frame)
             with atomic(job.out / path) as part:
                 part.write_bytes(encode_mask(prediction.mask))
             outputs = prediction_row(prediction, finder.operating, decoded.pixel_mm)
-            rows.append({**row, "frame": decoded.frame or None, **outputs, "mask": path})
+            took = {"seconds": time.perf_counter() - start}
+            rows.append({**row, "frame": decoded.frame or None, **outputs, "mask": path, **took})
+            start = time.perf_counter()
     except (HgmnetError, OSError, ValueError) as error:
         return [{**row, "error": str(error)}]
     return rows
@@ -211,7 +229,7 @@ _TYPES = {"string": pa.string(), "double": pa.float64(), "boolean": pa.bool_(), 
 
 def _schema(classes: Sequence[str]) -> pa.Schema:
     found = {column.name: column.kind for column in prediction_columns(classes)}
-    texts = dict.fromkeys(("source_name", "mask", "error"), "string")
+    texts = dict.fromkeys(("source_name", "image_sha256", "mask", "error"), "string")
     numbers = dict.fromkeys(("bytes", "modified_ns"), "long")
     model = dict.fromkeys(("model", "model_sha256", "backend"), "string")
     kinds = {"image": "string", "frame": "long", **found, **texts, **numbers, **model}
