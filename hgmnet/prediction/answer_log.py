@@ -109,7 +109,7 @@ class AnswerLog:
 def logged(
     image_sha256: str, row: Mapping[str, object], seconds: float, frame: int = 0
 ) -> LoggedAnswer:
-    """Make the entry of one image from its row, with the columns of the prediction and the model."""
+    """Make the entry of one image from its row, with the columns of prediction and model."""
     return LoggedAnswer(
         previous="",
         when=datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -19,13 +19,13 @@ NAME = "hgmnet-phantom"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Version 1 serves; version 2 finds fewer malignant lesions, and waits."""
+    """Version 1 serves; version 2 does without the mirrored view, and waits."""
     root = tmp_path_factory.mktemp("here") / "repository"
     give_finished(root)
     bash(root, "git add -A; git commit -qm made")
     hgmnet(root, "promote", "--version", "1")
     params = root / "params.yaml"
-    params.write_text(params.read_text().replace("refer_share: 0.1", "refer_share: 0.3"))
+    params.write_text(params.read_text().replace("mirror: true", "mirror: false"))
     bash(root, "dvc repro -q")
     return root
 
@@ -61,7 +61,7 @@ def test_the_second_says_what_changed_and_who_serves(root: Path) -> None:
     page = (root / "reports/versions/2/index.html").read_text()
     for words in (
         "What changed since version 1",
-        "calibrate.refer_share",
+        "calibrate.mirror",
         "the same images, labels and split",
         "It does not serve: it is the challenger, and waits for a decision. Version 1 serves.",
         "registered with uncommitted changes",
