@@ -3,38 +3,38 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from hgmnet.data import manifest
-from hgmnet.data.atomic import write_table
 from hgmnet.data.image_record import ImageRecord
-from pipelines.artifacts.io import write_json, write_rows
+from pipelines.artifacts.io import write_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry import verification
 from pipelines.registry.tracking_store import tracking_uri
-from tests.made_up import evidence
 from tests.one_version import register_model
 from tests.servers import postgresql
-from tests.tiny_repository import judge, make_model, make_repository
+from tests.tiny_repository import (
+    evaluated_image,
+    judge,
+    make_model,
+    make_repository,
+    write_evaluated,
+)
 
 TEST = 40
-
-
-_NETS = ("", "coarse_", "served_")
 
 
 def make_contenders(root: Path) -> Workspace:
     """Version 1 finds half of each lesion, version 2 most of it, version 3 is like version 2."""
     workspace = make_repository(root)
     (workspace.root / "dvc.yaml").touch()
-    write_json(workspace.validation, evidence().validation)
     for seed, dice in enumerate((0.5, 0.8, 0.8)):
         make_model(workspace, seed)
-        rows = list(per_image(workspace, dice, seed))
-        write_table(workspace.per_image, tuple(rows[0]), rows)
+        write_evaluated(workspace, list(per_image(workspace, dice, seed)))
         judge(workspace, "passed")
         register_model(workspace)
     make_other(Workspace(workspace.root, "other"))
@@ -52,25 +52,22 @@ def contenders_in(kind: str, root: Path) -> Iterator[tuple[Workspace, str]]:
         yield make_contenders(root), tracking_uri(root)
 
 
-def per_image(workspace: Workspace, dice: float, seed: int) -> Iterator[dict[str, object]]:
+def per_image(workspace: Workspace, dice: float, seed: int) -> Iterator[dict[str, Any]]:
     """Rows of the test split, and one of val that would spoil everything."""
     rng = np.random.default_rng(seed)
     images = sorted(path.relative_to(workspace.raw) for path in workspace.raw.rglob("*.png"))
     for i in range(TEST + 1):
-        tp = round(100 * dice + rng.integers(-5, 6))
-        counts = {"tp": tp, "fp": 100 - tp, "fn": 100 - tp}
-        yield {
-            "image": images[i % len(images)].as_posix(),
-            "pixel_sha256": f"{i:064x}",
-            "group": f"g{i // 2 + 100}",
-            "label": "malignant" if i % 2 else "benign",
-            "split": "test" if i < TEST else "val",
-            "predicted": "malignant" if i % 2 else "benign",
-            "decision": "malignant",
-            "height": 40,
-            "width": 50,
-            **{f"{net}{name}": count for net in _NETS for name, count in counts.items()},
-        }
+        label = "malignant" if i % 2 else "benign"
+        yield evaluated_image(
+            images[i % len(images)].as_posix(),
+            "test" if i < TEST else "val",
+            dice + rng.integers(-5, 6) / 100,
+            pixel_sha256=f"{i:064x}",
+            group=f"g{i // 2 + 100}",
+            label=label,
+            predicted=label,
+            decision="malignant",
+        )
 
 
 def make_other(space: Workspace) -> None:

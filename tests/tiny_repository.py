@@ -1,8 +1,11 @@
 """A repository as the stages before `register` leave it: six images and an untrained network."""
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +28,7 @@ from pipelines.artifacts.test_evaluations import (
     read_evaluations,
     record_evaluation,
 )
+from pipelines.artifacts.validation import ValidationReport
 from pipelines.cli.main import STAGES
 from pipelines.stages import gate
 from tests.change_plans import write_plans
@@ -84,7 +88,25 @@ def make_images(workspace: Workspace) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         grey = generator.integers(0, 256, (6, 5 + i), dtype=np.uint8)
         Image.fromarray(grey).resize((40 + i, 50), Image.Resampling.BICUBIC).save(path)
-    write_table(workspace.per_image, ("image",), ({"image": name} for name in names))
+    write_evaluated(workspace, [evaluated_image(name, "test") for name in names])
+    facts = {"images": 6, "per_class": {"benign": 6}, "shares": {}, "expectations": 14}
+    empty = {"passed": True, "failures": (), "conflicts": ()}
+    write_json(workspace.validation, ValidationReport(data=workspace.data, **facts, **empty))
+
+
+def evaluated_image(image: str, split: str, dice: float = 0.5, **changes: object) -> dict[str, Any]:
+    """A row of per_image.csv: benign, with a lesion of 100 px."""
+    tp = round(100 * dice)
+    counts = {"tp": tp, "fp": 100 - tp, "fn": 100 - tp}
+    facts = {"image": image, "split": split, "height": 50, "width": 40, "label": "benign"}
+    facts |= {"pixel_sha256": hashlib.sha256(image.encode()).hexdigest(), "group": image}
+    facts |= {f"{net}{k}": n for net in ("", "coarse_", "served_") for k, n in counts.items()}
+    return facts | {"predicted": "benign", "decision": "benign"} | changes
+
+
+def write_evaluated(workspace: Workspace, rows: Sequence[dict[str, Any]]) -> None:
+    """Write per_image.csv."""
+    write_table(workspace.per_image, tuple(rows[0]), rows)
 
 
 def make_model(workspace: Workspace, seed: int) -> None:

@@ -41,6 +41,8 @@ DOES = {
     "serve": "serve predictions over HTTP",
     "demo": "open a demo page for the model, on this machine",
     "score": "evaluate another method's masks and probabilities, with intervals",
+    "log": "verify the log of served answers",
+    "score-served": "evaluate served answers, once their labels are known",
 }
 EXAMPLES = {
     "predict": "predict scans/ --out predictions --model model/",
@@ -48,12 +50,16 @@ EXAMPLES = {
     "serve": "serve --model model/ --port 8080",
     "demo": "demo --model model/",
     "score": "score --truth data/ --masks masks/ --probabilities probabilities.csv",
+    "log": "log --verify served/",
+    "score-served": "score-served served/ labels.csv",
 }
 COMMANDS = Commands(
     DOES,
     {"Predict and serve": tuple(DOES)},
     EXAMPLES,
-    dict.fromkeys(DOES, "hgmnet.cli.model") | {"score": "hgmnet.cli.score"},
+    dict.fromkeys(DOES, "hgmnet.cli.model")
+    | {"score": "hgmnet.cli.score"}
+    | dict.fromkeys(("log", "score-served"), "hgmnet.cli.served"),
 )
 """Commands that need a model folder but no checkout."""
 

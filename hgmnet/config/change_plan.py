@@ -90,12 +90,15 @@ class Revalidate(Frozen):
     a larger fraction of drifted columns, new images differ too much from the training images.
     `months`: since the version was made. `new_values_in`: columns of raw/images.csv (`device`) in
     which a value that the training images lack requires a new validation.
+    `served_sensitivity_below`: sensitivity for malignant of served answers, on labels known later
+    (`hgmnet flow monitoring --log --labels`); None: not asked.
     """
 
     openings_above: Natural
     drifted_share_above: Fraction
     months: Natural
     new_values_in: Annotated[tuple[str, ...], Field(strict=False)]
+    served_sensitivity_below: Fraction | None = None
 
 
 class ChangePlan(Frozen):

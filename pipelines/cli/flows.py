@@ -32,6 +32,9 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
     compares = "compare recent images with the champion's training images"
     monitor = flows.add_parser("monitoring", help=compares)
     monitor.add_argument("folder", type=Path, help="recent images, also in subfolders")
+    served = "evaluate this log of served answers on the labels of --labels"
+    monitor.add_argument("--log", type=Path, metavar="DIR", help=served)
+    monitor.add_argument("--labels", type=Path, metavar="CSV", help="as `hgmnet score-served`")
     watch = flows.add_parser("data_watch", help="import changed images, and train if needed")
     watch.add_argument("source", type=Path, help="the whole data set: a folder, zip or table")
     new = "only report the changes"

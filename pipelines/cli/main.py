@@ -40,7 +40,7 @@ GROUPS = {
         "publish",
         "history",
     ),
-    "Predict and serve": ("predict", "export", "serve", "demo", "score"),
+    "Predict and serve": ("predict", "export", "serve", "demo", "score", "log", "score-served"),
     "Operate": ("flow", "up", "clean", "doctor"),
 }
 DOES = {
@@ -86,6 +86,8 @@ EXAMPLES = {
     "export": "export --out model.onnx",
     "serve": "serve --port 8080",
     "demo": "demo",
+    "log": "log --verify served/",
+    "score-served": "score-served served/ labels.csv",
     "score": "score --masks masks/ --probabilities probabilities.csv --name unet --against 3",
     "flow": "flow training --promote",
     "up": "up",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hgmnet.cli import model as anywhere
+from hgmnet.cli import served
 from hgmnet.cli.score import add_score_options, figure_lines
 from pipelines.cli.options import add_model_options, positive, resolve_model
 
@@ -119,6 +120,19 @@ def _find_slot(
     with store_errors_as_messages(root):
         found = serve_version(root, args.version, poll_seconds, or_challenger=or_challenger)
     return found.slot, found.find_card, found.remark
+
+
+configure_log, configure_score_served = served.configure_log, served.configure_score_served
+
+
+def run_log(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
+    """Run `hgmnet.cli.served.run_log`."""
+    served.run_log(args)
+
+
+def run_score_served(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
+    """Run `hgmnet.cli.served.run_score_served`."""
+    served.run_score_served(args)
 
 
 def configure_score(parser: argparse.ArgumentParser) -> None:

@@ -225,10 +225,16 @@ _UNKNOWN = "unknown"
 def configure_lineage(parser: argparse.ArgumentParser) -> None:
     """Add the argument for the version."""
     parser.add_argument("version", nargs="?", metavar="N", help="a version (default: champion)")
+    which = parser.add_mutually_exclusive_group()
+    uses = "list the versions that used this image: its path, its name, or its name at the source"
+    which.add_argument("--image", metavar="X", help=uses)
+    which.add_argument("--patient", metavar="P", help="list the versions that used their images")
 
 
 def run_lineage(root: Path, args: argparse.Namespace) -> None:
     """Print a version's origin, and the commands that restore its workspace.
+
+    With --image or --patient print instead which versions were made from those images.
 
     Raises:
         ConfigError: there is no such version, or no champion.
@@ -238,6 +244,9 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     from pipelines.registry.loading import resolve
     from pipelines.registry.versions import decision_run, find_version
 
+    if args.image or args.patient:
+        print("\n".join(_uses(root, args.image, args.patient)))
+        return
     with open_registry(root) as registry:
         store, name = registry.store, registry.name
         number, _ = resolve(registry_state(store, name), name, args.version)
@@ -249,6 +258,25 @@ def run_lineage(root: Path, args: argparse.Namespace) -> None:
     if missing:
         print(f"Missing: {missing}\n")
     print("\n".join(_way_back(root, redact_credentials(store.uri), tags)))
+
+
+def _uses(root: Path, image: str | None, patient: str | None) -> Iterator[str]:
+    from pipelines.registry.trained_on import image_uses
+
+    with open_registry(root) as registry:
+        for use in image_uses(
+            registry.store,
+            registry.name,
+            lambda one: (
+                one.patient == patient
+                if patient
+                else image in {one.image, one.name, one.source_name} - {""}
+            ),
+        ):
+            said = ", ".join(f"{name} in {split}" for name, split in use.images[:10])
+            more = f", and {len(use.images) - 10} more" if len(use.images) > 10 else ""
+            known = f"not known: {use.unknown}" if use.unknown else f"{said or 'none of it'}{more}"
+            yield f"{registry.name} version {use.version}: {known}"
 
 
 def _facts(tags: Mapping[str, str]) -> str:

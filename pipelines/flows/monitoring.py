@@ -16,14 +16,20 @@ from pipelines.artifacts.gate import ClauseResult
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
-from pipelines.gate.change_plan import age_due, drift_due
+from pipelines.gate.change_plan import age_due, drift_due, served_due
 
 Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 """The columns that drifted, and the clauses of the change plan that are due."""
 
 
 @flow(**notifications.HOOKS)
-def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState:
+def monitoring(
+    root: Path,
+    folder: Path,
+    version: str | None = None,
+    log: Path | None = None,
+    labels: Path | None = None,
+) -> AnyState:
     """Compare a folder of recent images with the champion's training images.
 
     Each image is measured, and predicted by the champion; reports/drift.json and Great
@@ -34,11 +40,14 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
         root: the repository root.
         folder: recent images, also in subfolders.
         version: number of the version to compare with; default: the champion.
+        log: the log of served answers, to be evaluated on `labels`; default: none.
+        labels: a table of labels that are known by now, as for `hgmnet score-served`.
 
     Returns:
         Completed, named `Drifted` where the images differ; else Failed, with its reason.
     """
-    done = profile(root, folder, version, return_state=True)
+    served = (log, labels) if log and labels else None
+    done = profile(root, folder, version, served, return_state=True)
     if not done.is_completed():
         return propagate(done)
     drifted, due = cast("Found", done.result())
@@ -56,8 +65,12 @@ def monitoring(root: Path, folder: Path, version: str | None = None) -> AnyState
 
 
 @task(cache_policy=NO_CACHE)
-def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
+def profile(
+    root: Path, folder: Path, version: str | None, served: tuple[Path, Path] | None
+) -> Found | AnyState:
     """Measure and predict the images; return the drifted columns and the due clauses."""
+    from hgmnet.evaluation.served import ALL, read_labels, score_served, table
+    from hgmnet.prediction.answer_log import AnswerLog
     from pipelines.drift.report import profile_folder, tell
     from pipelines.registry.loading import load_version
     from pipelines.registry.tracking_store import connect_with_retries
@@ -71,12 +84,20 @@ def profile(root: Path, folder: Path, version: str | None) -> Found | AnyState:
         report = profile_folder(root, folder, found.folder)
         plan = load_plans(root / "pccp.yaml").plans.get(name)
         made = find_version(store, name, found.number).creation_timestamp
+        scored = score_served(AnswerLog(served[0]), read_labels(served[1])) if served else ()
     except HgmnetError as error:
         return state_of(error)
+    ours = f"{name} version {found.number}"
+    figures = next((s.figures for s in scored if (s.version, s.month) == (ours, ALL)), {})
     days = (time.time() - made / 1000) / 86_400
-    asked = (*drift_due(plan, report), age_due(plan, days)) if plan else ()
+    asked: tuple[ClauseResult, ...] = ()
+    if plan:
+        sensitivity = figures.get("served_sensitivity_malignant")
+        later = served_due(plan, sensitivity) if served else ()
+        asked = (*drift_due(plan, report), age_due(plan, days), *later)
     due = tuple(clause for clause in asked if clause.status == "due")
-    lines = [f"{name} version {found.number}", "", *tell(report), *(c.reason for c in due)]
+    lines = [ours, "", *tell(report), *(c.reason for c in due)]
+    lines += ["", *table(scored)] if scored else []
     get_run_logger().info("%s", "\n".join(lines))
     artifacts.text_artifact(f"monitoring-{params.data.name}", "\n".join(lines))
     return report.drifted, due

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hgmnet.config.base import SMALL
 from hgmnet.config.change_plan import ChangePlan, ChangePlans, Span, Thresholds
 from hgmnet.config.data import Prepare
 from hgmnet.config.model import Model
 from hgmnet.evaluation.drift import DriftReport
+from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.spec import Operating
 from pipelines.artifacts.gate import CheckResult, ClauseResult
 from pipelines.gate.checks import UNOPENED, Figures, evaluate_check
@@ -109,6 +111,22 @@ def age_due(plan: ChangePlan, days: float) -> ClauseResult:
     due = months > most
     says = f"the version is {months:.1f} months old, {'above' if due else 'up to'} {most}"
     return _due("months", says, due=due)
+
+
+def served_due(plan: ChangePlan, sensitivity: Figure | None) -> Iterator[ClauseResult]:
+    """Check the sensitivity of served answers, if the plan asks for it; None: not known."""
+    least = plan.revalidate.served_sensitivity_below
+    if least is None:
+        return
+    if sensitivity is None or sensitivity.value is None or sensitivity.n < SMALL:
+        count = sensitivity.n if sensitivity else 0
+        why = f"{count} served malignant images have a label; {SMALL} are needed"
+        name = "revalidate.served_sensitivity_below"
+        yield ClauseResult(clause=name, status="not judged", reason=why)
+        return
+    value, due = sensitivity.value, sensitivity.value < least
+    says = f"the sensitivity of served answers is {value:.3f}, {'<' if due else '≥'} {least:g}"
+    yield _due("served_sensitivity_below", f"{says}, on {sensitivity.n} images", due=due)
 
 
 def _due(clause: str, says: str, *, due: bool) -> ClauseResult:

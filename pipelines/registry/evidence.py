@@ -9,6 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.models.spec import OPERATING, SPEC
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.tracking_store import TrackingStore, first_line
@@ -40,6 +41,7 @@ def _files(workspace: Workspace) -> Iterator[Path]:
         *(space.validation, space.manifest, space.pairs, space.split_csv, space.split_json),
         *(space.curves, space.train_run, space.mask_curve, space.metrics, space.per_image),
         *(space.evaluation_drift, space.subgroups, space.certainty, space.consistency),
+        *(space.model / SPEC, space.model / OPERATING),
         *(root / "params.yaml", root / "dvc.lock", data / "raw.dvc", data / "dvc.lock"),
     )
     yield from filter(Path.exists, files)

@@ -77,7 +77,7 @@ def write_page(
 
     Raises:
         ConfigError: there is no such version, or its evidence was not recorded.
-        InvalidDataError: evidence or model are not those that were registered.
+        InvalidDataError: the evidence is not what was registered.
     """
     name = params.registry.name
     now = registry_state(store, name)
@@ -87,7 +87,7 @@ def write_page(
 
         def read(version: str, folder: str) -> VersionEvidence:
             (Path(part) / folder).mkdir()
-            return read_version(store, name, version, space.versions, Path(part) / folder)
+            return read_version(store, name, version, Path(part) / folder)
 
         after = read(number, "after")
         found, why = None, "" if other else "It is the first version."

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
+from hgmnet.errors import InvalidDataError
 from hgmnet.models.spec import load_operating, load_spec
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.aliases import RegistryState
 from pipelines.registry.evidence import fetch_evidence
 from pipelines.registry.history import DecisionRecord
-from pipelines.registry.loading import load_version
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.versions import find_version
 from pipelines.report.inputs import ReportInputs, read_evidence
@@ -46,28 +46,29 @@ class VersionEvidence:
         return str(self.version.tags.get(f"hgmnet.{name}", "unknown"))
 
 
-def read_version(
-    store: TrackingStore, name: str, number: str, cache: Path, into: Path
-) -> VersionEvidence:
-    """Download and verify a version's evidence and model.
+def read_version(store: TrackingStore, name: str, number: str, into: Path) -> VersionEvidence:
+    """Download and verify a version's evidence.
 
     Args:
         store: the tracking store.
         name: the registered model.
         number: the version number.
-        cache: folder of the model copies, as in `load_version`.
         into: an empty folder for the evidence.
 
     Raises:
         ConfigError: there is no such version, or it has no evidence.
-        InvalidDataError: evidence or model are not those that were registered.
+        InvalidDataError: it is not what was registered, or of another model.
     """
     version = find_version(store, name, number)
-    model = load_version(store, name, number, cache).folder
     folder = fetch_evidence(store, version, into)
     space = Workspace(folder, version.tags["hgmnet.data"])
-    hashed = version.tags["hgmnet.model"]
-    inputs = read_evidence(space, load_spec(model), load_operating(model), hashed)
+    model = version.tags["hgmnet.model"]
+    inputs = read_evidence(space, load_spec(space.model), load_operating(space.model), model)
+    if inputs.gate.model != model:
+        raise InvalidDataError(
+            f"{name} version {number}: MLflow names model {model[:12]}, but its gate judged "
+            f"{inputs.gate.model[:12]}"
+        )
     return VersionEvidence(version, folder, inputs)
 
 
