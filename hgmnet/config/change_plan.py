@@ -101,10 +101,37 @@ class Revalidate(Frozen):
     served_sensitivity_below: Fraction | None = None
 
 
+class Protocol(Frozen):
+    """Modification protocol, in a person's words; empty: not written, and named as missing."""
+
+    data: str = ""
+    retraining: str = ""
+    evaluation: str = ""
+    update: str = ""
+
+
+class Impact(Frozen):
+    """Impact assessment, in a person's words; empty: not written, and named as missing.
+
+    `combined`: of several modifications together.
+    """
+
+    benefits: str = ""
+    risks: str = ""
+    mitigations: str = ""
+    combined: str = ""
+
+
 class ChangePlan(Frozen):
-    """The plan of one registered model; `acceptance`: params.yaml may be stricter, not weaker."""
+    """The plan of one registered model; `acceptance`: params.yaml may be stricter, not weaker.
+
+    `modifications`: a person's description of them and of their reasons.
+    """
 
     intended_use: Annotated[str, Field(min_length=1)]
+    modifications: str = ""
+    protocol: Protocol = Protocol()
+    impact: Impact = Impact()
     allowed: Allowed
     fixed: Fixed
     acceptance: Annotated[tuple[Check, ...], Field(min_length=1, strict=False)]

@@ -39,6 +39,8 @@ class Workspace:
     curation = _At("data/{data}/curation.csv")  # the user's list: image, group, exclude, reason
     # one row per image: `hgmnet.data.image_record.ImageRecord`
     manifest = _At("data/{data}/manifest.csv")
+    # what a person knows about the data set: `hgmnet.config.data_card.DataCard`
+    data_card = _At("data/{data}/data_card.yaml")
     # evidence for near-duplicates: `hgmnet.splitting.pairs.Pair`
     pairs = _At("data/{data}/pairs.csv")
     # the group of each image, in git: `hgmnet.data.image_record.Grouped`

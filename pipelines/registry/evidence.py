@@ -12,11 +12,12 @@ from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.models.spec import OPERATING, SPEC
 from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
+from pipelines.registry.software import bill_of_materials
 from pipelines.registry.tracking_store import TrackingStore, first_line
 
 EVIDENCE = "hgmnet.evidence_sha256"
 """Tag of run and version: hash of the list of files; older versions have none."""
-LIST = "evidence.json"
+LIST, SOFTWARE = "evidence.json", "sbom.cdx.json"
 PAGE = "version/index.html"
 """Artifact with the page about a version; its status changes, so it is no evidence."""
 
@@ -28,6 +29,9 @@ def freeze(store: TrackingStore, workspace: Workspace, run_id: str) -> None:
         folder = file.parent.relative_to(workspace.root).as_posix()
         store.client.log_artifact(run_id, str(file), None if folder == "." else folder)
         hashes[file.relative_to(workspace.root).as_posix()] = hash_file(file)
+    bill = bill_of_materials()
+    store.client.log_text(run_id, bill, SOFTWARE)
+    hashes[SOFTWARE] = hashlib.sha256(bill.encode()).hexdigest()
     text = json.dumps(hashes, indent=2, sort_keys=True)
     store.client.log_text(run_id, text, LIST)
     store.client.set_tag(run_id, EVIDENCE, hashlib.sha256(text.encode()).hexdigest())
@@ -38,7 +42,14 @@ def _files(workspace: Workspace) -> Iterator[Path]:
     space, root, data = workspace, workspace.root, workspace.folder
     files = (
         *(space.html, space.model_card, space.gate, space.change_plan, space.opening),
-        *(space.validation, space.manifest, space.pairs, space.split_csv, space.split_json),
+        *(
+            space.validation,
+            space.data_card,
+            space.manifest,
+            space.pairs,
+            space.split_csv,
+            space.split_json,
+        ),
         *(space.curves, space.train_run, space.mask_curve, space.metrics, space.per_image),
         *(space.evaluation_drift, space.subgroups, space.certainty, space.consistency),
         *(space.model / SPEC, space.model / OPERATING),

@@ -21,6 +21,8 @@ from pipelines.registry.tracking_store import TrackingStore
 from pipelines.report import html, text
 from pipelines.report.doubts import doubts
 from pipelines.report.inputs import EvaluatedImage, ReportInputs
+from pipelines.report.model_card import NO
+from pipelines.version_page.appendix import appendix
 from pipelines.version_page.changes import Changes, changes
 from pipelines.version_page.version import (
     VersionEvidence,
@@ -140,6 +142,8 @@ def render(
         version=after,
         status=now,
         changes=found,
+        appendix=appendix(after),
+        no=NO,
         why=why,
         report=report,
         shown=[row for row in found.compared.rows if row.metric in _SHOWN]
