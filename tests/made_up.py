@@ -10,10 +10,12 @@ from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.spec import FORMAT, Operating, Seen, Spec
 from pipelines.artifacts.evaluation import (
     Certainty,
+    Consistency,
     CoveragePoint,
     Evaluation,
     MaskCurve,
     MaskPoint,
+    Ruled,
     Subgroup,
     Subgroups,
 )
@@ -203,6 +205,24 @@ def certainty() -> Certainty:
         risk_areas={"uncertainty": 0.05, "at_random": 0.1},
         points=points,
     )
+
+
+def consistency() -> Consistency:
+    """The four settings of the two rules, with every figure that a report has for them."""
+    names = (
+        *("served_lesion_dice", "served_normal_fp_rate", "served_accuracy"),
+        *("served_sensitivity_malignant", "served_specificity_malignant", "served_false_lesions"),
+    )
+    rules = tuple(
+        Ruled(
+            normal_means_no_mask=first,
+            no_mask_means_normal=second,
+            figures={name: figure(0.5) for name in names},
+        )
+        for first in (True, False)
+        for second in (True, False)
+    )
+    return Consistency(data="phantom", split="test", rules=rules)
 
 
 def mask_curve() -> MaskCurve:

@@ -79,6 +79,8 @@ class Workspace:
     opening = _At("reports/evaluation/opening.json")  # `EvaluationNumber`
     # the change plan: `hgmnet.config.change_plan.ChangePlans`; a person writes it
     change_plan = _At("pccp.yaml")
+    # risks, their measures and checks: `hgmnet.config.risks.Risks`; a person writes it
+    risks = _At("risks.yaml")
     gate = _At("reports/gate.json")  # `GateResult`
     html = _At("reports/html/index.html")  # the report, one self-contained page
     model_card = _At("reports/model_card.md")  # the model card

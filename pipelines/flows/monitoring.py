@@ -74,7 +74,7 @@ def profile(
     from pipelines.drift.report import profile_folder, tell
     from pipelines.registry.loading import load_version
     from pipelines.registry.tracking_store import connect_with_retries
-    from pipelines.registry.versions import find_version
+    from pipelines.registry.versions import find_version, record_monitoring
 
     try:
         params = load_params(root / "params.yaml")
@@ -96,6 +96,11 @@ def profile(
         later = served_due(plan, sensitivity) if served else ()
         asked = (*drift_due(plan, report), age_due(plan, days), *later)
     due = tuple(clause for clause in asked if clause.status == "due")
+    said = f"drifted in {', '.join(report.drifted)}" if report.drifted else "no drift"
+    seen = "; ".join(
+        [f"{report.source}: {said}", *(clause.reason for clause in asked[-1:] if served)]
+    )
+    record_monitoring(store, name, found.number, seen)
     lines = [ours, "", *tell(report), *(c.reason for c in due)]
     lines += ["", *table(scored)] if scored else []
     get_run_logger().info("%s", "\n".join(lines))

@@ -41,7 +41,7 @@ def _files(workspace: Workspace) -> Iterator[Path]:
     """Yield each evidence file that exists; DVC's own are absent where a stage ran without DVC."""
     space, root, data = workspace, workspace.root, workspace.folder
     files = (
-        *(space.html, space.model_card, space.gate, space.change_plan, space.opening),
+        *(space.html, space.model_card, space.gate, space.change_plan, space.risks, space.opening),
         *(
             space.validation,
             space.data_card,

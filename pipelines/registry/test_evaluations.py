@@ -6,6 +6,7 @@ Their experiment is `hgmnet-<data>-openings`. Deleted runs still count.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mlflow.entities import ViewType
 
@@ -34,6 +35,15 @@ def forward(
         if identity not in here
     ]
     return sorted([*here.values(), *elsewhere], key=lambda opening: opening.when)
+
+
+def count_in(store: TrackingStore, data: str, test_sha: str) -> int | None:
+    """Number of evaluations of a test split in this MLflow; None where it keeps no such record."""
+    found = store.client.get_experiment_by_name(f"hgmnet-{name_of(data)}")
+    if found is None:
+        return None
+    runs = all_runs(replace(store, experiment_id=found.experiment_id), view=ViewType.ALL)
+    return sum(run.data.tags.get("hgmnet.test_sha") == test_sha for run in runs)
 
 
 def name_of(data: str) -> str:

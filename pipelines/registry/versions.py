@@ -3,7 +3,9 @@
 import hashlib
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +37,8 @@ CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
 person."""
 MODEL, CODE_TAG, ANSWERS = "hgmnet.model", "hgmnet.code", "hgmnet.known_answers"
 """Tags: hash of the model folder, of the packed code (`installed_code`), of the known answers."""
+MONITORED = "hgmnet.monitored"
+"""Tag: the last monitoring of a version, in a line."""
 _VERIFIED = "hgmnet.verified"
 _RUN = "hgmnet.decision_run"
 _ESSENTIAL = (MODEL, "hgmnet.gate", _RUN)
@@ -152,6 +156,13 @@ def decision_run(store: TrackingStore, version: ModelVersion) -> tuple[Run | Non
     if run.info.lifecycle_stage == LifecycleStage.DELETED and not missing:
         missing = f"run deleted; mlflow runs restore --run-id {run_id}"
     return run, missing
+
+
+def record_monitoring(store: TrackingStore, name: str, number: str, line: str) -> None:
+    """Keep the outcome of a monitoring, with today's date (UTC), as a tag of the version."""
+    today = datetime.now(UTC).date().isoformat()
+    with suppress(MlflowException):  # such as a store that one may only read
+        store.client.set_model_version_tag(name, number, MONITORED, f"{today}: {line}")
 
 
 def number_of(store: TrackingStore, name: str, model: str) -> str | None:

@@ -189,7 +189,8 @@ class EvaluatedImage:
     `image`: path below raw/. `tp`, `fp`, `fn`: pixels of the fine net's mask at native size;
     `coarse_*`: of the coarse net's. `served`: pixels of the mask served. `probs`: calibrated, by
     class; empty if the model predicts none. Counts of masks that it doesn't predict are 0.
-    `evidence_*`: fraction of class evidence inside the lesion, and by chance; None: not measured.
+    `group`: shared by near-duplicates. `evidence_*`: fraction of class evidence inside the lesion,
+    and by chance; None: not measured.
     """
 
     image: str
@@ -206,6 +207,7 @@ class EvaluatedImage:
     predicted: str
     decision: str
     probs: dict[str, float]
+    group: str = ""
     evidence_inside: float | None = None
     evidence_chance: float | None = None
 
@@ -323,6 +325,7 @@ def _case(row: Mapping[str, str]) -> EvaluatedImage:
         predicted=row["predicted"],
         decision=row["decision"],
         probs=probs,
+        group=row.get("group", ""),
         evidence_inside=_number(row.get("evidence_inside")),
         evidence_chance=_number(row.get("evidence_chance")),
     )

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hgmnet.config.evaluation import Where
+from hgmnet.evaluation.conformal import MISCOVERAGE, Classified, conformal_sets
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.metrics.catalogue import METRICS, higher_is_better, metric
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
-from pipelines.report.inputs import ReportInputs, patients
+from pipelines.report.inputs import EvaluatedImage, ReportInputs, patients
 
 HEADLINES = (
     "lesion_dice",
@@ -241,6 +242,33 @@ def shortcut(figures: Mapping[str, Figure]) -> str | None:
         f"chance, the lesion’s area fraction: {verdict} (difference {percent(above.value)}, "
         f"{percent(above.low)} to {percent(above.high)}; {above.n} images with a lesion, "
         f"{above.groups} groups)."
+    )
+
+
+def conformal(cases: Sequence[EvaluatedImage]) -> str | None:
+    """Format coverage and size of the sets of classes calibrated on val; None if there are none."""
+    known = {
+        split: [
+            Classified(case.group or case.image, case.label, case.probs)
+            for case in cases
+            if case.split == split and case.label in case.probs
+        ]
+        for split in ("val", "test")
+    }
+    found = conformal_sets(known["val"], known["test"])
+    if found is None:
+        return None
+    share = f"{1 - MISCOVERAGE:.0%}".replace("%", " %")
+    if not found.least:
+        return f"Sets of classes: {found.groups} groups of val are too few to promise {share}."
+    return (
+        f"Sets of classes with a promise: every class of probability {found.least:.3f} or more, so "
+        f"that {share} of new groups have the true class in all their sets (calibrated on "
+        f"{found.groups} groups of val). On test the set has the true class in "
+        f"{percent(found.coverage.value)} of images ({percent(found.coverage.low)} to "
+        f"{percent(found.coverage.high)}), and is one class alone in {percent(found.single.value)} "
+        f"({percent(found.single.low)} to {percent(found.single.high)}); the others would be for a "
+        "person. This is shown, not used: the decision is that of the operating point."
     )
 
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from hgmnet.config.change_plan import ChangePlan, Span, load_plans
 from hgmnet.config.data_card import ITEMS, DataCard, load_data_card
+from hgmnet.config.risks import Risk, Risks, load_risks
 from pipelines.artifacts.gate import ClauseResult
 from pipelines.registry.evidence import SOFTWARE
 from pipelines.registry.software import Software, read_software
+from pipelines.report import text
 from pipelines.report.inputs import ReportInputs, counted
 from pipelines.report.model_card import NO, Item, items
 from pipelines.version_page.version import VersionEvidence
@@ -37,6 +39,14 @@ class Traced:
 
 
 @dataclass(frozen=True)
+class RiskStatus:
+    """A risk, and (check, outcome) of each check in this version."""
+
+    risk: Risk
+    outcomes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Appendix:
     """`elements` and `traced`: empty without a plan. `card`, `software`: None without a file."""
 
@@ -45,6 +55,7 @@ class Appendix:
     claim: tuple[Item, ...]
     card: DataCard | None
     software: Software | None
+    risks: tuple[RiskStatus, ...]
 
 
 def appendix(version: VersionEvidence) -> Appendix:
@@ -62,6 +73,7 @@ def appendix(version: VersionEvidence) -> Appendix:
         tuple(_claim(evidence, card)),
         card,
         read_software(version.folder / SOFTWARE),
+        tuple(_risks(evidence, load_risks(space.risks))),
     )
 
 
@@ -115,6 +127,25 @@ def _traced(plan: ChangePlan, clauses: tuple[ClauseResult, ...]) -> Iterator[Tra
     for name, change, within in names:
         own = tuple(one for one in clauses if one.clause == name)
         yield Traced(change, within, (*own, *criteria))
+
+
+def _risks(evidence: ReportInputs, risks: Risks | None) -> Iterator[RiskStatus]:
+    """Yield the risks of the model with the outcome of each check: held, or why not."""
+    gate = evidence.gate
+    clauses = {one.clause: one.status for one in gate.plan}
+    metrics = {one.metric: text.outcome(evidence, one) for one in gate.checks if not one.where}
+    for risk in risks.models.get(gate.registry, ()) if risks else ():
+        yield RiskStatus(
+            risk,
+            tuple(
+                (one.test, "a test of the repository, not part of this run")
+                if one.test
+                else (one.clause, clauses.get(one.clause, "absent: not in the change plan"))
+                if one.clause
+                else (one.gate, metrics.get(one.gate, "absent: not in the gate"))
+                for one in risk.checks
+            ),
+        )
 
 
 def _span(span: Span) -> str:

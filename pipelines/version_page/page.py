@@ -13,11 +13,13 @@ from hgmnet.data.atomic import atomic, write_text
 from hgmnet.errors import HgmnetError
 from hgmnet.pages.html import fill
 from pipelines.artifacts.paths import Workspace
+from pipelines.registry import test_evaluations
 from pipelines.registry.aliases import RegistryState, check, registry_state
 from pipelines.registry.evidence import PAGE
 from pipelines.registry.history import DecisionRecord
 from pipelines.registry.loading import resolve
 from pipelines.registry.tracking_store import TrackingStore
+from pipelines.registry.versions import MONITORED
 from pipelines.report import html, text
 from pipelines.report.doubts import doubts
 from pipelines.report.inputs import EvaluatedImage, ReportInputs
@@ -34,11 +36,17 @@ from pipelines.version_page.version import (
 
 @dataclass(frozen=True)
 class Status:
-    """What changes after the registration, as of `when` (UTC); `fault`: of history or aliases."""
+    """What changes after the registration, as of `when` (UTC).
+
+    `evaluations`: of its test split so far, None: not known. `monitored`: the last monitoring of
+    this version, with its day; empty: none. `fault`: of history or aliases; empty: none.
+    """
 
     when: str
     serves: str
     decisions: tuple[DecisionRecord, ...]
+    evaluations: int | None
+    monitored: str
     fault: str
 
 
@@ -100,16 +108,17 @@ def write_page(
                 raise
             why = f"Not known: {error}."
         out = space.version_page(number)
-        run_id = after.tag("decision_run")
-        write_text(out, render(after, status(now, number), found, why, report="report.html"))
-        store.client.log_text(run_id, render(after, status(now, number), found, why), PAGE)
+        run_id, known = after.tag("decision_run"), status(store, now, after)
+        write_text(out, render(after, known, found, why, report="report.html"))
+        store.client.log_text(run_id, render(after, known, found, why), PAGE)
         with atomic(out.with_name("report.html")) as copy:
             copyfile(after.space.html, copy)
     return Page(out, _doubts(after, found), run_id)
 
 
-def status(now: RegistryState, number: str) -> Status:
-    """Return whether the version serves, and the decisions about it."""
+def status(store: TrackingStore, now: RegistryState, version: VersionEvidence) -> Status:
+    """Return whether the version serves, the decisions about it, and what else is known by now."""
+    number = version.number
     serves = "It does not serve."
     if number == now.champion:
         serves = "It serves: it is the champion."
@@ -118,7 +127,14 @@ def status(now: RegistryState, number: str) -> Status:
     if now.champion and number != now.champion:
         serves += f" Version {now.champion} serves."
     when = datetime.now(UTC).isoformat()[:16].replace("T", " ") + " UTC"
-    return Status(when, serves, decisions_on(now, number), check(now) or "")
+    return Status(
+        when,
+        serves,
+        decisions_on(now, number),
+        test_evaluations.count_in(store, version.tag("data"), version.tag("test_sha")),
+        version.version.tags.get(MONITORED, ""),
+        check(now) or "",
+    )
 
 
 def render(

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from hgmnet.evaluation import model_maps
 from pipelines.report.comparison import render
 from pipelines.report.gallery import GalleryImage, choose, draw_shelves
 from pipelines.report.html import render_page
+from pipelines.report.inputs import ReportInputs
 from tests.devtools import CHROMIUM, WIDER, Tab, browser
-from tests.made_up import certainty, evidence, mask_curve, subgroups
+from tests.made_up import certainty, consistency, evidence, mask_curve, subgroups
 from tests.unit.test_report_comparison import compared, rows, worse
 
 pytestmark = [
@@ -29,23 +31,49 @@ def tab(tmp_path_factory):
         yield tab
 
 
-@pytest.fixture(scope="module", params=["failed", "not judged"])
+def of_kind(kind: str) -> ReportInputs:
+    """Evidence of one kind of model, with every table that a report may have."""
+    told = {"subgroups": subgroups(), "certainty": certainty(), "mask_curve": mask_curve()}
+    told |= {"consistency": consistency()}
+    if kind in {"failed", "not judged"}:
+        return evidence(data="busi", status=kind, **told)
+    made = evidence(**told)
+    if kind == "two classes":
+        cases = tuple(case for case in made.cases if case.label != "normal")
+        spec = made.spec.model_copy(update={"classes": ("benign", "malignant")})
+        return replace(made, cases=cases, spec=spec)
+    if kind == "one task":
+        model = made.spec.model.model_copy(update={"tasks": "segmentation"})
+        cases = tuple(replace(case, probs={}, predicted="", decision="") for case in made.cases)
+        return replace(made, cases=cases, spec=made.spec.model_copy(update={"model": model}))
+    return made
+
+
+KINDS = ["failed", "not judged", "passed phantom", "two classes", "one task"]
+
+
+@pytest.fixture(scope="module", params=KINDS[:2])
 def page(request, tmp_path_factory) -> Path:
     """A report with a picture of speckle behind every outline."""
+    return write_page(request.param, tmp_path_factory.mktemp("report"))
+
+
+def write_page(kind: str, folder: Path) -> Path:
     rng = np.random.default_rng(0)
     mask = np.zeros((300, 500), dtype=bool)
     mask[80:200, 150:350] = True
     grey = rng.integers(0, 256, mask.shape, dtype=np.uint8)
-    told = {"subgroups": subgroups(), "certainty": certainty(), "mask_curve": mask_curve()}
-    made = evidence(data="busi", status=request.param, **told)
+    made = of_kind(kind)
     ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     gates = (model_maps.gate(scale, 8) for scale in range(1, 6))
     maps = tuple(
         (layer, ramp) for layer in (model_maps.PROB, model_maps.COARSE, *gates, model_maps.EVIDENCE)
     )
     picture = GalleryImage(grey, mask, np.roll(mask, 40, 1), maps)
-    shelves = draw_shelves(choose(made.shown), {c.image: picture for c in made.shown})
-    path = tmp_path_factory.mktemp("report") / "index.html"
+    learns = {"segments": made.spec.model.segments, "classifies": made.spec.model.classifies}
+    chosen = choose(made.shown, **learns)
+    shelves = draw_shelves(chosen, {c.image: picture for c in made.shown})
+    path = folder / "index.html"
     path.write_text(render_page(made, shelves), encoding="utf-8")
     return path
 
@@ -77,10 +105,13 @@ def test_a_complaint_would_be_seen(page, tab, tmp_path):
     assert any("Content Security Policy" in line for line in show(tab, loud, 800).complaints())
 
 
-@pytest.mark.parametrize("width", [320, 400, 900, 1280])
-def test_nothing_is_wider_than_the_window(page, tab, width):
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_wider_than_the_window(kind, tab, tmp_path):
+    page = write_page(kind, tmp_path)
     measured = f"[innerWidth, document.documentElement.scrollWidth, {WIDER}]"
-    assert show(tab, page, width).ask(measured) == [width, width, []]
+    for width in (320, 400, 640, 900, 1280):
+        assert show(tab, page, width).ask(measured) == [width, width, []]
+        assert tab.complaints() == []
 
 
 def test_the_switch_hides_the_outlines(page, opened):
