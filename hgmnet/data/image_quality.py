@@ -32,6 +32,10 @@ def saturated_share(grey: Grey) -> float:
     return float((grey == 255).mean())
 
 
+COLOUR = 0.005
+"""Fraction of coloured pixels above which an image is not plain B-mode: Doppler, elastography."""
+
+
 def colour_share(rgb: Rgb) -> float:
     """Fraction of pixels that are not grey, in [0, 1], of (H, W, 3) uint8."""
     red, green, blue = np.moveaxis(rgb, 2, 0)

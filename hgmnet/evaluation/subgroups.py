@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hgmnet.data.image_quality import COLOUR
 from hgmnet.data.image_record import ImageRecord
 
-OWN = ("label", "lesion_size", "image_size", "overlays")
+OWN = ("label", "lesion_size", "image_size", "overlays", "colour")
 """The columns of every data set, in this order; a source's column of the same name is ignored."""
 
 MANY = 12  # a source's column with more values makes no subgroups (a name, an age, a date)
@@ -44,6 +45,7 @@ def subgroup_values(record: ImageRecord, further: Mapping[str, str]) -> dict[str
         "label": record.label,
         "image_size": _size(pixels, _IMAGE_PIXELS),
         "overlays": "with" if record.marks else "without",
+        "colour": "with" if record.colour_share > COLOUR else "without",
     }
     if record.mask_pixels:
         own["lesion_size"] = _size(record.mask_pixels / pixels, _LESION_SHARES)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hgmnet.config.data import Data, Validate
 from hgmnet.data.atomic import write_text
+from hgmnet.data.image_quality import COLOUR
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.images import read_grey
 from hgmnet.errors import InvalidDataError
@@ -14,7 +15,7 @@ from pipelines.artifacts.io import read_rows, write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.validation import FailedExpectation, LabelConflict, ValidationReport
 from pipelines.validation.expectations import SuiteOutcome, broken_lines, check
-from pipelines.validation.image_rules import COLOUR, image_rules, image_table
+from pipelines.validation.image_rules import image_rules, image_table
 from pipelines.validation.near_duplicate_page import render_likeness
 
 

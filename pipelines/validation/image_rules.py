@@ -14,6 +14,7 @@ from great_expectations.expectations.row_conditions import Column
 
 from hgmnet.config.base import NORMAL
 from hgmnet.config.data import Data, Validate
+from hgmnet.data.image_quality import COLOUR
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.splitting import pairs as duplicates
 from hgmnet.splitting.pairs import Pair
@@ -22,7 +23,6 @@ from pipelines.validation.expectations import Rule, between, broken_lines, check
 
 NEAR_BLANK = 5.0  # standard deviation of grey (0-255) below which an image is almost blank
 DARK, SATURATED = 0.8, 0.2  # fractions of black and of white pixels above which it is badly exposed
-COLOUR = 0.005  # fraction of coloured pixels above which an image is not plain B-mode
 SPECK = 10  # pixels below which a part of a mask is a drawing error
 BORDER = 0.5  # fraction of the border above which a mask is probably inverted
 _warning = partial(Rule, severity="warning", tells=True)

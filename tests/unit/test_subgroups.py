@@ -40,6 +40,7 @@ def test_an_image_without_a_lesion_has_no_lesion_size():
         "label": "normal",
         "image_size": "small",
         "overlays": "without",
+        "colour": "without",
     }
 
 
@@ -49,6 +50,7 @@ def test_what_the_source_said_is_kept_but_gives_way_to_our_own():
     )
     assert (told["Device"], told["BIRADS"], told["label"]) == ("A", "not stated", "benign")
     assert told["overlays"] == "with"
+    assert subgroup_values(record("benign/a.png", colour_share=0.01), {})["colour"] == "with"
 
 
 def cut(column: dict[str, str | None], name: str) -> dict[str, list[str]]:
