@@ -19,6 +19,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import RecordedEvaluation, opening_number, user
 from pipelines.gate.change_plan import openings_due
 from pipelines.gate.result import judge
+from pipelines.registry.data_sets import log_data_sets
 from pipelines.registry.evidence import freeze
 from pipelines.registry.tracking_store import (
     TrackingStore,
@@ -213,6 +214,8 @@ def record(store: TrackingStore, decision: Decision) -> str:
             return str(run.info.run_id)
         store.client.delete_run(run.info.run_id)
     run_id = _start(store, decision)
+    test = decision.gate.test_sha
+    log_data_sets(store, run_id, decision.workspace, decision.lineage, test)
     log_metrics(store, run_id, decision.metrics)
     settings = decision.params.model_dump(mode="json", by_alias=True)
     log_params(store, run_id, dict(_flatten("", settings)))
@@ -237,11 +240,25 @@ def _start(store: TrackingStore, decision: Decision) -> str:
         **_kind(decision),
         "mlflow.user": user(),
         "mlflow.source.git.commit": decision.lineage.git_commit,
+        "mlflow.source.name": "hgmnet stage register",
+        "mlflow.note.content": _note(decision),
     }
+    query = f"tags.`hgmnet.fingerprint` = '{decision.spec.fingerprint}' and "
+    for training in all_runs(store, query + "tags.`hgmnet.kind` = 'training'")[:1]:
+        tags["mlflow.parentRunId"] = training.info.run_id
     name = f"{decision.gate.status} {decision.model[:8]}"
     if decision.experiment:
         name = f"experiment {decision.experiment}, {decision.gate.status}"
     return create_run(store, name, tags)
+
+
+def _note(decision: Decision) -> str:
+    """Say in Markdown what the run is, for MLflow's page."""
+    gate = decision.gate
+    return (
+        f"The gate's verdict on model `{decision.model[:12]}` of {gate.data}: **{gate.status}**. "
+        "Its evidence is under Artifacts; the training is the parent run, if MLflow was there."
+    )
 
 
 def _kind(decision: Decision) -> dict[str, str]:

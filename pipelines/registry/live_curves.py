@@ -79,7 +79,12 @@ def _resume(store: TrackingStore, memo: Path) -> str | None:
 def _start(
     store: TrackingStore, memo: Path, fingerprint: str, params: Mapping[str, str | float | bool]
 ) -> str:
-    tags = {"hgmnet.kind": "training", "hgmnet.fingerprint": fingerprint}
+    tags = {
+        "hgmnet.kind": "training",
+        "hgmnet.fingerprint": fingerprint,
+        "mlflow.source.name": "hgmnet stage train",
+        "mlflow.note.content": "A training: its curves. Verdicts on its model are nested runs.",
+    }
     run_id = create_run(store, f"training {fingerprint[:8]}", tags)
     log_params(store, run_id, params)
     memo.parent.mkdir(parents=True, exist_ok=True)

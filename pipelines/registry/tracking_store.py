@@ -102,8 +102,9 @@ def create_run(store: TrackingStore, name: str, tags: dict[str, str]) -> str:
 
 
 def log_params(store: TrackingStore, run_id: str, params: Mapping[str, object]) -> None:
-    """Log params, 100 per request."""
-    values = [Param(name, str(value)) for name, value in params.items()]
+    """Log params, 100 per request; a truth value is written as in YAML."""
+    plain = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in params.items()}
+    values = [Param(name, value) for name, value in plain.items()]
     for start in range(0, len(values), _PARAMS_A_BATCH):
         store.client.log_batch(run_id, params=values[start : start + _PARAMS_A_BATCH])
 
@@ -295,7 +296,9 @@ def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
 def _create(client: MlflowClient, uri: str, experiment: str, root: Path) -> Experiment:
     location = (root / database.ARTIFACTS).resolve().as_uri() if database.file_of(uri) else None
     try:
-        return client.get_experiment(client.create_experiment(experiment, location))
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # opens as model training
+        made = client.create_experiment(experiment, location, tags=kind)
+        return client.get_experiment(made)
     except MlflowException:
         other = client.get_experiment_by_name(experiment)
         if other is None:

@@ -1,6 +1,8 @@
 """Registered versions: one per model, verified in a fresh process before it gets an alias."""
 
 import hashlib
+import json
+import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,14 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
-from mlflow.entities import LifecycleStage, Run
+from mlflow.entities import LifecycleStage, Metric, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from hgmnet.errors import ConfigError
 from hgmnet.inference.predictor import TorchPredictor
 from pipelines.artifacts.io import read_table
 from pipelines.artifacts.paths import Workspace
+from pipelines.registry.data_sets import data_set_digest, data_set_name
 from pipelines.registry.decision_run import Decision
 from pipelines.registry.evidence import EVIDENCE, PAGE
 from pipelines.registry.history import read_history, rolled_back
@@ -207,13 +211,40 @@ def _create(store: TrackingStore, name: str, decision: Decision, run_id: str) ->
     tags = {CODE_TAG: installed_code(), ANSWERS: hashlib.sha256(answers.encode()).hexdigest()}
     model_id = _log_model(store, name, decision, run_id, answers)
     with fluent_calls_to(store.uri):  # MLflow searches the logged model in the default store
-        return store.client.create_model_version(
+        version = store.client.create_model_version(
             name,
             source=f"models:/{model_id}",
             run_id=run_id,
             model_id=model_id,
             tags=decision.tags | tags,
         )
+    _link_model(store, model_id, decision, version)
+    return version
+
+
+def _link_model(
+    store: TrackingStore, model_id: str, decision: Decision, version: ModelVersion
+) -> None:
+    """Have MLflow's page of the logged model show its version and its main figures on test."""
+    held = [{"name": version.name, "version": str(version.version)}]
+    store.client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(held)})
+    now, figures = int(time.time() * 1000), decision.evaluation.test or {}
+    data, test = decision.gate.data, decision.gate.test_sha
+    metrics = [
+        Metric(
+            f"test/{metric}",
+            figure.value,
+            now,
+            0,
+            model_id=model_id,
+            dataset_name=data_set_name(data, "test"),
+            dataset_digest=data_set_digest(test),
+            run_id=version.run_id,
+        )
+        for metric in text.HEADLINES
+        if (figure := figures.get(metric)) and figure.value is not None
+    ]
+    store.client.log_batch(str(version.run_id), metrics=metrics)
 
 
 def _log_model(
@@ -237,10 +268,24 @@ def _log_model(
             artifacts={pyfunc_model.MODEL: str(decision.workspace.model), "answers": str(file)},
             model_config={pyfunc_model.NAME: name},
             code_paths=[str(CODE)],
+            params=_model_params(decision),
             signature=pyfunc_model.signature(decision.spec.classes),
             pip_requirements=[f"{name}=={public(name)}" for name in REQUIREMENTS],
         )
     return str(logged.model_id)
+
+
+def _model_params(decision: Decision) -> dict[str, str]:
+    """The settings of a logged model that a person reads first."""
+    spec = decision.spec
+    return {
+        "data": spec.data,
+        "classes": ", ".join(spec.classes),
+        "encoder": spec.model.encoder,
+        "tasks": spec.model.tasks,
+        "side": str(spec.prepare.side),
+        "seed": str(spec.seed),
+    }
 
 
 def _verify(store: TrackingStore, name: str, number: str, decision: Decision) -> None:

@@ -1,5 +1,6 @@
 """`hgmnet report --version`: the page about a version, its evidence, and a signed approval."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,28 @@ def test_the_first_page_is_there_when_the_version_is(root: Path) -> None:
     logged = Path(client(root).download_artifacts(run, "version/index.html"))
     assert "The page to sign" not in logged.read_text()
     assert version.tags["hgmnet.model"] in logged.read_text()
+
+
+def test_mlflows_own_pages_know_version_data_and_training(root: Path) -> None:
+    store = client(root)
+    version = store.get_model_version(NAME, "1")
+    run = store.get_run(version.tags["hgmnet.decision_run"])
+    sets = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+    assert set(sets) == {"train", "val", "test"}
+    assert version.tags["hgmnet.test_sha"].startswith(sets["test"].digest)
+    assert version.tags["hgmnet.data_hash"] in sets["train"].source
+    training = store.get_run(run.data.tags["mlflow.parentRunId"])
+    assert training.data.tags["hgmnet.kind"] == "training"
+    assert {"true", "false"} & set(training.data.params.values())
+    assert not {"True", "False"} & {*training.data.params.values(), *run.data.params.values()}
+    experiment = store.get_experiment(run.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    model = store.get_logged_model(version.model_id)
+    held = json.loads(model.tags["mlflow.modelVersions"])
+    assert held == [{"name": NAME, "version": 1}] or held == [{"name": NAME, "version": "1"}]
+    (dice,) = (one for one in model.metrics if one.key == "test/lesion_dice")
+    assert dice.dataset_digest == sets["test"].digest
+    assert model.params["encoder"] == "tu-test_resnet"
 
 
 def test_the_second_says_what_changed_and_who_serves(root: Path) -> None:
