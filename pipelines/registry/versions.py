@@ -269,6 +269,7 @@ def _log_model(
             model_config={pyfunc_model.NAME: name},
             code_paths=[str(CODE)],
             params=_model_params(decision),
+            step=1,  # MLflow copies the run's figures of this step to the model, of 0 all of them
             signature=pyfunc_model.signature(decision.spec.classes),
             pip_requirements=[f"{name}=={public(name)}" for name in REQUIREMENTS],
         )
