@@ -23,15 +23,15 @@ def run_log(args: argparse.Namespace) -> None:
     from hgmnet.prediction.answer_log import AnswerLog
 
     counts: Counter[str] = Counter()
-    head, seen = "", not args.head
+    head, found = "", args.head is None
     for answer, head in AnswerLog(args.verify).read():
         counts[f"{answer.model} {answer.version}".strip()] += 1
-        seen = seen or head == args.head
-    if not seen:
+        found = found or head == args.head
+    if not found:
         raise InvalidDataError(f"no answer has the hash {args.head}: the log was cut or rewritten")
     for version, count in sorted(counts.items()):
         print(f"{version}: {count} answers")
-    end = "" if args.head else "; to verify its end, add --head HASH, noted elsewhere"
+    end = "" if args.head is not None else "; to verify its end, add --head HASH, noted elsewhere"
     print(f"{counts.total()} answers, every link holds{end}. Head: {head}")
 
 

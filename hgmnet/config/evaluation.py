@@ -50,6 +50,12 @@ def _where(value: Any) -> str:
 
 Baseline = Literal["majority", "lesion_area", "image_size"]
 """Predictors without image content (`hgmnet.evaluation.baselines`)."""
+BASELINE_METRICS: dict[Baseline, tuple[str, ...]] = {
+    "majority": ("accuracy",),
+    "lesion_area": ("accuracy", "auroc_malignant"),
+    "image_size": ("accuracy", "auroc_malignant"),
+}
+"""Metrics that a baseline has a figure for."""
 
 
 class Check(Frozen):
@@ -79,6 +85,9 @@ class Check(Frozen):
     def _enough(self) -> Self:
         if (self.bound is None) == (self.above is None):
             raise ValueError("expected either `bound`, a number, or `above`, a baseline")
+        if self.above and self.metric not in BASELINE_METRICS[self.above]:
+            known = " or ".join(BASELINE_METRICS[self.above])
+            raise ValueError(f"above: {self.above} is a baseline of {known}, not of {self.metric}")
         if self.subgroup and self.above:
             raise ValueError("above: the baselines are of all images; expected where: all")
         if self.subgroup and self.min_n < SMALL:

@@ -32,23 +32,27 @@ class Classified:
 class ConformalSets:
     """Sets of the classes whose probability is at least `least`.
 
-    `groups`: number of groups that they were calibrated on. `coverage`: share of judged images
-    whose set has the true class. `single`: share of those with one class alone.
+    `least` is None, and the figures with it, if there are too few groups to promise anything.
+    `groups`: number of groups that they were calibrated on. `coverage`: share of judged groups with
+    the true class in the sets of all their images. `single`: share of judged images whose set is
+    one class alone.
     """
 
-    least: float
+    least: float | None
     groups: int
-    coverage: Figure
-    single: Figure
+    coverage: Figure | None = None
+    single: Figure | None = None
 
 
-def least_probability(images: Iterable[Classified], miscoverage: float = MISCOVERAGE) -> float:
-    """Return the probability from which a class is in the set; 0: too few groups for a promise."""
+def least_probability(
+    images: Iterable[Classified], miscoverage: float = MISCOVERAGE
+) -> float | None:
+    """Return the probability from which a class is in the set; None: too few groups."""
     scores: dict[str, float] = defaultdict(float)
     for one in images:
         scores[one.group] = max(scores[one.group], 1 - one.probs[one.label])
     rank = ceil((len(scores) + 1) * (1 - miscoverage))
-    return 1 - sorted(scores.values())[rank - 1] if 0 < rank <= len(scores) else 0.0
+    return 1 - sorted(scores.values())[rank - 1] if 0 < rank <= len(scores) else None
 
 
 def conformal_sets(
@@ -57,13 +61,17 @@ def conformal_sets(
     """Calibrate on one split, and measure on another with 95 % intervals; None without images."""
     if not calibration or not judged:
         return None
-    least = least_probability(calibration)
-    sets = [{name for name, prob in one.probs.items() if prob >= least} for one in judged]
-    covered = [one.label in chosen for one, chosen in zip(judged, sets, strict=True)]
-    single = [len(chosen) == 1 for chosen in sets]
-    bootstrap = GroupBootstrap([one.group for one in judged], _DRAWS, _SEED)
-    figures = (
-        bootstrap.figure(Mean(np.asarray(values, dtype=np.float64)), proportion=True)
-        for values in (covered, single)
-    )
-    return ConformalSets(least, len({one.group for one in calibration}), *figures)
+    least, count = least_probability(calibration), len({one.group for one in calibration})
+    if least is None:
+        return ConformalSets(None, count)
+    whole: dict[str, bool] = {}
+    for one in judged:
+        whole[one.group] = whole.get(one.group, True) and one.probs[one.label] >= least
+    single = [sum(prob >= least for prob in one.probs.values()) == 1 for one in judged]
+    coverage = _share(list(whole), list(whole.values()))
+    return ConformalSets(least, count, coverage, _share([one.group for one in judged], single))
+
+
+def _share(groups: Sequence[str], values: Sequence[bool]) -> Figure:
+    bootstrap = GroupBootstrap(groups, _DRAWS, _SEED)
+    return bootstrap.figure(Mean(np.asarray(values, dtype=np.float64)), proportion=True)

@@ -1,8 +1,8 @@
 """Log of the answers that were served: JSON lines, each with the hash of the one before.
 
 It has no pixels, no file names and no patient's tags: an image is the SHA-256 of its file. A
-changed, removed or inserted line breaks the chain; that lines were cut off at the end shows only
-against a head noted elsewhere.
+changed, removed or inserted line breaks the chain, but for the last one: a change of it, or that
+lines were cut off, shows only against a head noted elsewhere.
 """
 
 import hashlib
@@ -27,7 +27,8 @@ class LoggedAnswer(Frozen):
 
     `previous`: SHA-256 of the line before, also across files; empty for the first. `when`: UTC, ISO
     8601. `version`: empty for a model folder. `image_sha256`: of the file as it was sent. `frame`:
-    its number from 1; 0 for the only one. `seconds`: from the request to the answer.
+    its number from 1; 0 for the only one. `seconds`: until the answer; over HTTP from the request,
+    so for all images of a batch, else of this image alone.
     """
 
     previous: str
@@ -89,8 +90,10 @@ class AnswerLog:
         if not self.files():
             raise ConfigError(f"{self.folder} has no log of answers (answers-*.jsonl)")
         previous = ""
-        for path in self.files():
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for path, size in self._sizes():
+            with path.open("rb") as file:
+                lines = file.read(size).split(b"\n")
+            for number, line in enumerate(lines[:-1] if lines[-1] == b"" else lines, start=1):
                 try:
                     answer = LoggedAnswer.model_validate_json(line)
                 except ValidationError:
@@ -102,8 +105,16 @@ class AnswerLog:
                         f"{path}, line {number} does not name the hash of the one before: that one "
                         "was changed, removed or exchanged"
                     )
-                previous = _hash(line)
+                previous = hashlib.sha256(line).hexdigest()
                 yield answer, previous
+
+    def _sizes(self) -> list[tuple[Path, int]]:
+        """The files with their sizes between two appends; a log that one may only read as it is."""
+        try:
+            with FileLock(self.folder / ".lock"):
+                return [(path, path.stat().st_size) for path in self.files()]
+        except OSError:
+            return [(path, path.stat().st_size) for path in self.files()]
 
 
 def logged(

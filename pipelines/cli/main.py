@@ -122,7 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if renamed := _renamed(words):
         print(f"hgmnet: Config: {renamed}", file=sys.stderr)
         return 2
-    if words[:1] and words[0] in STAGES and words[0] not in DOES:  # as in older dvc.yaml files
+    if (
+        words[:1] and words[0] in STAGES and words[0] not in DOES
+    ):  # `hgmnet train`, as in older dvc.yaml files
         words = ["stage", *words]
     root = find_root()
     if root is None and words[:1] and words[0] in anywhere.DOES:

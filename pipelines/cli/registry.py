@@ -87,8 +87,8 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
 
     why, by = " ".join(args.reason.split()), " ".join(args.by.split())
     if args.approve and sys.stdin.isatty():
-        by = by or input("Who approves (Enter: you): ").strip()
-        why = why or input("Why, for the history: ").strip()
+        by = by or _ask("Who approves (Enter: you): ")
+        why = why or _ask("Why, for the history: ")
     if args.approve or args.adopt:
         why = reason(why, "why you approve, for the history")
     if args.sign and not args.approve:
@@ -114,6 +114,15 @@ def run_promote(root: Path, args: argparse.Namespace) -> None:
     print(f"History: decision {link.number}, head {link.hash}")
     if outcome.refused:
         raise RejectedError(outcome.refused)
+
+
+def _ask(question: str) -> str:
+    """Ask at the terminal; the end of input is an empty answer."""
+    try:
+        return " ".join(input(question).split())
+    except EOFError:
+        print()
+        return ""
 
 
 def configure_rollback(parser: argparse.ArgumentParser) -> None:
@@ -173,21 +182,35 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
         if now.champion:
             load_version(registry.store, name, None, cache)
     if args.verify:
-        print("\n" + "\n".join(_signatures(now.links, args.verify)))
+        _print_signatures(now.links, args.verify)
     end = "" if args.head else "; to verify its end, add --head HASH, noted elsewhere"
     print(f"\nchampion: version {now.champion or 'none'}. Head: {now.head or 'none'}")
     count = len(now.links)
     print(f"{count} decision{'s' * (count != 1)}, every link holds{end}.")
 
 
-def _signatures(links: "tuple[Link, ...]", allowed: Path) -> Iterator[str]:
-    """Yield a line per approval; raise InvalidDataError for a signature that is not valid."""
+def _print_signatures(links: "tuple[Link, ...]", allowed: Path) -> None:
+    """Print a line per decision of a person.
+
+    Raises:
+        InvalidDataError: a signature is not valid; all the others are printed.
+    """
+    from hgmnet.errors import InvalidDataError
     from pipelines.registry.signatures import signer
 
-    approvals = [link.entry for link in links if link.entry and link.entry.approved_by]
-    for one in (entry for entry in approvals if entry.action == "promoted"):
-        signed = f"signed by {signer(one, allowed)}" if one.signature else "not signed"
-        yield f"decision {one.number}, approved by {one.approved_by}: {signed}"
+    wrong = []
+    print()
+    for one in (link.entry for link in links if link.entry and link.entry.approved_by):
+        state = "not signed"
+        if one.signature:
+            try:
+                state = f"signed by {signer(one, allowed)}"
+            except InvalidDataError as error:
+                state = str(error)
+                wrong.append(state)
+        print(f"decision {one.number}, {one.summary}, by {one.approved_by}: {state}")
+    if wrong:
+        raise InvalidDataError("; ".join(wrong))
 
 
 def _next_step(now: "RegistryState") -> str:
@@ -273,9 +296,9 @@ def _uses(root: Path, image: str | None, patient: str | None) -> Iterator[str]:
                 else image in {one.image, one.name, one.source_name} - {""}
             ),
         ):
-            said = ", ".join(f"{name} in {split}" for name, split in use.images[:10])
+            used = ", ".join(f"{name} in {split}" for name, split in use.images[:10])
             more = f", and {len(use.images) - 10} more" if len(use.images) > 10 else ""
-            known = f"not known: {use.unknown}" if use.unknown else f"{said or 'none of it'}{more}"
+            known = f"not known: {use.unknown}" if use.unknown else f"{used or 'none of it'}{more}"
             yield f"{registry.name} version {use.version}: {known}"
 
 

@@ -11,12 +11,12 @@ from prefect.states import Completed
 
 from hgmnet.config.change_plan import load_plans
 from hgmnet.config.params import load_params
-from hgmnet.errors import HgmnetError
+from hgmnet.errors import ConfigError, HgmnetError
 from pipelines.artifacts.gate import ClauseResult
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
-from pipelines.gate.change_plan import age_due, drift_due, served_due
+from pipelines.gate.change_plan import SERVED_CLAUSE, age_due, drift_due, served_due
 
 Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 """The columns that drifted, and the clauses of the change plan that are due."""
@@ -46,6 +46,8 @@ def monitoring(
     Returns:
         Completed, named `Drifted` where the images differ; else Failed, with its reason.
     """
+    if bool(log) != bool(labels):
+        return state_of(ConfigError("log and labels: expected both, or neither"))
     served = (log, labels) if log and labels else None
     done = profile(root, folder, version, served, return_state=True)
     if not done.is_completed():
@@ -96,12 +98,11 @@ def profile(
         later = served_due(plan, sensitivity) if served else ()
         asked = (*drift_due(plan, report), age_due(plan, days), *later)
     due = tuple(clause for clause in asked if clause.status == "due")
-    said = f"drifted in {', '.join(report.drifted)}" if report.drifted else "no drift"
-    seen = "; ".join(
-        [f"{report.source}: {said}", *(clause.reason for clause in asked[-1:] if served)]
-    )
-    record_monitoring(store, name, found.number, seen)
-    lines = [ours, "", *tell(report), *(c.reason for c in due)]
+    outcome = f"drifted in {', '.join(report.drifted)}" if report.drifted else "no drift"
+    reasons = [clause.reason for clause in asked if clause.clause == SERVED_CLAUSE]
+    summary = "; ".join([f"{report.source}: {outcome}", *reasons])
+    record_monitoring(store, name, found.number, summary)
+    lines = [ours, "", *tell(report), *(c.reason for c in due), *reasons]
     lines += ["", *table(scored)] if scored else []
     get_run_logger().info("%s", "\n".join(lines))
     artifacts.text_artifact(f"monitoring-{params.data.name}", "\n".join(lines))

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_UI_URL
 from prefect.states import Completed, Running
 from pydantic import Field
 
-from hgmnet.errors import HgmnetError, RejectedError
+from hgmnet.errors import HgmnetError, RejectedError, redact_credentials
 from pipelines.flows.prefect import notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.promotion.comparison import VersionComparator
@@ -32,7 +32,7 @@ from pipelines.promotion.promote import (
 from pipelines.promotion.text import format_promotion, markdown
 from pipelines.registry.aliases import registry_state
 from pipelines.registry.evidence import PAGE
-from pipelines.registry.tracking_store import http_limits
+from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
 from pipelines.version_page.page import write_page
 
 
@@ -96,12 +96,13 @@ def compare(
 def _facts(comparer: VersionComparator, outcome: PromotionOutcome) -> list[str]:
     """Doubts about the version, and links to its page and run, one line of Markdown each."""
     store, number = comparer.store, outcome.resolve.version
-    against = outcome.now.champion if outcome.now.champion != number else None
+    space = comparer.workspace
     try:
-        page = write_page(store, comparer.params, comparer.workspace, number, against or None)
-    except HgmnetError as error:
+        with store_errors_as_messages(space.root):
+            page = write_page(store, comparer.params, space, number, None)
+    except (HgmnetError, OSError) as error:
         return [f"No page about version {number}: {error}"]
-    run = f"{store.uri}/#/experiments/{store.experiment_id}/runs/{page.run_id}"
+    run = f"{redact_credentials(store.uri)}/#/experiments/{store.experiment_id}/runs/{page.run_id}"
     links = [f"Page to sign: {page.path}", f"MLflow run: {page.run_id}"]
     if store.uri.startswith("http"):
         links = [f"[Page to sign]({run}/artifacts/{PAGE})", f"[MLflow run]({run})"]

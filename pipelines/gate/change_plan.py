@@ -14,6 +14,7 @@ from hgmnet.models.spec import Operating
 from pipelines.artifacts.gate import CheckResult, ClauseResult
 from pipelines.gate.checks import UNOPENED, Figures, evaluate_check
 
+SERVED_CLAUSE = "revalidate.served_sensitivity_below"
 _DAYS_A_MONTH = 365.2425 / 12
 
 
@@ -118,11 +119,10 @@ def served_due(plan: ChangePlan, sensitivity: Figure | None) -> Iterator[ClauseR
     least = plan.revalidate.served_sensitivity_below
     if least is None:
         return
-    if sensitivity is None or sensitivity.value is None or sensitivity.n < SMALL:
-        count = sensitivity.n if sensitivity else 0
-        why = f"{count} served malignant images have a label; {SMALL} are needed"
-        name = "revalidate.served_sensitivity_below"
-        yield ClauseResult(clause=name, status="not judged", reason=why)
+    if sensitivity is None or sensitivity.value is None or sensitivity.groups < SMALL:
+        count = sensitivity.groups if sensitivity else 0
+        why = f"{count} groups of malignant images were served and labelled; {SMALL} are needed"
+        yield ClauseResult(clause=SERVED_CLAUSE, status="not judged", reason=why)
         return
     value, due = sensitivity.value, sensitivity.value < least
     says = f"the sensitivity of served answers is {value:.3f}, {'<' if due else '≥'} {least:g}"

@@ -73,10 +73,6 @@ def validate_checks(
             raise ConfigError(
                 f"{at}: there is no metric `{check.metric}`. Choose one of: {choices}"
             )
-        if check.above and figures.baselines and _baseline(check) not in figures.baselines:
-            there = ", ".join(sorted(figures.baselines))
-            msg = f"{at}: there is no baseline `{check.above}` of `{check.metric}`; found: {there}"
-            raise ConfigError(msg)
         if check.subgroup is None:
             continue
         if check.metric not in BY_SUBGROUP:

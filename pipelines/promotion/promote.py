@@ -23,6 +23,7 @@ from pipelines.registry.aliases import (
     served,
     served_before,
 )
+from pipelines.registry.evidence import EVIDENCE
 from pipelines.registry.history import Link, chain_fault
 from pipelines.registry.loading import resolve
 from pipelines.registry.signatures import statement
@@ -108,7 +109,9 @@ def _signed(
     if request.sign is None or not (outcome.promoted and made.approved_by):
         return outcome
     name = comparer.params.registry.name
-    signature = request.sign(statement(name, made.version, now.models[made.version], now.head))
+    evidence = made.evidence.get(EVIDENCE, "")
+    model = now.models[made.version]
+    signature = request.sign(statement(name, made.version, model, evidence, now.head))
     return replace(outcome, resolve=replace(made, signature=signature, signed_after=now.head))
 
 
@@ -143,7 +146,7 @@ def approve(
     """Decide again from the same comparisons, with a person's approval."""
     by_person, version = comparer.params.registry.approval, outcome.resolve.version
     made = decision(outcome.comparisons, version, outcome.now, request, by_person=by_person)
-    return replace(outcome, resolve=made)
+    return replace(outcome, resolve=_with_evidence(comparer, made))
 
 
 def propose(comparer: VersionComparator, now: RegistryState, request: Request) -> PromotionOutcome:
@@ -177,7 +180,15 @@ def propose(comparer: VersionComparator, now: RegistryState, request: Request) -
         if other not in {"", number}
     )
     made = decision(comparisons, number, now, request, by_person=registry.approval)
-    return PromotionOutcome(now, comparisons, made)
+    return PromotionOutcome(now, comparisons, _with_evidence(comparer, made))
+
+
+def _with_evidence(comparer: VersionComparator, made: PromotionDecision) -> PromotionDecision:
+    """Add the hash of the version's evidence, so that later evidence can't pass for it."""
+    version = find_version(comparer.store, comparer.params.registry.name, made.version)
+    if known := version.tags.get(EVIDENCE):
+        return replace(made, evidence={**made.evidence, EVIDENCE: known})
+    return made
 
 
 def rollback(

@@ -8,7 +8,9 @@ from typing import Any
 from mlflow.entities import Run
 
 from hgmnet.config.change_plan import ChangePlans, load_plans
+from hgmnet.config.data_card import load_data_card
 from hgmnet.config.params import Params, load_params
+from hgmnet.config.risks import load_risks
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.models.spec import Spec, identity, load_spec
 from pipelines.artifacts.evaluation import Evaluation, Subgroups
@@ -110,7 +112,8 @@ def read_decision(workspace: Workspace, experiment: str = "") -> Decision:
     """Read the stages' outputs; `experiment`: as in `Decision`, whose `openings` are left empty.
 
     Raises:
-        ConfigError: the gate used another data set, model name or change plan than the evaluation.
+        ConfigError: the gate used another data set, model name or change plan than the evaluation;
+            data card or risks are damaged.
         InvalidDataError: a file is missing or damaged, or the figures or the verdict are not those
             of this model and these files.
     """
@@ -126,6 +129,8 @@ def read_decision(workspace: Workspace, experiment: str = "") -> Decision:
             f"now {model[:12]}): a file was changed, or damaged in DVC's cache; dvc repro -f train"
         )
     _refuse_foreign(workspace, gate, params)
+    load_data_card(workspace.data_card)  # frozen with the evidence: a mistake in it would stay
+    load_risks(workspace.risks)
     return Decision(
         workspace=workspace,
         params=params,
@@ -219,7 +224,7 @@ def record(store: TrackingStore, decision: Decision) -> str:
     log_metrics(store, run_id, decision.metrics)
     settings = decision.params.model_dump(mode="json", by_alias=True)
     log_params(store, run_id, dict(_flatten("", settings)))
-    freeze(store, decision.workspace, run_id)
+    freeze(store, decision.workspace, run_id, decision.tags)
     if decision.workspace.openings.exists():
         store.client.log_artifact(run_id, str(decision.workspace.openings))
     store.client.set_tag(run_id, _RECORDED, "true")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
@@ -17,21 +17,27 @@ from pipelines.registry.tracking_store import TrackingStore, first_line
 
 EVIDENCE = "hgmnet.evidence_sha256"
 """Tag of run and version: hash of the list of files; older versions have none."""
-LIST, SOFTWARE = "evidence.json", "sbom.cdx.json"
+LIST, SOFTWARE, TAGS = "evidence.json", "sbom.cdx.json", "tags.json"
 PAGE = "version/index.html"
 """Artifact with the page about a version; its status changes, so it is no evidence."""
 
 
-def freeze(store: TrackingStore, workspace: Workspace, run_id: str) -> None:
-    """Log the evidence files to a run, at their paths in the repository, with their hashes."""
+def freeze(
+    store: TrackingStore, workspace: Workspace, run_id: str, tags: Mapping[str, str]
+) -> None:
+    """Log the evidence files to a run, at their paths in the repository, with their hashes.
+
+    `tags`: of the decision; in MLflow they can be changed, in the evidence not without notice.
+    """
     hashes = {}
     for file in _files(workspace):
         folder = file.parent.relative_to(workspace.root).as_posix()
         store.client.log_artifact(run_id, str(file), None if folder == "." else folder)
         hashes[file.relative_to(workspace.root).as_posix()] = hash_file(file)
-    bill = bill_of_materials()
-    store.client.log_text(run_id, bill, SOFTWARE)
-    hashes[SOFTWARE] = hashlib.sha256(bill.encode()).hexdigest()
+    facts = json.dumps(dict(tags), indent=2, sort_keys=True)
+    for name, content in ((SOFTWARE, bill_of_materials()), (TAGS, facts)):
+        store.client.log_text(run_id, content, name)
+        hashes[name] = hashlib.sha256(content.encode()).hexdigest()
     text = json.dumps(hashes, indent=2, sort_keys=True)
     store.client.log_text(run_id, text, LIST)
     store.client.set_tag(run_id, EVIDENCE, hashlib.sha256(text.encode()).hexdigest())
@@ -61,6 +67,8 @@ def _files(workspace: Workspace) -> Iterator[Path]:
 def fetch_evidence(store: TrackingStore, version: ModelVersion, into: Path) -> Path:
     """Download a version's evidence, verify every file, and return its folder.
 
+    What lies beside it in the run, and is not in its list, is removed from the folder.
+
     Raises:
         ConfigError: an earlier release registered it without evidence, or its run is gone.
         InvalidDataError: a file is not the one that was registered.
@@ -81,7 +89,11 @@ def fetch_evidence(store: TrackingStore, version: ModelVersion, into: Path) -> P
         ) from None
     if hashlib.sha256(listed).hexdigest() != wanted:
         raise _changed(name, LIST, str(run_id))
-    for path, sha256 in json.loads(listed).items():
+    hashes: dict[str, str] = json.loads(listed)
+    for other in [file for file in folder.rglob("*") if file.is_file()]:
+        if other.relative_to(folder).as_posix() not in hashes:
+            other.unlink()
+    for path, sha256 in hashes.items():
         if not (folder / path).is_file() or hash_file(folder / path) != sha256:
             raise _changed(name, path, str(run_id))
     return folder

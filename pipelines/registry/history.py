@@ -59,8 +59,13 @@ class DecisionRecord(Frozen):
 
     @property
     def text(self) -> str:
-        """The decision as canonical JSON, which is hashed and stored."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The decision as canonical JSON, which is hashed and stored.
+
+        Without an empty signature, so that the release before still reads it.
+        """
+        left_out = set() if self.signature else {"signature"}
+        plain = self.model_dump(mode="json", exclude=left_out)
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
     @property
     def summary(self) -> str:

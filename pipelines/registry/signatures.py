@@ -4,23 +4,32 @@ Format and options: ssh-keygen(1), -Y sign and -Y verify, and its section on all
 """
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hgmnet.errors import ConfigError, InvalidDataError
+from pipelines.registry.evidence import EVIDENCE
 from pipelines.registry.history import DecisionRecord
 
 _NAMESPACE = "hgmnet"  # a signature made for another purpose is not valid here
 
 
-def statement(name: str, version: str, model: str, head: str) -> str:
-    """Return the text that is signed: version, model hash and the history's head before it."""
-    return f"{name} version {version} may serve: model {model}, after decision {head or 'none'}\n"
+def statement(name: str, version: str, model: str, evidence: str, head: str) -> str:
+    """Return the text that is signed: version, hashes of model, evidence and the decision before.
+
+    `evidence`, `head`: empty for none.
+    """
+    return (
+        f"{name} version {version} may serve: model {model}, evidence {evidence or 'none'}, after "
+        f"decision {head or 'none'}\n"
+    )
 
 
 def statement_of(entry: DecisionRecord) -> str:
     """Return the text that a recorded approval signs."""
-    return statement(entry.name, entry.version, entry.champion_model, entry.previous)
+    evidence = entry.evidence.get(EVIDENCE, "")
+    return statement(entry.name, entry.version, entry.champion_model, evidence, entry.previous)
 
 
 def sign(key: Path, text: str) -> str:
@@ -38,7 +47,7 @@ def sign(key: Path, text: str) -> str:
 
 
 def signer(entry: DecisionRecord, allowed: Path) -> str:
-    """Return who signed an approval, by the file of allowed signers.
+    """Return who signed an approval, by the file of allowed signers, as it was valid then.
 
     Raises:
         ConfigError: there is no such file, or no ssh-keygen.
@@ -49,7 +58,8 @@ def signer(entry: DecisionRecord, allowed: Path) -> str:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "signature"
         file.write_text(entry.signature, encoding="utf-8")
-        words = ["-f", str(allowed), "-n", _NAMESPACE, "-s", str(file)]
+        when = datetime.fromisoformat(entry.when).astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
+        words = ["-f", str(allowed), "-n", _NAMESPACE, "-s", str(file), f"-Overify-time={when}"]
         who = _ssh_keygen(["-Y", "find-principals", *words], "").stdout.partition("\n")[0].strip()
         done = _ssh_keygen(["-Y", "verify", "-I", who, *words], statement_of(entry))
     if not who or done.returncode:

@@ -1,11 +1,11 @@
 """Software bill of materials of a version: installed packages and licences, as CycloneDX."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Any
 
 from cyclonedx import spdx
 from cyclonedx.contrib.license.factories import LicenseFactory
@@ -13,12 +13,32 @@ from cyclonedx.model import Property
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component
 from cyclonedx.output.json import JsonV1Dot6
+from license_expression import AND, OR, ExpressionError, ParseError, get_spdx_licensing
 from packageurl import PackageURL
 
-PERMISSIVE = re.compile(
-    r"(0BSD|BSD|MIT|Apache|ISC|PSF|Python-2\.0|Python Software|CNRI|Zlib|Unlicense|CC0|BSL-1\.0"
-    r"|Boost|HPND|NCSA|ZPL|Zope|bzip2|WTFPL)"
-)
+PERMISSIVE = {
+    *(
+        "0bsd",
+        "apache-2.0",
+        "apache-2.0 with llvm-exception",
+        "bsd",
+        "bsd-2-clause",
+        "bsd-3-clause",
+    ),
+    *("bsl-1.0", "bzip2-1.0.6", "cc0-1.0", "cnri-python", "hpnd", "isc", "mit", "mit-0", "mit-cmu"),
+    *("ncsa", "psf-2.0", "python-2.0", "unlicense", "wtfpl", "zlib", "zpl-2.1"),
+    *("apache 2.0", "apache license 2.0", "apache license, version 2.0", "apache software license"),
+    *(
+        "3-clause bsd license",
+        "bsd 3-clause license",
+        "bsd license",
+        "freebsd",
+        "isc license (iscl)",
+    ),
+    *("mit licence", "mit license", "new bsd", "psfl", "python software foundation license"),
+    *("the mit license (mit)", "zope public license", "the unlicense (unlicense)"),
+}
+"""SPDX identifiers, and names in packages' classifiers, in lower case."""
 _UNNAMED = "hgmnet:states neither author nor maintainer"
 _NAMES = ("Author", "Author-email", "Maintainer", "Maintainer-email")
 
@@ -86,13 +106,21 @@ def permissive(licence: str) -> bool:
 
     Of alternatives (OR) one is enough; of parts (AND) each must be.
     """
-    if " OR " in licence or " AND " in licence:
-        inner = licence.replace("(", " ").replace(")", " ")
-        return any(
-            all(bool(PERMISSIVE.search(word)) for word in part.split(" AND "))
-            for part in inner.split(" OR ")
-        )
-    return bool(PERMISSIVE.search(licence))
+    if licence.lower() in PERMISSIVE:
+        return True
+    try:
+        return _holds(get_spdx_licensing().parse(licence))
+    except (ExpressionError, ParseError):
+        parts = licence.split(" AND ")
+        return len(parts) > 1 and all(map(permissive, parts))
+
+
+def _holds(expression: Any) -> bool:
+    if isinstance(expression, OR):
+        return any(map(_holds, expression.args))
+    if isinstance(expression, AND):
+        return all(map(_holds, expression.args))
+    return str(expression).lower() in PERMISSIVE
 
 
 def _stated(part: dict[str, object]) -> Iterator[str]:
@@ -123,7 +151,7 @@ def _licence(found: Distribution) -> str:
     text = _field(found, "License").strip().split("\n")[0][:60]
     if spdx.is_supported_id(text):
         return text
-    return " OR ".join(named) or ("" if text.upper() == "UNKNOWN" else text)
+    return " AND ".join(named) or ("" if text.upper() == "UNKNOWN" else text)
 
 
 def _field(found: Distribution, name: str) -> str:

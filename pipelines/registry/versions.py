@@ -315,10 +315,10 @@ def _follow(store: TrackingStore, name: str, number: str, decision: Decision, ru
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
     if find_version(store, name, number).tags.get(_RUN) == run_id:
         return
-    store.client.set_model_version_tag(name, number, _RUN, run_id)
     store.client.update_model_version(name, number, _description(store, decision, number, run_id))
     frozen = store.client.get_run(run_id).data.tags.get(EVIDENCE, "")
     store.client.set_model_version_tag(name, number, EVIDENCE, frozen)
+    store.client.set_model_version_tag(name, number, _RUN, run_id)  # last: all of it is done
 
 
 def _description(store: TrackingStore, decision: Decision, number: str, run_id: str) -> str:

@@ -157,7 +157,7 @@ def plan_summary(clauses: Sequence[ClauseResult]) -> str:
 
 def broken(check: CheckResult) -> str:
     """Format the reason why a check failed."""
-    if not check.judged:
+    if not check.judged or check.bound is None:
         return f"{checked(check)} {absent(check)}"
     side = "below" if higher_is_better(check.metric) else "above"
     side = "not better than the baseline" if check.above else side
@@ -178,6 +178,8 @@ def subgroup(where: Where) -> str:
 
 def absent(check: CheckResult) -> str:
     """Reason why a check could not be evaluated."""
+    if check.reason == MISSING and check.value is not None:
+        return f"can't be compared: the baseline {check.above} was not measured"
     if check.reason == MISSING:
         return "is missing: the model does not predict it"
     if check.n is None:
@@ -259,16 +261,17 @@ def conformal(cases: Sequence[EvaluatedImage]) -> str | None:
     if found is None:
         return None
     share = f"{1 - MISCOVERAGE:.0%}".replace("%", " %")
-    if not found.least:
+    if found.least is None or found.coverage is None or found.single is None:
         return f"Sets of classes: {found.groups} groups of val are too few to promise {share}."
     return (
         f"Sets of classes with a promise: every class of probability {found.least:.3f} or more, so "
-        f"that {share} of new groups have the true class in all their sets (calibrated on "
-        f"{found.groups} groups of val). On test the set has the true class in "
-        f"{percent(found.coverage.value)} of images ({percent(found.coverage.low)} to "
-        f"{percent(found.coverage.high)}), and is one class alone in {percent(found.single.value)} "
-        f"({percent(found.single.low)} to {percent(found.single.high)}); the others would be for a "
-        "person. This is shown, not used: the decision is that of the operating point."
+        f"that about {share} of new groups have the true class in the sets of all their images "
+        f"(calibrated on {found.groups} groups of val, on which temperature and thresholds were "
+        f"chosen, too). On test that holds for {percent(found.coverage.value)} of groups "
+        f"({percent(found.coverage.low)} to {percent(found.coverage.high)}), and the set is one "
+        f"class alone for {percent(found.single.value)} of images ({percent(found.single.low)} to "
+        f"{percent(found.single.high)}); the others would be for a person. This is shown, not used: "
+        "the decision is that of the operating point."
     )
 
 

@@ -1,11 +1,14 @@
 """Appendix of the page about a version: change plan with its evidence, and CLAIM's items."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from hgmnet.config.change_plan import ChangePlan, Span, load_plans
 from hgmnet.config.data_card import ITEMS, DataCard, load_data_card
 from hgmnet.config.risks import Risk, Risks, load_risks
+from hgmnet.errors import ConfigError
 from pipelines.artifacts.gate import ClauseResult
 from pipelines.registry.evidence import SOFTWARE
 from pipelines.registry.software import Software, read_software
@@ -13,6 +16,8 @@ from pipelines.report import text
 from pipelines.report.inputs import ReportInputs, counted
 from pipelines.report.model_card import NO, Item, items
 from pipelines.version_page.version import VersionEvidence
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,22 +64,29 @@ class Appendix:
 
 
 def appendix(version: VersionEvidence) -> Appendix:
-    """Read plan and data card of the frozen evidence.
+    """Read plan, data card and risks of the frozen evidence.
 
-    Raises:
-        ConfigError: one of them is damaged.
+    One that another release wrote, and this one can't read, counts as absent.
     """
     evidence, space = version.inputs, version.space
-    plan = load_plans(space.change_plan).plans.get(evidence.gate.registry)
-    card = load_data_card(space.data_card)
+    plans = _read(lambda: load_plans(space.change_plan))
+    plan = plans.plans.get(evidence.gate.registry) if plans else None
+    card = _read(lambda: load_data_card(space.data_card))
+    risks = _read(lambda: load_risks(space.risks))
     return Appendix(
         tuple(_elements(plan, evidence)) if plan else (),
         tuple(_traced(plan, evidence.gate.plan)) if plan else (),
         tuple(_claim(evidence, card)),
         card,
         read_software(version.folder / SOFTWARE),
-        tuple(_risks(evidence, load_risks(space.risks))),
+        tuple(_risks(evidence, risks)),
     )
+
+
+def _read(load: Callable[[], T | None]) -> T | None:
+    with suppress(ConfigError):
+        return load()
+    return None
 
 
 def _elements(plan: ChangePlan, evidence: ReportInputs) -> Iterator[PlanElement]:
@@ -132,8 +144,8 @@ def _traced(plan: ChangePlan, clauses: tuple[ClauseResult, ...]) -> Iterator[Tra
 def _risks(evidence: ReportInputs, risks: Risks | None) -> Iterator[RiskStatus]:
     """Yield the risks of the model with the outcome of each check: held, or why not."""
     gate = evidence.gate
-    clauses = {one.clause: one.status for one in gate.plan}
-    metrics = {one.metric: text.outcome(evidence, one) for one in gate.checks if not one.where}
+    clauses = _worst((one.clause, one.status) for one in gate.plan)
+    metrics = _worst((one.metric, text.outcome(evidence, one)) for one in gate.checks)
     for risk in risks.models.get(gate.registry, ()) if risks else ():
         yield RiskStatus(
             risk,
@@ -146,6 +158,17 @@ def _risks(evidence: ReportInputs, risks: Risks | None) -> Iterator[RiskStatus]:
                 for one in risk.checks
             ),
         )
+
+
+_ORDER = ("breached", "failed", "due", "not judged", "passed", "held")
+
+
+def _worst(outcomes: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Keep the worst outcome of each name: several checks may be about one metric."""
+    found: dict[str, str] = {}
+    for name, outcome in outcomes:
+        found[name] = min(found.get(name, outcome), outcome, key=_ORDER.index)
+    return found
 
 
 def _span(span: Span) -> str:

@@ -1,6 +1,6 @@
 """What changed between two registered versions: settings, data, code, plan, figures, answers."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,29 +122,47 @@ def _flat(prefix: str, tree: Any) -> Iterator[tuple[str, str]]:
 
 
 def _data(before: VersionEvidence, after: VersionEvidence) -> Iterator[str]:
-    """Images and patients that were added, are gone, or have another label, one line each."""
+    """Images and patients that were added, are gone, or have another label, one line each.
+
+    Images are told apart by their pixels; of equal ones each counts.
+    """
     ours, theirs = (_records(one) for one in (before, after))
     for verb, here, there in (("added", theirs, ours), ("gone", ours, theirs)):
-        images = [one for sha, one in here.items() if sha not in there]
-        if images:
-            labels = sorted(Counter(one.label for one in images).items())
-            known = {one.patient for one in here.values()} - {one.patient for one in there.values()}
-            who = f", {counted(len(known - {''}), 'patient')} {verb}" if known - {""} else ""
-            yield f"{counted(len(images), 'image')} {verb}: {_list(labels)}{who}"
-    moved = [sha for sha in ours.keys() & theirs.keys() if ours[sha].label != theirs[sha].label]
-    if moved:
-        yield f"{counted(len(moved), 'image')} with another label"
-    masks = [s for s in ours.keys() & theirs.keys() if _mask(ours[s]) != _mask(theirs[s])]
+        counts: Counter[str] = Counter()
+        for sha, records in here.items():
+            surplus = len(records) - len(there.get(sha, ()))
+            counts.update(one.label for one in records[: max(0, surplus)])
+        if counts:
+            patients = _patients(here) - _patients(there)
+            who = f", {counted(len(patients), 'patient')} {verb}" if patients else ""
+            yield f"{counted(counts.total(), 'image')} {verb}: {_list(sorted(counts.items()))}{who}"
+    both = [(ours[sha], theirs[sha]) for sha in ours.keys() & theirs.keys()]
+    labels = sum(Counter(map(_label, one)) != Counter(map(_label, two)) for one, two in both)
+    if labels:
+        yield f"{counted(labels, 'image')} with another label"
+    masks = sum(Counter(map(_mask, one)) != Counter(map(_mask, two)) for one, two in both)
     if masks:
-        yield f"{counted(len(masks), 'image')} with another mask"
+        yield f"{counted(masks, 'image')} with a mask of another size or number of parts"
     locks = [one.inputs.provenance.lock_id for one in (before, after)]
     if locks[0] != locks[1]:
         yield f"another split: lock {locks[1] or 'unknown'} instead of {locks[0] or 'unknown'}"
 
 
-def _records(one: VersionEvidence) -> dict[str, ImageRecord]:
+def _records(one: VersionEvidence) -> dict[str, list[ImageRecord]]:
+    """Images by the hash of their pixels."""
+    found: dict[str, list[ImageRecord]] = defaultdict(list)
     file = one.space.manifest
-    return {row.pixel_sha256: row for row in read_rows(file, ImageRecord)} if file.exists() else {}
+    for row in read_rows(file, ImageRecord) if file.exists() else ():
+        found[row.pixel_sha256].append(row)
+    return found
+
+
+def _patients(records: Mapping[str, Sequence[ImageRecord]]) -> set[str]:
+    return {one.patient for rows in records.values() for one in rows} - {""}
+
+
+def _label(record: ImageRecord) -> str:
+    return record.label
 
 
 def _mask(record: ImageRecord) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ from hgmnet.pages.html import fill
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry import test_evaluations
 from pipelines.registry.aliases import RegistryState, check, registry_state
-from pipelines.registry.evidence import PAGE
+from pipelines.registry.evidence import EVIDENCE, PAGE
 from pipelines.registry.history import DecisionRecord
 from pipelines.registry.loading import resolve
 from pipelines.registry.tracking_store import TrackingStore
@@ -92,7 +92,9 @@ def write_page(
     name = params.registry.name
     now = registry_state(store, name)
     number, _ = resolve(now, name, which)
-    other = resolve(now, name, against)[0] if against else predecessor(now, number)
+    other, relation = predecessor(now, number)
+    if against:
+        other, relation = resolve(now, name, against)[0], "as asked"
     with TemporaryDirectory(prefix="hgmnet-") as part:
 
         def read(version: str, folder: str) -> VersionEvidence:
@@ -100,7 +102,10 @@ def write_page(
             return read_version(store, name, version, Path(part) / folder)
 
         after = read(number, "after")
-        found, why = None, "" if other else "It is the first version."
+        found, why = None, ""
+        if not other:
+            first = "It is the first version." if len(now.models) == 1 else ""
+            why = first or "No other version served when it began to, and none serves now."
         try:
             found = changes(read(other, "before"), after, params) if other else None
         except HgmnetError as error:
@@ -109,11 +114,14 @@ def write_page(
             why = f"Not known: {error}."
         out = space.version_page(number)
         run_id, known = after.tag("decision_run"), status(store, now, after)
-        write_text(out, render(after, known, found, why, report="report.html"))
-        store.client.log_text(run_id, render(after, known, found, why), PAGE)
-        with atomic(out.with_name("report.html")) as copy:
-            copyfile(after.space.html, copy)
-    return Page(out, _doubts(after, found), run_id)
+        compared = Compared(found, relation if found else "", why)
+        report = "report.html" if after.space.html.exists() else ""
+        write_text(out, render(after, known, compared, report))
+        store.client.log_text(run_id, render(after, known, compared), PAGE)
+        if report:
+            with atomic(out.with_name(report)) as copy:
+                copyfile(after.space.html, copy)
+    return Page(out, _doubts(after, known, found), run_id)
 
 
 def status(store: TrackingStore, now: RegistryState, version: VersionEvidence) -> Status:
@@ -137,30 +145,30 @@ def status(store: TrackingStore, now: RegistryState, version: VersionEvidence) -
     )
 
 
-def render(
-    after: VersionEvidence, now: Status, found: Changes | None, why: str, report: str = ""
-) -> str:
-    """Render the page.
+@dataclass(frozen=True)
+class Compared:
+    """Changes from another version; None with the reason `why`. `relation`: what that one is."""
 
-    Args:
-        after: the version.
-        now: its status.
-        found: changes from its predecessor; None without one.
-        why: the reason where there are no changes.
-        report: address of the full report; empty for no link.
-    """
-    evidence = after.inputs
+    changes: Changes | None
+    relation: str
+    why: str
+
+
+def render(after: VersionEvidence, now: Status, compared: Compared, report: str = "") -> str:
+    """Render the page; `report`: address of the full report, empty for no link."""
+    evidence, found = after.inputs, compared.changes
     return fill(
         html.__file__,
         "version.html.j2",
-        **html.shared(evidence) | {"doubts": _doubts(after, found)},
+        **html.shared(evidence) | {"doubts": _doubts(after, now, found)},
         **html.headlines(evidence),
         version=after,
         status=now,
         changes=found,
         appendix=appendix(after),
         no=NO,
-        why=why,
+        why=compared.why,
+        relation=compared.relation,
         report=report,
         shown=[row for row in found.compared.rows if row.metric in _SHOWN]
         if found and found.compared
@@ -171,12 +179,19 @@ def render(
     )
 
 
-def _doubts(after: VersionEvidence, found: Changes | None) -> tuple[str, ...]:
-    return (*_registry_doubts(after, found), *doubts(after.inputs))
+def _doubts(after: VersionEvidence, now: Status, found: Changes | None) -> tuple[str, ...]:
+    return (*_registry_doubts(after, now, found), *doubts(after.inputs))
 
 
-def _registry_doubts(after: VersionEvidence, found: Changes | None) -> Iterator[str]:
-    """Doubts that need the registry: worse than the predecessor, registered from a dirty tree."""
+def _registry_doubts(after: VersionEvidence, now: Status, found: Changes | None) -> Iterator[str]:
+    """Doubts that need the registry: other evidence, worse than before, from a dirty tree."""
+    approved = [one for one in now.decisions if one.champion == after.number]
+    known = approved[-1].evidence.get(EVIDENCE, "") if approved else ""
+    if known and known != after.version.tags.get(EVIDENCE):
+        yield (
+            f"Its evidence is not that of decision {approved[-1].number}, which let it serve: it "
+            "was judged again since."
+        )
     if found and found.compared:
         for row in found.compared.rows:
             if row.better == "first" and row.metric in _SHOWN:

@@ -1,5 +1,7 @@
 """The frozen evidence of one registered version, read back from MLflow."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from hgmnet.errors import InvalidDataError
 from hgmnet.models.spec import load_operating, load_spec
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.aliases import RegistryState
-from pipelines.registry.evidence import fetch_evidence
+from pipelines.registry.evidence import TAGS, fetch_evidence
 from pipelines.registry.history import DecisionRecord
 from pipelines.registry.tracking_store import TrackingStore
 from pipelines.registry.versions import find_version
@@ -19,11 +21,15 @@ from pipelines.report.inputs import ReportInputs, read_evidence
 
 @dataclass(frozen=True)
 class VersionEvidence:
-    """A version, and the folder of its verified evidence, laid out as in the repository."""
+    """A version, and the folder of its verified evidence, laid out as in the repository.
+
+    `tags`: of the decision, as they were frozen.
+    """
 
     version: ModelVersion
     folder: Path
     inputs: ReportInputs
+    tags: Mapping[str, str]
 
     @property
     def number(self) -> str:
@@ -42,8 +48,9 @@ class VersionEvidence:
         return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
     def tag(self, name: str) -> str:
-        """Value of the tag `hgmnet.<name>`; `unknown` where there is none."""
-        return str(self.version.tags.get(f"hgmnet.{name}", "unknown"))
+        """Value of the tag `hgmnet.<name>`, as frozen if it was; `unknown` where there is none."""
+        tags = self.version.tags | dict(self.tags)
+        return str(tags.get(f"hgmnet.{name}", "unknown"))
 
 
 def read_version(store: TrackingStore, name: str, number: str, into: Path) -> VersionEvidence:
@@ -69,7 +76,8 @@ def read_version(store: TrackingStore, name: str, number: str, into: Path) -> Ve
             f"{name} version {number}: MLflow names model {model[:12]}, but its gate judged "
             f"{inputs.gate.model[:12]}"
         )
-    return VersionEvidence(version, folder, inputs)
+    frozen = json.loads((folder / TAGS).read_text(encoding="utf-8"))
+    return VersionEvidence(version, folder, inputs, frozen)
 
 
 def decisions_on(now: RegistryState, number: str) -> tuple[DecisionRecord, ...]:
@@ -78,9 +86,14 @@ def decisions_on(now: RegistryState, number: str) -> tuple[DecisionRecord, ...]:
     return tuple(one for one in entries if number in {one.version, one.champion_before})
 
 
-def predecessor(now: RegistryState, number: str) -> str:
-    """Return the version that served when this one was promoted, else the champion; empty: none."""
+def predecessor(now: RegistryState, number: str) -> tuple[str, str]:
+    """Return the version to compare with and why: `which it replaced`, else `which serves`.
+
+    Empty for none.
+    """
     promoted = [one for one in decisions_on(now, number) if one.champion == number]
     before = [one.champion_before for one in promoted if one.champion_before != number]
     found = before[0] if before else "" if promoted else now.champion
-    return found if found != number and found in now.models else ""
+    if found == number or found not in now.models:
+        return "", ""
+    return found, "which it replaced" if promoted else "which serves"

@@ -116,7 +116,7 @@ def test_a_signed_approval_is_verified_and_shown(root: Path, tmp_path: Path) -> 
     words = ("--approve", "--by", "Eva Muster", "--reason", "as good, and newer")
     hgmnet(root, "promote", "--version", "2", *words, "--sign", str(key))
     shown = hgmnet(root, "history", "--verify", str(allowed))
-    assert "decision 2, approved by Eva Muster: signed by eva@example.org" in shown
+    assert "decision 2, promoted 2, by Eva Muster: signed by eva@example.org" in shown
     hgmnet(root, "report", "--version", "2")
     page = (root / "reports/versions/2/index.html").read_text()
     assert "It serves: it is the champion." in page
@@ -133,6 +133,7 @@ def test_evidence_that_was_changed_is_named(root: Path) -> None:
     kept = file.read_bytes()
     file.chmod(0o644)
     file.write_bytes(kept + b"\n")
+    (file.parents[2] / "risks.json").write_text("{}")  # beside it, and in no list
     complaint = hgmnet(root, "report", "--version", "1", status=4)
     assert f"reports/evaluation/subgroups.json of run {run} is not the file" in complaint
     file.write_bytes(kept)

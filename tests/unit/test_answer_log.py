@@ -69,6 +69,13 @@ def test_what_a_killed_process_left_of_a_line_is_dropped(log):
     assert [one.image_sha256 for one, _ in log.read()][-1:] == [hashlib.sha256(b"g").hexdigest()]
 
 
+def test_bytes_that_are_no_text_are_named(log):
+    last = log.files()[0]
+    last.write_bytes(last.read_bytes().replace(b"benign", b"ben\xffgn", 1))
+    with pytest.raises(InvalidDataError, match="line 1 is no answer"):
+        list(log.read())
+
+
 def test_many_may_append_at_once(tmp_path):
     log = AnswerLog(tmp_path, file_bytes=2000)
     with ThreadPoolExecutor(8) as pool:

@@ -26,7 +26,7 @@ def test_the_rank_by_hand():
     scores = [0.1, 0.5, 0.3, 0.9]
     made = [Classified(str(i), "a", {"a": 1 - s, "b": s}) for i, s in enumerate(scores)]
     assert least_probability(made, 0.4) == pytest.approx(1 - 0.5)  # ceil(5 * 0.6) = 3rd of 4
-    assert least_probability(made, 0.1) == 0.0  # ceil(5 * 0.9) = 5th of 4: no promise
+    assert least_probability(made, 0.1) is None  # ceil(5 * 0.9) = 5th of 4: no promise
     worst = [*made, Classified("0", "a", {"a": 0.2, "b": 0.8})]  # group 0's worst image counts
     assert least_probability(worst, 0.4) == pytest.approx(1 - 0.8)
 
@@ -44,8 +44,10 @@ def test_nine_of_ten_new_groups_are_covered_whole():
 def test_what_is_reported_is_counted():
     found = conformal_sets(images(80, 1), images(60, 2))
     judged = images(60, 2)
-    covered = np.mean([one.probs[one.label] >= found.least for one in judged])
-    assert found.coverage.value == pytest.approx(covered)
-    assert (found.groups, found.coverage.n, found.coverage.groups) == (80, 180, 60)
+    missed = {one.group for one in judged if one.probs[one.label] < found.least}
+    assert found.coverage.value == pytest.approx(1 - len(missed) / 60)
+    assert (found.groups, found.coverage.n, found.single.n) == (80, 60, 180)
     assert found.single.low < found.single.value < found.single.high
     assert conformal_sets([], images(3, 1)) is None
+    few = conformal_sets(images(5, 1), images(5, 2))
+    assert (few.least, few.groups, few.coverage) == (None, 5, None)

@@ -88,13 +88,28 @@ def replace_image(one: LoggedAnswer, image: str) -> LoggedAnswer:
         ("image_sha256,group\na,1\n", "lacks the column label"),
         ("label\nbenign\n", "lacks the column image"),
         ("image,label\ngone.png,benign\n", "row 2: .*gone.png can't be read"),
-        ("image_sha256,label\na,benign\na,normal\n", "row 3: a row above has another label"),
+        ("image_sha256,label\na,benign\n", "row 2: 'a' is no SHA-256"),
+        (f"image_sha256,label\n{'a' * 64},\n", "row 2: its label is empty"),
+        (
+            f"image_sha256,label\n{'a' * 64},benign\n{'A' * 64},normal\n",
+            "row 3: a row above has another label",
+        ),
     ],
 )
 def test_a_mistake_in_the_labels_is_named(tmp_path, text, said):
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(InvalidDataError, match=said):
         read_labels(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("label", "image", "said"),
+    [("malign", "a", "the labels malign are no classes"), ("benign", "q", "none of 1 labels")],
+)
+def test_labels_of_other_classes_or_images_are_refused(log, tmp_path, label, image, said):
+    (tmp_path / "labels.csv").write_text(f"image_sha256,label\n{digest(image)},{label}\n")
+    with pytest.raises(InvalidDataError, match=said):
+        score_served(log, read_labels(tmp_path / "labels.csv"))
 
 
 def test_the_commands_print_a_table_and_a_head(log, labels, tmp_path, capsys, monkeypatch):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hgmnet.errors import ConfigError, InvalidDataError
+from pipelines.registry.evidence import EVIDENCE
 from pipelines.registry.history import DecisionRecord
 from pipelines.registry.signatures import sign, signer, statement_of
 
@@ -42,8 +43,9 @@ def approval(**changes: str) -> DecisionRecord:
         "version": "3",
         "champion": "3",
         "approved_by": "Eva",
+        "when": "2026-11-30T10:00:00+00:00",
         "champion_model": "a" * 64,
-        "evidence": {},
+        "evidence": {EVIDENCE: "e" * 64},
     }
     return DecisionRecord(**facts | changes)
 
@@ -58,7 +60,13 @@ def test_a_signature_names_its_signer(key, allowed):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"champion_model": "b" * 64}, {"previous": "1" * 64}, {"version": "4"}, {"name": "other"}],
+    [
+        {"champion_model": "b" * 64},
+        {"previous": "1" * 64},
+        {"version": "4"},
+        {"name": "other"},
+        {"evidence": {EVIDENCE: "f" * 64}},
+    ],
 )
 def test_a_signature_covers_model_version_and_history(key, allowed, changed):
     with pytest.raises(InvalidDataError, match="decision 2: the signature is not valid"):
@@ -69,6 +77,15 @@ def test_a_key_that_is_not_allowed_is_named(key, allowed, tmp_path):
     other = signed(make_key(tmp_path / "other"))
     with pytest.raises(InvalidDataError, match="not among the allowed signers"):
         signer(other, allowed)
+
+
+def test_a_key_that_has_expired_since_was_valid_then(key, allowed):
+    line = allowed.read_text().replace("ssh-", 'valid-before="20270101" ssh-', 1)
+    allowed.write_text(line)
+    assert signer(signed(key), allowed) == "eva@example.org"
+    allowed.write_text(line.replace("2027", "2026"))
+    with pytest.raises(InvalidDataError, match="decision 2"):
+        signer(signed(key), allowed)
 
 
 def test_a_signature_for_another_purpose_is_refused(key, allowed):
