@@ -270,8 +270,8 @@ def conformal(cases: Sequence[EvaluatedImage]) -> str | None:
         f"chosen, too). On test that holds for {percent(found.coverage.value)} of groups "
         f"({percent(found.coverage.low)} to {percent(found.coverage.high)}), and the set is one "
         f"class alone for {percent(found.single.value)} of images ({percent(found.single.low)} to "
-        f"{percent(found.single.high)}); the others would be for a person. This is shown, not used: "
-        "the decision is that of the operating point."
+        f"{percent(found.single.high)}); the others would be for a person. This is shown, not "
+        "used: the decision is that of the operating point."
     )
 
 
