@@ -24,8 +24,9 @@ def make_one_version(root: Path) -> Workspace:
 
 
 def register_model(workspace: Workspace) -> None:
-    """Register its model, which is not loaded back: that would take a process of seconds."""
+    """Register its model: not loaded back, and without a page, each of which takes seconds."""
     params = load_params(workspace.root / "params.yaml")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()):
         patch.setattr(verification, "verify", lambda *_: None)
+        patch.setattr(register, "write_page", lambda *_: None)
         register.run(workspace.root, params.data, params.registry)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ class Software:
     unnamed: tuple[str, ...]
 
 
+@cache
 def bill_of_materials() -> str:
     """Return the installed packages as CycloneDX 1.6, JSON; equal packages give equal text."""
     factory, bom = LicenseFactory(), Bom()

@@ -91,8 +91,8 @@ def test_it_holds_hgmnet_alone_with_its_texts(wheel):
 def test_the_command_lists_what_needs_no_checkout(installed, elsewhere):
     done = typed(installed, "--help")
     assert done.returncode == 0, done.stderr
-    listed = re.findall(r"^  (\w+)  ", done.stdout, re.MULTILINE)
-    assert listed == ["predict", "export", "serve", "demo", "score"]
+    listed = re.findall(r"^  ([\w-]+)  ", done.stdout, re.MULTILINE)
+    assert listed == ["predict", "export", "serve", "demo", "score", "log", "score-served"]
     assert re.fullmatch(r"hgmnet \d+\.\d+\.\d+\n", typed(installed, "--version").stdout)
     refused = typed(installed, "promote")
     assert refused.returncode == 2

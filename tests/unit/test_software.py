@@ -32,7 +32,7 @@ def test_what_is_permissive(licence, free):
 
 def test_every_installed_package_is_there_and_equal_packages_give_equal_text(tmp_path):
     text = bill_of_materials()
-    assert text == bill_of_materials()
+    assert text == bill_of_materials.__wrapped__()
     bill = json.loads(text)
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     parts = {part["name"].lower(): part for part in bill["components"]}
