@@ -63,7 +63,7 @@ def read_labels(path: Path) -> dict[str, LaterLabel]:
     Raises:
         InvalidDataError: a column or file is missing, or an image has two labels.
     """
-    sheet = spreadsheet.read(_read(path, str(path)), PurePosixPath(path.name))
+    sheet = spreadsheet.read(_read(path, "labels"), PurePosixPath(path.name))
     sheet.hold(["label"])
     key = "image_sha256" if "image_sha256" in sheet.columns else "image"
     sheet.hold([key])

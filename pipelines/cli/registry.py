@@ -199,8 +199,9 @@ def _print_signatures(links: "tuple[Link, ...]", allowed: Path) -> None:
     from pipelines.registry.signatures import signer
 
     wrong = []
-    print()
-    for one in (link.entry for link in links if link.entry and link.entry.approved_by):
+    by_person = [link.entry for link in links if link.entry and link.entry.approved_by]
+    print("" if by_person else "\nNo decision was a person's; there is no signature to verify.")
+    for one in by_person:
         state = "not signed"
         if one.signature:
             try:

@@ -76,7 +76,8 @@ def read_version(store: TrackingStore, name: str, number: str, into: Path) -> Ve
             f"{name} version {number}: MLflow names model {model[:12]}, but its gate judged "
             f"{inputs.gate.model[:12]}"
         )
-    frozen = json.loads((folder / TAGS).read_text(encoding="utf-8"))
+    tags = folder / TAGS
+    frozen = json.loads(tags.read_text(encoding="utf-8")) if tags.exists() else {}
     return VersionEvidence(version, folder, inputs, frozen)
 
 
