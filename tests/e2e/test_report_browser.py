@@ -33,11 +33,11 @@ def tab(tmp_path_factory):
 
 def of_kind(kind: str) -> ReportInputs:
     """Evidence of one kind of model, with every table that a report may have."""
-    told = {"subgroups": subgroups(), "certainty": certainty(), "mask_curve": mask_curve()}
-    told |= {"consistency": consistency()}
+    parts = {"subgroups": subgroups(), "certainty": certainty(), "mask_curve": mask_curve()}
+    parts |= {"consistency": consistency()}
     if kind in {"failed", "not judged"}:
-        return evidence(data="busi", status=kind, **told)
-    made = evidence(**told)
+        return evidence(data="busi", status=kind, **parts)
+    made = evidence(**parts)
     if kind == "two classes":
         cases = tuple(case for case in made.cases if case.label != "normal")
         spec = made.spec.model_copy(update={"classes": ("benign", "malignant")})

@@ -234,7 +234,7 @@ def reading(space: Workspace, source: Path) -> Iterator[Workspace]:
 
 
 def states(folder: Path) -> dict[Path, tuple[int, int, int]]:
-    """What tells a file from another in its place; reading it changes its time of access alone."""
+    """What distinguishes a file from another in its place; reading changes the time of access."""
     found = {file: file.stat() for file in folder.rglob("*")}
     return {file: (one.st_ino, one.st_size, one.st_mtime_ns) for file, one in found.items()}
 
