@@ -98,6 +98,7 @@ MODULES = {
     **dict.fromkeys(GROUPS["Data"], "pipelines.cli.data"),
     **dict.fromkeys(GROUPS["Train"], "pipelines.cli.studies"),
     **dict.fromkeys(GROUPS["Registry"], "pipelines.cli.registry"),
+    **dict.fromkeys(("compare", "report", "lineage", "publish"), "pipelines.cli.version"),
     **dict.fromkeys(GROUPS["Predict and serve"], "pipelines.cli.model"),
     "flow": "pipelines.cli.flows",
     **dict.fromkeys(("up", "clean", "doctor"), "pipelines.cli.maintenance"),

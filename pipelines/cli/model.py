@@ -153,7 +153,7 @@ def run_score(root: Path, args: argparse.Namespace) -> None:
     """
     from hgmnet.config.params import load_params
     from pipelines.artifacts.paths import Workspace
-    from pipelines.cli.registry import write_comparison
+    from pipelines.cli.version import write_comparison
     from pipelines.operations.score import score
     from pipelines.report.console import opened
 

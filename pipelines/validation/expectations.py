@@ -29,8 +29,8 @@ class Rule:
 
     `meaning`: the requirement in words. `expectation`: builds it from severity, row_condition,
     description and meta. `rows`: Great Expectations condition that selects rows, None for all.
-    `remedy`: what to do where it is broken. `tells`: show the offending value beside its row's
-    name.
+    `remedy`: what to do where it is broken. `shows_value`: the offending value stands beside its
+    row's name.
     """
 
     meaning: str
@@ -38,7 +38,7 @@ class Rule:
     severity: Literal["critical", "warning"] = "critical"
     rows: Any = None
     remedy: str = "fix the files, or exclude them in curation.csv"
-    tells: bool = False
+    shows_value: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _found(outcome: SuiteOutcome) -> str:
     if not broken:
         return f"found {outcome.observed}"
     named = [
-        f"{name} ({_short(name, value)})" if outcome.rule.tells else name
+        f"{name} ({_short(name, value)})" if outcome.rule.shows_value else name
         for name, value in islice(broken.items(), NAMED)
     ]
     rest = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""

@@ -25,7 +25,7 @@ NEAR_BLANK = 5.0  # standard deviation of grey (0-255) below which an image is a
 DARK, SATURATED = 0.8, 0.2  # fractions of black and of white pixels above which it is badly exposed
 SPECK = 10  # pixels below which a part of a mask is a drawing error
 BORDER = 0.5  # fraction of the border above which a mask is probably inverted
-_warning = partial(Rule, severity="warning", tells=True)
+_warning = partial(Rule, severity="warning", shows_value=True)
 _LOOK = "check them, and exclude them in curation.csv if they mislead"
 
 
@@ -51,7 +51,7 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
         rows=masked,
         remedy="import again and state which values are a lesion (--mask-values 1, or labels for "
         "all but 0) or how bright it is (--mask-threshold 127), or exclude them in curation.csv",
-        tells=True,
+        shows_value=True,
     )
     yield Rule(
         "every mask of a lesion class shows a lesion",
@@ -68,7 +68,7 @@ def mask_rules(classes: Sequence[str], readable: Any, validate: Validate) -> Ite
         between("mask_border", high=BORDER),
         rows=drawn,
         remedy="if black and white are swapped, import again with --invert-masks",
-        tells=True,
+        shows_value=True,
     )
     for name in sorted(set(classes) - {NORMAL}):
         yield _warning(
@@ -222,12 +222,12 @@ def _file_rules(known: Any, validate: Validate) -> Iterator[Rule]:
         partial(gxe.ExpectColumnValuesToBeUnique, column="image"),
         remedy="remake the manifest: dvc repro -f ingest",
     )
-    yield Rule("every image can be read with its masks", one_of("error", [""]), tells=True)
+    yield Rule("every image can be read with its masks", one_of("error", [""]), shows_value=True)
     yield Rule(
         "every image has 8 or 16 bits a channel",
         one_of("bit_depth", [8, 16]),
         rows=known,
-        tells=True,
+        shows_value=True,
     )
     yield _warning(
         "every image is grey or RGB",
@@ -239,14 +239,14 @@ def _file_rules(known: Any, validate: Validate) -> Iterator[Rule]:
         f"the shorter side is at least {validate.min_side} px",
         between("shorter_side", low=validate.min_side),
         rows=known,
-        tells=True,
+        shows_value=True,
     )
     yield Rule(
         f"the longer side is at most {validate.max_side} px",
         between("longer_side", high=validate.max_side),
         rows=known,
         remedy="export the images alone, or raise validate.max_side in params.yaml",
-        tells=True,
+        shows_value=True,
     )
 
 

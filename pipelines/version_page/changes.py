@@ -124,7 +124,7 @@ def _flat(prefix: str, tree: Any) -> Iterator[tuple[str, str]]:
 def _data(before: VersionEvidence, after: VersionEvidence) -> Iterator[str]:
     """Images and patients that were added, are gone, or have another label, one line each.
 
-    Images are told apart by their pixels; of equal ones each counts.
+    Images are compared by their pixels; of equal ones each counts.
     """
     ours, theirs = (_records(one) for one in (before, after))
     for verb, here, there in (("added", theirs, ours), ("gone", ours, theirs)):

@@ -76,13 +76,13 @@ class Text(HTMLParser):
 def test_the_verdict_comes_first_and_every_element_is_closed(status, word):
     made = evidence(status=status)
     html = page(made)
-    told = Text(html)
-    assert told.open == []
+    shown = Text(html)
+    assert shown.open == []
     assert f"<title>HGM-Net on phantom: {word}</title>" in html
     assert html.index("<h1") < html.index("<h2")
     heading = re.search(r'<h1 class="\w+">(.*)</h1>', html).group(1)
     assert Text(heading).text == f"{word} , {len(doubts(made))} doubts"
-    assert all(doubt in told.text for doubt in doubts(made))
+    assert all(doubt in shown.text for doubt in doubts(made))
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -194,10 +194,10 @@ def test_names_from_the_data_are_escaped_in_the_page():
 
 def test_the_limits_and_the_lineage_are_in_both():
     made = evidence()
-    for told in (Text(page(made)).text, render_model_card(made)):
+    for shown in (Text(page(made)).text, render_model_card(made)):
         for part in (*wording.LIMITS, made.identity, made.spec.fingerprint, "7e57" * 16):
-            assert part in told
-        assert "a reconstruction from the abstract" in told
+            assert part in shown
+        assert "a reconstruction from the abstract" in shown
 
 
 def test_files_that_are_not_there_leave_their_sections_out_with_a_line():
@@ -210,11 +210,11 @@ def test_files_that_are_not_there_leave_their_sections_out_with_a_line():
     ):
         assert said in text
     bare = evidence(provenance=provenance(run=None, copies=None, sides={}, lock_id=None))
-    told = Text(page(bare))
-    assert told.open == []
-    assert "Training run not available: reports/train/run.json is absent" in told.text
-    assert "Split lock not available" in told.text
-    assert "Near-duplicates" not in told.text
+    shown = Text(page(bare))
+    assert shown.open == []
+    assert "Training run not available: reports/train/run.json is absent" in shown.text
+    assert "Split lock not available" in shown.text
+    assert "Near-duplicates" not in shown.text
 
 
 def test_sections_of_files_that_are_there():
@@ -235,13 +235,13 @@ def test_sections_of_files_that_are_there():
 
 
 def test_the_shortcut_check_stands_with_its_interval_and_what_it_can_not_say():
-    told = {
+    shown = {
         "evidence_inside": figure(0.4),
         "evidence_chance": figure(0.1),
         "evidence_above_chance": figure(0.3),
     }
     made = evidence()
-    shown = replace(made, evaluation=made.evaluation.model_copy(update={"test": told}))
+    shown = replace(made, evaluation=made.evaluation.model_copy(update={"test": shown}))
     sentence = (
         "Class evidence inside the lesion: 40.0 % on average (34.0 % to 45.0 %) against 10.0 %"
     )
@@ -262,8 +262,8 @@ def test_the_shortcut_check_stands_with_its_interval_and_what_it_can_not_say():
 def test_the_shortcut_is_judged_by_the_interval_of_the_difference(low, high, said):
     above = Figure(value=(low + high) / 2, low=low, high=high, n=9, groups=8)
     share = figure(0.2)
-    told = {"evidence_inside": share, "evidence_chance": share, "evidence_above_chance": above}
-    assert f": {said} (" in wording.shortcut(told)
+    shown = {"evidence_inside": share, "evidence_chance": share, "evidence_above_chance": above}
+    assert f": {said} (" in wording.shortcut(shown)
     assert wording.shortcut({}) is None
 
 
