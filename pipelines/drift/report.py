@@ -42,7 +42,7 @@ def _rule(shift: Shift) -> Rule:
         severity="warning",
         rows=Column("column") == shift.column,
         remedy="inspect the images; the model's figures may not apply to them",
-        tells=True,
+        shows_value=True,
     )
 
 
