@@ -150,7 +150,13 @@ def _mask(mask: MaskInput, image: DecodedFile, row: int) -> Mask:
     shape = image.grey.shape
     if mask is None:
         return np.zeros(shape, dtype=np.bool_)
-    found = mask > 0 if isinstance(mask, np.ndarray) else read_image(mask, f"mask {row}").grey > 127
+    grey = mask if isinstance(mask, np.ndarray) else read_image(mask, f"mask {row}").grey
+    if grey is not mask and 0 < grey.max() <= 127:
+        raise InvalidDataError(
+            f"mask {row}: expected a lesion brighter than 127, got values up to {grey.max()}; pass "
+            "its pixels, where every value above 0 is lesion"
+        )
+    found = grey > (0 if grey is mask else 127)
     if found.shape != shape:
         raise InvalidDataError(f"mask {row}: expected the image's size {shape}, got {found.shape}")
     return np.asarray(found)

@@ -1,6 +1,7 @@
 """Training of HGM-Net on a prepared data set by Lightning: seeded, resumed after a kill."""
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import lightning.pytorch as lightning
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from hgmnet.config.data import Data, Prepare
 from hgmnet.config.model import File, Model
@@ -101,7 +103,10 @@ def fit(
     trainer = build_trainer(
         train, TrainingMonitor(on_epoch, checkpoints, durable, mark), durable=durable
     )
-    trainer.fit(learner, ckpt_path=last, weights_only=True)
+    try:
+        trainer.fit(learner, ckpt_path=last, weights_only=True)
+    except SIGTERMException:  # a SystemExit of status 0, as if the training had come to its end
+        raise SystemExit(128 + signal.SIGTERM) from None
     return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 

@@ -14,9 +14,11 @@ from mlflow.entities import Run, RunStatus
 from pydantic import ValidationError
 
 from hgmnet.config.base import Frozen
-from pipelines.registry.tracking_store import TrackingStore, all_runs, create_run
+from pipelines.registry.tracking_store import TrackingStore, all_runs, beside, create_run
 
 KIND = "promotion"
+_TOPIC = "promotions"
+"""Decisions have an experiment of their own; earlier releases wrote them beside the trainings."""
 FIRST = ""
 """The first decision's `previous` hash."""
 _TEXT, _HASH, _NUMBER, _NAME = (
@@ -104,7 +106,8 @@ class Link:
 def read_history(store: TrackingStore, name: str) -> tuple[Link, ...]:
     """Read every decision about a registered model, by number."""
     query = f"tags.`hgmnet.kind` = '{KIND}' and tags.`{_NAME}` = '{name}'"
-    links = map(_link, all_runs(store, query))
+    places = filter(None, (store, beside(store, _TOPIC)))
+    links = (_link(run) for place in places for run in all_runs(place, query))
     return tuple(sorted(links, key=lambda link: link.number))
 
 
@@ -117,9 +120,24 @@ def append(store: TrackingStore, entry: DecisionRecord) -> Link:
         _TEXT: entry.text,
         _HASH: entry.hash,
         "mlflow.user": entry.who,
+        "mlflow.source.name": "hgmnet promote",
+        "mlflow.note.content": _note(entry),
     }
-    run_id = create_run(store, f"{entry.number} {entry.summary}", tags)
+    place = beside(store, _TOPIC, create=True) or store
+    run_id = create_run(place, f"{entry.number} {entry.summary}", tags)
     return Link(run_id, entry.number, entry, entry.hash, entry.hash, done=False)
+
+
+def _note(entry: DecisionRecord) -> str:
+    """Describe the decision in Markdown, for MLflow's page."""
+    version = f"[version {entry.version}](#/models/{entry.name}/versions/{entry.version})"
+    return (
+        f"Decision {entry.number} about {entry.name}: {entry.summary} ({version}). Champion "
+        f"before: {entry.champion_before or 'none'}; after: {entry.champion or 'none'}. "
+        f"{entry.reason}\n\nThe record is in the tags, each with the hash of the one before; "
+        "`hgmnet history` checks them. Changing or deleting this run shows there, and stops "
+        "promotions."
+    )
 
 
 def finish(store: TrackingStore, link: Link) -> None:

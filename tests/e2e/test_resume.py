@@ -64,6 +64,14 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(point, whole, 
     assert resumed.curves == whole.curves
 
 
+def test_a_terminated_training_does_not_end_as_one_that_is_done(whole, begun, tmp_path):
+    """Lightning stops at the next step and exits with 0; DVC would miss the outputs."""
+    folder = tmp_path / "terminated"
+    shutil.copytree(begun, folder)
+    assert killed(folder, "terminated", **SMALL) == 128 + signal.SIGTERM
+    assert same(weights(whole), weights(train(folder, **SMALL)))
+
+
 @pytest.mark.long
 def test_kills_at_any_moment_change_nothing(whole, tmp_path):
     moments = random.Random(0)
