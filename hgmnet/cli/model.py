@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NOTICE = "Research use only; not a medical device."
 _DEMO_HOST = "127.0.0.1"
+_SERVE = ("fastapi", "jinja2", "markdown_it", "prometheus_client", "uvicorn")
 
 
 def configure_predict(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +165,8 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     _add_hosts(parser)
     log = "append every answer, by its image's hash, to a chained log there; off by default"
     parser.add_argument("--log", type=Path, metavar="DIR", help=log)
+    lines = "log each request and error as a JSON line to stderr; off by default"
+    parser.add_argument("--request-log", action="store_true", help=lines)
     token = "file with a token that requests must carry (else: HGMNET_TOKEN, if it is set)"  # noqa: S105
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=token)
     add_limits(parser)
@@ -207,7 +210,7 @@ def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> Non
         names = {args.host, *args.allow_host} - {"0.0.0.0", "::"}  # noqa: S104 - every address
         log = AnswerLog(args.log) if args.log else None
         app = build_app(slot, limits, sorted(names), token, log)
-        run(app, taken, slot, 30, limits)
+        run(app, taken, slot, 30, limits, json_log=args.request_log)
 
 
 def _add_hosts(parser: argparse.ArgumentParser) -> None:
@@ -271,9 +274,7 @@ def demo(
 
 
 def _check_extra(command: str) -> None:
-    missing = [
-        name for name in ("fastapi", "jinja2", "markdown_it", "uvicorn") if not find_spec(name)
-    ]
+    missing = [name for name in _SERVE if not find_spec(name)]
     if missing:
         from hgmnet.errors import ConfigError
 

@@ -77,6 +77,33 @@ def test_dicom_and_jpeg_are_images_too(client, images):
     assert client.post("/predict", content=as_jpeg(images[0])).status_code == 200
 
 
+def test_an_image_as_the_file_of_a_form(client, images):
+    plain = client.post("/predict", content=images[0]).json()
+    cut = images[0] + b"\r\n--\r\n"  # bytes after a PNG's end are not read
+    form = {"files": {"scan": ("M\u00fcller.png", cut)}, "data": {"note": "x"}}
+    assert client.post("/predict", **form).json() == plain
+    two = {name: (f"{name}.png", images[0]) for name in "ab"}
+    for files in (two, {"a": ("a.png", b"")}):
+        refused = client.post("/predict", files=files)
+        assert refused.status_code == 400
+        assert "expected: curl -F image=@FILE" in refused.json()["detail"]
+    kind = {"content-type": "multipart/form-data"}
+    assert client.post("/predict", content=images[0], headers=kind).status_code == 400
+
+
+def test_one_frame_of_several(client, images):
+    pages = [Image.open(io.BytesIO(image)) for image in images[:2]]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    for number, image in enumerate(images[:2], start=1):
+        done = client.post(f"/predict?frame={number}", content=file.getvalue())
+        assert done.json() == client.post("/predict", content=image).json()
+    for query, problem in (("", "has 2 frames"), ("?frame=3", "give a number from 1 to 2")):
+        refused = client.post(f"/predict{query}", content=file.getvalue())
+        assert refused.status_code == 400
+        assert problem in refused.json()["detail"]
+
+
 @pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records", "instances", "inputs"])
 def test_each_form_of_a_batch_and_a_bad_image_among_good_ones(client, images, form):
     rows = [text(images[0]), text(b"no image"), text(images[1])]
