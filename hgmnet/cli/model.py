@@ -43,6 +43,8 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="backend: auto (the faster one available), torch or onnx",
     )
+    segmentation = "also write DICOM Segmentations there; all images must be DICOM"
+    parser.add_argument("--dicom-seg", type=Path, metavar="DIR", help=segmentation)
     add_depth(parser)
 
 
@@ -79,6 +81,7 @@ def predict(
     """
     from hgmnet.data.image_files import PASSED_OVER, passed_over_text
     from hgmnet.errors import InvalidDataError
+    from hgmnet.prediction.dicom_seg import Segmentations
     from hgmnet.prediction.files import find_files, predict_files
 
     found = find_files(args.images)
@@ -88,9 +91,16 @@ def predict(
     from hgmnet.prediction import backends
 
     predictor, backend = backends.load(exports, path, args.backend, len(files), check_images)
+    written = args.dicom_seg and Segmentations.to(args.dicom_seg, files, name, predictor.identity)
     model = {"model": name, "model_sha256": predictor.identity, "backend": backend}
     summary = predict_files(
-        files, predictor, model, args.out, passed_over=found.passed_over, bits=args.bits
+        files,
+        predictor,
+        model,
+        args.out,
+        passed_over=found.passed_over,
+        bits=args.bits,
+        segmentations=written,
     )
     images = "1 image" if summary.predicted == 1 else f"{summary.predicted} images"
     print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")
