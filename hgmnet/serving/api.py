@@ -44,10 +44,14 @@ class InvocationBatch(BaseModel):
     """One of MLflow's forms: `dataframe_split`, `dataframe_records`, `instances` or `inputs`."""
 
     model_config = ConfigDict(extra="forbid")
-    dataframe_split: DataframeSplit | None = None
-    dataframe_records: list[dict[str, Any]] | None = None
-    instances: list[Any] | None = None
-    inputs: list[Any] | None = None
+    dataframe_split: DataframeSplit | None = Field(
+        None, description="columns: ['image'], data: [[base64 of a file], ...]"
+    )
+    dataframe_records: list[dict[str, Any]] | None = Field(
+        None, description="[{image: base64 of a file}, ...]"
+    )
+    instances: list[Any] | None = Field(None, description="as dataframe_records, or as inputs")
+    inputs: list[Any] | None = Field(None, description="[base64 of a file, ...]")
 
 
 class Answer(BaseModel):

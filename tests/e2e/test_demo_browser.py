@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from hgmnet.serving.api import build_app
 from hgmnet.serving.demo.app import build_demo
 from hgmnet.serving.model_card import card_beside
 from hgmnet.serving.model_slot import ModelSlot, load_folder
@@ -423,3 +424,16 @@ def test_a_program_that_ended_is_told_of(chromium, address, files, tmp_path):
     chromium.upload("#files", files[:1])
     chromium.wait(ENDED.format(1))
     assert "is `hgmnet demo` still running?" in text(chromium, "#wrong")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_of_the_api_fits_and_needs_no_other_host(chromium, tmp_path, width):
+    space = make_repository(tmp_path / "repository")
+    with serving(build_app(ModelSlot(load_folder(space.model)))) as api:
+        chromium.size(width)
+        chromium.heard.clear()
+        chromium.open(f"{api}/docs")
+        assert "lesion_area_mm2" in text(chromium, "body")
+        assert chromium.ask(WIDER) == []
+        assert all(url.startswith(api) for url in chromium.requested() if url.startswith("http"))
+        assert chromium.complaints() == []

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import re
 import signal
@@ -297,13 +298,15 @@ def test_the_command_serves_and_ends_by_a_signal(workspace, images):
     (workspace.root / "dvc.yaml").touch()
     words = [sys.executable, "-m", "pipelines", "serve", "--model", "models/hgmnet", "--port"]
     kept = {"cwd": workspace.root, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*words, "0"], text=True, **kept) as server:
+    with subprocess.Popen([*words, "0", "--request-log"], text=True, **kept) as server:
         address = re.search(r"http://\S+?:\d+", server.stdout.readline())[0]
         assert httpx.get(f"{address}/health", timeout=60).json()["model"] == "models/hgmnet"
         done = httpx.post(f"{address}/predict", content=images[0], timeout=60)
         assert done.json()["error"] == ""
         os.kill(server.pid, signal.SIGINT)
         assert server.wait(60) in {0, 130, -signal.SIGINT}
+        lines = [json.loads(line) for line in server.stderr if line.startswith("{")]
+    assert [line["path"] for line in lines if "path" in line] == ["/health", "/predict"]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(
