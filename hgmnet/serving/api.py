@@ -147,8 +147,9 @@ class Endpoints:
         `frame`: its number, from 1, in a file of several.
         """
         async with self._queue.admitted(request) as body:
-            kind = request.headers.get("content-type", "")
-            data = _form_file(body, kind) if kind.startswith("multipart/form-data") else body
+            data, kind = body, request.headers.get("content-type", "")
+            if kind.lower().startswith("multipart/form-data"):
+                data = await run_in_threadpool(_form_file, body, kind)
             rows = await self._predict(request, [data], frame or 0)
             return Answer.model_validate(rows[0])
 
