@@ -54,8 +54,8 @@ _NEAR, _MOST = 12, 0.9  # how near a colour is to 128, and the share of pixels, 
 class DicomFile(ImageFile):
     """A DICOM file, with or without the preamble.
 
-    Sizes are read from headers, and the inflated size of a deflated file is counted, before the
-    pixels take memory.
+    `header`: pydicom's data set. Sizes are read from headers, and the inflated size of a deflated
+    file is counted, before the pixels take memory.
 
     Raises:
         InvalidDataError: it has no pixels, too many frames or pixels, inflates to more than
@@ -66,10 +66,10 @@ class DicomFile(ImageFile):
     def __init__(self, data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
         self.name, self._max_pixels = name, max_pixels
         with self._errors():
-            self._header = _header(data, name)
-            self._frames = _checked_frames(self._header, name, max_pixels)
-            self.patient = str(self._header.get("PatientID") or "").strip()
-            self.pixel_mm = _pixel_mm(self._header)
+            self.header = _header(data, name)
+            self._frames = _checked_frames(self.header, name, max_pixels)
+            self.patient = str(self.header.get("PatientID") or "").strip()
+            self.pixel_mm = _pixel_mm(self.header)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -91,11 +91,11 @@ class DicomFile(ImageFile):
     def _pixels(self, frame: int, bits: int) -> NDArray[np.uint8]:
         """(H, W) or (H, W, 3)."""
         with self._errors():
-            stored = _stored(self._header, frame, self.name, self._max_pixels)
-            if stored.ndim == 2 and self._header.PhotometricInterpretation != "PALETTE COLOR":
-                return _to_grey(stored, self._header, partial(self._known_depth, bits=bits))
+            stored = _stored(self.header, frame, self.name, self._max_pixels)
+            if stored.ndim == 2 and self.header.PhotometricInterpretation != "PALETTE COLOR":
+                return _to_grey(stored, self.header, partial(self._known_depth, bits=bits))
             return _to_colours(
-                stored, self._header, self.name, partial(self._known_depth, bits=bits)
+                stored, self.header, self.name, partial(self._known_depth, bits=bits)
             )
 
     @contextmanager

@@ -49,15 +49,28 @@ def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFil
     return kind(data, name, max_pixels)
 
 
-def decode_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS, bits: int = 0) -> DecodedFile:
-    """Decode a file of a single frame; `bits`: as in `ImageFile.decode`; otherwise as `open_image`.
+def decode_file(
+    data: bytes, name: str, max_pixels: int = MAX_PIXELS, bits: int = 0, frame: int = 0
+) -> DecodedFile:
+    """Decode one frame of a file; `bits`: as in `ImageFile.decode`; otherwise as `open_image`.
+
+    `frame`: its number, from 1; 0 for the only one.
 
     Raises:
-        InvalidDataError: also if there are several frames.
+        InvalidDataError: also if there is no such frame, or, for 0, if there are several.
         UnknownDepthError: the depth of its greys is unknown.
     """
-    file = open_image(data, name, max_pixels)
-    return DecodedFile(file.only(bits).rgb, file.pixel_mm)
+    return frame_of(open_image(data, name, max_pixels), frame, bits)
+
+
+def frame_of(file: ImageFile, frame: int, bits: int = 0) -> DecodedFile:
+    """Decode one frame of an opened file; otherwise as `decode_file`."""
+    if not frame:
+        return DecodedFile(file.only(bits).rgb, file.pixel_mm)
+    if frame > len(file):
+        msg = f"{file.name} has no frame {frame}; give a number from 1 to {len(file)}"
+        raise InvalidDataError(msg)
+    return DecodedFile(file.decode(frame - 1, bits).rgb, file.pixel_mm, frame)
 
 
 def frames_of(file: ImageFile, bits: int = 0) -> Iterator[DecodedFile]:
