@@ -17,6 +17,7 @@ from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import PassedOver, why_no_image
 from hgmnet.data.images import ImageFile, UnknownDepthError
 from hgmnet.data.metadata import ImageMetadata
+from hgmnet.data.progress import progress
 from hgmnet.data.reader import open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
@@ -127,7 +128,7 @@ def _bring(
     entries: list[ImageMetadata] = []
     waiting, largest = [], 0
     masks = MaskReader(files, options.masks)
-    for picture in pictures:
+    for picture in progress(pictures, "importing"):
         file = open_image(files[picture.source](), str(picture.source))
         try:
             entries += list(_write(picture, file, masks, part, options))

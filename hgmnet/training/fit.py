@@ -1,7 +1,6 @@
 """Training of HGM-Net on a prepared data set by Lightning: seeded, resumed after a kill."""
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,6 +69,7 @@ def fit(
         InvalidDataError: train or val has no images, or the parent model was fitted on some of
             val or test.
         HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
+        KeyboardInterrupt: at Ctrl-C; the checkpoint of the last epoch is kept.
         CheckpointError: a checkpoint can't be written; the previous one is intact.
     """
     check_size(prepare.side)
@@ -101,7 +101,12 @@ def fit(
     trainer = build_trainer(
         train, TrainingMonitor(on_epoch, checkpoints, durable, mark), durable=durable
     )
-    trainer.fit(learner, ckpt_path=last, weights_only=True)
+    try:
+        trainer.fit(learner, ckpt_path=last, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt("every finished epoch is kept") from None
     return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 
@@ -120,7 +125,7 @@ def build_trainer(
         max_epochs=train.epochs,
         callbacks=[*callbacks],
         benchmark=True,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=False,  # TrainingMonitor shows one
         enable_checkpointing=False,
         enable_model_summary=False,
         logger=False,
