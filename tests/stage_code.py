@@ -13,6 +13,7 @@ LEAVES = {
     "hgmnet/errors.py": "what an error is called, its exit status, and hiding of passwords",
     "pipelines/artifacts/paths.py": "where files lie; a changed path changes dvc.yaml itself",
     "pipelines/system/dvc.py": "runs DVC",
+    "hgmnet/data/progress.py": "a bar on a terminal, and how a duration is written",
     "hgmnet/pages/html.py": "how a page is filled in and a picture embedded",
     "pipelines/system/processes.py": "starts and ends other programs",
 }

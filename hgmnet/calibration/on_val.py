@@ -7,6 +7,7 @@ import numpy as np
 from hgmnet.calibration.operating_point import Calibrated, Val, calibrate
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.data.prepared import PreparedDataset, class_indices
+from hgmnet.data.progress import batches
 from hgmnet.data.resize import Grey, content_size
 from hgmnet.inference.maps import joined
 from hgmnet.inference.postprocess import RawPrediction
@@ -18,8 +19,8 @@ _BATCH = 32
 def predict_val(predict: Callable[[Grey], RawPrediction], store: PreparedDataset) -> RawPrediction:
     """Return the network's output for all val images; `predict` takes a batch (B, S, S) uint8."""
     rows = store.rows("val")
-    batches = (rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH))
-    return joined([predict(store.images[batch]) for batch in batches])
+    parts = batches(len(rows), _BATCH, "predicting val")
+    return joined([predict(store.images[rows[part]]) for part in parts])
 
 
 def operating_point(

@@ -12,6 +12,7 @@ import numpy as np
 from hgmnet.data import folder_layout, image_quality, images, metadata
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.metadata import ImageMetadata
+from hgmnet.data.progress import progress
 from hgmnet.errors import InvalidDataError
 
 
@@ -27,7 +28,8 @@ def build(raw: Path) -> list[ImageRecord]:
     samples = folder_layout.scan(raw)
     known = metadata.read(raw, (sample.image for sample in samples))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(partial(_record, raw, known), samples))
+        read = pool.map(partial(_record, raw, known), samples)
+        return list(progress(read, "reading images", len(samples)))
 
 
 _NO_LESION = {"mask_pixels": 0, "mask_parts": 0, "mask_smallest": 0, "mask_border": 0.0}

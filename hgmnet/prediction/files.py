@@ -25,6 +25,7 @@ from hgmnet.data.image_files import (
 )
 from hgmnet.data.images import encode_mask, read_file
 from hgmnet.data.metadata import SourceNames
+from hgmnet.data.progress import progress
 from hgmnet.data.reader import frames_of, open_image
 from hgmnet.data.resize import resize_to_input, resize_to_original
 from hgmnet.errors import ConfigError, HgmnetError
@@ -118,8 +119,6 @@ def predict_files(
     Raises:
         ConfigError: it would overwrite a file that is no earlier prediction.
     """
-    from tqdm import tqdm
-
     names = _names(files)
     _claim(out, {_TABLE, _LINES, *chain.from_iterable(map(_pictures, names))})
     if segmentations:
@@ -127,12 +126,11 @@ def predict_files(
         _claim(segmentations.folder, set(chain.from_iterable(map(file_names, names))))
     write_passed_over(out / PASSED_OVER, passed_over)
     pairs = zip(files, names, strict=True)
-    progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
     predict = partial(_rows, predictor=predictor, out=out, bits=bits, segmentations=segmentations)
     sources = SourceNames()
     rows = [
         {"source_name": sources.of(file)} | row
-        for file, name in progress
+        for file, name in progress(pairs, "predicting", len(files))
         for row in predict(file, name)
     ]
     output = (column.name for column in prediction_columns(predictor.spec.classes))

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +71,7 @@ def fit(
         InvalidDataError: train or val has no images, or the parent model was fitted on some of
             val or test.
         HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
+        KeyboardInterrupt: at Ctrl-C; the checkpoint of the last epoch is kept.
         CheckpointError: a checkpoint can't be written; the previous one is intact.
     """
     check_size(prepare.side)
@@ -107,6 +107,10 @@ def fit(
         trainer.fit(learner, ckpt_path=last, weights_only=True)
     except SIGTERMException:  # a SystemExit of status 0, as if the training had come to its end
         raise SystemExit(128 + signal.SIGTERM) from None
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt("every finished epoch is kept") from None
     return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 
@@ -125,7 +129,7 @@ def build_trainer(
         max_epochs=train.epochs,
         callbacks=[*callbacks],
         benchmark=True,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=False,  # TrainingMonitor shows one
         enable_checkpointing=False,
         enable_model_summary=False,
         logger=False,

@@ -28,7 +28,7 @@ STAGES = {
 
 
 GROUPS = {
-    "Data": ("import", "resplit", "drift", "export-data"),
+    "Data": ("import", "init", "resplit", "drift", "export-data"),
     "Train": ("plan", "study", "stage"),
     "Registry": (
         "promote",
@@ -45,6 +45,7 @@ GROUPS = {
 }
 DOES = {
     "import": "import images (a folder, zip, table or URL) as data/<name>, and `dvc add` them",
+    "init": "write params.yaml and a change plan for an imported data set",
     "resplit": "assign every image to train, val and test again, with a reason",
     "drift": "compare a folder of images with a model's training images",
     "export-data": "write the data set with its split for nnU-Net, or as COCO",
@@ -68,6 +69,7 @@ DOES = {
 }
 EXAMPLES = {
     "import": "import busi ~/Downloads/Dataset_BUSI_with_GT",
+    "init": "init my-clinic",
     "resplit": 'resplit --reason "patients are known now"',
     "drift": "drift scans/",
     "export-data": "export-data --format nnunet exported/Dataset001_Breast",

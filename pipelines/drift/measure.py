@@ -11,6 +11,7 @@ from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import PassedOver, find_in, passed_over_text
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
+from hgmnet.data.progress import batches
 from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation.drift import (
@@ -141,8 +142,8 @@ def _list(folder: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
 def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, list[_Look]]]]:
     """Yield batches of (name, frames), none of an unreadable file; one batch is in memory."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(names), _BATCH):
-            batch = names[start : start + _BATCH]
+        for part in batches(len(names), _BATCH, "measuring"):
+            batch = names[part]
             yield list(zip(batch, pool.map(lambda name: _look(folder / name), batch), strict=True))
 
 

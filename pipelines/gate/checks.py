@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
+from hgmnet.config.base import NORMAL
 from hgmnet.config.evaluation import Check, Where
 from hgmnet.errors import ConfigError
 from hgmnet.metrics.bootstrap import Figure
-from hgmnet.metrics.catalogue import BY_SUBGROUP, higher_is_better, known
+from hgmnet.metrics.catalogue import BY_SUBGROUP, higher_is_better, known, metric
 from pipelines.artifacts.evaluation import Subgroup
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
 
@@ -86,6 +87,18 @@ def validate_checks(
                 f"{choices} (reports/evaluation/subgroups.json)"
             )
             raise ConfigError(msg)
+
+
+def images_for(check: Check, counts: Mapping[str, float]) -> float:
+    """Number of images that a check can be computed on, at most; `counts`: images by class."""
+    images, where = metric(check.metric).images, check.subgroup
+    one = images.removeprefix("not ")
+    kinds = {"all": [*counts], "lesion": [k for k in counts if k != NORMAL]}
+    labels = kinds.get(one, [NORMAL if one == "without lesion" else one])
+    chosen = counts.keys() - labels if one != images else counts.keys() & labels
+    if where and where.column == "label":
+        chosen &= {where.value}
+    return sum(counts[label] for label in chosen)
 
 
 def evaluate_check(check: Check, figures: Figures) -> CheckResult:

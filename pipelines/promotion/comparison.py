@@ -13,6 +13,7 @@ from hgmnet.config.params import Params
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage
+from hgmnet.data.progress import batches
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.promotion_rule import Comparison, compare
 from hgmnet.metrics import segmentation
@@ -51,8 +52,8 @@ def predict_rows(
         InvalidDataError: its files in MLflow are not those that were registered.
     """
     rows: list[dict[str, object]] = []
-    for start in range(0, len(entries), _BLOCK):
-        block = entries[start : start + _BLOCK]
+    for part in batches(len(entries), _BLOCK, f"version {version.version} predicts"):
+        block = entries[part]
         images = [(raw / entry.image).read_bytes() for entry in block]
         answers = predict_version(store.uri, version, images)
         rows += [_row(raw, *pair) for pair in zip(block, answers, strict=True)]

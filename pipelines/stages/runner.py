@@ -58,10 +58,15 @@ def run_stage(name: str, root: Path) -> None:
     """Call a stage with the sections of params.yaml that its signature names.
 
     Raises:
-        ConfigError: params.yaml is invalid, or settings, code or data were changed meanwhile.
+        ConfigError: params.yaml is invalid, no model of its settings can pass the gate, or
+            settings, code or data were changed meanwhile.
         HgmnetError: the stage failed.
     """
     stage = importlib.import_module(f"pipelines.stages.{name}")
+    if name in {"validate", "train"}:
+        from pipelines.gate.settings import refuse_impossible
+
+        refuse_impossible(root)
     inputs = begin(root, name, sections_of(stage.run))
     if name == "train":
         from pipelines.registry.live_curves import live_curves

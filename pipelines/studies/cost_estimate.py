@@ -13,6 +13,7 @@ import numpy as np
 from hgmnet.config.params import Params
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage
+from hgmnet.data.progress import left, span
 from hgmnet.evaluation.per_image import image_row
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
@@ -176,15 +177,6 @@ def untrained_spec(params: Params) -> Spec:
     )
 
 
-def span(seconds: float) -> str:
-    """Format a duration: `0.4 s`, `50 s`, `12 min`, `3.5 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
 class Progress:
     """Compares the duration of a study's runs with the forecast."""
 
@@ -215,5 +207,4 @@ class Progress:
 
     def _left(self, taken: float, reckoned: float) -> str:
         pace = taken / reckoned if reckoned else 1.0
-        left = max(sum(self._expected) - reckoned, 0.0)
-        return f"about {span(left * pace)} left" if left else "none left"
+        return left(pace * max(sum(self._expected) - reckoned, 0.0))

@@ -300,7 +300,8 @@ def _class_rules(classes: Sequence[str], known: Any, validate: Validate) -> Iter
             f"class {name} has at least {validate.min_per_class} usable images",
             partial(gxe.ExpectTableRowCountToBeBetween, min_value=validate.min_per_class),
             rows=known & (Column("label") == name),
-            remedy="add images, or lower validate.min_per_class in params.yaml",
+            remedy="add images, or in params.yaml lower validate.min_per_class or remove the class "
+            "from data.classes",
         )
     yield Rule(
         f"no class has more than {validate.max_imbalance:g} images to one of another",

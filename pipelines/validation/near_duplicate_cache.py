@@ -12,6 +12,7 @@ import cv2
 import joblib
 
 from hgmnet.data.images import Grey
+from hgmnet.data.progress import progress
 from hgmnet.splitting import alignment, features
 from hgmnet.splitting.features import Features
 from hgmnet.splitting.near_duplicates import Tried
@@ -38,7 +39,8 @@ class LikenessCache:
         self._make_room(images)
         with ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:
             found = pool.map(self._features, images.keys(), images.values())
-            return dict(zip(images, found, strict=True))
+            shown = progress(found, "describing images", len(images))
+            return dict(zip(images, shown, strict=True))
 
     def tried(self) -> Tried:
         """Load what the last search tried; empty if there was none, or its file is damaged."""

@@ -10,6 +10,7 @@ import pytest
 from small_store import params, small_store
 from trained import Trained, killed, same, train, weights
 
+from hgmnet.cli.main import report_errors
 from hgmnet.training.checkpoints import LAST, PREVIOUS
 from hgmnet.training.fit import quiet_lightning
 from pipelines.artifacts.io import read_json
@@ -84,7 +85,7 @@ def test_kills_at_any_moment_change_nothing(whole, tmp_path):
 
 
 @pytest.fixture
-def interrupted(tmp_path, monkeypatch) -> Path:
+def interrupted(tmp_path, monkeypatch, capsys) -> Path:
     """A repository whose training was stopped in its second epoch of two."""
     root = tmp_path / "repository"
     copy_code(root, "hgmnet")
@@ -99,8 +100,11 @@ def interrupted(tmp_path, monkeypatch) -> Path:
         return "one"
 
     monkeypatch.setattr(stages_train, "epoch_line", stop)
-    with pytest.raises(SystemExit):
-        stage(root)
+    assert report_errors(lambda: stage(root)) == 130
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        "hgmnet: interrupted; every finished epoch is kept: type the same command again"
+    )
     monkeypatch.undo()
     return root
 
