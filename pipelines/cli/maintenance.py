@@ -90,11 +90,10 @@ def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
 
 def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
     """Advise on `dvc gc`, which deletes the files of versions without a tag."""
-    from pipelines.operations.publishing import tags
+    from pipelines.operations.publishing import is_tagged
     from pipelines.registry.versions import list_versions
 
-    there = tags(root)
-    bare = [v.number for v in list_versions(store, name) if f"{name}-v{v.number}" not in there]
+    bare = [v.number for v in list_versions(store, name) if not is_tagged(root, name, v.number)]
     if bare:
         yield (
             f"DVC: no `dvc gc` yet: version {', '.join(reversed(bare))} of {name} has no tag, so "

@@ -279,7 +279,14 @@ def test_metrics_and_plots_are_shown(workspace):
     dvc(workspace.root, "repro", "report")
     status, output = dvc(workspace.root, "metrics", "show")
     assert status == 0
-    assert "lesion_dice" in output
+    header, row = (line.split() for line in output.splitlines())
+    assert {"gate", "lesion_dice", "test_images", "val_lesion_dice"} < set(header)
+    assert len(header) == len(row) <= 12
+    figures = dict(zip(header, row, strict=True))
+    found = read_json(workspace.metrics, Evaluation)
+    assert figures["gate"] == read_json(workspace.gate, GateResult).status
+    assert int(figures["test_images"]) == (found.test["accuracy"].n if found.test else 0)
+    assert float(figures["val_accuracy"]) == pytest.approx(found.val["accuracy"].value, abs=1e-5)
     status, output = dvc(workspace.root, "plots", "show", "-o", "dvc_plots")
     assert status == 0, output
     page = (workspace.root / "dvc_plots/index.html").read_text()
