@@ -18,7 +18,7 @@ from prefect.states import Completed, Running
 from pydantic import Field
 
 from hgmnet.errors import HgmnetError, RejectedError, redact_credentials
-from pipelines.flows.prefect import notifications
+from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.promotion.comparison import VersionComparator
 from pipelines.promotion.promote import (
@@ -44,7 +44,7 @@ class Approval(RunInput):
     reason: str = Field(min_length=3, description="why")
 
 
-@flow(**notifications.HOOKS)
+@flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
 def promotion(
     root: Path, version: str | None = None, data: str | None = None, approval_hours: float = 72.0
 ) -> AnyState:
@@ -60,8 +60,8 @@ def promotion(
         approval_hours: hours to wait for a person; 0: do not wait.
 
     Returns:
-        Completed where the version serves; `Rejected`, which is of the type Completed, where it
-        does not; else Failed, with its reason.
+        Completed where the version serves; `Rejected` where it does not; else Failed, with its
+        reason.
     """
     compared = compare(root, version, data, return_state=True)
     if not compared.is_completed():
@@ -75,7 +75,7 @@ def promotion(
     return propagate(decided) if not decided.is_completed() else _ended(comparer, outcome)
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="compare", cache_policy=NO_CACHE)
 def compare(
     root: Path, version: str | None, data: str | None
 ) -> tuple[VersionComparator, PromotionOutcome, str] | AnyState:
@@ -110,7 +110,7 @@ def _facts(comparer: VersionComparator, outcome: PromotionOutcome) -> list[str]:
     return [*doubts, *links]
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="decide", cache_policy=NO_CACHE)
 def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState | None:
     """Record the decision, and move the aliases."""
     try:

@@ -12,7 +12,7 @@ from prefect.states import Completed
 from hgmnet.config.params import Params, load_params
 from hgmnet.errors import HgmnetError
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.parallel import map_tasks
+from pipelines.flows.prefect.parallel import GPU, map_tasks
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.studies.definition import Size
 
@@ -103,7 +103,7 @@ class StudyRequest:
         return run_study(self.root, self.params, declare, self.size, **options)
 
 
-@task(task_run_name="{name}", cache_policy=NO_CACHE)
+@task(task_run_name="{name}", tags=[GPU], cache_policy=NO_CACHE)
 def fit(asked: StudyRequest, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
     """Train one model and evaluate each cell that uses it, unless already done."""
     from pipelines.stages.train import epoch_line

@@ -95,6 +95,7 @@ def test_other_settings_make_an_experiment_that_can_be_kept(space: Workspace, ur
     (name,) = experiments(space)
     assert f"dvc exp apply {name}, then dvc repro" in output
     assert "Lesion Dice" in output
+    assert "git add" not in output  # DVC's hint at the end of each stage
     shown = bash(space.root, "dvc exp show --csv")
     assert name in shown
     (run,) = runs(space)
