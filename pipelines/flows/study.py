@@ -14,11 +14,10 @@ from hgmnet.errors import HgmnetError
 from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.parallel import GPU, map_tasks
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
-from pipelines.studies.definition import Size
 
 if TYPE_CHECKING:
     from hgmnet.training.lightning_module import EpochFigures
-    from pipelines.studies.definition import Study, StudyContext
+    from pipelines.studies.definition import Size, Study, StudyContext
 
 Kind = Literal["crossval", "leakage", "ablation", "curve"]
 
@@ -50,6 +49,8 @@ def study(
     Returns:
         Completed; else Failed, with its reason.
     """
+    from pipelines.studies.definition import Size
+
     try:
         size = Size(folds=folds, seeds=seeds, everything=False, smoke=smoke)
         asked = StudyRequest(root, load_params(root / "params.yaml"), kind, size, tuple(only))
@@ -72,7 +73,7 @@ class StudyRequest:
     root: Path
     params: Params
     kind: Kind
-    size: Size
+    size: "Size"
     only: tuple[str, ...]
 
     def declared(self) -> tuple["StudyContext", "Study"]:

@@ -115,6 +115,7 @@ class Services:
         Raises:
             ConfigError: the port is in use, or the database is of another MLflow version.
         """
+        print("Opening MLflow's records")
         from pipelines.registry import database
         from pipelines.registry.tracking_store import (
             CREDENTIALS,
