@@ -50,6 +50,8 @@ def make_repository(root: Path) -> Path:
     write_plans(root)
     bash(root, "git init -q; dvc init -q")
     shutil.copytree(ROOT / ".dvc/plots", root / ".dvc/plots")
+    for name in ("config", "plots.html"):
+        shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
     bash(root, "git add .; git commit -qm code")
     return root
 

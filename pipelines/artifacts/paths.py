@@ -82,6 +82,7 @@ class Workspace:
     # risks, their measures and checks: `hgmnet.config.risks.Risks`; a person writes it
     risks = _At("risks.yaml")
     gate = _At("reports/gate.json")  # `GateResult`
+    summary = _At("reports/summary.json")  # the figures of `dvc metrics show`
     html = _At("reports/html/index.html")  # the report, one self-contained page
     model_card = _At("reports/model_card.md")  # the model card
     # a folder for each unfinished training, named by its fingerprint

@@ -33,7 +33,9 @@ def run_up(root: Path, args: argparse.Namespace) -> None:
     with Services(root) as services:
         services.start_prefect(args.prefect_port)
         services.start_mlflow(args.mlflow_port)
+        services.await_server("Prefect")
         services.deploy()
+        services.await_server("MLflow")
         services.start_worker()
         print(f"Deployments of prefect.yaml are up; logs: {services.logs}. Ctrl-C ends all of it.")
         if line := services.how_to_sign_in():
@@ -90,11 +92,10 @@ def _advice(root: Path, days: float, *, delete: bool) -> Iterator[str]:
 
 def _dvc(root: Path, store: "TrackingStore", name: str) -> Iterator[str]:
     """Advise on `dvc gc`, which deletes the files of versions without a tag."""
-    from pipelines.operations.publishing import tags
+    from pipelines.operations.publishing import is_tagged
     from pipelines.registry.versions import list_versions
 
-    there = tags(root)
-    bare = [v.number for v in list_versions(store, name) if f"{name}-v{v.number}" not in there]
+    bare = [v.number for v in list_versions(store, name) if not is_tagged(root, name, v.number)]
     if bare:
         yield (
             f"DVC: no `dvc gc` yet: version {', '.join(reversed(bare))} of {name} has no tag, so "
@@ -117,11 +118,11 @@ def _mlflow(store: "TrackingStore") -> str:
 
 def _prefect(root: Path, days: float, *, delete: bool) -> str:
     """Count, or delete, old flow runs on a running server."""
-    if not os.environ.get("PREFECT_API_URL"):
-        return "Prefect: not checked; set PREFECT_API_URL (`hgmnet up` prints it), then rerun"
-    from pipelines.operations.local_services import use_own_password
+    from pipelines.operations.local_services import use_own_server
 
-    use_own_password(root)  # before Prefect is imported
+    use_own_server(root)  # before Prefect is imported
+    if not os.environ.get("PREFECT_API_URL"):
+        return "Prefect: not checked; `hgmnet up` does not run here, and PREFECT_API_URL is not set"
     from pipelines.flows.prefect.old_runs import old_runs, remove
 
     try:

@@ -16,12 +16,12 @@ from hgmnet.data.image_files import PASSED_OVER, passed_over_text, write_passed_
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.parallel import map_tasks
+from pipelines.flows.prefect.parallel import GPU, map_tasks
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.prediction.batch import TABLE, BatchRequest, Job, asked_for, join, left, predict_part
 
 
-@flow(**notifications.HOOKS)
+@flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
 def batch_predict(
     root: Path,
     source: Path,
@@ -94,7 +94,7 @@ def _carried_out(
     return Completed(message=f"{summary}: {job.out / TABLE}")
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="open job", cache_policy=NO_CACHE)
 def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | AnyState:
     """Fetch the model and load it once, so that its errors show before any prediction."""
     from hgmnet.prediction import backends
@@ -118,7 +118,7 @@ def open_job(root: Path, out: Path, version: str | None, images: int) -> Job | A
     return Job(workspace.exports, found.folder, finder.identity, kind, called, out.absolute())
 
 
-@task(task_run_name="{asked[0].name} and on", cache_policy=NO_CACHE)
+@task(task_run_name="{asked[0].name} and on", tags=[GPU], cache_policy=NO_CACHE)
 def predict(job: Job, asked: Sequence[BatchRequest]) -> int:
     """Write the images' masks and rows; return the number of unreadable images."""
     return predict_part(job, asked)

@@ -25,7 +25,7 @@ from pipelines.operations.run_overrides import alone
 from pipelines.stages.runner import stamp
 
 
-@flow(**notifications.HOOKS)
+@flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
 def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = True) -> AnyState:
     """Import a source's images if they have changed, validate them, and train if needed.
 
@@ -65,7 +65,7 @@ def data_watch(root: Path, *, source: Path, train: bool = True, promote: bool = 
     return propagate(training(root, promote=promote, return_state=True))
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="bring", cache_policy=NO_CACHE)
 def bring(root: Path, data: str, source: Path) -> AnyState | None:
     """Import the source, replacing the present images."""
     from pipelines.operations.import_dataset import import_dataset, passed_over, summary
@@ -78,7 +78,7 @@ def bring(root: Path, data: str, source: Path) -> AnyState | None:
     return None
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="compare", cache_policy=NO_CACHE)
 def compare(space: Workspace, before: dict[str, tuple[str, ...]]) -> str:
     """Summarise new, changed and removed images, and drift; return it, empty if none."""
     after = _images(space)

@@ -15,6 +15,7 @@ from hgmnet.errors import ConfigError, HgmnetError
 from pipelines.artifacts.gate import ClauseResult
 from pipelines.artifacts.paths import Workspace
 from pipelines.flows.prefect import artifacts, notifications
+from pipelines.flows.prefect.parallel import GPU
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.gate.change_plan import SERVED_CLAUSE, age_due, drift_due, served_due
 
@@ -22,7 +23,7 @@ Found = tuple[tuple[str, ...], tuple[ClauseResult, ...]]
 """The columns that drifted, and the clauses of the change plan that are due."""
 
 
-@flow(**notifications.HOOKS)
+@flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
 def monitoring(
     root: Path,
     folder: Path,
@@ -66,7 +67,7 @@ def monitoring(
     return Completed(message="no drift")
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="profile", tags=[GPU], cache_policy=NO_CACHE)
 def profile(
     root: Path, folder: Path, version: str | None, served: tuple[Path, Path] | None
 ) -> Found | AnyState:

@@ -1,7 +1,10 @@
-"""The flow `promotion`: `hgmnet promote`, with a pause where a person must decide."""
+"""The flow `promotion`: `hgmnet promote`, with a pause where a person must decide.
+
+It imports torch and MLflow only when it runs: `prefect deploy` loads every flow.
+"""
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
@@ -18,22 +21,12 @@ from prefect.states import Completed, Running
 from pydantic import Field
 
 from hgmnet.errors import HgmnetError, RejectedError, redact_credentials
-from pipelines.flows.prefect import notifications
+from pipelines.flows.prefect import artifacts, notifications
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
-from pipelines.promotion.comparison import VersionComparator
-from pipelines.promotion.promote import (
-    PromotionOutcome,
-    Request,
-    apply_decision,
-    approve,
-    open_comparer,
-    propose,
-)
-from pipelines.promotion.text import format_promotion, markdown
-from pipelines.registry.aliases import registry_state
-from pipelines.registry.evidence import PAGE
-from pipelines.registry.tracking_store import http_limits, store_errors_as_messages
-from pipelines.version_page.page import write_page
+
+if TYPE_CHECKING:
+    from pipelines.promotion.comparison import VersionComparator
+    from pipelines.promotion.promote import PromotionOutcome
 
 
 class Approval(RunInput):
@@ -44,7 +37,7 @@ class Approval(RunInput):
     reason: str = Field(min_length=3, description="why")
 
 
-@flow(**notifications.HOOKS)
+@flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
 def promotion(
     root: Path, version: str | None = None, data: str | None = None, approval_hours: float = 72.0
 ) -> AnyState:
@@ -60,8 +53,8 @@ def promotion(
         approval_hours: hours to wait for a person; 0: do not wait.
 
     Returns:
-        Completed where the version serves; `Rejected`, which is of the type Completed, where it
-        does not; else Failed, with its reason.
+        Completed where the version serves; `Rejected` where it does not; else Failed, with its
+        reason.
     """
     compared = compare(root, version, data, return_state=True)
     if not compared.is_completed():
@@ -75,11 +68,16 @@ def promotion(
     return propagate(decided) if not decided.is_completed() else _ended(comparer, outcome)
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="compare", cache_policy=NO_CACHE)
 def compare(
     root: Path, version: str | None, data: str | None
-) -> tuple[VersionComparator, PromotionOutcome, str] | AnyState:
+) -> "tuple[VersionComparator, PromotionOutcome, str] | AnyState":
     """Compare the versions, and show their differences as Markdown; no alias is moved."""
+    from pipelines.promotion.promote import Request, open_comparer, propose
+    from pipelines.promotion.text import format_promotion, markdown
+    from pipelines.registry.aliases import registry_state
+    from pipelines.registry.tracking_store import http_limits
+
     try:
         comparer = open_comparer(root, data)
         name = comparer.params.registry.name
@@ -93,8 +91,12 @@ def compare(
     return comparer, outcome, shown
 
 
-def _facts(comparer: VersionComparator, outcome: PromotionOutcome) -> list[str]:
+def _facts(comparer: "VersionComparator", outcome: "PromotionOutcome") -> list[str]:
     """Doubts about the version, and links to its page and run, one line of Markdown each."""
+    from pipelines.registry.evidence import PAGE
+    from pipelines.registry.tracking_store import store_errors_as_messages
+    from pipelines.version_page.page import write_page
+
     store, number = comparer.store, outcome.resolve.version
     space = comparer.workspace
     try:
@@ -110,9 +112,12 @@ def _facts(comparer: VersionComparator, outcome: PromotionOutcome) -> list[str]:
     return [*doubts, *links]
 
 
-@task(cache_policy=NO_CACHE)
-def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState | None:
+@task(task_run_name="decide", cache_policy=NO_CACHE)
+def decide(comparer: "VersionComparator", outcome: "PromotionOutcome") -> AnyState | None:
     """Record the decision, and move the aliases."""
+    from pipelines.promotion.promote import apply_decision
+    from pipelines.registry.tracking_store import http_limits
+
     try:
         with http_limits(timeout_s=120, retries=3):
             link = apply_decision(comparer, outcome)
@@ -133,9 +138,11 @@ def decide(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState |
 
 
 def _asked(
-    comparer: VersionComparator, outcome: PromotionOutcome, shown: str, hours: float
-) -> PromotionOutcome:
+    comparer: "VersionComparator", outcome: "PromotionOutcome", shown: str, hours: float
+) -> "PromotionOutcome":
     """Wait up to `hours` for a person's decision, and return the outcome."""
+    from pipelines.promotion.promote import Request, approve
+
     name, version = comparer.params.registry.name, outcome.resolve.version
     asked = Approval.with_initial_data(description=shown)
     page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{flow_run.id}"
@@ -155,7 +162,7 @@ def _asked(
     return outcome.declined(said.by, said.reason)
 
 
-def _ended(comparer: VersionComparator, outcome: PromotionOutcome) -> AnyState:
+def _ended(comparer: "VersionComparator", outcome: "PromotionOutcome") -> AnyState:
     name = comparer.params.registry.name
     if outcome.refused:
         return state_of(RejectedError(f"{name} {outcome.refused}"))

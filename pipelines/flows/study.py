@@ -12,13 +12,12 @@ from prefect.states import Completed
 from hgmnet.config.params import Params, load_params
 from hgmnet.errors import HgmnetError
 from pipelines.flows.prefect import artifacts, notifications
-from pipelines.flows.prefect.parallel import map_tasks
+from pipelines.flows.prefect.parallel import GPU, map_tasks
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
-from pipelines.studies.definition import Size
 
 if TYPE_CHECKING:
     from hgmnet.training.lightning_module import EpochFigures
-    from pipelines.studies.definition import Study, StudyContext
+    from pipelines.studies.definition import Size, Study, StudyContext
 
 Kind = Literal["crossval", "leakage", "ablation", "curve"]
 
@@ -50,6 +49,8 @@ def study(
     Returns:
         Completed; else Failed, with its reason.
     """
+    from pipelines.studies.definition import Size
+
     try:
         size = Size(folds=folds, seeds=seeds, everything=False, smoke=smoke)
         asked = StudyRequest(root, load_params(root / "params.yaml"), kind, size, tuple(only))
@@ -72,7 +73,7 @@ class StudyRequest:
     root: Path
     params: Params
     kind: Kind
-    size: Size
+    size: "Size"
     only: tuple[str, ...]
 
     def declared(self) -> tuple["StudyContext", "Study"]:
@@ -103,7 +104,7 @@ class StudyRequest:
         return run_study(self.root, self.params, declare, self.size, **options)
 
 
-@task(task_run_name="{name}", cache_policy=NO_CACHE)
+@task(task_run_name="{name}", tags=[GPU], cache_policy=NO_CACHE)
 def fit(asked: StudyRequest, numbers: Sequence[int], name: str) -> None:  # noqa: ARG001
     """Train one model and evaluate each cell that uses it, unless already done."""
     from pipelines.stages.train import epoch_line

@@ -8,36 +8,47 @@ submitted one hangs on SIGTERM.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
+from pydantic import WithJsonSchema
 
 from hgmnet.config.operation import Stage
 from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from pipelines.flows.prefect import artifacts, notifications
+from pipelines.flows.prefect.parallel import GPU
 from pipelines.flows.prefect.states import AnyState, propagate, state_of
 from pipelines.flows.promotion import promotion
 from pipelines.operations import experiments
 from pipelines.operations.run_overrides import alone, with_profile
 from pipelines.system import dvc
+from pipelines.system.git import git
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
+_PROFILES = sorted(file.stem for file in Path("profiles").glob("*.yaml"))
+Profile = Annotated[
+    str, WithJsonSchema({"type": "string"} | ({"enum": _PROFILES} if _PROFILES else {}))
+]
+"""One of profiles/, which Prefect's form lists."""
+_ON_GPU = ("train", "calibrate", "evaluate")
 _RETRIED: Any = {
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(10),
     "retry_jitter_factor": 0.5,
+    "retry_condition_fn": lambda task, run, state: state.name == "Failed",  # noqa: ARG005
 }
-"""Network tasks are retried after about 10, 20 and 40 s, with jitter."""
+"""Network tasks are retried after about 10, 20 and 40 s, with jitter; a state with another name,
+such as Rejected or Configuration, is a result."""
 
 
 @flow(flow_run_name=artifacts.run_name, **notifications.HOOKS)
 def training(
     root: Path,
     *,
-    profile: str | None = None,
+    profile: Profile | None = None,
     overrides: dict[str, Any] | None = None,
     force_stage: Stage | None = None,
     publish: bool = False,
@@ -48,7 +59,7 @@ def training(
 
     Args:
         root: the repository root.
-        profile: use the settings of profiles/<profile>.yaml, for this run alone.
+        profile: name of a file in profiles/ whose settings are used for this run alone.
         overrides: other values for this run alone, by dotted key: {"train.epochs": 3}. The run is
             then a DVC experiment: recorded, but not registered, published or promoted.
         force_stage: run this stage even if nothing has changed, and the stages whose inputs it
@@ -60,8 +71,8 @@ def training(
             --approve` can do it later.
 
     Returns:
-        Completed, or the state of `pipelines.flows.prefect.states.state_of`: `Rejected`, of the
-        type Completed, for a rejected model or one that is not promoted.
+        Completed, or the state of `pipelines.flows.prefect.states.state_of`: `Rejected` for a
+        rejected model or one that is not promoted.
     """
     try:
         with alone(root, "a training flow"), with_profile(root, None if overrides else profile):
@@ -83,9 +94,13 @@ def _went_well(state: AnyState) -> bool:
 
 def _model(root: Path, forced: Stage | None) -> AnyState:
     """Run every stage, then register."""
-    state = _data(root, load_params(root / "params.yaml").data.name)
+    data = load_params(root / "params.yaml").data.name
+    state = _data(root, data)
     if _went_well(state):
         state = _stages(root, STAGES, forced)
+    locks = ["dvc.lock", f"data/{data}"]
+    if git(root, "status", "--porcelain", "--", *locks, allowed=(0, 128)):
+        get_run_logger().info("To track the changes with git: git add %s", " ".join(locks))
     return register(root, return_state=True) if _went_well(state) else state
 
 
@@ -121,13 +136,14 @@ def _data(root: Path, name: str) -> AnyState:
 def _stages(root: Path, targets: Sequence[str], forced: Stage | None) -> AnyState:
     """Run the targets until one fails; return the last state."""
     for target in targets:
-        state = stage(root, target, force=target == forced, return_state=True)
+        task_ = stage.with_options(tags=[GPU]) if target in _ON_GPU else stage
+        state = task_(root, target, force=target == forced, return_state=True)
         if not state.is_completed():
             break
     return state
 
 
-@task(cache_policy=NO_CACHE, **_RETRIED)
+@task(task_run_name="pull", cache_policy=NO_CACHE, **_RETRIED)
 def pull(root: Path, target: str) -> None:
     """Fetch missing images from DVC's remote."""
     limit_s = load_params(root / "params.yaml").flow.limit_s("pull")
@@ -191,7 +207,7 @@ def publish_(root: Path) -> AnyState | None:
     return None
 
 
-@task(cache_policy=NO_CACHE)
+@task(task_run_name="newcomer", cache_policy=NO_CACHE)
 def newcomer(root: Path) -> str:
     """Version of the model on disk, if it was not yet compared with the champion."""
     from pipelines.promotion import promote as rule

@@ -10,28 +10,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from filelock import FileLock, Timeout
 
+from hgmnet.config.params import load_params
 from hgmnet.errors import ConfigError, HgmnetError, redact_credentials
+from pipelines.operations.deployments import POOL, deploy
 from pipelines.system.processes import supervised
 
-POOL = "hgmnet"
-"""The work pool of prefect.yaml."""
 _APP = ("--factory", "pipelines.flows.prefect.local_app:local_app")
 _CODE = ("--app-dir", str(Path(__file__).resolve().parents[2]))
 PREFECT_SERVER = ("uvicorn", *_APP, *_CODE, "--host", "127.0.0.1")
 """A Python module and its arguments except `--port`."""
 AUTH = "PREFECT_API_AUTH_STRING"
 """Variable with user name and password, joined by a colon, of Prefect's clients."""
+_TRACKING = "MLFLOW_TRACKING_URI"
+_UP = "HGMNET_UP"
+"""Variable that marks the server of `hgmnet up`, which outlives a command."""
 _SERVER_AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 ORIGINS = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"
 """Variable with the addresses of the pages, joined by commas, that may use a Prefect server."""
@@ -51,6 +54,7 @@ class Services:
         self._root = root
         self._stack = ExitStack()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._health: dict[str, str] = {}
         home = os.environ.get("PREFECT_HOME", str(root / ".hgmnet" / "prefect"))
         self._env = {
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes, unused here
@@ -87,54 +91,83 @@ class Services:
         self._stack.close()
 
     def start_prefect(self, port: int) -> None:
-        """Start Prefect's server, unless PREFECT_API_URL names one.
+        """Start Prefect's server, unless PREFECT_API_URL names one; `await_server` waits for it.
 
         Raises:
-            ConfigError: the port is in use, or the server does not start or answer, or refuses
+            ConfigError: the port is in use, or the named server does not answer, or refuses
                 PREFECT_API_AUTH_STRING.
         """
         url = os.environ.get("PREFECT_API_URL")
         if url is None:
-            self._env |= self._stack.enter_context(prefect_access(self._root, port))
-            url = self._env["PREFECT_API_URL"]
-            self._serve("prefect", PREFECT_SERVER, port, "/api/health")
-            _bury(url, self._env[AUTH])
+            access = prefect_access(self._root, port, lasting=True)
+            self._env |= self._stack.enter_context(access)
+            self._serve("Prefect", PREFECT_SERVER, port, "/api/health")
         elif not answers(f"{url}/health"):
             raise ConfigError(f"PREFECT_API_URL: {url} does not answer; start it, or unset it")
         else:
             check_password(url)
-        print(f"Prefect  {redact_credentials(url.removesuffix('/api'))}")
 
     def start_mlflow(self, port: int) -> None:
         """Start MLflow's server on this checkout's database, unless MLFLOW_TRACKING_URI names one.
 
+        `await_server` waits for it.
+
         Raises:
-            ConfigError: the port is in use, the server does not start, or the database is of
-                another MLflow version.
+            ConfigError: the port is in use, or the database is of another MLflow version.
         """
+        print("Opening MLflow's records")
         from pipelines.registry import database
-        from pipelines.registry.tracking_store import CREDENTIALS, tracking_uri
+        from pipelines.registry.tracking_store import (
+            CREDENTIALS,
+            open_tracking_store,
+            store_errors_as_messages,
+            tracking_uri,
+        )
 
         uri = tracking_uri(self._root)
         self._env |= {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
         if database.file_of(uri):
             database.prepare(self._root, uri)
+            # its artifacts can then be read without the server, too; what fails, a run reports
+            with suppress(HgmnetError), store_errors_as_messages(self._root):
+                data = load_params(self._root / "params.yaml").data.name
+                open_tracking_store(self._root, data, 60)
             places = ["--backend-store-uri", uri, "--artifacts-destination"]
             command = ["mlflow", "server", *places, str(self._root / database.ARTIFACTS)]
             words = [*command, "--workers", "1", "--host", "127.0.0.1"]
-            self._serve("mlflow", words, port, "/health")
+            self._serve("MLflow", words, port, "/health")
             uri = f"http://127.0.0.1:{port}"
-        self._env["MLFLOW_TRACKING_URI"] = uri
-        print(f"MLflow   {redact_credentials(uri)}")
+            if (file := _access_file(self._root)).exists():
+                with file.open("a") as out:
+                    out.write(f"export {_TRACKING}={uri}\n")
+        self._env[_TRACKING] = uri
 
-    def deploy(self) -> None:
-        """Create or update the work pool and the deployments of prefect.yaml.
+    def await_server(self, name: Literal["Prefect", "MLflow"]) -> None:
+        """Wait until a server that was started here answers, and print its address.
 
         Raises:
-            ConfigError: a `prefect` command failed.
+            ConfigError: it ended, or did not answer within 180 s.
         """
-        self._prefect(["work-pool", "create", POOL, "--type", "process", "--overwrite"])
-        self._prefect(["--no-prompt", "deploy", "--all"])
+        if health := self._health.get(name):
+            log = self.logs / f"{name.lower()}.log"
+            print(f"Waiting for {name}'s server; its log: {log}")
+            await_answer(name, health, self._children[name.lower()], log)
+            if name == "Prefect":
+                _bury(self._env["PREFECT_API_URL"], self._env[AUTH])
+        variable = {"Prefect": "PREFECT_API_URL", "MLflow": _TRACKING}[name]
+        print(f"{name:<8} {redact_credentials(self._env[variable].removesuffix('/api'))}")
+
+    def deploy(self) -> None:
+        """Deploy what is missing or has changed in prefect.yaml and automations.yaml.
+
+        What a person changed on Prefect's pages stays, and is printed.
+
+        Raises:
+            ConfigError: a `prefect` command failed, or the server refused a request.
+        """
+        print("Comparing deployments with prefect.yaml")
+        for line in deploy(self._root, self._api, self._prefect):
+            print(line)
 
     def start_worker(self) -> None:
         """Start a worker that runs scheduled flow runs."""
@@ -158,10 +191,9 @@ class Services:
             time.sleep(0.5)
 
     def _serve(self, name: str, module: Sequence[str], port: int, health: str) -> None:
-        _refuse_taken(name, port)
-        child = self._start(name, [*module, "--port", str(port)])
-        log = self.logs / f"{name}.log"
-        await_answer(name, f"http://127.0.0.1:{port}{health}", child, log)
+        _refuse_taken(name.lower(), port)
+        self._start(name.lower(), [*module, "--port", str(port)])
+        self._health[name] = f"http://127.0.0.1:{port}{health}"
 
     def _start(self, name: str, module: Sequence[str]) -> "subprocess.Popen[bytes]":
         log = self._stack.enter_context((self.logs / f"{name}.log").open("wb"))
@@ -169,6 +201,21 @@ class Services:
         child = supervised(command, cwd=self._root, env=self._env, output=log)
         self._children[name] = self._stack.enter_context(child)
         return self._children[name]
+
+    def _api(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Send a request to Prefect's server; return its answer, None if nothing is there."""
+        url, password = f"{self._env['PREFECT_API_URL']}{path}", self._env.get(AUTH, "")
+        for pause_s in (0.5, 1, 2, 4, 8, 0):
+            try:
+                text = _ask(url, password, body, method)
+                break
+            except HTTPError as error:
+                if error.code == HTTPStatus.NOT_FOUND:
+                    return None
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or not pause_s:
+                    raise ConfigError(f"Prefect refuses {method} {path}: {error}") from None
+                time.sleep(pause_s)  # its SQLite is locked; Prefect's own clients ask again, too
+        return json.loads(text) if text else {}
 
     def _prefect(self, words: Sequence[str]) -> None:
         done = subprocess.run(
@@ -200,19 +247,24 @@ def _bury(api: str, password: str) -> None:
         _ask(address, password, {"state": crashed, "force": False})
 
 
-def _ask(url: str, password: str = "", body: dict[str, Any] | None = None) -> bytes:
+def _ask(
+    url: str, password: str = "", body: dict[str, Any] | None = None, method: str | None = None
+) -> bytes:
     """Send a request and return the answer.
 
     `password`: user name and password, joined by a colon; those in the address come first.
+    `method`: default: POST with a body, else GET.
     """
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
-    request = Request(parts._replace(netloc=host).geturl(), data, headers)  # noqa: S310
+    request = Request(parts._replace(netloc=host).geturl(), data, headers, method=method)  # noqa: S310
     if known := unquote(user) or password:
         basic = base64.b64encode(known.encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {basic}")
+    elif key := os.environ.get("PREFECT_API_KEY"):
+        request.add_unredirected_header("Authorization", f"Bearer {key}")
     try:
         with urlopen(request, timeout=5 if body is None else 30) as answer:  # noqa: S310
             return bytes(answer.read())
@@ -222,8 +274,10 @@ def _ask(url: str, password: str = "", body: dict[str, Any] | None = None) -> by
 
 
 @contextmanager
-def prefect_access(root: Path, port: int) -> Iterator[dict[str, str]]:
+def prefect_access(root: Path, port: int, *, lasting: bool = False) -> Iterator[dict[str, str]]:
     """Provide the environment of a Prefect server at `port` of this machine, and of its clients.
+
+    `lasting`: it is that of `hgmnet up`, which other commands use.
 
     Without a password, any web page and any user of this machine could have the worker run a
     command. It is PREFECT_SERVER_API_AUTH_STRING if that is set, else random. During the block it
@@ -231,7 +285,7 @@ def prefect_access(root: Path, port: int) -> Iterator[dict[str, str]]:
     """
     url = f"http://127.0.0.1:{port}/api"
     password = os.environ.get(_SERVER_AUTH) or f"hgmnet:{secrets.token_urlsafe(24)}"
-    clients = {"PREFECT_API_URL": url, AUTH: password}
+    clients = {"PREFECT_API_URL": url, AUTH: password} | ({_UP: "1"} if lasting else {})
     file = _access_file(root)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
@@ -253,9 +307,18 @@ def _access_file(root: Path) -> Path:
     return root / ".hgmnet" / "prefect.env"
 
 
-def use_own_password(root: Path) -> None:
-    """Set PREFECT_API_AUTH_STRING if PREFECT_API_URL names this checkout's own server."""
-    if AUTH not in os.environ and (own := _password(root, os.environ.get("PREFECT_API_URL", ""))):
+def use_own_server(root: Path) -> None:
+    """Set PREFECT_API_URL to the server of `hgmnet up` if it runs here and none is named.
+
+    Likewise MLFLOW_TRACKING_URI: what was recorded through that server can only be read through it.
+    Set PREFECT_API_AUTH_STRING, too, if PREFECT_API_URL names this checkout's own server.
+    """
+    known = _access(root)
+    if "PREFECT_API_URL" not in os.environ:
+        if _UP in known and answers(f"{known['PREFECT_API_URL']}/health"):
+            named = {name: os.environ[name] for name in (_TRACKING,) if name in os.environ}
+            os.environ |= known | named
+    elif AUTH not in os.environ and (own := _password(root, os.environ["PREFECT_API_URL"])):
         os.environ[AUTH] = own
 
 
@@ -273,12 +336,17 @@ def how_to_sign_in(root: Path, api: str) -> str:
 
 def _password(root: Path, api: str) -> str:
     """User name and password in the file of `prefect_access`; empty if it is of another server."""
+    known = _access(root)
+    return known.get(AUTH, "") if known.get("PREFECT_API_URL") == api else ""
+
+
+def _access(root: Path) -> dict[str, str]:
+    """The variables in the file of `prefect_access`; empty where no server runs."""
     try:
         words = shlex.split(_access_file(root).read_text())
     except FileNotFoundError:
-        return ""
-    known = dict(word.split("=", 1) for word in words if "=" in word)
-    return known.get(AUTH, "") if known.get("PREFECT_API_URL") == api else ""
+        return {}
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def check_password(api: str) -> None:

@@ -63,18 +63,24 @@ def publish(
     files = _files(space)
     _refuse_unfit(root, files)
     dvc.call(root, ["push"], on_line, limit_s)
-    branch, tag = f"published/{name}", f"{name}-v{version}"
+    branch, tag = f"published/{name}", _tag_of(name, version)
     commit = _commit(root, files, branch, f"{name} version {version}")
-    _tag(root, tag, commit)
+    _tag(root, tag, commit, f"{name} version {version}")
     remote = "origin" if "origin" in git(root, "remote").split() else ""
     if remote:
         git(root, "push", "-q", remote, f"refs/heads/{branch}", f"refs/tags/{tag}")
     return Publication(version, branch, tag, commit, remote)
 
 
-def tags(root: Path) -> set[str]:
-    """Names of the repository's tags; empty outside a git repository."""
-    return set(git(root, "tag", "--list", allowed=(0, 128)).split())
+def is_tagged(root: Path, name: str, version: str) -> bool:
+    """Whether a version has a tag, also one of the form that earlier releases wrote."""
+    tags = [_tag_of(name, version), f"{name}-v{version}"]
+    return bool(git(root, "tag", "--list", *tags, allowed=(0, 128)))
+
+
+def _tag_of(name: str, version: str) -> str:
+    """The tag of a version as GTO reads it, and so `dvc artifacts`: it wants three numbers."""
+    return f"{name}@v{version}.0.0"
 
 
 def _files(space: Workspace) -> list[str]:
@@ -107,17 +113,21 @@ def _commit(root: Path, files: list[str], branch: str, message: str) -> str:
     if tip and git(root, "rev-parse", f"{tip}^{{tree}}") == tree:
         return tip
     parents = [word for one in dict.fromkeys([tip, head]) if one for word in ("-p", one)]
-    who = {} if git(root, "config", "user.email", allowed=(0, 1)) else _NOBODY
-    commit = git(root, "commit-tree", tree, *parents, "-m", message, env=who)
+    commit = git(root, "commit-tree", tree, *parents, "-m", message, env=_who(root))
     git(root, "update-ref", f"refs/heads/{branch}", commit, tip or "0" * len(commit))
     return commit
 
 
-def _tag(root: Path, tag: str, commit: str) -> None:
-    there = git(root, "rev-parse", "-q", "--verify", f"refs/tags/{tag}", allowed=(0, 1))
+def _tag(root: Path, tag: str, commit: str, message: str) -> None:
+    """Make an annotated tag; GTO ignores others."""
+    there = git(root, "rev-parse", "-q", "--verify", f"refs/tags/{tag}^{{commit}}", allowed=(0, 1))
     if not there:
-        git(root, "tag", tag, commit)
+        git(root, "tag", "-a", "--no-sign", "-m", message, tag, commit, env=_who(root))
     elif there != commit:
         held, wanted = (git(root, "rev-parse", f"{one}^{{tree}}") for one in (there, commit))
         if held != wanted:
             raise ConfigError(f"the tag {tag} is at another commit ({there[:7]}) already")
+
+
+def _who(root: Path) -> dict[str, str]:
+    return {} if git(root, "config", "user.email", allowed=(0, 1)) else _NOBODY

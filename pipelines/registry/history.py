@@ -134,9 +134,9 @@ def _note(entry: DecisionRecord) -> str:
     return (
         f"Decision {entry.number} about {entry.name}: {entry.summary} ({version}). Champion "
         f"before: {entry.champion_before or 'none'}; after: {entry.champion or 'none'}. "
-        f"Reason: {entry.reason}.\n\nThe record is in the tags, each with the hash of the one before; "
-        "`hgmnet history` checks them. Changing or deleting this run shows there, and stops "
-        "promotions."
+        f"Reason: {entry.reason}.\n\nThe record is in the tags, each with the hash of the one "
+        "before; `hgmnet history` checks them. Changing or deleting this run shows there, and "
+        "stops promotions."
     )
 
 

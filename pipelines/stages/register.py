@@ -111,6 +111,8 @@ def _act(store: TrackingStore, name: str, decision: Decision, run_id: str) -> st
     """Register or withdraw the model by its verdict; return the outcome as text."""
     if decision.experiment:
         name = decision.experiment
+        if decision.gate.status == "failed":
+            return f"experiment {name}, rejected; its results are kept: dvc exp apply {name}"
         return (
             f"experiment {name}, not registered; to keep it, dvc exp apply {name}, then dvc repro"
         )

@@ -25,6 +25,10 @@ from hgmnet.errors import (
 from pipelines.system.processes import alive, supervised
 
 _LOCK_S = 10.0
+_HINT = re.compile(
+    r"\s*(To track the changes|git add |To enable auto staging|dvc config core|Use `dvc push)"
+)
+"""What DVC prints at the end of each stage; a flow prints it once."""
 _KINDS = {kind.exit_status: kind for kind in (ConfigError, RejectedError, InvalidDataError)}
 
 
@@ -38,10 +42,16 @@ def run(
 ) -> None:
     """Run `dvc repro --single-item <target>`; DVC decides whether anything must run.
 
-    `target`: a stage of dvc.yaml, a dvc.yaml or a .dvc file. Raises as `call`.
+    `target`: a stage of dvc.yaml, a dvc.yaml or a .dvc file. DVC's hints are left out. Raises as
+    `call`.
     """
     forced = ["--force"] if force else []
-    call(root, ["repro", "--single-item", *forced, target], on_line, limit_s)
+
+    def without_hints(line: str) -> None:
+        if not _HINT.match(line):
+            on_line(line)
+
+    call(root, ["repro", "--single-item", *forced, target], without_hints, limit_s)
 
 
 def fill_copy(root: Path, copy: Path, target: str) -> None:

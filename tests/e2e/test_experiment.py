@@ -1,5 +1,6 @@
 """`hgmnet flow training --set`: an experiment of real DVC and MLflow, in a copy of the checkout."""
 
+import csv
 import signal
 import subprocess
 import time
@@ -30,6 +31,7 @@ REAL = {
         "params": ["gate"],
         "deps": ["reports/evaluation"],
         "outs": [{"reports/gate.json": {"cache": False}}],
+        "metrics": [{"reports/summary.json": {"cache": False}}],
     },
     "register": {"always_changed": True, "deps": ["reports/gate.json"]},
 }
@@ -93,6 +95,7 @@ def test_other_settings_make_an_experiment_that_can_be_kept(space: Workspace, ur
     (name,) = experiments(space)
     assert f"dvc exp apply {name}, then dvc repro" in output
     assert "Lesion Dice" in output
+    assert "git add" not in output  # DVC's hint at the end of each stage
     shown = bash(space.root, "dvc exp show --csv")
     assert name in shown
     (run,) = runs(space)
@@ -119,6 +122,9 @@ def test_a_rejected_experiment_is_recorded_too(space: Workspace, url: str) -> No
     (name,) = {*experiments(space)} - {*known}
     assert runs(space)[0].data.tags["hgmnet.experiment"] == name
     assert runs(space)[0].data.tags["hgmnet.gate"] == "failed"
+    assert f"experiment {name}, rejected; its results are kept: dvc exp apply {name}" in output
+    rows = list(csv.DictReader(bash(space.root, "dvc exp show --csv").splitlines()))
+    assert {row["gate"] for row in rows if row["Experiment"] == name} == {"failed"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")

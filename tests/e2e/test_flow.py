@@ -124,7 +124,8 @@ def test_a_rejection_is_a_result_with_a_name_of_its_own(workspace: Workspace, ur
     status, output = run(workspace.root, PREFECT_API_URL=url)
     assert status == 3
     assert "Rejected, not an error: lesion Dice" in output.splitlines()[-1]
-    assert last_run(url) == ("COMPLETED", "Rejected")
+    assert last_run(url) == ("FAILED", "Rejected")
+    assert "AwaitingRetry" not in output
 
 
 def test_invalid_data_ends_the_flow_where_it_is_found(workspace: Workspace, url: str) -> None:

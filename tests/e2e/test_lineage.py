@@ -54,22 +54,27 @@ def test_publish_tags_what_a_clone_needs_and_can_be_repeated(here: Path, tmp_pat
     assert "no `dvc gc` yet: version 1 of" in bash(here, "python -m pipelines clean")
     bash(here, f"git remote add origin {origin}")
     assert "`git push` failed" in bash(here, "python -m pipelines publish", status=1)
-    bash(here, f"git init -q --bare {origin}; git push -q origin HEAD:main")
+    bash(here, f"git init -q -b main --bare {origin}; git push -q origin HEAD:main")
     said = [bash(here, "python -m pipelines publish").splitlines()[-1] for _ in range(2)]
     assert said[0] == said[1]
-    assert re.match(r"hgmnet-phantom-v1: commit \w{7} on published/hgmnet-phantom, pushed", said[0])
+    assert re.match(
+        r"hgmnet-phantom@v1.0.0: commit \w{7} on published/hgmnet-phantom, pushed", said[0]
+    )
     assert "`dvc gc --workspace --all-tags`" in bash(here, "python -m pipelines clean")
     after = bash(here, "git status --porcelain; git rev-parse HEAD; git branch --show-current")
     assert after == before
     assert len(bash(here, "git log --oneline HEAD..published/hgmnet-phantom").splitlines()) == 1
 
     folder = tmp_path / "clone"
-    bash(tmp_path, f"git clone -q -b hgmnet-phantom-v1 {origin} clone")
+    bash(tmp_path, f"git clone -q -b hgmnet-phantom@v1.0.0 {origin} clone")
     bash(folder, "dvc pull -q --allow-missing")
     assert identity(Workspace(folder, "phantom").model) == identity(
         Workspace(here, "phantom").model
     )
     assert "Data and pipelines are up to date" in bash(folder, "dvc status report")
+
+    bash(tmp_path, f"dvc artifacts get {origin} hgmnet-phantom --rev v1.0.0 -o got")
+    assert identity(tmp_path / "got") == identity(Workspace(here, "phantom").model)
 
     (here / "pipelines/another.py").write_text("")
     assert "the code has uncommitted changes" in bash(here, "python -m pipelines publish", status=2)

@@ -23,6 +23,7 @@ from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import EvaluationNumber, read_evaluations
 from pipelines.cli.main import main
 from tests.change_plans import write_plans
+from tests.devtools import CHROMIUM, browser
 from tests.whole_repository import give_finished
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -275,12 +276,37 @@ def test_blurred_copies_have_drifted_and_what_is_no_image_is_named(
     assert "sharpness is distributed as in the reference" in page.read_text(encoding="utf-8")
 
 
-def test_metrics_and_plots_are_shown(workspace):
+def test_the_main_figures_are_dvcs_metrics(workspace):
     dvc(workspace.root, "repro", "report")
     status, output = dvc(workspace.root, "metrics", "show")
     assert status == 0
-    assert "lesion_dice" in output
+    header, row = (line.split() for line in output.splitlines())
+    assert {"gate", "lesion_dice", "test_images", "val_lesion_dice"} < set(header)
+    assert len(header) == len(row) <= 12
+    figures = dict(zip(header, row, strict=True))
+    found = read_json(workspace.metrics, Evaluation)
+    assert figures["gate"] == read_json(workspace.gate, GateResult).status
+    assert int(figures["test_images"]) == (found.test["accuracy"].n if found.test else 0)
+    assert float(figures["val_accuracy"]) == pytest.approx(found.val["accuracy"].value, abs=1e-5)
+
+
+def test_plots_are_drawn_without_a_network(workspace, tmp_path):
+    dvc(workspace.root, "repro", "report")
     status, output = dvc(workspace.root, "plots", "show", "-o", "dvc_plots")
     assert status == 0, output
-    page = (workspace.root / "dvc_plots/index.html").read_text()
-    assert "val_lesion_dice" in page
+    assert "val_lesion_dice" in (workspace.root / "dvc_plots/index.html").read_text()
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with browser(tmp_path / "profile") as tab:
+        tab.call("Network.setBlockedURLs", urls=["*cdn.jsdelivr.net*"])
+        tab.open((workspace.root / "dvc_plots/index.html").as_uri())
+        tab.wait("document.querySelector('#Lesion_size_against_Dice h2') !== null")
+        assert "could not be loaded" in tab.ask("document.getElementById('offline').innerText")
+        charts = tab.ask("document.querySelectorAll('svg').length")
+        assert charts == 3 + 2  # curves; size against Dice on val and test
+        cells = "[...document.querySelectorAll('#Confusion_matrix td')].map((td) => +td.innerText)"
+        rows = pd.read_csv(workspace.per_image)
+        assert sum(tab.ask(cells)) == rows["split"].isin(["val", "test"]).sum()
+        names = "document.querySelector('#Loss svg').textContent"
+        assert "train_loss" in tab.ask(names)
+        assert "val_loss" in tab.ask(names)

@@ -75,8 +75,8 @@ class Up:
     @property
     def password(self) -> tuple[str, str]:
         """Of Prefect's server, with its user's name."""
-        known = (self.workspace.state / "prefect.env").read_text().split(f"{AUTH}=")[1].strip()
-        user, _, word = known.partition(":")
+        known = (self.workspace.state / "prefect.env").read_text().split(f"{AUTH}=")[1]
+        user, _, word = known.split()[0].partition(":")
         return user, word
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
@@ -129,14 +129,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     (root / "profiles").mkdir()
     (root / "profiles" / "other.yaml").write_text((root / "params.yaml").read_text() + "# other\n")
     shutil.copy(REPOSITORY / "prefect.yaml", root)
+    shutil.copy(REPOSITORY / "automations.yaml", root)
     give_prefect_db(workspace.state / "prefect")
     ports = free_port(), free_port()
     words = ["up", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
     process = launch(root, words)
     api, mlflow = (f"http://127.0.0.1:{port}" for port in ports)
     try:
-        said = [process.stdout.readline() for _ in range(4)]
-        assert "Deployments of prefect.yaml are up" in said[2], said
+        said = until_up(process)
         made = Up(workspace, process, f"{api}/api", mlflow, said, words)
         yield made
         process = made.process
@@ -157,11 +157,26 @@ def launch(root: Path, words: list[str]) -> subprocess.Popen[str]:
     )
 
 
+def until_up(process: subprocess.Popen[str]) -> list[str]:
+    """What it prints until it is up, with the line on how to sign in."""
+    said = []
+    for line in iter(process.stdout.readline, ""):
+        said.append(line)
+        if "Ctrl-C ends all of it" in line:
+            return [*said, process.stdout.readline()]
+    pytest.fail("".join(said))
+
+
 def test_what_is_up_and_what_is_deployed(up: Up) -> None:
-    assert up.said[0].split() == ["Prefect", up.prefect]
-    assert up.said[1].split() == ["MLflow", up.mlflow]
-    assert str(up.workspace.state / "prefect.env") in up.said[3]
-    nightly = up.deployment("training/nightly")
+    said = [line.split() for line in up.said]
+    assert ["Prefect", up.prefect] in said
+    assert ["MLflow", up.mlflow] in said
+    logs = [f"{up.workspace.state}/up/{name}.log" for name in ("prefect", "mlflow")]
+    assert [words[-1] for words in said if words[0] == "Waiting"] == logs
+    (deployed,) = (line for line in up.said if line.startswith("Deployed: "))
+    assert deployed.count("/") == 6
+    assert str(up.workspace.state / "prefect.env") in up.said[-1]
+    nightly = up.deployment("training/train-and-promote")
     assert nightly["schedules"][0]["schedule"] == {
         "cron": "0 2 * * *",
         "timezone": "UTC",
@@ -172,8 +187,11 @@ def test_what_is_up_and_what_is_deployed(up: Up) -> None:
     assert nightly["parameters"] == {"root": str(up.workspace.root), "promote": True}
     described = nightly["parameter_openapi_schema"]["properties"]["overrides"]["description"]
     assert "for this run alone" in described
-    assert up.deployment("promotion/by-hand")["tags"] == ["hgmnet", "promotion"]
-    assert up.deployment("monitoring/weekly")["tags"] == ["hgmnet", "monitoring"]
+    form = nightly["parameter_openapi_schema"]["properties"]
+    assert form["profile"]["anyOf"][0]["enum"] == ["other"]
+    assert form["force_stage"]["anyOf"][0]["enum"] == list(STAGES)[1:-1]
+    assert up.deployment("promotion/promote-challenger")["tags"] == ["hgmnet", "promotion"]
+    assert up.deployment("monitoring/check-for-drift")["tags"] == ["hgmnet", "monitoring"]
 
 
 def test_it_obeys_no_page_of_another_host(up: Up) -> None:
@@ -268,7 +286,8 @@ def test_no_page_has_a_command_run(up: Up, tmp_path: Path) -> None:
     found = httpx.post(f"{up.api}/deployments/filter", json={}, headers=LED_HERE, timeout=60)
     if found.is_error:
         return
-    hourly = next(one["id"] for one in found.json() if one["name"] == "hourly")
+    name = "import-if-changed"
+    hourly = next(one["id"] for one in found.json() if one["name"] == name)
     command = {"state": {"type": "SCHEDULED"}, "job_variables": {"command": f"touch {mark}"}}
     address = f"{up.api}/deployments/{hourly}/create_flow_run"
     made = httpx.post(address, json=command, headers=LED_HERE, timeout=60)
@@ -279,7 +298,7 @@ def test_no_page_has_a_command_run(up: Up, tmp_path: Path) -> None:
 
 
 def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
-    found = up.deployment("training/nightly")["id"]
+    found = up.deployment("training/train-and-promote")["id"]
     before = datetime.now(UTC) - timedelta(seconds=45)  # so in 15 s, and not again while it runs
     soon = {"schedule": {"interval": 60, "anchor_date": before.isoformat()}, "active": True}
     (made,) = up.ask(f"/deployments/{found}/schedules", [soon])
@@ -296,8 +315,8 @@ def test_a_schedule_fires_and_the_model_serves_at_the_end(up: Up) -> None:
     result = next(a for a in artifacts if a["key"] == "result-phantom")
     (epoch,) = {(a["data"], a["description"]) for a in artifacts if a["type"] == "progress"}
     assert epoch == (50, "epoch 1 of 2: loss 1.5")
-    assert "Lesion Dice" in result["data"]
-    assert f"{up.mlflow}/#/experiments/" in result["data"]
+    assert "| Lesion Dice | 0.750 |" in result["data"]
+    assert f"<{up.mlflow}/#/experiments/" in result["data"]
 
 
 def scheduled(up: Up, deployment: str) -> str:
@@ -325,10 +344,10 @@ def test_a_second_run_waits_and_a_cancelled_one_leaves_nothing(up: Up) -> None:
     dvc.write_text(before.replace("echo ingest >> ran", "echo asleep >> ran; sleep 600"))
     (root / "ran").unlink(missing_ok=True)
     try:
-        first = up.start("training/nightly", profile="other")
+        first = up.start("training/train-and-promote", profile="other")
         wait_until(lambda: (root / "ran").exists() and "asleep" in (root / "ran").read_text())
         assert (root / "params.yaml").read_text().endswith("# other\n")
-        second = up.start("training/nightly")
+        second = up.start("training/train-and-promote")
         wait_until(lambda: up.state(second)[1] == "AwaitingConcurrencySlot")
         assert sleeping(root)
         state = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
@@ -381,7 +400,7 @@ def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
     dvc.write_text(before.replace("echo ingest >> ran", "echo asleep >> ran; sleep 600"))
     (root / "ran").unlink(missing_ok=True)
     try:
-        run = up.start("training/nightly", profile="other")
+        run = up.start("training/train-and-promote", profile="other")
         wait_until(lambda: (root / "ran").exists() and "asleep" in (root / "ran").read_text())
         lines = {pid: cmdline(pid) for pid in working_below(root)}
         (worker,) = [
@@ -397,10 +416,57 @@ def test_a_killed_worker_ends_up_whole_and_the_next_up_goes_on(up: Up) -> None:
     finally:
         dvc.write_text(before)
     up.process = launch(root, up.words)
-    assert any("Ctrl-C ends all of it" in line for line in iter(up.process.stdout.readline, ""))
+    until_up(up.process)
     assert (root / "params.yaml").read_text() == params
-    assert up.ends(up.start("training/nightly"), 300)[0] == "COMPLETED"
+    assert up.ends(up.start("training/train-and-promote"), 300)[0] == "COMPLETED"
     assert up.state(run)[0] == "CRASHED"
+
+
+def test_a_flow_of_a_terminal_uses_its_server(up: Up) -> None:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
+    command = [sys.executable, "-m", "pipelines", "flow", "training", "--profile", "absent"]
+    where = {"cwd": up.workspace.root, "capture_output": True, "text": True}
+    done = subprocess.run(command, check=False, env=kept, **where)
+    assert done.returncode == 2, done.stderr
+    assert f"Prefect server: {up.prefect}" in done.stdout
+    wanted = {"sort": "START_TIME_DESC", "limit": 1}
+    (run,) = up.ask("/flow_runs/filter", wanted)
+    assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "Configuration")
+    assert run["name"] == "unknown data, absent"
+
+
+def test_what_a_person_changes_on_its_pages_stays(up: Up) -> None:
+    """A pause, a schedule and a parameter survive a restart; a new entry is deployed."""
+    paused, changed = "promotion/promote-challenger", "monitoring/check-for-drift"
+    up.ask(f"/deployments/{up.deployment(paused)['id']}/pause_deployment")
+    found = up.deployment(changed)
+    (time_,) = found["schedules"]
+    path = f"/deployments/{found['id']}"
+    cron = {"schedule": {"cron": "0 7 * * 2", "timezone": "UTC"}, "active": True}
+    up.ask(f"{path}/schedules/{time_['id']}", cron, "PATCH")
+    up.ask(path, {"parameters": found["parameters"] | {"version": "1"}}, "PATCH")
+    named = {"automations": {"name": {"any_": ["hgmnet-training-has-not-ended"]}}}
+    (automation,) = up.ask("/automations/filter", named)
+    up.ask(f"/automations/{automation['id']}", {"enabled": False}, "PATCH")
+    up.process.send_signal(signal.SIGINT)
+    up.process.communicate(timeout=120)
+    file = up.workspace.root / "prefect.yaml"
+    file.write_text(file.read_text().replace("kind: crossval, folds: 5", "kind: curve, folds: 3"))
+
+    up.process = launch(up.workspace.root, up.words)
+    said = "".join(until_up(up.process))
+    assert f"{paused} is not as in prefect.yaml, and stays so: paused\n" in said
+    times = "schedules: 0 7 * * 2 UTC (there: 0 6 * * 1 UTC, off)"
+    assert f"{changed} is not as in prefect.yaml, and stays so: {times}; version: 1 (th" in said
+    assert "Deployed: " not in said
+    assert "the flow has changed: study/run-study\n" in said
+    assert up.deployment(paused)["paused"]
+    (kept,) = up.deployment(changed)["schedules"]
+    assert (kept["schedule"]["cron"], kept["active"]) == ("0 7 * * 2", True)
+    assert up.deployment(changed)["parameters"]["version"] == "1"
+    assert up.deployment("study/run-study")["parameters"]["kind"] == "curve"
+    (automation,) = up.ask("/automations/filter", named)
+    assert not automation["enabled"]
 
 
 def test_ctrl_c_ends_all_of_it(up: Up) -> None:

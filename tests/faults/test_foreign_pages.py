@@ -170,6 +170,7 @@ def test_up_comes_up_with_a_password(secured: int, tmp_path: Path) -> None:
     with Services(tmp_path) as services:
         try:
             services.start_prefect(secured)
+            services.await_server("Prefect")
         except Exception as raised:
             error = repr(raised)
         asked = [asks(secured, password) for password in ("", PASSWORD)]

@@ -17,7 +17,7 @@ from pipelines.operations.local_services import (
     check_password,
     how_to_sign_in,
     prefect_access,
-    use_own_password,
+    use_own_server,
 )
 
 PASSWORD = "me:right"  # noqa: S105 - of a server that lives for seconds
@@ -94,11 +94,11 @@ def test_the_own_servers_password_is_for_the_own_server_alone(
     with prefect_access(tmp_path, 4200) as access:
         assert access[AUTH] == "me:it's $ecret"
         monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
-        use_own_password(tmp_path)
+        use_own_server(tmp_path)
         assert how_to_sign_in(tmp_path, "http://elsewhere/api") == ""
         assert AUTH not in os.environ
         monkeypatch.setenv("PREFECT_API_URL", access["PREFECT_API_URL"])
-        use_own_password(tmp_path)
+        use_own_server(tmp_path)
         assert os.environ[AUTH] == "me:it's $ecret"
         assert "$ecret" not in how_to_sign_in(tmp_path, access["PREFECT_API_URL"])  # no terminal
     assert how_to_sign_in(tmp_path, access["PREFECT_API_URL"]) == ""

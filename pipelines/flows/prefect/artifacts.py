@@ -20,12 +20,24 @@ _EPOCH = re.compile(r"epoch (\d+)/(\d+): (.*)")
 
 
 def run_name() -> str:
-    """Return a run's name from data set and settings: `busi, busi-cpu, train.epochs=3`."""
-    given = flow_run.parameters
+    """Return a run's name from its data set and parameters.
+
+    `busi, busi-cpu, train.epochs=3`; `busi, version 3`; `busi, inbox, champion`.
+    """
+    given, kind = flow_run.parameters, flow_run.flow_name
     root, profile = Path(given["root"]), given.get("profile")
     changes = given.get("overrides") or {}
-    words = [_data(root, profile, changes), profile or "params.yaml"]
-    return ", ".join([*words, *(f"{key}={value}" for key, value in changes.items())])
+    words = [_data(root, profile, changes)]
+    if kind == "training":
+        words += [profile or "params.yaml", *(f"{key}={value}" for key, value in changes.items())]
+    words += [Path(given[name]).name for name in ("folder", "source") if given.get(name)]
+    if version := given.get("version"):
+        words.append(f"version {version}")
+    elif version := {"promotion": "challenger", "data-watch": "", "training": ""}.get(
+        kind, "champion"
+    ):
+        words.append(version)
+    return ", ".join(words)
 
 
 def progress(key: str) -> Callable[[str], None]:
@@ -55,11 +67,33 @@ def share(key: str) -> Callable[[int, int, str], None]:
 
 
 def text_artifact(key: str, text: str) -> None:
-    """Show a text in fixed width; addresses in it become links below."""
-    links = "".join(f"\n- <{found}>" for found in re.findall(r"https?://\S+", text))
-    _quietly(
-        lambda: create_markdown_artifact(f"```\n{text.strip()}\n```\n{links}", key=key.lower())
-    )
+    """Show a text as Markdown: aligned columns as tables, addresses as links."""
+    _quietly(lambda: create_markdown_artifact(markdown(text), key=key.lower()))
+
+
+def markdown(text: str) -> str:
+    """Return Markdown of a terminal's text: tables of aligned columns, links of addresses.
+
+    Lines between two empty ones that have the same number of columns, two spaces apart, become a
+    table. One of two columns has no header.
+    """
+    return "\n\n".join(map(_block, re.split(r"\n\s*\n", text.strip())))
+
+
+def _block(text: str) -> str:
+    rows = [re.split(r"\s{2,}", _linked(line.strip())) for line in text.splitlines()]
+    width = len(rows[0])
+    if any(len(row) != width for row in rows):
+        return f"```\n{text}\n```"
+    if width == 1:
+        return "  \n".join(row[0] for row in rows)
+    head, body = (rows[0], rows[1:]) if width > 2 else (["", ""], rows)
+    lines = [head, ["---"] * width, *body]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
+
+
+def _linked(line: str) -> str:
+    return re.sub(r"https?://\S+", r"<\g<0>>", line.replace("|", "\\|"))
 
 
 def _data(root: Path, profile: str | None, changes: dict[str, Any]) -> str:

@@ -10,6 +10,9 @@ from prefect.task_runners import TaskRunner
 from hgmnet.errors import ConfigError
 from pipelines.flows.prefect.states import AnyState
 
+GPU = "gpu"
+"""Tag of tasks that use the GPU, for a concurrency limit on Prefect's server."""
+
 
 def map_tasks(
     work: Task[..., Any], calls: Sequence[tuple[Any, ...]], workers: int, dask: str | None

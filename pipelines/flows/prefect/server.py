@@ -21,7 +21,7 @@ from pipelines.operations.local_services import (
     await_answer,
     check_password,
     prefect_access,
-    use_own_password,
+    use_own_server,
 )
 from pipelines.system.processes import supervised
 
@@ -30,10 +30,10 @@ from pipelines.system.processes import supervised
 def running(root: Path) -> Iterator[str]:
     """Provide a Prefect server; import prefect inside this block only.
 
-    It is the server at PREFECT_API_URL if that answers; otherwise one is started on a free port of
-    this machine, with its history in PREFECT_HOME (`<root>/.hgmnet/prefect` unless set), and ended
-    with the block or this process. PREFECT_API_URL and its password, PREFECT_API_AUTH_STRING, are
-    then set, for child processes too.
+    It is the server at PREFECT_API_URL if that answers, or that of `hgmnet up` here; otherwise one
+    is started on a free port of this machine, with its history in PREFECT_HOME
+    (`<root>/.hgmnet/prefect` unless set), and ended with the block or this process. PREFECT_API_URL
+    and its password, PREFECT_API_AUTH_STRING, are then set, for child processes too.
 
     Yields:
         The address of its API.
@@ -43,10 +43,10 @@ def running(root: Path) -> Iterator[str]:
         ConfigError: the server doesn't start, or refuses PREFECT_API_AUTH_STRING.
     """
     os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    use_own_server(root)
     named = os.environ.get("PREFECT_API_URL")
     found = named if named and answers(f"{named}/health") else None
     if found:
-        use_own_password(root)
         check_password(found)
     elif named:
         print(

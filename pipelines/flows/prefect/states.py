@@ -1,13 +1,13 @@
 """Convert errors to Prefect states and back.
 
-A rejection is a result: its state is of the type Completed. Every other error is of the type
-Failed, named so that an automation can distinguish bad data from a bad setting.
+Each error is of the type Failed, which Prefect shows in red, and has a name of its own, by which a
+person and an automation distinguish a rejected model from bad data, a bad setting and a crash.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Failed
 
 from hgmnet.errors import (
     ConfigError,
@@ -34,8 +34,7 @@ _KINDS: dict[str, type[HgmnetError]] = {
 def state_of(error: HgmnetError) -> AnyState:
     """Return the final state for an error, named after its kind."""
     names = {kind: name for name, kind in _KINDS.items()}
-    create = Completed if isinstance(error, RejectedError) else Failed
-    return create(name=names.get(type(error), "Failed"), message=str(error))
+    return Failed(name=names.get(type(error), "Failed"), message=str(error))
 
 
 def propagate(state: AnyState) -> AnyState:
