@@ -1,4 +1,1 @@
-"""The command `hgmnet` for a model folder: predict, export, serve, demo, score.
-
-Imports everything, inside the functions: `--help` loads nothing heavy.
-"""
+"""The command `hgmnet` for a model folder: predict, export, serve, demo, score."""

@@ -1,4 +1,1 @@
-"""Evaluation of predictions: rows per image, figures, subgroups, drift, and the promotion rule.
-
-Imports config, data, models, metrics, inference and calibration.
-"""
+"""Evaluation of predictions: rows per image, figures, subgroups, drift, and the promotion rule."""

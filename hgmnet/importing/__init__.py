@@ -1,4 +1,1 @@
-"""Import of images in any layout, written as `<class>/<stem>.png` with masks: `importer`.
-
-Imports config and data.
-"""
+"""Import of images in any layout, written as `<class>/<stem>.png` with masks: `importer`."""

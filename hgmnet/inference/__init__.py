@@ -1,4 +1,1 @@
-"""Prediction from an image, by torch or ONNX: `predictor`; `postprocess` needs no torch.
-
-Imports config, data, models and metrics.
-"""
+"""Prediction from an image, by torch or ONNX: `predictor`; `postprocess` needs no torch."""

@@ -1,4 +1,1 @@
-"""The network: encoders, decoder, gates, HGM-Net, and the model folder.
-
-Imports config.
-"""
+"""The network: encoders, decoder, gates, HGM-Net, and the model folder."""

@@ -1,4 +1,1 @@
-"""Synthetic breast ultrasound for the quickstart and the tests.
-
-Imports config.
-"""
+"""Synthetic breast ultrasound for the quickstart and the tests."""

@@ -1,4 +1,1 @@
-"""Predictions of files by torch or ONNX Runtime, and exports checked against their model.
-
-Imports config, data, models, phantom, pages and inference.
-"""
+"""Predictions of files by torch or ONNX Runtime, and exports checked against their model."""

@@ -1,4 +1,1 @@
-"""Training: batches, augmentation, loss, the loop, checkpoints, several devices; see `fit`.
-
-Imports config, data, models and splitting.
-"""
+"""Training: batches, augmentation, loss, the loop, checkpoints, several devices; see `fit`."""

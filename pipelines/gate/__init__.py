@@ -1,4 +1,1 @@
-"""Bounds of params.yaml and clauses of pccp.yaml, evaluated on a model's figures.
-
-Imports artifacts and hgmnet.
-"""
+"""Bounds of params.yaml and clauses of pccp.yaml, evaluated on a model's figures."""

@@ -1,4 +1,1 @@
-"""Predictions of large folders and tables, and int8 exports evaluated on val.
-
-Imports hgmnet.prediction and artifacts.
-"""
+"""Predictions of large folders and tables, and int8 exports evaluated on val."""

@@ -1,4 +1,1 @@
-"""DVC, git, processes and addresses: thin layers over other programs.
-
-Imports `hgmnet.errors`; can't change a model.
-"""
+"""DVC, git, processes and addresses: thin layers over other programs."""
