@@ -1,4 +1,1 @@
-"""Metrics: Dice, outlines, lesions, classification, bootstrap; and the list of all of them.
-
-Imports config and data.
-"""
+"""Metrics: Dice, outlines, lesions, classification, bootstrap; and the list of all of them."""
