@@ -1,4 +1,1 @@
-"""Great Expectations rules for a data set, its pages, and the page of near-duplicates.
-
-Imports splitting, data and artifacts.
-"""
+"""Great Expectations rules for a data set, its pages, and the page of near-duplicates."""
