@@ -1,4 +1,1 @@
-"""Compare new images with those that a model was trained on.
-
-Imports validation, artifacts and hgmnet.
-"""
+"""Compare new images with those that a model was trained on."""

@@ -1,4 +1,1 @@
-"""Compare the challenger with the champion, and decide which version serves.
-
-Imports registry; main module: `promote`.
-"""
+"""Compare the challenger with the champion, and decide which version serves."""
