@@ -1,4 +1,1 @@
-"""Images, masks and metadata, from files to manifest rows and prepared arrays.
-
-Imports config.
-"""
+"""Images, masks and metadata, from files to manifest rows and prepared arrays."""

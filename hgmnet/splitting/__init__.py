@@ -1,4 +1,1 @@
-"""Groups of images that belong together (near-duplicates, pairs), and each image's split.
-
-Imports config, data and models.
-"""
+"""Groups of images that belong together (near-duplicates, pairs), and each image's split."""
