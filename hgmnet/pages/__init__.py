@@ -1,4 +1,1 @@
-"""Parts of HTML pages: templates, pictures as data URIs, overlays on images.
-
-Imports data.
-"""
+"""Parts of HTML pages: templates, pictures as data URIs, overlays on images."""

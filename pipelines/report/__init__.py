@@ -1,4 +1,1 @@
-"""The HTML report, the model card and the tables of the console.
-
-Imports artifacts and hgmnet; templates lie in `templates/`.
-"""
+"""The HTML report, the model card and the tables of the console."""
