@@ -73,7 +73,7 @@ def _packed(paths: list[str]) -> str:
 
 def _texts_of(module: Path) -> set[Path]:
     """The texts of the package that the module names, and those that they include."""
-    texts = [*(module.parent / "templates").glob("*")]
+    texts = [*(module.parent / "templates").glob("*"), *module.parent.glob("*.yaml")]
     found, todo = set[Path](), [module]
     while todo:
         source = todo.pop().read_text()

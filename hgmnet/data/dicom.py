@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hgmnet.data import images
-from hgmnet.data.images import Decoded, Grey, ImageFile, Rgb, by_rows
+from hgmnet.data.images import DecodedFile, Grey, ImageFile, Rgb, by_rows
 from hgmnet.data.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS
 from hgmnet.errors import ConfigError, InvalidDataError
 
@@ -75,14 +75,11 @@ class DicomFile(ImageFile):
         """Number of frames."""
         return self._frames
 
-    def decode(self, frame: int, bits: int = 0) -> Decoded:
-        """Decode a frame to RGB; see `ImageFile.decode`.
-
-        Raises:
-            InvalidDataError: also if its colours contradict its header.
-        """
+    def decode(self, frame: int, bits: int = 0) -> DecodedFile:
+        """Decode a frame to RGB; also InvalidDataError if its colours contradict its header."""
         pixels = self._pixels(frame, bits)
-        return Decoded(images.from_grey(pixels) if pixels.ndim == 2 else pixels, "DICOM")
+        rgb = images.from_grey(pixels) if pixels.ndim == 2 else pixels
+        return self._decoded(rgb, frame, "DICOM")
 
     def png(self, frame: int, bits: int = 0) -> bytes:
         """Encode a frame as PNG of 8 bits per colour; see `ImageFile.png`."""
@@ -222,11 +219,7 @@ def _jpeg(image: Image.Image, header: Any) -> NDArray[np.integer]:
 
 
 def _by_gdcm(packed: bytes, header: Any) -> NDArray[np.integer]:
-    """Decode a frame in a process of its own: on damaged data GDCM may end it, or take minutes.
-
-    Raises:
-        RuntimeError: it can't be decoded.
-    """
+    """Decode a frame in its own process, which GDCM may end, or stall; RuntimeError on failure."""
     from pydicom.encaps import encapsulate
 
     known = {

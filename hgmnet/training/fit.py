@@ -117,11 +117,7 @@ def fit(
 def build_trainer(
     train: Train, *callbacks: lightning.Callback, durable: AtomicCheckpointIO | None = None
 ) -> lightning.Trainer:
-    """Build Lightning's Trainer for all trainings, with callbacks in the order of calls.
-
-    Raises:
-        ConfigError: as `hgmnet.training.distributed.plan`.
-    """
+    """Build Lightning's Trainer, callbacks in the order of calls; raises as `distributed.plan`."""
     return lightning.Trainer(
         **trainer_settings(train, plan(train)),
         plugins=[durable or AtomicCheckpointIO(), environment()],

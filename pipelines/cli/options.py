@@ -92,11 +92,7 @@ def class_map(text: str) -> dict[str, str]:
 
 
 def reason(words: str, wanted: str) -> str:
-    """Return a reason as one line.
-
-    Raises:
-        ConfigError: it is empty.
-    """
+    """Return a reason as one line; ConfigError if it is empty."""
     from hgmnet.errors import ConfigError
 
     line = " ".join(words.split())

@@ -31,7 +31,7 @@ FOLD_STUDIES = {
     "ablation": "remove each part of the model, on the same folds and seeds",
     "curve": "figures over a tenth, a quarter, half, three quarters and all of the training groups",
 }
-"""The studies that train on folds; each has a `design` in pipelines/studies."""
+"""The studies that train on folds; each is a function of pipelines.studies.designs."""
 
 
 _TEST = "use the test split too; this is recorded"

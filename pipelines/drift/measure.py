@@ -77,14 +77,10 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
 def drift_of(
     model: Path, identity: str, facts: Mapping[str, Mapping[str, float]], raw: Path, source: str
 ) -> DriftReport:
-    """Compare evaluated images with the model's profile.
+    """Compare evaluated images with the profile in a model folder.
 
-    Args:
-        model: the model folder.
-        identity: hash of the model.
-        facts: features of each image, by its path below `raw`; the same columns for all.
-        raw: folder of the images.
-        source: name of the images for messages, such as `test split of busi`.
+    `identity`: hash of the model. `facts`: features of each image, by its path below `raw`; the
+    same columns for all. `source`: of the images, for messages, such as `test split of busi`.
 
     Raises:
         InvalidDataError: the profile is absent or damaged, or images.csv is invalid.
@@ -105,11 +101,7 @@ def drift_of(
 
 
 def measure_images(paths: Iterable[Path]) -> list[ImageStatistics]:
-    """Measure images in parallel.
-
-    Raises:
-        InvalidDataError: an image can't be decoded.
-    """
+    """Measure images in parallel; InvalidDataError if one can't be decoded."""
 
     def look(path: Path) -> ImageStatistics:
         return measure(images.decode_grey(path.read_bytes(), str(path)))

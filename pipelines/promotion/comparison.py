@@ -1,6 +1,6 @@
 """Compare two versions on images unseen by both: recorded predictions, or predicted again."""
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,10 +92,7 @@ class VersionComparison:
 
 @dataclass(frozen=True)
 class VersionComparator:
-    """Compare versions of one registered model.
-
-    `data`: a data set to compare on; None for the challenger's test split.
-    """
+    """Compares versions of one model; `data`: a data set, None for the challenger's test split."""
 
     store: TrackingStore
     params: Params
@@ -159,7 +156,9 @@ class VersionComparator:
         """Remove the images that either model has seen; return both tables and their number."""
         folders = [self.load(number).folder for number in numbers]
         specs = list(map(load_spec, folders))
-        entries = [_entry_of(row) for row in tables[0].to_dict("records")]
+        unused: dict[str, Any] = {"masks": "", "split": "test", "height": 0, "width": 0}
+        rows = tables[0].to_dict("records")
+        entries = [PreparedImage(**unused, **{key: row[key] for key in _KEPT}) for row in rows]
         checked = contamination.check(entries, self._data, specs)
         if not checked.clean:
             raise InvalidDataError(
@@ -193,11 +192,7 @@ def _test_entries(workspace: Workspace, sha: str) -> list[PreparedImage]:
 
 
 def all_entries(space: Workspace) -> list[PreparedImage]:
-    """Every readable, not excluded image of a data set, marked as test split.
-
-    Raises:
-        ConfigError: it has no manifest yet.
-    """
+    """A data set's readable, not excluded images, as test split; ConfigError without a manifest."""
     if not space.manifest.exists():
         raise ConfigError(
             f"{space.manifest} is missing; `hgmnet import {space.data} ...`, then with "
@@ -224,9 +219,3 @@ def count_test_images(space: Workspace, images: Collection[str], model: str, com
 def _entry(record: ImageRecord, group: str) -> PreparedImage:
     known = record.model_dump(include={"image", "pixel_sha256", "label", "height", "width"})
     return PreparedImage(masks="|".join(record.masks), group=group, split="test", **known)
-
-
-def _entry_of(row: dict[Hashable, Any]) -> PreparedImage:
-    """Make the image's entry from a row of per_image.csv."""
-    known = {name: row[name] for name in _KEPT}
-    return PreparedImage(masks="", split="test", height=0, width=0, **known)

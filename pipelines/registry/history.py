@@ -61,10 +61,7 @@ class DecisionRecord(Frozen):
 
     @property
     def text(self) -> str:
-        """The decision as canonical JSON, which is hashed and stored.
-
-        Without an empty signature, so that the release before still reads it.
-        """
+        """Canonical JSON, hashed and stored; without an empty signature, for the release before."""
         left_out = set() if self.signature else {"signature"}
         plain = self.model_dump(mode="json", exclude=left_out)
         return json.dumps(plain, sort_keys=True, separators=(",", ":"))

@@ -183,11 +183,7 @@ def models_of(store: TrackingStore, name: str) -> dict[str, str]:
 
 
 def find_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
-    """Return a version with its tags.
-
-    Raises:
-        ConfigError: there is no such version.
-    """
+    """Return a version with its tags; ConfigError if there is no such version."""
     for version in _versions(store, name):
         if str(version.version) == number:
             return version

@@ -23,9 +23,8 @@ from hgmnet.training.distributed import following, is_first, plan
 from hgmnet.training.fit import Trained, fit, quiet_lightning
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.io import write_json, write_rows
-from pipelines.artifacts.lineage import read_lineage
+from pipelines.artifacts.lineage import TrainRun, read_lineage
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.training import TrainRun
 from pipelines.stages.fingerprint import fingerprint
 
 OnEpoch = Callable[[EpochFigures], None]

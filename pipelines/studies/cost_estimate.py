@@ -59,10 +59,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Cost of the remaining runs: `seconds` per run in order, 0 for a finished one.
-
-    `memory`, `disk`: GiB.
-    """
+    """Cost of the remaining runs: `seconds` per run, 0 for a finished one; memory, disk in GiB."""
 
     seconds: tuple[float, ...]
     trainings: int
@@ -79,10 +76,7 @@ class Forecast:
 def forecast(bench: StudyContext, cells: Sequence[StudyRun], *, keep: bool) -> Forecast:
     """Measure each kind of network that the remaining runs need, and estimate their cost.
 
-    Args:
-        bench: images and folders.
-        cells: the study's runs.
-        keep: whether model folders are kept.
+    `keep`: whether model folders are kept.
     """
     rates: dict[str, Rates] = {}
     seconds, begun, disk = [], set[Path](), 0

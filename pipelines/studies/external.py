@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hgmnet.calibration.on_val import operating_point, predict_val
+from hgmnet.calibration.operating_point import operating_point, predict_val
 from hgmnet.config.data import Data
 from hgmnet.config.params import Params
 from hgmnet.data.images import read_grey

@@ -29,7 +29,9 @@ class LikenessCache:
     def __init__(self, folder: Path) -> None:
         """Keep results in this folder, created if missing; it may be removed at any time."""
         self._all = folder
-        self.folder = folder / _version()
+        code = [Path(str(module.__file__)).read_bytes() for module in (features, alignment)]
+        version = hashlib.sha256(b"".join([cv2.__version__.encode(), *code])).hexdigest()[:16]
+        self.folder = folder / version
 
     def describe(self, images: Mapping[str, Callable[[], Grey]]) -> dict[str, Features]:
         """Compute or load the features of each image; those of other images are removed.
@@ -76,8 +78,3 @@ class LikenessCache:
         part = self.folder / f"{name}.part"
         joblib.dump(value, part)
         part.replace(self.folder / name)
-
-
-def _version() -> str:
-    code = [Path(str(module.__file__)).read_bytes() for module in (features, alignment)]
-    return hashlib.sha256(b"".join([cv2.__version__.encode(), *code])).hexdigest()[:16]

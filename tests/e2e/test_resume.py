@@ -14,8 +14,8 @@ from hgmnet.cli.main import report_errors
 from hgmnet.training.checkpoints import LAST, PREVIOUS
 from hgmnet.training.fit import quiet_lightning
 from pipelines.artifacts.io import read_json
+from pipelines.artifacts.lineage import TrainRun
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.training import TrainRun
 from pipelines.stages import train as stages_train
 from tests.whole_repository import copy_code
 

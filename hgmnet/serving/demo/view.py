@@ -8,8 +8,7 @@ import numpy as np
 
 from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Frozen
 from hgmnet.config.model import Model
-from hgmnet.data.images import encode_mask
-from hgmnet.data.reader import DecodedFile
+from hgmnet.data.images import DecodedFile, encode_mask
 from hgmnet.data.resize import Mask, Prob, resize_to_input, resize_to_original
 from hgmnet.evaluation.model_maps import Layer, layers
 from hgmnet.inference.maps import spread
