@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset, open_prepared
+from hgmnet.data.progress import span
 from hgmnet.errors import ConfigError
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
@@ -28,7 +29,7 @@ from pipelines.report.inputs import counted
 from pipelines.stages.train import epoch_line, refuse_own
 from pipelines.studies import designs, training_run
 from pipelines.studies.aggregate import ALL, fold_lines
-from pipelines.studies.cost_estimate import Forecast, Progress, forecast, span
+from pipelines.studies.cost_estimate import Forecast, Progress, forecast
 from pipelines.studies.definition import Size, Study, StudyContext, StudyRun
 from pipelines.studies.output import publish
 
