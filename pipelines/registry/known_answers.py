@@ -56,11 +56,12 @@ def first_difference(predictor: Predictor, recorded: str) -> str:
 
 @cache
 def installed_code() -> str:
-    """Hash of the installed package hgmnet and of the versions of the libraries it predicts with.
+    """Hash of the installed package hgmnet, and of the versions of the libraries it predicts with.
 
     Read once per process, since an edit reaches a running process only when it is restarted.
     """
-    return f"{code_hash(CODE)} {' '.join(f'{name}=={public(name)}' for name in REQUIREMENTS)}"
+    libraries = " ".join(f"{name}=={public(name)}" for name in REQUIREMENTS)
+    return f"{code_hash(CODE)} {hashlib.sha256(libraries.encode()).hexdigest()[:12]}"
 
 
 def code_hash(folder: Path) -> str:

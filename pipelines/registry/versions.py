@@ -42,7 +42,7 @@ CHALLENGER, CHAMPION, ANCHOR = "challenger", "champion", "anchor"
 """Aliases: the version that passed its gate and waits, the serving one, the last one approved by a
 person."""
 MODEL, CODE_TAG, ANSWERS = "hgmnet.model", "hgmnet.code", "hgmnet.known_answers"
-"""Tags: hash of the model folder, of the packed code (`installed_code`), of the known answers."""
+"""Tags: hash of the model folder, of packed code and libraries, of the known answers."""
 MONITORED = "hgmnet.monitored"
 """Tag: the last monitoring of a version, in a line."""
 _VERIFIED = "hgmnet.verified"
