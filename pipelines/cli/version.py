@@ -135,18 +135,38 @@ def run_report(root: Path, args: argparse.Namespace) -> None:
 
 
 def configure_publish(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments, only a description."""
+    """Add the arguments for another registry."""
     parser.description = f"{parser.description}; may be repeated after a failure"
+    other = "instead, copy a version with its evidence to this MLflow, as challenger"
+    parser.add_argument("--registry", metavar="URI", help=other)
+    which = "the version or alias to copy (default: champion)"
+    parser.add_argument("--version", metavar="N", help=which)
 
 
-def run_publish(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
+def run_publish(root: Path, args: argparse.Namespace) -> None:
     """Push images and weights, commit dvc.lock and split on a separate branch, and tag it.
 
+    With --registry, copy a version to another MLflow.
+
     Raises:
-        ConfigError, HgmnetError: as `pipelines.operations.publishing.publish`.
+        ConfigError, HgmnetError: as `pipelines.operations.publishing.publish`, or
+            `pipelines.operations.copying.copy_version`.
     """
+    from hgmnet.errors import ConfigError, redact_credentials
     from pipelines.operations.publishing import publish
 
+    if args.registry:
+        from pipelines.operations.copying import copy_version
+
+        with open_registry(root) as registry:
+            name = registry.name
+            made = copy_version(root, registry.store, name, args.version, args.registry)
+        state = "is now its challenger" if made.new else "was there already"
+        at = redact_credentials(args.registry)
+        print(f"{name} version {made.number}, as version {made.there} of {at}, {state}")
+        return
+    if args.version:
+        raise ConfigError("--version names what --registry copies; without it, the model on disk")
     done = publish(root, print)
     to = f", pushed to {done.remote}" if done.remote else "; git has no remote `origin` to push to"
     print(f"{done.tag}: commit {done.commit[:7]} on {done.branch}{to}")

@@ -91,7 +91,7 @@ def fetch_evidence(store: TrackingStore, version: ModelVersion, into: Path) -> P
         raise _changed(name, LIST, str(run_id))
     hashes: dict[str, str] = json.loads(listed)
     for other in [file for file in folder.rglob("*") if file.is_file()]:
-        if other.relative_to(folder).as_posix() not in hashes:
+        if other.relative_to(folder).as_posix() not in {LIST, *hashes}:
             other.unlink()
     for path, sha256 in hashes.items():
         if not (folder / path).is_file() or hash_file(folder / path) != sha256:

@@ -14,7 +14,13 @@ from mlflow.entities import Run, RunStatus
 from pydantic import ValidationError
 
 from hgmnet.config.base import Frozen
-from pipelines.registry.tracking_store import TrackingStore, all_runs, beside, create_run
+from pipelines.registry.tracking_store import (
+    TrackingStore,
+    all_runs,
+    beside,
+    create_run,
+    found_beside,
+)
 
 KIND = "promotion"
 _TOPIC = "promotions"
@@ -103,7 +109,7 @@ class Link:
 def read_history(store: TrackingStore, name: str) -> tuple[Link, ...]:
     """Read every decision about a registered model, by number."""
     query = f"tags.`hgmnet.kind` = '{KIND}' and tags.`{_NAME}` = '{name}'"
-    places = filter(None, (store, beside(store, _TOPIC)))
+    places = filter(None, (store, found_beside(store, _TOPIC)))
     links = (_link(run) for place in places for run in all_runs(place, query))
     return tuple(sorted(links, key=lambda link: link.number))
 
@@ -120,8 +126,7 @@ def append(store: TrackingStore, entry: DecisionRecord) -> Link:
         "mlflow.source.name": "hgmnet promote",
         "mlflow.note.content": _note(entry),
     }
-    place = beside(store, _TOPIC, create=True) or store
-    run_id = create_run(place, f"{entry.number} {entry.summary}", tags)
+    run_id = create_run(beside(store, _TOPIC), f"{entry.number} {entry.summary}", tags)
     return Link(run_id, entry.number, entry, entry.hash, entry.hash, done=False)
 
 

@@ -6,29 +6,33 @@ Their experiment is `hgmnet-<data>-openings`. Deleted runs still count.
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from mlflow.entities import ViewType
 
 from pipelines.artifacts.test_evaluations import RecordedEvaluation
-from pipelines.registry.tracking_store import TrackingStore, all_runs, create_run
+from pipelines.registry.tracking_store import (
+    TrackingStore,
+    all_runs,
+    beside,
+    create_run,
+    found_beside,
+)
 
+_TOPIC = "openings"
 _ID = "hgmnet.opening_id"
 
 
 def forward(
     store: TrackingStore, openings: Sequence[RecordedEvaluation]
 ) -> list[RecordedEvaluation]:
-    """Append this checkout's evaluations missing in MLflow; return all of them, oldest first.
-
-    `store`: opened with the name that `name_of` returns.
-    """
-    runs = all_runs(store, view=ViewType.ALL)
+    """Append evaluations missing in MLflow; return all of its data set, oldest first."""
+    place = beside(store, _TOPIC)
+    runs = all_runs(place, view=ViewType.ALL)
     known = {run.data.tags[_ID]: run.data.tags for run in runs if _ID in run.data.tags}
     here = dict(_identified(openings))
     for identity, opening in here.items():
         if identity not in known:
-            _append(store, identity, opening)
+            _append(place, identity, opening)
     elsewhere = [
         RecordedEvaluation(**{k: tags[f"hgmnet.{k}"] for k in RecordedEvaluation.model_fields})
         for identity, tags in known.items()
@@ -37,18 +41,13 @@ def forward(
     return sorted([*here.values(), *elsewhere], key=lambda opening: opening.when)
 
 
-def count_in(store: TrackingStore, data: str, test_sha: str) -> int | None:
+def count_in(store: TrackingStore, test_sha: str) -> int | None:
     """Number of evaluations of a test split in this MLflow; None where it keeps no such record."""
-    found = store.client.get_experiment_by_name(f"hgmnet-{name_of(data)}")
-    if found is None:
+    place = found_beside(store, _TOPIC)
+    if place is None:
         return None
-    runs = all_runs(replace(store, experiment_id=found.experiment_id), view=ViewType.ALL)
+    runs = all_runs(place, view=ViewType.ALL)
     return sum(run.data.tags.get("hgmnet.test_sha") == test_sha for run in runs)
-
-
-def name_of(data: str) -> str:
-    """Name to open the store with, instead of the data set's."""
-    return f"{data}-openings"
 
 
 def _identified(openings: Sequence[RecordedEvaluation]) -> Iterator[tuple[str, RecordedEvaluation]]:

@@ -119,20 +119,24 @@ def log_metrics(
     store.client.log_batch(run_id, metrics=values)
 
 
-def beside(store: TrackingStore, topic: str, *, create: bool = False) -> TrackingStore | None:
-    """Return the store at the experiment `<its experiment>-<topic>`; None: there is none yet.
+def beside(store: TrackingStore, topic: str) -> TrackingStore:
+    """Return the store at the experiment `<its experiment>-<topic>`, created if missing.
 
     Raises:
         ConfigError: the experiment was deleted.
     """
-    client, name = store.client, f"{store.experiment}-{topic}"
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        if not create:
-            return None
-        here = client.get_experiment(store.experiment_id).artifact_location
-        found = _create(client, name, here if database.file_of(store.uri) else None)
-    return _at(client, store.uri, found)
+    if found := found_beside(store, topic):
+        return found
+    files = store.client.get_experiment(store.experiment_id).artifact_location
+    local = database.file_of(store.uri)
+    made = _create(store.client, f"{store.experiment}-{topic}", files if local else None)
+    return _at(store.client, store.uri, made)
+
+
+def found_beside(store: TrackingStore, topic: str) -> TrackingStore | None:
+    """Return the store as `beside`; None where there is no such experiment yet."""
+    found = store.client.get_experiment_by_name(f"{store.experiment}-{topic}")
+    return _at(store.client, store.uri, found) if found else None
 
 
 def all_runs(store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
@@ -194,6 +198,25 @@ def open_tracking_store(root: Path, data: str, seconds: float) -> TrackingStore:
     allowed = 60.0 if database.file_of(uri) else seconds
     with http_limits(timeout_s=seconds, retries=0):
         return call_with_timeout(allowed, lambda: _open(checkout(root), uri, f"hgmnet-{data}"))
+
+
+def open_store_at(root: Path, uri: str, data: str) -> TrackingStore:
+    """Open another store than the environment's, as `open_tracking_store`; files lie beside it.
+
+    Raises:
+        ConfigError: it can't be used, or the address is none.
+    """
+    uri = database.absolute(root, uri)
+    if "://" not in uri or uri.startswith("file:"):
+        raise ConfigError(f"{uri}: expected http://host:port or sqlite:////<path>/mlflow.db")
+    _quieten()
+    file = database.file_of(uri)
+    try:
+        place = file.parent if file else root
+        return call_with_timeout(60, lambda: _open(place, uri, f"hgmnet-{data}"))
+    except (*STORE_ERRORS, ImportError) as error:
+        address = redact_credentials(uri)
+        raise ConfigError(f"MLflow at {address} can't be used ({first_line(error)})") from error
 
 
 AGAIN = "then run the same command again"

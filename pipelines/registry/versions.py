@@ -46,8 +46,9 @@ MODEL, CODE_TAG, ANSWERS = "hgmnet.model", "hgmnet.code", "hgmnet.known_answers"
 MONITORED = "hgmnet.monitored"
 """Tag: the last monitoring of a version, in a line."""
 _VERIFIED = "hgmnet.verified"
-_RUN = "hgmnet.decision_run"
-_ESSENTIAL = (MODEL, "hgmnet.gate", _RUN)
+RUN, COPIED = "hgmnet.decision_run", "hgmnet.copied_from"
+"""Tags: the run of the latest verdict; the registry that a version was copied from."""
+_ESSENTIAL = (MODEL, "hgmnet.gate", RUN)
 _IMAGES = 20
 _FOLLOWING = (
     *("gate", "gate_sha256", "metrics_sha256", "per_image_sha256", "test_sha"),
@@ -150,9 +151,9 @@ def decision_run(store: TrackingStore, version: ModelVersion) -> tuple[Run | Non
     """
     lacking = [tag for tag in _ESSENTIAL if tag not in version.tags]
     missing = f"no tag {', '.join(lacking)}" if lacking else ""
-    if _RUN in lacking:
+    if RUN in lacking:
         return None, missing
-    run_id = version.tags[_RUN]
+    run_id = version.tags[RUN]
     try:
         run = store.client.get_run(run_id)
     except MlflowException as error:
@@ -313,12 +314,12 @@ def _follow(store: TrackingStore, name: str, number: str, decision: Decision, ru
     for tag in _FOLLOWING:
         value = decision.tags[f"hgmnet.{tag}"]
         store.client.set_model_version_tag(name, number, f"hgmnet.{tag}", value)
-    if find_version(store, name, number).tags.get(_RUN) == run_id:
+    if find_version(store, name, number).tags.get(RUN) == run_id:
         return
     store.client.update_model_version(name, number, _description(store, decision, number, run_id))
     frozen = store.client.get_run(run_id).data.tags.get(EVIDENCE, "")
     store.client.set_model_version_tag(name, number, EVIDENCE, frozen)
-    store.client.set_model_version_tag(name, number, _RUN, run_id)  # last: all of it is done
+    store.client.set_model_version_tag(name, number, RUN, run_id)  # last: all of it is done
 
 
 def _description(store: TrackingStore, decision: Decision, number: str, run_id: str) -> str:

@@ -33,7 +33,6 @@ from pipelines.registry.tracking_store import (
     TrackingStore,
     connect_with_retries,
     http_limits,
-    open_tracking_store,
     store_errors_as_messages,
 )
 from pipelines.report import console
@@ -91,10 +90,7 @@ def record_and_register(
     with FileLock(workspace.state / "register.lock"):
         store = connect_with_retries(root, data.name, _LATER)
         with http_limits(timeout_s=120, retries=3), store_errors_as_messages(root, _LATER):
-            appended = test_evaluations.forward(
-                open_tracking_store(root, test_evaluations.name_of(data.name), 120),
-                read_evaluations(workspace.openings),
-            )
+            appended = test_evaluations.forward(store, read_evaluations(workspace.openings))
             decision = replace(decision, openings=tuple(appended))
             refuse_uncounted(decision)
             if not experiment:

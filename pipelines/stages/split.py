@@ -40,7 +40,7 @@ def run(root: Path, data: data.Data, split: data.Split) -> None:
 
 
 def resplit(root: Path, data: data.Data, split: data.Split, reason: str) -> None:
-    """Split all images anew; the lock's history keeps the reason.
+    """Split all images again; the lock's history keeps the reason.
 
     Raises:
         InvalidDataError: as `run`, except that the lock is not checked.

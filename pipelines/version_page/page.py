@@ -123,7 +123,7 @@ def status(store: TrackingStore, now: RegistryState, version: VersionEvidence) -
         when,
         serves,
         decisions_on(now, number),
-        test_evaluations.count_in(store, version.tag("data"), version.tag("test_sha")),
+        test_evaluations.count_in(store, version.tag("test_sha")),
         version.version.tags.get(MONITORED, ""),
         check(now) or "",
     )

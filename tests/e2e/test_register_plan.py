@@ -11,7 +11,7 @@ from hgmnet.models.spec import identity
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import read_evaluations, record_evaluation
 from pipelines.registry import versions
-from pipelines.registry.test_evaluations import forward, name_of
+from pipelines.registry.test_evaluations import forward
 from pipelines.registry.tracking_store import open_tracking_store, tracking_uri
 from pipelines.stages import register
 from tests.change_plans import write_plans
@@ -65,7 +65,7 @@ def test_the_version_says_which_opening_it_was_and_the_hash_of_its_plan(workspac
 
 
 def test_openings_of_all_checkouts_add_up_and_are_appended_once(workspace: Workspace, tmp_path):
-    store = open_tracking_store(workspace.root, name_of("phantom"), 5)
+    store = open_tracking_store(workspace.root, "phantom", 5)
     here = read_evaluations(workspace.openings)
     assert forward(store, here) == sorted(here, key=lambda opening: opening.when)
 
