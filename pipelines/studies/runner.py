@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset, open_prepared
+from hgmnet.data.progress import span
 from hgmnet.errors import ConfigError
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
@@ -27,7 +28,7 @@ from pipelines.report.inputs import counted
 from pipelines.stages.train import epoch_line, refuse_own
 from pipelines.studies import training_run
 from pipelines.studies.aggregate import ALL, fold_lines
-from pipelines.studies.cost_estimate import Forecast, Progress, forecast, span
+from pipelines.studies.cost_estimate import Forecast, Progress, forecast
 from pipelines.studies.definition import Size, Study, StudyContext, StudyRun
 from pipelines.studies.output import publish
 
@@ -55,11 +56,11 @@ Say = Callable[[str], None]
 _ROOM = 1.1  # times the estimated disk space of the models
 
 
-def declaration(name: str, only: Sequence[str] = ()) -> Declare:
-    """Return a study's `design` function; `only`: names of variants, for the ablation."""
+def declaration(name: str, **options: object) -> Declare:
+    """Return a study's `design` function; `options`: `only` of ablation, `settings` of compare."""
     module = {"curve": "learning_curve"}.get(name, name)
     declare = importlib.import_module(f"pipelines.studies.{module}").design
-    return cast("Declare", partial(declare, only=only) if name == "ablation" else declare)
+    return cast("Declare", partial(declare, **options))
 
 
 def run_study(
@@ -114,9 +115,13 @@ def announcement(study: Study, costs: Forecast, data: str) -> str:
     what = f"study {study.name} on {data}: {cells} cells ({size.folds} folds, {seeds})"
     if not left:
         return f"{what}, all finished before"
-    cost = f"{counted(costs.trainings, 'training')}, about {span(costs.total)}"
+    return f"{what}, {costs.finished} finished before; {left} to do: {cost(costs)}"
+
+
+def cost(costs: Forecast) -> str:
+    """Format trainings, time, memory and disk."""
     room = f"{costs.memory:.1f} GiB of memory and {costs.disk:.2f} GiB of disk"
-    return f"{what}, {costs.finished} finished before; {left} to do: {cost}, {room}"
+    return f"{counted(costs.trainings, 'training')}, about {span(costs.total)}, {room}"
 
 
 def _run(
