@@ -29,6 +29,7 @@ FOLD_STUDIES = {
     "crossval": "evaluate every image of train and val once, by a model that never saw it",
     "leakage": "train the same settings on a naive random split and on the grouped one",
     "ablation": "remove each part of the model, on the same folds and seeds",
+    "compare": "compare settings, each on the same folds: -S model.encoder=resnet18,resnet34",
     "curve": "figures over a tenth, a quarter, half, three quarters and all of the training groups",
 }
 """The studies that train on folds; each is a function of pipelines.studies.designs."""
@@ -42,11 +43,18 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     studies = parser.add_subparsers(metavar="study", dest="study", required=True)
     does = "train the settings with several seeds: mean, spread, and their ensemble"
     seeds = studies.add_parser("seeds", help=does, description=does)
-    seeds.add_argument("--seeds", type=int, default=3, help="how many, from train.seed on (3)")
-    seeds.add_argument("--include-test", action="store_true", help=_TEST)
+    _size(seeds, 3, "how many, from train.seed on (3)")
     for name, said in FOLD_STUDIES.items():
         study = studies.add_parser(name, help=said, description=said)
-        _size(study)
+        study.add_argument("--folds", type=int, help="number of folds (5; 2 with --smoke)")
+        _size(study, 1, "trainings per fold, from train.seed on (1)")
+        rows = "keep only each model's rows, to save disk space"
+        study.add_argument("--drop-models", action="store_true", help=rows)
+        if name == "compare":
+            grid = "a setting and its values; of several: every combination"
+            study.add_argument(
+                "-S", "--set", action="append", required=True, metavar="KEY=A,B", help=grid
+            )
         if name == "ablation":
             study.add_argument("--only", nargs="+", default=[], help="variants beside the full one")
 
@@ -61,15 +69,11 @@ def configure_study(parser: argparse.ArgumentParser) -> None:
     external.add_argument("--smoke", action="store_true", help="16 images of each class at most")
 
 
-def _size(study: argparse.ArgumentParser) -> None:
-    study.add_argument("--folds", type=int, help="number of folds (5; 2 with --smoke)")
-    seeds = "trainings per fold, from train.seed on (1)"
-    study.add_argument("--seeds", type=int, default=1, help=seeds)
+def _size(study: argparse.ArgumentParser, count: int, seeds: str) -> None:
+    study.add_argument("--seeds", type=int, default=count, help=seeds)
     study.add_argument("--include-test", action="store_true", help=_TEST)
     study.add_argument("--dry-run", action="store_true", help="print the cost, and stop")
-    rows = "keep only each model's rows, to save disk space"
-    study.add_argument("--drop-models", action="store_true", help=rows)
-    smoke = "a few images, 2 folds, 1 epoch: a quick test"
+    smoke = "a few images and 1 epoch (of folds: 2): a quick test"
     study.add_argument("--smoke", action="store_true", help=smoke)
 
 
@@ -82,21 +86,27 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
     from hgmnet.config.params import load_params
 
     params = load_params(root / "params.yaml")
-    if args.study == "seeds":
-        from pipelines.studies import seeds
-
-        evaluate = params.evaluate.model_copy(update={"include_test": args.include_test})
-        seeds.run(root, params.model_copy(update={"evaluate": evaluate}), args.seeds)
-        return
     if args.study == "external":
         _external(root, params, args)
         return
     from pipelines.studies.definition import Size
+
+    asked = getattr(args, "folds", None)
+    folds = asked if asked is not None else 2 if args.smoke else 5
+    size = Size(folds=folds, seeds=args.seeds, everything=args.include_test, smoke=args.smoke)
+    if args.study == "seeds":
+        from pipelines.studies import seeds
+
+        seeds.run(root, params, size, only_say=args.dry_run)
+        return
     from pipelines.studies.runner import declaration, run_study
 
-    folds = args.folds if args.folds is not None else 2 if args.smoke else 5
-    size = Size(folds=folds, seeds=args.seeds, everything=args.include_test, smoke=args.smoke)
-    declare = declaration(args.study, getattr(args, "only", ()))
+    options: dict[str, object] = {"only": args.only} if args.study == "ablation" else {}
+    if args.study == "compare":
+        from pipelines.studies.compare import variants
+
+        options = {"settings": variants(root / "params.yaml", args.set)}
+    declare = declaration(args.study, **options)
     keep, only_say = not args.drop_models, args.dry_run
     table = run_study(root, params, declare, size, keep=keep, only_say=only_say, say=print)
     if table:
@@ -109,7 +119,8 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
     from hgmnet.models.device import best_device
     from pipelines.studies import external
 
-    if strange := [word for word in args.map if word.count("=") != 1]:
+    words = [word for several in args.map for word in several.split(",")]
+    if strange := [word for word in words if word.count("=") != 1]:
         raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
     number = args.model if args.model.isdigit() else None
     folder, name = resolve_model(root, None if number else Path(args.model), number)
@@ -118,7 +129,7 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
         name=name,
         folder=folder,
         data=args.data,
-        mapping=dict(word.split("=") for word in args.map),
+        mapping=dict(word.split("=") for word in words),
         recalibrate=args.recalibrate,
         smoke=args.smoke,
     )

@@ -76,6 +76,11 @@ class StudyRequest:
     size: "Size"
     only: tuple[str, ...]
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the study's `design`."""
+        return {"only": self.only} if self.kind == "ablation" else {}
+
     def declared(self) -> tuple["StudyContext", "Study"]:
         """Build the trainings' shared context and the study."""
         from pipelines.artifacts.paths import Workspace
@@ -84,7 +89,7 @@ class StudyRequest:
 
         workspace = Workspace(self.root, self.params.data.name)
         store = prepared(workspace, self.params)
-        declare = declaration(self.kind, self.only)
+        declare = declaration(self.kind, **self.options)
         return StudyContext(workspace, store), declare(store, self.params, self.size)
 
     def trainings(self) -> list[tuple[list[int], str]]:
@@ -99,7 +104,7 @@ class StudyRequest:
         """Write tables and page with the study's command, which finds all cells finished."""
         from pipelines.studies.runner import declaration, run_study
 
-        declare, log = declaration(self.kind, self.only), get_run_logger().info
+        declare, log = declaration(self.kind, **self.options), get_run_logger().info
         options: Any = {"keep": True, "only_say": False, "say": lambda line: log("%s", line)}
         return run_study(self.root, self.params, declare, self.size, **options)
 

@@ -43,12 +43,18 @@ def refuse_impossible(root: Path) -> None:
         print(f"warning: the gate will refuse this model: {clause}: {why}", file=sys.stderr)
 
 
-def faults(plans: ChangePlans, params: Params, counts: Mapping[str, float] | None) -> Iterator[str]:
-    """Yield why no model of these settings can pass; `counts`: test images by class, if known."""
+def faults(
+    plans: ChangePlans, params: Params, counts: Mapping[str, float] | None, *, strict: bool = False
+) -> Iterator[str]:
+    """Yield why no model of these settings can pass.
+
+    `counts`: test images by class, if known. `strict`: include clauses that training only warns of.
+    """
     name = params.registry.name
     for clause, why in _breached(plans, params):
-        if clause in _FIX:
-            yield f"pccp.yaml, plan of {name}, {clause}: {why}; {_FIX[clause]}"
+        if strict or clause in _FIX:
+            fix = _FIX.get(clause, "change the setting, or the plan")
+            yield f"pccp.yaml, plan of {name}, {clause}: {why}; {fix}"
     yield from _of_checks(params.gate.checks, params, counts, "params.yaml, gate.checks")
     if plan := plans.plans.get(name):
         at = f"pccp.yaml, plans.{name}.acceptance"

@@ -35,7 +35,27 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
         ConfigError: there is no such profile or key, the settings are invalid, or this is no git
             repository with a commit.
     """
-    base, yaml, text = settings_file(root, profile), YAML(), io.StringIO()
+    text, params = _changed(settings_file(root, profile), changes)
+    commit = git(root, "rev-parse", "-q", "--verify", "HEAD", allowed=(0, 1, 128))
+    if not commit or dvc.setting(root, "core", "no_scm"):
+        raise ConfigError(
+            "other settings for one run make a DVC experiment, which needs a git repository with a "
+            "commit, known to DVC (dvc init without --no-scm); or change params.yaml itself"
+        )
+    return text, params
+
+
+def parsed_with(base: Path, changes: Mapping[str, Any]) -> Params:
+    """Return the settings of a file with other values by dotted key, as `train.epochs`.
+
+    Raises:
+        ConfigError: there is no such key, or the settings are invalid.
+    """
+    return _changed(base, changes)[1]
+
+
+def _changed(base: Path, changes: Mapping[str, Any]) -> tuple[str, Params]:
+    yaml, text = YAML(), io.StringIO()
     tree = yaml.load(base.read_text(encoding="utf-8"))
     for key, value in changes.items():
         if not change_setting(tree, key, value):
@@ -46,12 +66,6 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
     except ValidationError as error:
         why = "; ".join(problems(error))
         raise ConfigError(f"with these changes {base.name}: {why}") from None
-    commit = git(root, "rev-parse", "-q", "--verify", "HEAD", allowed=(0, 1, 128))
-    if not commit or dvc.setting(root, "core", "no_scm"):
-        raise ConfigError(
-            "other settings for one run make a DVC experiment, which needs a git repository with a "
-            "commit, known to DVC (dvc init without --no-scm); or change params.yaml itself"
-        )
     return text.getvalue(), params
 
 

@@ -67,7 +67,7 @@ def init_settings(root: Path, name: str, profile: str | None, *, force: bool) ->
 
     Raises:
         ConfigError: there is no such profile, params.yaml would be lost, or pccp.yaml is invalid or
-            has a plan of this name for another data set or other classes.
+            has a plan of this name that the settings breach.
         InvalidDataError: there are no such images, or none is malignant.
     """
     space, params = Workspace(root, name), root / "params.yaml"
@@ -87,7 +87,7 @@ def init_settings(root: Path, name: str, profile: str | None, *, force: bool) ->
             _refuse_loss(root, part.read_text(encoding="utf-8"))
         wanted = load_params(part)
         planned = _add_plan(space, given.registry.name, wanted, counts)
-        if found := list(faults(load_plans(space.change_plan), wanted, None)):
+        if found := list(faults(load_plans(space.change_plan), wanted, None, strict=True)):
             raise ConfigError("; ".join(found))
     return f"params.yaml: {source.relative_to(root)} {about}; pccp.yaml: {planned}. Next: dvc repro"
 

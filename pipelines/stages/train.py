@@ -96,14 +96,14 @@ def run(
         with following():
             trained(_ignore)
         return
-    began, done = time.monotonic(), list[int]()
+    began, ends = time.monotonic(), list[float]()
     with live or nullcontext(_ignore) as report:
 
         def on_epoch(figures: EpochFigures) -> None:
             report(figures)
-            done.append(figures.epoch)
-            pace = (time.monotonic() - began) / len(done)
-            rest = left(pace * (train.epochs - figures.epoch))
+            ends.append(time.monotonic())
+            first, count = (ends[0], len(ends) - 1) if len(ends) > 1 else (began, 1)
+            rest = left((ends[-1] - first) / count * (train.epochs - figures.epoch))
             print(f"{epoch_line(figures, train.epochs)}; {rest}")
 
         curves = trained(on_epoch).curves

@@ -1,4 +1,4 @@
-"""Designs of the studies that train on folds: cross-validation, leakage, learning curve, ablation.
+"""Designs of the studies on folds: cross-validation, comparison, leakage, curve, ablation.
 
 Each has the name of its command, and raises ConfigError if a class has fewer images than there are
 folds. The limits of its conclusions are in templates/<name>.txt.
@@ -37,6 +37,29 @@ def crossval(store: PreparedDataset, params: Params, size: Size) -> Study:
         variants={FULL: "the settings of params.yaml"},
         reference=None,
         notes=lines(__file__, "crossval.txt"),
+        size=size,
+    )
+
+
+def compare(
+    store: PreparedDataset, params: Params, size: Size, settings: Mapping[str, Params]
+) -> Study:
+    """Train by several settings on the same folds and seeds; `settings`: by name, as `variants`."""
+    assigned = assign(store, params, size)
+    sides = [assigned.sides(fold) for fold in range(size.folds)]
+    changed = {name: size.of(one) for name, one in settings.items()}
+    return Study(
+        name="compare",
+        title="Comparison of settings",
+        question="Which of these settings is better, on the same images?",
+        cells=tuple(
+            StudyRun(name, fold, seed, one, sides[fold])
+            for seed, fold in size.runs(params)
+            for name, one in changed.items()
+        ),
+        variants={name: name for name in changed},
+        reference=next(iter(changed)),
+        notes=lines(__file__, "compare.txt"),
         size=size,
     )
 

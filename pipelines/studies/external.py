@@ -15,7 +15,6 @@ from hgmnet.config.params import Params
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
-from hgmnet.data.progress import span
 from hgmnet.data.resize import fit_mask, resize_to_input
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.drift import DriftReport
@@ -31,6 +30,7 @@ from pipelines.promotion.comparison import all_entries, count_test_images
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report import text
 from pipelines.report.inputs import counted
+from pipelines.stages import ingest
 from pipelines.stages.evaluate import Look, looks
 from pipelines.stages.evaluation_tables import facts_of
 from pipelines.studies.aggregate import ALL, Line
@@ -74,6 +74,7 @@ def foreign(space: Workspace, spec: Spec, mapping: Mapping[str, str]) -> Externa
     """
     if space.data == spec.data:
         raise ConfigError(f"--data {space.data}: the model was trained on it; name another set")
+    _ingest(space, spec)
     entries = all_entries(space)
     labels = sorted({entry.label for entry in entries})
     mapped = {label: mapping.get(label, label) for label in labels}
@@ -85,6 +86,17 @@ def foreign(space: Workspace, spec: Spec, mapping: Mapping[str, str]) -> Externa
     there = {entry.label for entry in clean}
     missing = tuple(name for name in spec.classes if name not in there)
     return ExternalDataset(clean, mapped, missing, len(checked.seen))
+
+
+def _ingest(space: Workspace, spec: Spec) -> None:
+    """Read the set's images, if they or its curation changed since its manifest was written."""
+    if not space.raw.is_dir():
+        return
+    made = space.manifest.stat().st_mtime_ns if space.manifest.exists() else 0
+    sources = [space.raw, *space.raw.iterdir(), *([space.curation] * space.curation.exists())]
+    if any(path.stat().st_mtime_ns > made for path in sources):
+        print(f"data/{space.data} is new or was changed: its images are read first")
+        ingest.run(space.root, Data(name=space.data, classes=spec.classes))
 
 
 def calibration_subset(
@@ -205,7 +217,7 @@ def run(root: Path, params: Params, asked: ExternalRequest) -> None:
     command = f"hgmnet study external --data {asked.data}"
     count_test_images(space, images, asked.predictor.identity, command)
     began = time.monotonic()
-    seen = _looks(space, asked.predictor, found.entries)
+    seen = list(looks(space.raw, asked.predictor, found.entries))
     case = _Case(space, settings, asked, found, _drift(space, asked, seen))
     case.write({SERVED: seen}, ["judged"] * len(seen), time.monotonic() - began)
     if asked.recalibrate is not None:
@@ -271,28 +283,25 @@ def _again(case: _Case, sides: Sequence[str]) -> list[Look]:
     point = chosen.model_copy(update=views)
     changed = TorchPredictor(predictor.network, predictor.spec, point, predictor.identity)
     rest = [entry for entry, side in zip(entries, sides, strict=True) if side == "judged"]
-    return _looks(case.space, changed, rest)
+    return list(looks(case.space.raw, changed, rest))
+
+
+_FEW = 10
+"""Subgroups of fewer images share a row per column."""
 
 
 def _parts(space: Workspace, table: pd.DataFrame) -> list[StudyPart]:
     """Subgroups from the set's images.csv and manifest: device, BI-RADS, lesion size."""
-    return [
-        StudyPart(f"{part.column.replace('_', ' ')}: {part.value}", frozenset(part.table["image"]))
-        for part in parts(table, facts_of(space))
-    ]
-
-
-def _looks(
-    space: Workspace, predictor: TorchPredictor, entries: Sequence[PreparedImage]
-) -> list[Look]:
-    """Evaluate every image; print the estimated duration after the first 16."""
-    found: list[Look] = []
-    began = time.monotonic()
-    for look in looks(space.raw, predictor, entries):
-        found.append(look)
-        if len(found) == 16 < len(entries):
-            left = (time.monotonic() - began) / 16 * (len(entries) - 16)
-            print(f"{len(entries)} images, about {span(left)}")
+    found, few = [], dict[str, list[frozenset[str]]]()
+    for part in parts(table, facts_of(space)):
+        column, images = part.column.replace("_", " "), frozenset(part.table["image"])
+        if len(images) < _FEW:
+            few.setdefault(column, []).append(images)
+        else:
+            found.append(StudyPart(f"{column}: {part.value}", images))
+    for column, several in few.items():
+        name = f"{column}: {counted(len(several), 'value')} of under {_FEW} images"
+        found.append(StudyPart(name, frozenset().union(*several)))
     return found
 
 

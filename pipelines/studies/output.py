@@ -19,7 +19,7 @@ from pipelines.studies.definition import SHORT, Study, StudyContext
 from pipelines.studies.training_run import KEY, Made
 
 LEGEND = "In brackets: the 95 % interval by a bootstrap that resamples groups of images."
-SPREAD = " ± is the standard deviation over folds."
+SPREAD = " ± is the standard deviation over {over}."
 DIFFERENCE = (
     "Differences are minus {reference}, paired by image. There is no correction for multiple "
     "comparisons: about one interval in twenty excludes 0 by chance."
@@ -56,7 +56,8 @@ def value(line: Line | None) -> str:
     """Format a figure with spread and interval; a dash if it is absent."""
     if line is None:
         return "–"
-    sd = line.sd_folds if line.part == ALL else None
+    over = line.sd_seeds if line.sd_folds is None else line.sd_folds
+    sd = over if line.part == ALL else None
     return wording.spread(line.value, line.low, line.high, sd)
 
 
@@ -70,7 +71,8 @@ def gain(line: Line | None) -> str:
 
 def legend(study: Study) -> str:
     """Legend of the table."""
-    about = LEGEND + SPREAD * (len({cell.fold for cell in study.cells}) > 1)
+    over = [name for name in ("fold", "seed") if len({getattr(c, name) for c in study.cells}) > 1]
+    about = LEGEND + (SPREAD.format(over=f"{over[0]}s") if over else "")
     if study.reference is None:
         return about
     return f"{about} {DIFFERENCE.format(reference=study.variants[study.reference])}"
@@ -169,7 +171,7 @@ def _rows(study: Study, found: Sequence[Line], metric: str) -> list[ForestRow]:
 
 def _forest(study: Study, rows: Sequence[ForestRow], metric: str) -> Plot:
     name, against = wording.title(metric), study.variants[study.reference or ""]
-    svg = forest_plot(f"{name}, differences", f"{name}, minus {against}", rows)
+    svg = forest_plot(f"{name}, differences", f"minus {against}", rows)
     return Plot(name, svg, "Paired differences with 95 % intervals by groups of images.")
 
 
@@ -258,13 +260,21 @@ def setting(study: Study, bench: StudyContext) -> str:
     there = [e for e, side in zip(bench.store.entries, cell.sides, strict=True) if side != "out"]
     groups = len({entry.group for entry in there})
     splits = "train, val and test" if size.everything else "train and val"
-    model, train = cell.params.model, cell.params.train
-    seeds, epochs = counted(size.seeds, "seed"), counted(train.epochs, "epoch")
+    kinds = {(one.params.model, one.params.train.epochs) for one in study.cells}
+    reference = "Reference: " if len(kinds) > 1 else ""
     return (
         f"{cell.params.data.name}, {splits}: {counted(len(there), 'image')} in "
-        f"{counted(groups, 'group')}, "
-        f"{size.folds} folds, {seeds}. {model.encoder}, {_start(model)}, gate {model.gate}, "
-        f"{cell.params.prepare.side} px, {epochs}."
+        f"{counted(groups, 'group')}, {size.folds} folds, {counted(size.seeds, 'seed')}. "
+        f"{reference}{network(study)}"
+    )
+
+
+def network(study: Study) -> str:
+    """Format the first run's network, its input and its training in a sentence."""
+    params = study.cells[0].params
+    return (
+        f"{params.model.encoder}, {_start(params.model)}, gate {params.model.gate}, "
+        f"{params.prepare.side} px, {counted(params.train.epochs, 'epoch')}."
     )
 
 

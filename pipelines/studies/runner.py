@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -58,11 +58,9 @@ _REFUSED = re.compile(r"[^\w\-. /]")  # characters that MLflow doesn't accept in
 _ROOM = 1.1  # times the estimated disk space of the models
 
 
-def declaration(name: str, only: Sequence[str] = ()) -> Declare:
-    """Return a study's function of `designs`; `only`: names of variants, for the ablation."""
-    if name == "ablation":
-        return partial(designs.ablation, only=only)
-    return cast("Declare", getattr(designs, name))
+def declaration(name: str, **options: object) -> Declare:
+    """Return a study's function of `designs`; `options`: its own, as `only` of the ablation."""
+    return cast("Declare", partial(getattr(designs, name), **options))
 
 
 def run_study(
@@ -111,9 +109,13 @@ def announcement(study: Study, costs: Forecast, data: str) -> str:
     what = f"study {study.name} on {data}: {cells} cells ({size.folds} folds, {seeds})"
     if not left:
         return f"{what}, all finished before"
-    cost = f"{counted(costs.trainings, 'training')}, about {span(costs.total)}"
+    return f"{what}, {costs.finished} finished before; {left} to do: {cost(costs)}"
+
+
+def cost(costs: Forecast) -> str:
+    """Format trainings, time, memory and disk."""
     room = f"{costs.memory:.1f} GiB of memory and {costs.disk:.2f} GiB of disk"
-    return f"{what}, {costs.finished} finished before; {left} to do: {cost}, {room}"
+    return f"{counted(costs.trainings, 'training')}, about {span(costs.total)}, {room}"
 
 
 def _run(

@@ -279,12 +279,41 @@ def test_all_takes_the_test_split_in_and_is_an_opening(finished):
     assert "train, val and test" in said
 
 
+def test_settings_are_compared_on_the_same_folds(finished):
+    space = finished[0]
+    before = models(space)
+    said = here(
+        space, "study", "compare", "--smoke", "-S", "model.gate=tied,none", "-S", "train.epochs=1"
+    )
+    assert before.items() <= models(space).items()  # crossval's are those of `tied`
+    assert "gate tied, fold 1, seed 0: there already" in said
+    rows = rows_of(space, "compare-smoke")
+    assert set(rows["variant"]) == {"gate tied", "gate none"}
+    one, two = (rows[rows["variant"] == f"gate {gate}"] for gate in ("tied", "none"))
+    assert set(zip(one["image"], one["fold"], strict=True)) == set(
+        zip(two["image"], two["fold"], strict=True)
+    )
+    table = pd.read_csv(folder(space, "compare-smoke") / "table.csv").set_index(
+        ["variant", "metric"]
+    )
+    gain = table.loc[("gate none", "accuracy")]
+    right = [(part["label"] == part["predicted"]).mean() for part in (one, two)]
+    assert gain["difference"] == pytest.approx(right[1] - right[0])
+    assert pd.isna(table.loc[("gate tied", "accuracy"), "difference"])
+    assert "Differences are minus gate tied, paired by image" in said
+
+
 REFUSED = {
     "--folds 1: expected 2 or more": (["crossval", "--folds", "1"], {}),
     "--seeds 0: expected 1 or more": (["crossval", "--seeds", "0"], {}),
     "prepare.side: 64; run `dvc repro prepare`": (["crossval"], {"prepare": {"side": 64}}),
     "--only x: expected one of full, map-shuffled": (["ablation", "--only", "x"], {}),
     "the ablation starts from the full model": (["ablation"], {"model": {"gate": "none"}}),
+    "-S train: expected <setting of model, train": (["compare", "-S", "train"], {}),
+    "-S data.name=a,b: expected <setting of": (["compare", "-S", "data.name=a,b"], {}),
+    "model.gates is not a setting": (["compare", "-S", "model.gates=none,self"], {}),
+    "expected two settings or more": (["compare", "-S", "model.gate=none"], {}),
+    "model.gate: Input should be": (["compare", "-S", "model.gate=none,shut"], {}),
     "40 folds need as many images of every class": (["crossval", "--folds", "40"], {}),
 }
 

@@ -11,6 +11,7 @@ from PIL import Image
 from small_repository import make_repository, put_model
 
 from hgmnet.data import metadata
+from hgmnet.data.atomic import write_text
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.models.serialization import load_model, save_model
 from hgmnet.models.spec import identity
@@ -68,12 +69,12 @@ def make_clinic(clinic: Workspace, count: int = 40) -> None:
         known |= {"masks": (f"{name}_mask.png",)}
         known["pixel_sha256"] = f"{1000 + i:064x}" if i else SEEN
         records.append(record(f"{name}.png", **known))
-        further = {"device": "AB"[i % 4 // 2], "birads": str(3 + i % 2)}
+        further = {"device": "AB"[i % 4 // 2], "birads": str(3 + i % 2), "room": str(i % 7)}
         told.append(
             metadata.ImageMetadata(image=f"{name}.png", patient="", pixel_mm=0.0, further=further)
         )
-    write_rows(clinic.manifest, ImageRecord, records)
     metadata.write(clinic.raw, told)
+    write_rows(clinic.manifest, ImageRecord, records)  # last, or the images are read again
 
 
 def run(space: Workspace, monkeypatch, *words: str) -> Path:
@@ -102,6 +103,9 @@ def test_every_image_that_was_not_seen_is_judged_under_the_models_classes(
         assert part["value"] == pytest.approx(right[number.map(image)].mean())
         assert part["images"] == number.map(image).sum()
     assert ("birads: 4", "lesion_dice") in table.index
+    rooms = [part for part in table.index.get_level_values("part") if part.startswith("room")]
+    assert set(rooms) == {"room: 7 values of under 10 images"}
+    assert table.loc[(rooms[0], "accuracy"), "images"] == 39
     assert "served_normal_fp_rate" not in table.loc["all images"].dropna(subset="value").index
     assert json.loads((folder / "drift.json").read_text())["drifted"]
     page = (folder / "index.html").read_text()
@@ -121,6 +125,24 @@ def test_the_recalibrated_are_the_rest_alone_and_told_apart(repository, monkeypa
     assert (served["predicted"].to_numpy() == again["predicted"].to_numpy()).all()
     assert not np.allclose(served[probs], again[probs])
     assert f"{39 - len(served)} further images were used to choose" in (capsys.readouterr().out)
+
+
+def test_a_set_that_was_just_imported_is_read_first(repository, monkeypatch, capsys):
+    fresh = Workspace(repository.root, "fresh")
+    shutil.copytree(repository.root / "data/clinic/raw", fresh.raw)
+    write_text(fresh.curation, metadata.HEADER)
+    words = [*COMMAND[:-1], "fresh", "--smoke", *MAP]
+    monkeypatch.chdir(repository.root)
+    assert main(words) == 0
+    records = read_rows(fresh.manifest, ImageRecord)
+    assert len({record.pixel_sha256 for record in records}) == 40
+    read = "data/fresh is new or was changed: its images are read first"
+    assert read in capsys.readouterr().out
+    assert main(words) == 0
+    assert read not in capsys.readouterr().out
+    write_text(fresh.curation, metadata.HEADER + "benign/0.png,,true,blurred\n")
+    assert main(words) == 0
+    assert "40 images in 40 groups, 1 excluded" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

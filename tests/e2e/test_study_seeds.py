@@ -45,7 +45,7 @@ def killed(tmp_path_factory) -> tuple[Workspace, dict[str, bytes]]:
             break
     child.stdout.close()
     assert child.wait() == -signal.SIGKILL
-    assert said[0] == "2 seeds on phantom: 0 finished, 2 to train"
+    assert said[0].startswith("2 seeds on phantom: 0 finished, 2 to train: 2 trainings, about ")
     assert [line for line in said if line.startswith("seed 5, epoch 1/1: loss")]
     assert [line for line in said if line.endswith(" left")]
     return space, weights(space)
@@ -67,8 +67,8 @@ def weights(space: Workspace) -> dict[str, bytes]:
     return {s.parent.name: (s.parent / "weights.safetensors").read_bytes() for s in specs}
 
 
-def reports(space: Workspace) -> Path:
-    return space.reports / "studies" / "seeds"
+def reports(space: Workspace, split: str) -> Path:
+    return space.reports / "studies" / {"val": "seeds", "test": "seeds-all"}[split]
 
 
 def test_what_was_trained_before_the_kill_is_not_trained_again(killed, finished):
@@ -86,44 +86,63 @@ def test_what_was_trained_before_the_kill_is_not_trained_again(killed, finished)
     assert not list(folders.glob("*/checkpoints"))
 
 
-def test_the_table_is_what_its_rows_say(finished):
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_table_is_what_its_rows_say(finished, split):
     space, said = finished
-    rows = pd.read_csv(reports(space) / "per_image.csv")
-    table = pd.read_csv(reports(space) / "table.csv").set_index(["split", "member", "metric"])
-    assert list(dict.fromkeys(rows["member"])) == ["seed 5", "seed 6", "ensemble"]
-    for split in ("val", "test"):
-        dice, right = {}, {}
-        for member, part in rows[rows["split"] == split].groupby("member"):
-            lesion = part[part["tp"] + part["fn"] > 0]
-            overlap = 2 * lesion["tp"] / (2 * lesion["tp"] + lesion["fp"] + lesion["fn"])
-            dice[member] = overlap.mean()
-            right[member] = (part["label"] == part["predicted"]).mean()
-        for metric, by_member in (("lesion_dice", dice), ("accuracy", right)):
-            for member, value in by_member.items():
-                assert table.loc[(split, member, metric), "value"] == pytest.approx(value)
-            one, two = by_member["seed 5"], by_member["seed 6"]
-            mean = table.loc[(split, "mean", metric)]
-            assert mean["value"] == pytest.approx((one + two) / 2)
-            assert mean["sd"] == pytest.approx(abs(one - two) / 2**0.5)
-            assert mean["low"] <= mean["value"] <= mean["high"]
-    assert (reports(space) / "table.md").read_text() in said
+    rows = pd.read_csv(reports(space, split) / "per_image.csv")
+    table = pd.read_csv(reports(space, split) / "table.csv").set_index(["variant", "metric"])
+    assert list(dict.fromkeys(rows["variant"])) == ["seed 5", "seed 6", "mean", "ensemble"]
+    assert set(rows["split"]) == {split}
+    dice, right = {}, {}
+    for member, part in rows.groupby("variant"):
+        lesion = part[part["tp"] + part["fn"] > 0]
+        overlap = 2 * lesion["tp"] / (2 * lesion["tp"] + lesion["fp"] + lesion["fn"])
+        dice[member] = overlap.mean()
+        right[member] = (part["label"] == part["predicted"]).mean()
+    for metric, by_member in (("lesion_dice", dice), ("accuracy", right)):
+        for member, value in by_member.items():
+            assert table.loc[(member, metric), "value"] == pytest.approx(value)
+        one, two = by_member["seed 5"], by_member["seed 6"]
+        mean, ensemble = table.loc[("mean", metric)], table.loc[("ensemble", metric)]
+        assert mean["value"] == pytest.approx((one + two) / 2)
+        assert mean["sd_seeds"] == pytest.approx(abs(one - two) / 2**0.5)
+        assert mean["difference"] == pytest.approx((two - one) / 2)
+        assert ensemble["difference"] == pytest.approx(by_member["ensemble"] - one)
+    assert (reports(space, split) / "table.md").read_text() in said
+    for name in ("table.tex", "index.html", "forest_lesion_dice.svg"):
+        assert "seed 5, pre-declared first" in (reports(space, split) / name).read_text()
 
 
 def test_the_ensembles_probabilities_are_the_mean_of_the_seeds(finished):
-    rows = pd.read_csv(reports(finished[0]) / "per_image.csv").set_index(["member", "image"])
+    rows = pd.read_csv(reports(finished[0], "test") / "per_image.csv")
+    by_member = rows[rows["variant"] != "mean"].set_index(["variant", "image"])
     columns = [name for name in rows if name.startswith("prob_")]
-    mean = (rows.loc["seed 5"][columns] + rows.loc["seed 6"][columns]) / 2
-    assert (rows.loc["ensemble"][columns] - mean).abs().max().max() < 1e-5
+    mean = (by_member.loc["seed 5"][columns] + by_member.loc["seed 6"][columns]) / 2
+    assert (by_member.loc["ensemble"][columns] - mean).abs().max().max() < 1e-5
 
 
 def test_it_says_that_it_chooses_nothing_and_registers_nothing(finished):
     space, said = finished
-    assert "# Seeds on phantom" in said
-    assert "| test | seed 5, pre-declared first |" in said
-    assert "registers the pre-declared first seed, 5 (train.seed)" in said
+    assert "# Seeds on phantom, test" in said
+    assert "| seed 5, pre-declared first |" in said
+    assert "± is the standard deviation over seeds" in said
     assert "registers and promotes nothing" in said
     assert not (space.root / "mlflow.db").exists()
     assert not space.model.exists()
+
+
+def test_the_cost_is_known_before_and_a_smoke_run_has_folders_of_its_own(
+    finished, monkeypatch, capsys
+):
+    space = finished[0]
+    monkeypatch.chdir(space.root)
+    assert main(["study", "seeds", "--seeds", "4", "--dry-run"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("4 seeds on phantom: 2 finished, 2 to train: 2 trainings, about ")
+    assert main(["study", "seeds", "--seeds", "2", "--smoke"]) == 0
+    page = (space.reports / "studies/seeds-smoke/index.html").read_text()
+    assert "A smoke run: a few images and one epoch" in page
+    assert len(weights(space)) == 2
 
 
 def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkeypatch, capsys):
@@ -138,9 +157,6 @@ def test_every_look_at_test_is_an_opening_and_val_alone_is_none(finished, monkey
     assert main(COMMAND[:-1]) == 0
     assert "2 finished, 0 to train" in capsys.readouterr().out
     assert len(read_evaluations(space.openings)) == 3
-    rows = pd.read_csv(reports(space) / "per_image.csv")
-    assert set(rows["split"]) == {"val"}
-    assert set(pd.read_csv(reports(space) / "table.csv")["split"]) == {"val"}
 
 
 def test_a_model_that_dvc_made_is_taken_for_its_seed(finished, monkeypatch, capsys):

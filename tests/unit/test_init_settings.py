@@ -105,7 +105,10 @@ def test_another_sets_plan_is_refused_and_nothing_is_written(root: Path) -> None
     plans = root / "pccp.yaml"
     plans.write_text(plans.read_text().replace("hgmnet-busi:", "hgmnet-clinic:"))
     before = (root / "params.yaml").read_text()
-    with pytest.raises(ConfigError, match=r"allowed\.data: it is trained on clinic; planned: busi"):
+    said = (
+        r"allowed\.data: it is trained on clinic; planned: busi; .*side: .*change the setting, or"
+    )
+    with pytest.raises(ConfigError, match=said):
         init_settings(root, "clinic", "quickstart", force=False)
     assert (root / "params.yaml").read_text() == before
 
