@@ -124,7 +124,7 @@ def changes() -> None:
         images = [path.read_bytes() for path in sorted(workspace.raw.rglob("*.png"))]
         greys = [decode_grey(image, "image") for image in images]
         expected = {
-            number: TorchPredictor.load(comparer.load(number)).predict(greys)
+            number: TorchPredictor.load(comparer.load(number).folder).predict(greys)
             for number in ("1", "2")
         }
         decisions = (
