@@ -54,7 +54,7 @@ def speed(args: argparse.Namespace) -> None:
     images = [sample.png for sample in samples().values()]
     if args.images:
         images = [p.read_bytes() for p in args.images.rglob("*.png") if mask_of(p.stem) is None]
-    rows = [{"instances": [{"image": base64.b64encode(i).decode()}]} for i in images]
+    rows = [{"dataframe_records": [{"image": base64.b64encode(i).decode()}]} for i in images]
     command = [*SERVE, "--model", str(args.model.resolve())]
     with (
         serving(command, ROOT) as (ours, _),
