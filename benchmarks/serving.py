@@ -54,7 +54,7 @@ def speed(args: argparse.Namespace) -> None:
     images = [sample.png for sample in samples().values()]
     if args.images:
         images = [p.read_bytes() for p in args.images.rglob("*.png") if mask_of(p.stem) is None]
-    rows = [{"instances": [{"image": base64.b64encode(i).decode()}]} for i in images]
+    rows = [{"dataframe_records": [{"image": base64.b64encode(i).decode()}]} for i in images]
     command = [*SERVE, "--model", str(args.model.resolve())]
     with (
         serving(command, ROOT) as (ours, _),
@@ -124,7 +124,7 @@ def changes() -> None:
         images = [path.read_bytes() for path in sorted(workspace.raw.rglob("*.png"))]
         greys = [decode_grey(image, "image") for image in images]
         expected = {
-            number: TorchPredictor.load(comparer.load(number)).predict(greys)
+            number: TorchPredictor.load(comparer.load(number).folder).predict(greys)
             for number in ("1", "2")
         }
         decisions = (

@@ -202,9 +202,9 @@ def test_opacity_changes_what_is_seen(filled):
 
 def seen(tab) -> np.ndarray:
     """The middle of the picture, without the outlines, as pixels."""
-    tab.ask(
-        "document.querySelector('#outline').checked && document.querySelector('#outline').click()"
-    )
+    for line in ("outline", "calipers"):
+        box = f"document.querySelector('#{line}')"
+        tab.ask(f"{box}.checked && {box}.click()")
     x, y, width, height = tab.ask(
         f"(r => [r.x, r.y, r.width, r.height])({PICTURE}.getBoundingClientRect())"
     )
