@@ -85,7 +85,7 @@ def _differences(entry: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator
     held, given = found["parameters"], entry.get("parameters", {})
     for key in sorted(held.keys() | given.keys()):
         if held.get(key) != given.get(key):
-            yield f"{key}: {held.get(key)} (there: {given.get(key)})"
+            yield f"{key}: {held.get(key, 'not set')} (there: {given.get(key, 'not set')})"
 
 
 def _time(one: Mapping[str, Any]) -> str:
