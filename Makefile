@@ -37,7 +37,7 @@ deps: $(VENV)/.installed
 
 # The newest versions that pyproject.toml allows, for every platform, with hashes, without addresses.
 lock: $(VENV)/.installed
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra onnx --extra dask --extra pipeline --extra imagenet --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra onnx --extra dask --extra pipeline --extra imagenet --extra dicom --extra s3 --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -o requirements.lock
 
 # install.py brings its own uv.

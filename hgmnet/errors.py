@@ -5,6 +5,7 @@ import re
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -53,6 +54,12 @@ class InvalidDataError(HgmnetError):
 
 class CheckpointError(HgmnetError):
     """A checkpoint could not be written, usually for lack of space. The previous one is intact."""
+
+
+def few(items: Sequence[str], most: int = 5) -> str:
+    """Format the first items for a message, and the number of further ones."""
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def redact_credentials(text: str) -> str:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from small_store import params
 
+from hgmnet.calibration.mask_threshold import MaskCurve, MaskPoint
 from hgmnet.config.data import Prepare
 from hgmnet.evaluation.drift import DriftReport, Shift
 from hgmnet.metrics.bootstrap import Figure
@@ -13,14 +14,12 @@ from pipelines.artifacts.evaluation import (
     Consistency,
     CoveragePoint,
     Evaluation,
-    MaskCurve,
-    MaskPoint,
     Ruled,
     Subgroup,
     Subgroups,
 )
 from pipelines.artifacts.gate import CheckResult, GateResult
-from pipelines.artifacts.training import TrainRun
+from pipelines.artifacts.lineage import TrainRun
 from pipelines.artifacts.validation import FailedExpectation, ValidationReport
 from pipelines.report.inputs import EvaluatedImage, Provenance, ReportInputs
 

@@ -7,6 +7,7 @@ is taken over. It stops as a suspended machine does, until it is sent SIGCONT.
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mlflow import MlflowClient
 
 from pipelines.registry import lock
 from pipelines.registry.aliases import PromotionDecision, decide
-from pipelines.registry.tracking_store import TrackingStore, open_tracking_store
+from pipelines.registry.tracking_store import open_tracking_store
 
 
 class PausingClient(MlflowClient):
@@ -34,5 +35,5 @@ class PausingClient(MlflowClient):
 if __name__ == "__main__":
     lock.STALE_S = float(sys.argv[3])
     found = open_tracking_store(Path(sys.argv[1]), "phantom", 60)
-    store = TrackingStore(PausingClient(found.uri), found.uri, found.experiment_id)
+    store = replace(found, client=PausingClient(found.uri))
     decide(store, sys.argv[2], "1", PromotionDecision("promoted", "2", "2", "2", "signed"))

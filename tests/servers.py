@@ -30,14 +30,17 @@ def free_port() -> int:
 
 @contextmanager
 def mlflow_server(
-    folder: Path, backend: str = "sqlite:///server.db", port: int | None = None
+    folder: Path,
+    backend: str = "sqlite:///server.db",
+    port: int | None = None,
+    artifacts: str = "files",
 ) -> Iterator[str]:
-    """MLflow's server, its artifacts in <folder>/files; its address."""
+    """MLflow's server, its artifacts in <folder>/files or in another store; its address."""
     port = port or free_port()
     if backend == "sqlite:///server.db" and not (folder / "server.db").exists():
         give_mlflow_db(folder, "server.db")
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    places = ["--backend-store-uri", backend, "--artifacts-destination", "files"]
+    places = ["--backend-store-uri", backend, "--artifacts-destination", artifacts]
     with _running([*command, *places], folder, port):
         yield f"http://127.0.0.1:{port}"
 

@@ -13,6 +13,7 @@ LEAVES = {
     "hgmnet/errors.py": "what an error is called, its exit status, and hiding of passwords",
     "pipelines/artifacts/paths.py": "where files lie; a changed path changes dvc.yaml itself",
     "pipelines/system/dvc.py": "runs DVC",
+    "hgmnet/data/progress.py": "a bar on a terminal, and how a duration is written",
     "hgmnet/pages/html.py": "how a page is filled in and a picture embedded",
     "pipelines/system/processes.py": "starts and ends other programs",
 }
@@ -72,7 +73,7 @@ def _packed(paths: list[str]) -> str:
 
 def _texts_of(module: Path) -> set[Path]:
     """The texts of the package that the module names, and those that they include."""
-    texts = [*(module.parent / "templates").glob("*")]
+    texts = [*(module.parent / "templates").glob("*"), *module.parent.glob("*.yaml")]
     found, todo = set[Path](), [module]
     while todo:
         source = todo.pop().read_text()

@@ -7,6 +7,8 @@ from math import inf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from hgmnet.config.base import Frozen
+
 MASK_THRESHOLD = 0.5
 _THRESHOLDS = (0.5, 0.3, 0.35, 0.4, 0.45, 0.55, 0.6, 0.65, 0.7)
 _AREAS = (0.0, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02)
@@ -15,9 +17,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Point:
-    """Final figures for a mask threshold and a minimum area (fraction of the image).
+class MaskPoint(Frozen):
+    """Final figures on val for a mask threshold and a minimum area (fraction of the image).
 
     `lesion_dice`: mean over the images with a lesion; None if there are none. `normal_fp_rate`:
     fraction of the images without a lesion whose mask is not empty; None if there are none.
@@ -29,12 +30,11 @@ class Point:
     normal_fp_rate: float | None
 
 
-@dataclass(frozen=True)
-class Curve:
-    """The points tried, the default one first, and the chosen one."""
+class MaskCurve(Frozen):
+    """The points tried, the default one first, and the chosen one; empty for no masks."""
 
-    points: tuple[Point, ...]
-    chosen: Point
+    points: tuple[MaskPoint, ...] = ()
+    chosen: MaskPoint | None = None
 
 
 def mask_curve(
@@ -45,7 +45,7 @@ def mask_curve(
     taken: Bools,
     groups: Sequence[str],
     price: float,
-) -> Curve:
+) -> MaskCurve:
     """Try thresholds and minimum areas, and choose one of each.
 
     The default point is a threshold of 0.5 and `minimum_area`. Another is chosen only if lesion
@@ -68,7 +68,8 @@ def mask_curve(
     dice = tried[0].dice(least, taken)
     lesion = tried[0].truth > 0
     names = [name for name, chosen in zip(groups, lesion, strict=True) if chosen]
-    return Curve(points, choose(points, price, standard_error(dice[lesion], names)))
+    chosen = choose(points, price, standard_error(dice[lesion], names))
+    return MaskCurve(points=points, chosen=chosen)
 
 
 def minimum_area(predicted: Bools, truth: Bools, shares: Floats) -> float:
@@ -81,16 +82,16 @@ def minimum_area(predicted: Bools, truth: Bools, shares: Floats) -> float:
     return float(np.quantile(areas, 0.02) / 2) if len(areas) else 0.0
 
 
-def choose(points: Sequence[Point], price: float, allowance: float) -> Point:
+def choose(points: Sequence[MaskPoint], price: float, allowance: float) -> MaskPoint:
     """Return the best point, or the first if the best is not better by more than `allowance`.
 
     A higher price never chooses a point with more false positives.
     """
 
-    def score(point: Point) -> float:
+    def score(point: MaskPoint) -> float:
         return (point.lesion_dice or 0.0) - price * (point.normal_fp_rate or 0.0)
 
-    def worth(point: Point) -> tuple[float, ...]:
+    def worth(point: MaskPoint) -> tuple[float, ...]:
         from_half = abs(point.mask_threshold - MASK_THRESHOLD)
         return score(point), -(point.normal_fp_rate or 0.0), -from_half, -point.min_area
 
@@ -138,8 +139,10 @@ class _Tried:
         sizes = self.predicted * kept + self.truth
         return np.asarray(2 * self.both * kept / np.maximum(sizes, 1))
 
-    def point(self, least: float, taken: Bools) -> Point:
+    def point(self, least: float, taken: Bools) -> MaskPoint:
         lesion = self.truth > 0
         dice, false = self.dice(least, taken)[lesion], self.kept(least, taken)[~lesion]
-        means = (float(values.mean()) if len(values) else None for values in (dice, false))
-        return Point(self.threshold, least, *means)
+        mean, rate = (float(values.mean()) if len(values) else None for values in (dice, false))
+        return MaskPoint(
+            mask_threshold=self.threshold, min_area=least, lesion_dice=mean, normal_fp_rate=rate
+        )

@@ -1,6 +1,6 @@
 """Operating point, chosen on val only: temperature, thresholds, minimum area, referral."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from hgmnet.calibration.mask_threshold import MASK_THRESHOLD, Curve, mask_curve
+from hgmnet.calibration.mask_threshold import MASK_THRESHOLD, MaskCurve, mask_curve
 from hgmnet.config.base import MALIGNANT, NORMAL, UNCLASSIFIED
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.config.model import Model
+from hgmnet.data.prepared import PreparedDataset, class_indices
+from hgmnet.data.progress import batches
+from hgmnet.data.resize import Grey, content_size
 from hgmnet.errors import InvalidDataError
 from hgmnet.inference import postprocess
+from hgmnet.inference.maps import joined
 from hgmnet.inference.postprocess import RawPrediction, classify, softmax, uncertainty_scores
 from hgmnet.metrics.bootstrap import GroupBootstrap
-from hgmnet.models.spec import Operating, Uncertainty
+from hgmnet.models.spec import Operating, Spec, Uncertainty
 
 Floats = NDArray[np.float64]
 _DRAWS = 500
@@ -78,10 +82,10 @@ class Val:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The operating point and its mask curve; the curve is None for a model without masks."""
+    """The operating point and its mask curve."""
 
     operating: Operating
-    curve: Curve | None
+    curve: MaskCurve
 
 
 def calibrate(
@@ -119,12 +123,21 @@ def calibrate(
         threshold = threshold_for(positives, aim.malignant_sensitivity)
         decided = np.array([classify(one, classes, threshold) for one in probs])
     taken = (decided == NORMAL) & aim.normal_means_no_mask
-    curve = _curve(val, taken, aim.normal_fp_price) if model.segments else None
+    curve = MaskCurve()
+    if model.segments:
+        curve = mask_curve(
+            val.raw.mask_prob,
+            val.truth,
+            shares=val.shares,
+            taken=taken,
+            groups=val.groups,
+            price=aim.normal_fp_price,
+        )
     sensible = model.segments and model.classifies and NORMAL in classes
     point = Operating(
         temperature=temperature,
-        mask_threshold=curve.chosen.mask_threshold if curve else MASK_THRESHOLD,
-        min_area=curve.chosen.min_area if curve else 0.0,
+        mask_threshold=curve.chosen.mask_threshold if curve.chosen else MASK_THRESHOLD,
+        min_area=curve.chosen.min_area if curve.chosen else 0.0,
         malignant_threshold=threshold,
         normal_means_no_mask=aim.normal_means_no_mask,
         mirror=aim.mirror,
@@ -135,19 +148,10 @@ def calibrate(
     return Calibrated(point.model_copy(update={"uncertainty": unsure}), curve)
 
 
-def _curve(val: Val, taken: NDArray[np.bool_], price: float) -> Curve:
-    return mask_curve(
-        val.raw.mask_prob, val.truth, shares=val.shares, taken=taken, groups=val.groups, price=price
-    )
-
-
 def _errors(
     val: Val, point: Operating, taken: NDArray[np.bool_], model: Model
 ) -> NDArray[np.float64]:
-    """Error of each prediction, (N,) in [0, 1], at the network's input size.
-
-    As `hgmnet.evaluation.selective_prediction.errors`.
-    """
+    """Each error, (N,) in [0, 1], at input size; as `selective_prediction.errors` of evaluation."""
     parts: list[NDArray[np.float64]] = []
     if model.classifies:
         parts.append((val.raw.class_logits.argmax(axis=1) != val.labels).astype(float))
@@ -175,10 +179,7 @@ def _uncertainty(
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Fit the temperature in [0.2, 5] by maximum likelihood, from logits (N, C), labels (N,).
-
-    Guo et al., ICML 2017, 4.2.
-    """
+    """Fit it in [0.2, 5] by likelihood, from logits (N, C), labels (N,); Guo et al., ICML 2017."""
 
     def nll(log_temperature: float) -> float:
         probs = softmax(logits / np.float32(np.exp(log_temperature)))
@@ -201,3 +202,33 @@ def threshold_for(scores: NDArray[np.float64], sensitivity: float) -> float:
     needed = ceil(sensitivity * len(scores) - 1e-9)
     falling = np.append(np.sort(scores)[::-1], 0.0)
     return float((falling[needed - 1] + falling[needed]) / 2)
+
+
+_BATCH = 32
+
+
+def predict_val(predict: Callable[[Grey], RawPrediction], store: PreparedDataset) -> RawPrediction:
+    """Return the network's output for all val images; `predict` takes a batch (B, S, S) uint8."""
+    rows = store.rows("val")
+    parts = batches(len(rows), _BATCH, "predicting val")
+    return joined([predict(store.images[rows[part]]) for part in parts])
+
+
+def operating_point(
+    raw: RawPrediction,
+    store: PreparedDataset,
+    spec: Spec,
+    aim: Calibrate,
+    temperature: float | None = None,
+) -> Calibrated:
+    """Choose it from `predict_val`; None: fit the temperature. Raises as `calibrate`."""
+    val = [store.entries[row] for row in store.rows("val")]
+    sizes = (content_size(entry.height, entry.width, spec.prepare) for entry in val)
+    seen = Val(
+        raw,
+        truth=store.masks[store.rows("val")] > 0,
+        labels=class_indices([entry.label for entry in val], spec.classes),
+        shares=np.array([rows * columns / spec.prepare.side**2 for rows, columns in sizes]),
+        groups=[entry.group for entry in val],
+    )
+    return calibrate(seen, classes=spec.classes, aim=aim, model=spec.model, temperature=temperature)

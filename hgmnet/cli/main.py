@@ -105,8 +105,9 @@ def report_errors(work: Callable[[], None]) -> int:
     """Run `work`; a `HgmnetError` becomes one line on stderr and its exit status."""
     try:
         return _status(work)
-    except KeyboardInterrupt:
-        print("hgmnet: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as end:
+        kept = str(end) or "no file is half-written"
+        print(f"hgmnet: interrupted; {kept}: type the same command again", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

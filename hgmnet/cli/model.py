@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NOTICE = "Research use only; not a medical device."
 _DEMO_HOST = "127.0.0.1"
+_SERVE = ("fastapi", "jinja2", "markdown_it", "prometheus_client", "uvicorn")
 
 
 def configure_predict(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,8 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="backend: auto (the faster one available), torch or onnx",
     )
+    segmentation = "also write DICOM Segmentations there; all images must be DICOM"
+    parser.add_argument("--dicom-seg", type=Path, metavar="DIR", help=segmentation)
     add_depth(parser)
 
 
@@ -78,6 +81,7 @@ def predict(
     """
     from hgmnet.data.image_files import PASSED_OVER, passed_over_text
     from hgmnet.errors import InvalidDataError
+    from hgmnet.prediction.dicom_seg import Segmentations
     from hgmnet.prediction.files import find_files, predict_files
 
     found = find_files(args.images)
@@ -87,9 +91,16 @@ def predict(
     from hgmnet.prediction import backends
 
     predictor, backend = backends.load(exports, path, args.backend, len(files), check_images)
+    written = args.dicom_seg and Segmentations.to(args.dicom_seg, files, name, predictor.identity)
     model = {"model": name, "model_sha256": predictor.identity, "backend": backend}
     summary = predict_files(
-        files, predictor, model, args.out, passed_over=found.passed_over, bits=args.bits
+        files,
+        predictor,
+        model,
+        args.out,
+        passed_over=found.passed_over,
+        bits=args.bits,
+        segmentations=written,
     )
     images = "1 image" if summary.predicted == 1 else f"{summary.predicted} images"
     print(f"{images} predicted by {name} ({backend}): {args.out}/predictions.csv")
@@ -164,6 +175,8 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     _add_hosts(parser)
     log = "append every answer, by its image's hash, to a chained log there; off by default"
     parser.add_argument("--log", type=Path, metavar="DIR", help=log)
+    lines = "log each request and error as a JSON line to stderr; off by default"
+    parser.add_argument("--request-log", action="store_true", help=lines)
     token = "file with a token that requests must carry (else: HGMNET_TOKEN, if it is set)"  # noqa: S105
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=token)
     add_limits(parser)
@@ -207,7 +220,7 @@ def serve(args: argparse.Namespace, find_slot: "Callable[[], ModelSlot]") -> Non
         names = {args.host, *args.allow_host} - {"0.0.0.0", "::"}  # noqa: S104 - every address
         log = AnswerLog(args.log) if args.log else None
         app = build_app(slot, limits, sorted(names), token, log)
-        run(app, taken, slot, 30, limits)
+        run(app, taken, slot, 30, limits, json_log=args.request_log)
 
 
 def _add_hosts(parser: argparse.ArgumentParser) -> None:
@@ -271,9 +284,7 @@ def demo(
 
 
 def _check_extra(command: str) -> None:
-    missing = [
-        name for name in ("fastapi", "jinja2", "markdown_it", "uvicorn") if not find_spec(name)
-    ]
+    missing = [name for name in _SERVE if not find_spec(name)]
     if missing:
         from hgmnet.errors import ConfigError
 

@@ -42,11 +42,7 @@ SMALL = 30
 
 
 def load_settings(path: Path, kind: type[T], absent: str) -> T:
-    """Read a file of settings as YAML 1.2.
-
-    Raises:
-        ConfigError: as in `load_params`; for a missing file the message ends with `absent`.
-    """
+    """Read settings, YAML 1.2; ConfigError as `load_params`, or with `absent` if it is missing."""
     try:
         raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -74,6 +70,17 @@ def flat_settings(sections: Mapping[str, Frozen]) -> dict[str, str | float | boo
             else:
                 flat[name] = value if isinstance(value, float | bool) else str(value)
     return flat
+
+
+def change_setting(tree: Any, key: str, value: object) -> bool:
+    """Set a value in a tree of mappings by dotted key; False if there is no such key."""
+    *sections, last = key.split(".")
+    for section in sections:
+        tree = tree.get(section) if isinstance(tree, dict) else None
+    if not isinstance(tree, dict) or last not in tree:
+        return False
+    tree[last] = value
+    return True
 
 
 RENAMED = {"evaluate.open_test": "evaluate.include_test"}

@@ -28,6 +28,9 @@ class Span(Frozen):
         """Whether the value is within."""
         return self.min <= value <= self.max
 
+    def __str__(self) -> str:
+        return f"{self.min:g} to {self.max:g}"
+
     @model_validator(mode="after")
     def _upwards(self) -> Self:
         if self.min > self.max:

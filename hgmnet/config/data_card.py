@@ -47,9 +47,5 @@ class DataCard(Frozen):
 
 
 def load_data_card(path: Path) -> DataCard | None:
-    """Read a card; None if there is none.
-
-    Raises:
-        ConfigError: it is damaged; every wrong key is named.
-    """
+    """Read a card, None if there is none; ConfigError, naming every wrong key, if it is damaged."""
     return load_settings(path, DataCard, "") if path.exists() else None

@@ -43,9 +43,5 @@ class Risks(Frozen):
 
 
 def load_risks(path: Path) -> Risks | None:
-    """Read a file of risks; None if there is none.
-
-    Raises:
-        ConfigError: it is damaged; every wrong key is named.
-    """
+    """Read the risks, None if there are none; ConfigError, naming every wrong key, if damaged."""
     return load_settings(path, Risks, "") if path.exists() else None

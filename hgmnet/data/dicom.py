@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hgmnet.data import images
-from hgmnet.data.images import Decoded, Grey, ImageFile, Rgb, by_rows
+from hgmnet.data.images import DecodedFile, Grey, ImageFile, Rgb, by_rows
 from hgmnet.data.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS
 from hgmnet.errors import ConfigError, InvalidDataError
 
@@ -54,8 +54,8 @@ _NEAR, _MOST = 12, 0.9  # how near a colour is to 128, and the share of pixels, 
 class DicomFile(ImageFile):
     """A DICOM file, with or without the preamble.
 
-    Sizes are read from headers, and the inflated size of a deflated file is counted, before the
-    pixels take memory.
+    `header`: pydicom's data set. Sizes are read from headers, and the inflated size of a deflated
+    file is counted, before the pixels take memory.
 
     Raises:
         InvalidDataError: it has no pixels, too many frames or pixels, inflates to more than
@@ -66,23 +66,20 @@ class DicomFile(ImageFile):
     def __init__(self, data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
         self.name, self._max_pixels = name, max_pixels
         with self._errors():
-            self._header = _header(data, name)
-            self._frames = _checked_frames(self._header, name, max_pixels)
-            self.patient = str(self._header.get("PatientID") or "").strip()
-            self.pixel_mm = _pixel_mm(self._header)
+            self.header = _header(data, name)
+            self._frames = _checked_frames(self.header, name, max_pixels)
+            self.patient = str(self.header.get("PatientID") or "").strip()
+            self.pixel_mm = _pixel_mm(self.header)
 
     def __len__(self) -> int:
         """Number of frames."""
         return self._frames
 
-    def decode(self, frame: int, bits: int = 0) -> Decoded:
-        """Decode a frame to RGB; see `ImageFile.decode`.
-
-        Raises:
-            InvalidDataError: also if its colours contradict its header.
-        """
+    def decode(self, frame: int, bits: int = 0) -> DecodedFile:
+        """Decode a frame to RGB; also InvalidDataError if its colours contradict its header."""
         pixels = self._pixels(frame, bits)
-        return Decoded(images.from_grey(pixels) if pixels.ndim == 2 else pixels, "DICOM")
+        rgb = images.from_grey(pixels) if pixels.ndim == 2 else pixels
+        return self._decoded(rgb, frame, "DICOM")
 
     def png(self, frame: int, bits: int = 0) -> bytes:
         """Encode a frame as PNG of 8 bits per colour; see `ImageFile.png`."""
@@ -91,11 +88,11 @@ class DicomFile(ImageFile):
     def _pixels(self, frame: int, bits: int) -> NDArray[np.uint8]:
         """(H, W) or (H, W, 3)."""
         with self._errors():
-            stored = _stored(self._header, frame, self.name, self._max_pixels)
-            if stored.ndim == 2 and self._header.PhotometricInterpretation != "PALETTE COLOR":
-                return _to_grey(stored, self._header, partial(self._known_depth, bits=bits))
+            stored = _stored(self.header, frame, self.name, self._max_pixels)
+            if stored.ndim == 2 and self.header.PhotometricInterpretation != "PALETTE COLOR":
+                return _to_grey(stored, self.header, partial(self._known_depth, bits=bits))
             return _to_colours(
-                stored, self._header, self.name, partial(self._known_depth, bits=bits)
+                stored, self.header, self.name, partial(self._known_depth, bits=bits)
             )
 
     @contextmanager
@@ -222,11 +219,7 @@ def _jpeg(image: Image.Image, header: Any) -> NDArray[np.integer]:
 
 
 def _by_gdcm(packed: bytes, header: Any) -> NDArray[np.integer]:
-    """Decode a frame in a process of its own: on damaged data GDCM may end it, or take minutes.
-
-    Raises:
-        RuntimeError: it can't be decoded.
-    """
+    """Decode a frame in its own process, which GDCM may end, or stall; RuntimeError on failure."""
     from pydicom.encaps import encapsulate
 
     known = {

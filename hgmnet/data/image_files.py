@@ -254,11 +254,7 @@ def passed_over_text(passed: Sequence[PassedOver], table: Path | str) -> str:
 
 
 def write_passed_over(table: Path, passed: Iterable[PassedOver]) -> None:
-    """Write the files that were passed over as CSV; without any, remove an earlier table.
-
-    Raises:
-        ConfigError: there is another file of that name.
-    """
+    """Write the table, or remove an earlier one if empty; ConfigError for another file there."""
     header, rows = ",".join(PassedOver._fields), [one._asdict() for one in passed]
     ours = not table.exists() or table.read_bytes().startswith(header.encode())
     if rows and not ours:

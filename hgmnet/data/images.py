@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -77,15 +78,22 @@ def by_rows(
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """The pixels of an image and how they were encoded.
+class DecodedFile:
+    """A decoded image.
 
-    `rgb`: (H, W, 3) uint8, read-only. `mode`: PIL's name of the file's colour mode: L, RGB, RGBA,
-    1, P, I;16.
+    `rgb`: (H, W, 3) uint8, read-only. `pixel_mm`: pixel spacing in mm, 0 if unknown. `frame`: its
+    number, from 1; 0 for the only one. `mode`: the file's colour mode, PIL's name: L, RGB, I;16.
     """
 
     rgb: Rgb
-    mode: str
+    pixel_mm: float
+    frame: int = 0
+    mode: str = ""
+
+    @cached_property
+    def grey(self) -> Grey:
+        """The image as the network's input before resizing, (H, W) uint8."""
+        return to_grey(self.rgb)
 
 
 class ImageFile(ABC):
@@ -105,7 +113,7 @@ class ImageFile(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def decode(self, frame: int, bits: int = 0) -> Decoded:
+    def decode(self, frame: int, bits: int = 0) -> DecodedFile:
         """Decode a frame.
 
         Args:
@@ -121,12 +129,8 @@ class ImageFile(ABC):
     def png(self, frame: int, bits: int = 0) -> bytes:
         """Encode a frame as PNG, upright and with all its greys; otherwise as `decode`."""
 
-    def only(self, bits: int = 0) -> Decoded:
-        """Decode the single frame.
-
-        Raises:
-            InvalidDataError: there are several; also as `decode`.
-        """
+    def only(self, bits: int = 0) -> DecodedFile:
+        """Decode the single frame; InvalidDataError if there are several, or as `decode`."""
         if len(self) > 1:
             msg = f"{self.name} has {len(self)} frames, expected a single image; export one frame"
             raise InvalidDataError(msg)
@@ -152,10 +156,13 @@ class ImageFile(ABC):
         """
         if alpha:
             raise InvalidDataError(f"{self.name} has no alpha channel; choose another option")
-        return to_grey(self.decode(frame).rgb)
+        return self.decode(frame).grey
+
+    def _decoded(self, rgb: Rgb, frame: int, mode: str) -> DecodedFile:
+        return DecodedFile(rgb, self.pixel_mm, frame + 1 if len(self) > 1 else 0, mode)
 
     def _mask(self, frame: int) -> Grey:
-        return to_grey(self.decode(frame).rgb)
+        return self.decode(frame).grey
 
     def _known_depth(self, high: int, bits: int) -> int:
         """Depth of undeclared pixels of 16 bits with values up to `high`; `bits` if declared."""
@@ -171,12 +178,7 @@ class ImageFile(ABC):
 
 
 def read_file(path: Path) -> bytes:
-    """Read an encoded image file.
-
-    Raises:
-        InvalidDataError: it has more than `MAX_FILE_BYTES`.
-        OSError: it can't be read.
-    """
+    """Read an image file; InvalidDataError above `MAX_FILE_BYTES`, OSError if it can't be read."""
     with path.open("rb") as file:
         size = path.stat().st_size if path.is_file() else MAX_FILE_BYTES  # of a pipe: unknown
         data = file.read(min(size, MAX_FILE_BYTES) + 1)
@@ -186,7 +188,7 @@ def read_file(path: Path) -> bytes:
     return data
 
 
-def decode(data: bytes, name: str) -> Decoded:
+def decode(data: bytes, name: str) -> DecodedFile:
     """Decode an image of one frame: PNG, JPEG, BMP, TIFF, GIF or WebP of any colour mode.
 
     It is turned upright as its EXIF orientation states. Greys of 16 bits are scaled to 0-255 by
@@ -202,15 +204,11 @@ def decode(data: bytes, name: str) -> Decoded:
 
 def decode_grey(data: bytes, name: str) -> Grey:
     """Decode an image to grey (H, W) uint8; otherwise as `decode`."""
-    return to_grey(decode(data, name).rgb)
+    return decode(data, name).grey
 
 
 def read_grey(raw: Path, name: str) -> Grey:
-    """Read an image of the manifest, grey (H, W) uint8.
-
-    Raises:
-        InvalidDataError: the file is missing, or as `decode`.
-    """
+    """Read an image of the manifest, grey (H, W) uint8; InvalidDataError, also if it is missing."""
     try:
         data = read_file(raw / name)
     except OSError as error:
@@ -292,19 +290,19 @@ class RasterFile(ImageFile):
         """Number of frames; a page that is a smaller copy of another is none."""
         return len(self._pages)
 
-    def decode(self, frame: int, bits: int = 0) -> Decoded:
+    def decode(self, frame: int, bits: int = 0) -> DecodedFile:
         """Decode a frame to RGB; see `ImageFile.decode`."""
         image = self._upright(frame)
         if image.mode in _WIDE_MODES:
             values, depth = self._wide(image, bits)
-            return Decoded(from_grey(grey_levels(values, depth)), image.mode)
+            return self._decoded(from_grey(grey_levels(values, depth)), frame, image.mode)
         rgb = _to_rgb(image, self.name)
         if max(self._bits) > 8 and 256 * int(rgb.max(initial=0)) < _CLEAR:
             raise InvalidDataError(
                 f"{self.name} has colours of 16 bits, of which its values use few; convert it to "
                 "8 bits per colour"
             )
-        return Decoded(rgb, image.mode)
+        return self._decoded(rgb, frame, image.mode)
 
     def png(self, frame: int, bits: int = 0) -> bytes:
         """Encode a frame as PNG without loss; see `ImageFile.png`.

@@ -12,6 +12,7 @@ import numpy as np
 from hgmnet.data import folder_layout, image_quality, images, metadata
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.metadata import ImageMetadata
+from hgmnet.data.progress import progress
 from hgmnet.errors import InvalidDataError
 
 
@@ -27,52 +28,27 @@ def build(raw: Path) -> list[ImageRecord]:
     samples = folder_layout.scan(raw)
     known = metadata.read(raw, (sample.image for sample in samples))
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(partial(_record, raw, known), samples))
+        read = pool.map(partial(_record, raw, known), samples)
+        return list(progress(read, "reading images", len(samples)))
 
 
-_NO_LESION = {"mask_pixels": 0, "mask_parts": 0, "mask_smallest": 0, "mask_border": 0.0}
-_UNREAD: dict[str, Any] = {
-    "width": 0,
-    "height": 0,
-    "mode": "",
-    "pixel_sha256": "",
-    "masks_match": False,
-    "mask_values": "",
-    "intensity_mean": 0.0,
-    "intensity_std": 0.0,
-    "intensity_max": 0,
-    "bit_depth": 0,
-    "dark_share": 0.0,
-    "saturated_share": 0.0,
-    "colour_share": 0.0,
-    "marks": 0,
-    **_NO_LESION,
-}
+_UNKNOWN: dict[str, Any] = {name: kind() for name, kind in ImageRecord.__annotations__.items()}
+"""A record of 0, false and empty values, for those that can't be computed."""
 
 
 def _record(
     raw: Path, known: Mapping[str, ImageMetadata], sample: folder_layout.Sample
 ) -> ImageRecord:
     errors = [sample.error] if sample.error else []
-    facts = _UNREAD
+    facts = _UNKNOWN | sample.model_dump() | {"group": sample.image}
     for measure in (_image_facts, _mask_facts):
         try:
             facts = facts | measure(raw, sample, facts)
         except (InvalidDataError, OSError) as error:
             errors.append(str(error))
-    entry = known.get(sample.image)
-    return ImageRecord(
-        image=sample.image,
-        label=sample.label,
-        masks=sample.masks,
-        source_name=entry.source_name if entry else "",
-        patient=entry.patient if entry else "",
-        pixel_mm=entry.pixel_mm if entry else 0.0,
-        group=sample.image,
-        excluded="",
-        error="; ".join(errors),
-        **facts,
-    )
+    if entry := known.get(sample.image):
+        facts |= entry.model_dump(include={"source_name", "patient", "pixel_mm"})
+    return ImageRecord.model_validate(facts | {"error": "; ".join(errors)})
 
 
 def _image_facts(raw: Path, sample: folder_layout.Sample, _: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +72,7 @@ def _image_facts(raw: Path, sample: folder_layout.Sample, _: dict[str, Any]) -> 
 
 def _mask_facts(raw: Path, sample: folder_layout.Sample, image: dict[str, Any]) -> dict[str, Any]:
     if not sample.masks:
-        return _NO_LESION | {"masks_match": True, "mask_values": ""}
+        return {"masks_match": True}
     masks = [images.decode_mask((raw / path).read_bytes(), path) for path in sample.masks]
     alike = len({mask.shape for mask in masks}) == 1
     facts = {
@@ -104,7 +80,7 @@ def _mask_facts(raw: Path, sample: folder_layout.Sample, image: dict[str, Any]) 
         "mask_values": image_quality.stray_values(masks),
     }
     if not alike:
-        return _NO_LESION | facts
+        return facts
     lesion = np.logical_or.reduce([mask > 127 for mask in masks])
     areas = image_quality.part_areas(lesion)
     return facts | {

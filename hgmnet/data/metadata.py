@@ -7,9 +7,10 @@ with the images.
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hgmnet.config.base import Frozen
 from hgmnet.data.file_names import composed
@@ -70,15 +71,11 @@ def read(raw: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
         return {}
     except UnicodeDecodeError:
         raise InvalidDataError(f"{raw / NAME} is not UTF-8; import the images again") from None
-    return _parse(text, raw / NAME, set(images))
+    return _parse(text, raw / NAME, images)
 
 
 def words(folder: Path) -> dict[str, dict[str, str]]:
-    """Read the further columns, besides `COLUMNS`, of each image: text by column, by image.
-
-    Raises:
-        InvalidDataError: as in `read`.
-    """
+    """Read the columns besides `COLUMNS`: text by column, by image. Raises as `read`."""
     if not (folder / NAME).exists():
         return {}
     files = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
@@ -112,7 +109,7 @@ def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _parse(text: str, path: Path, known: set[str]) -> dict[str, ImageMetadata]:
+def _parse(text: str, path: Path, images: Iterable[str]) -> dict[str, ImageMetadata]:
     lines = csv.reader(io.StringIO(text, newline=""))
     header = next(lines, [])
     if tuple(header[:3]) != COLUMNS or len(set(header)) < len(header) or "" in header:
@@ -120,18 +117,9 @@ def _parse(text: str, path: Path, known: set[str]) -> dict[str, ImageMetadata]:
             f"{path}: expected the columns {', '.join(COLUMNS)} and others, each once, "
             f"got {', '.join(header) or 'none'}; import the images again"
         )
-    entries: dict[str, ImageMetadata] = {}
-    names = {composed(image): image for image in known}
-    for cells in filter(None, lines):
-        where = f"{path}, line {lines.line_num}"
-        if len(cells) != len(header):
-            raise InvalidDataError(f"{where}: expected {len(header)} cells, got {len(cells)}")
-        row = dict(zip(header, cells, strict=True))
+    entries = {}
+    for where, row in _rows(lines, header, str(path), images, path.parent.name):
         image, patient, spacing = (row.pop(column) for column in COLUMNS)
-        image = names.get(composed(image), image)
-        if image not in known or image in entries:
-            why = "is named twice" if image in entries else f"is no image below {path.parent.name}/"
-            raise InvalidDataError(f"{where}: {image!r} {why}; expected <class>/<name>.png, once")
         entries[image] = ImageMetadata(
             image=image,
             source_name=row.pop(SOURCE, ""),
@@ -140,6 +128,26 @@ def _parse(text: str, path: Path, known: set[str]) -> dict[str, ImageMetadata]:
             further=row,
         )
     return entries
+
+
+def _rows(
+    lines: Any, header: Sequence[str], name: str, images: Iterable[str], folder: str = "raw"
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the place of each line for errors, and its cells by column; see `read` and `parse`."""
+    known, named = {composed(image): image for image in images}, set[str]()
+    for cells in filter(None, lines):
+        where = f"{name}, line {lines.line_num}"
+        if len(cells) != len(header):
+            counts = f"expected {len(header)} cells, got {len(cells)}"
+            raise InvalidDataError(f"{where}: {counts}; the columns are {','.join(header)}")
+        row = dict(zip(header, cells, strict=True))
+        image = composed(row["image"].strip())
+        if image not in known or image in named:
+            why = "is named twice" if image in named else f"is no image below {folder}/"
+            msg = f"{where}: {row['image']!r} {why}; expected <class>/<name>.png, once"
+            raise InvalidDataError(msg)
+        named.add(image)
+        yield where, row | {"image": known[image]}
 
 
 def _millimetres(text: str, where: str) -> float:
@@ -172,11 +180,7 @@ class Note(Frozen):
 
 
 def read_notes(path: Path, images: Iterable[str]) -> list[Note]:
-    """Read a curation.csv; otherwise as `parse`.
-
-    Raises:
-        InvalidDataError: also if it is missing, or not UTF-8.
-    """
+    """Read a curation.csv as `parse`; InvalidDataError also if it is missing, or not UTF-8."""
     try:
         return parse(path.read_text(encoding="utf-8"), str(path), images)
     except FileNotFoundError:
@@ -201,26 +205,11 @@ def parse(text: str, name: str, images: Iterable[str]) -> list[Note]:
         wanted = ",".join(CURATION_COLUMNS)
         msg = f"{name}: expected the columns {wanted}, got {','.join(header) or 'none'}"
         raise InvalidDataError(msg)
-    notes: list[Note] = []
-    known, named = {composed(image): image for image in images}, set[str]()
-    for cells in filter(None, lines):
-        where = f"{name}, line {lines.line_num}"
-        image, *rest = (cell.strip() for cell in cells)
-        note = _note([known.get(composed(image), image), *rest], where)
-        if composed(note.image) not in known or note.image in named:
-            why = "is named twice" if note.image in named else "is no image below raw/"
-            msg = f"{where}: {note.image!r} {why}; expected <class>/<name>.png, once"
-            raise InvalidDataError(msg)
-        named.add(note.image)
-        notes.append(note)
-    return notes
+    return [_note(row, where) for where, row in _rows(lines, header, name, images)]
 
 
-def _note(cells: list[str], where: str) -> Note:
-    if len(cells) != len(CURATION_COLUMNS):
-        wanted = f"{len(CURATION_COLUMNS)} cells ({','.join(CURATION_COLUMNS)})"
-        raise InvalidDataError(f"{where}: expected {wanted}, got {len(cells)}")
-    image, group, exclude, reason = cells
+def _note(row: Mapping[str, str], where: str) -> Note:
+    image, group, exclude, reason = (cell.strip() for cell in row.values())
     if exclude.lower() not in _YES:
         raise InvalidDataError(f"{where}: exclude is {exclude!r}, expected true or false")
     if _YES[exclude.lower()] and not reason:

@@ -11,6 +11,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from hgmnet.config.base import Frozen
+from hgmnet.data.atomic import write_table
 from hgmnet.data.resize import Grey, Mask
 from hgmnet.errors import InvalidDataError
 
@@ -77,10 +78,8 @@ def write_store(
         images[row], masks[row] = image, mask
     images.flush()
     masks.flush()
-    with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(PreparedImage.model_fields), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(entry.model_dump() for entry in entries)
+    rows = (entry.model_dump() for entry in entries)
+    write_table(folder / INDEX, list(PreparedImage.model_fields), rows)
 
 
 def open_prepared(folder: Path) -> PreparedDataset:

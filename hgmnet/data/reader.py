@@ -1,8 +1,6 @@
 """The one reader of image files of every format, upright and in their true greys."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -10,36 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hgmnet.data import dicom, images
-from hgmnet.data.images import Grey, ImageFile, Rgb
+from hgmnet.data.images import DecodedFile, Grey, ImageFile
 from hgmnet.data.limits import MAX_PIXELS
 from hgmnet.errors import InvalidDataError
-
-
-@dataclass(frozen=True)
-class DecodedFile:
-    """A decoded image.
-
-    `rgb`: (H, W, 3) uint8. `pixel_mm`: pixel spacing in mm, 0 if unknown. `frame`: its number, from
-    1; 0 for the only one.
-    """
-
-    rgb: Rgb
-    pixel_mm: float
-    frame: int = 0
-
-    @cached_property
-    def grey(self) -> Grey:
-        """The image as the network's input before resizing, (H, W) uint8."""
-        return images.to_grey(self.rgb)
 
 
 def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
     """Open PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM, detected by its bytes.
 
-    Args:
-        data: the file.
-        name: used in errors.
-        max_pixels: largest number of pixels of a frame.
+    `name`: used in errors. `max_pixels`: largest number of pixels of a frame.
 
     Raises:
         InvalidDataError: the format is another, or the file is damaged or too large.
@@ -49,15 +26,28 @@ def open_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> ImageFil
     return kind(data, name, max_pixels)
 
 
-def decode_file(data: bytes, name: str, max_pixels: int = MAX_PIXELS, bits: int = 0) -> DecodedFile:
-    """Decode a file of a single frame; `bits`: as in `ImageFile.decode`; otherwise as `open_image`.
+def decode_file(
+    data: bytes, name: str, max_pixels: int = MAX_PIXELS, bits: int = 0, frame: int = 0
+) -> DecodedFile:
+    """Decode one frame of a file; `bits`: as in `ImageFile.decode`; otherwise as `open_image`.
+
+    `frame`: its number, from 1; 0 for the only one.
 
     Raises:
-        InvalidDataError: also if there are several frames.
+        InvalidDataError: also if there is no such frame, or, for 0, if there are several.
         UnknownDepthError: the depth of its greys is unknown.
     """
-    file = open_image(data, name, max_pixels)
-    return DecodedFile(file.only(bits).rgb, file.pixel_mm)
+    return frame_of(open_image(data, name, max_pixels), frame, bits)
+
+
+def frame_of(file: ImageFile, frame: int, bits: int = 0) -> DecodedFile:
+    """Decode one frame of an opened file; otherwise as `decode_file`."""
+    if not frame:
+        return file.only(bits)
+    if frame > len(file):
+        msg = f"{file.name} has no frame {frame}; give a number from 1 to {len(file)}"
+        raise InvalidDataError(msg)
+    return file.decode(frame - 1, bits)
 
 
 def frames_of(file: ImageFile, bits: int = 0) -> Iterator[DecodedFile]:
@@ -67,9 +57,7 @@ def frames_of(file: ImageFile, bits: int = 0) -> Iterator[DecodedFile]:
         InvalidDataError: a frame is damaged or too large.
         UnknownDepthError: the depth of its greys is unknown.
     """
-    for frame in range(len(file)):
-        number = frame + 1 if len(file) > 1 else 0
-        yield DecodedFile(file.decode(frame, bits).rgb, file.pixel_mm, number)
+    return (file.decode(frame, bits) for frame in range(len(file)))
 
 
 ImageInput = str | PathLike[str] | bytes | NDArray[np.uint8]

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from hgmnet.calibration.on_val import operating_point, predict_val
-from hgmnet.config.base import MALIGNANT, Frozen, load_settings, problems
+from hgmnet.calibration.operating_point import operating_point, predict_val
+from hgmnet.config.base import MALIGNANT, Frozen, change_setting, load_settings, problems
 from hgmnet.config.data import Data, Prepare
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.config.model import Model
 from hgmnet.config.training import Train
 from hgmnet.data.atomic import write_text
 from hgmnet.data.image_statistics import measure
-from hgmnet.data.images import pixel_sha256
+from hgmnet.data.images import DecodedFile, pixel_sha256
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
-from hgmnet.data.reader import DecodedFile, ImageInput, read_image
+from hgmnet.data.reader import ImageInput, read_image
 from hgmnet.data.resize import Mask, fit_mask, resize_to_input
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.drift import build_profile
@@ -122,13 +122,8 @@ def fit(
 def _recipe(settings: Mapping[str, object]) -> FitSettings:
     tree: dict[str, Any] = load_settings(RECIPE, FitSettings, "").model_dump()
     for key, value in settings.items():
-        *sections, last = key.split(".")
-        place: Any = tree
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
+        if not change_setting(tree, key, value):
             raise ConfigError(f"settings: there is no {key}; expected one such as train.epochs")
-        place[last] = value
     try:
         return FitSettings.model_validate(tree)
     except ValidationError as error:
@@ -150,7 +145,13 @@ def _mask(mask: MaskInput, image: DecodedFile, row: int) -> Mask:
     shape = image.grey.shape
     if mask is None:
         return np.zeros(shape, dtype=np.bool_)
-    found = mask > 0 if isinstance(mask, np.ndarray) else read_image(mask, f"mask {row}").grey > 127
+    grey = mask if isinstance(mask, np.ndarray) else read_image(mask, f"mask {row}").grey
+    if grey is not mask and 0 < grey.max() <= 127:
+        raise InvalidDataError(
+            f"mask {row}: expected a lesion brighter than 127, got values up to {grey.max()}; pass "
+            "its pixels, where every value above 0 is lesion"
+        )
+    found = grey > (0 if grey is mask else 127)
     if found.shape != shape:
         raise InvalidDataError(f"mask {row}: expected the image's size {shape}, got {found.shape}")
     return np.asarray(found)

@@ -84,10 +84,7 @@ def averaged(found: RepeatedMetric, draws: int, seed: int) -> Figure:
 def difference(
     before: RepeatedMetric, after: RepeatedMetric, draws: int, seed: int
 ) -> Paired | None:
-    """Paired difference of two means.
-
-    None if either can't be computed, or if the models determine different images for them.
-    """
+    """Paired difference of two means; None if one is not computed, or they are on other images."""
     names = [side.rows["image"].tolist() for side in (before, after)]
     values = [*before.values, *after.values]
     if names[0] != names[1] or not np.isfinite(values).all():

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
+from hgmnet.data.progress import batches
 from hgmnet.data.resize import Grey, Mask, Prob, fit_mask
 from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
 from hgmnet.models.hgmnet import HGMNet
@@ -86,8 +87,8 @@ def shares(
     asked = {entry.image for entry in entries}
     rows = np.array([i for i, e in enumerate(store.entries) if e.image in asked], dtype=np.int64)
     found: dict[str, Share | None] = {}
-    for start in range(0, len(rows), _BATCH):
-        part = rows[start : start + _BATCH]
+    for batch in batches(len(rows), _BATCH, "explaining"):
+        part = rows[batch]
         images, masks = store.read(part)
         lesions = masks.astype(bool)
         some = lesions.any(axis=(1, 2))

@@ -28,10 +28,7 @@ AT_RANDOM = "at_random"
 
 
 def most_confident(table: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Select the fraction of images with the lowest uncertainty, rounded up, in the table's order.
-
-    Ties are ordered by name.
-    """
+    """Select the fraction of images of least uncertainty, rounded up, in order; ties go by name."""
     order = table.sort_values(["uncertainty", "image"], kind="stable").index
     count = int(np.ceil(share * len(table) - 1e-9))
     return table.loc[table.index.isin(order[:count])]

@@ -9,18 +9,21 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
+from pydantic import Field
+
 from hgmnet.config.base import NORMAL, Frozen
 from hgmnet.data import images, metadata
 from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import PassedOver, why_no_image
 from hgmnet.data.images import ImageFile, UnknownDepthError
 from hgmnet.data.metadata import ImageMetadata
+from hgmnet.data.progress import progress
 from hgmnet.data.reader import open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.importing import detect, source_files
 from hgmnet.importing.detect import Format, ImportPlan
 from hgmnet.importing.mask_reader import MaskOptions, MaskReader
-from hgmnet.importing.planned_image import PlannedImage, check
+from hgmnet.importing.planned_image import PlannedImage, check, mapped
 from hgmnet.importing.source_files import Files
 
 
@@ -30,11 +33,13 @@ class ImportOptions(Frozen):
     `frames`: which frames of a file of several become images; by default it is refused. `bits`:
     depth of pixels of 16 bits whose file declares none; 0 for the smallest that holds all of them.
     `masks`: which values of masks are a lesion; by default others than 0 and 255 are refused.
+    `classes`: new name by class of the source.
     """
 
     frames: Literal["", "first", "middle", "all"] = ""
     bits: int = 0
     masks: MaskOptions = MaskOptions()
+    classes: dict[str, str] = Field(default_factory=dict)
 
 
 AS_IT_IS = ImportOptions()
@@ -64,6 +69,8 @@ def lay_out(
     form: Format = "auto",
     put: Callable[[Path, Path], None] | None = None,
     options: ImportOptions = AS_IT_IS,
+    *,
+    needed: str = "",
 ) -> LaidOut:
     """Import a source's images: a folder, a .zip or a table.
 
@@ -71,11 +78,11 @@ def lay_out(
     copied byte for byte if they are upright, of one frame, and of a known depth; others are
     re-encoded without loss. The source's metadata are written to images.csv
     (`hgmnet.data.metadata`). Once everything is read, `put(part, raw)` moves the new folder `part`
-    to `raw`; default: `replaced`.
+    to `raw`; default: `replaced`. `needed`: a class that some image must have; empty for none.
 
     Raises:
         InvalidDataError: the source is missing, broken, unsafe, empty or not of the format, or two
-            of its files would get one name.
+            of its files would get one name, or its classes are not as in `mapped`.
         ConfigError: it contains DICOM, and pydicom is not installed.
     """
     part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
@@ -86,6 +93,8 @@ def lay_out(
             plan = detect.plan(files, given, source, form)
             if not plan.pictures:
                 raise InvalidDataError(f"{source} names no image; nothing is imported")
+            pictures = mapped(plan.pictures, options.classes, needed)
+            plan = replace(plan, pictures=tuple(pictures))
             drawn = cast("Files", ChainMap(cast("Any", plan.made), cast("Any", files)))
             check(plan.pictures, drawn, source)
             entries = _bring(plan.pictures, drawn, part, options)
@@ -119,7 +128,7 @@ def _bring(
     entries: list[ImageMetadata] = []
     waiting, largest = [], 0
     masks = MaskReader(files, options.masks)
-    for picture in pictures:
+    for picture in progress(pictures, "importing"):
         file = open_image(files[picture.source](), str(picture.source))
         try:
             entries += list(_write(picture, file, masks, part, options))

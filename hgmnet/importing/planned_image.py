@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,9 @@ from hgmnet.importing.source_files import Files, Read
 
 Made = Mapping[PurePosixPath, Read]
 """Masks that a format draws, by a path in the source: PNG files."""
+
+SOURCE_LABEL = "source_label"
+"""Column of images.csv: the class in the source, where `--map` gave it another name."""
 
 MAX_NAME_BYTES = 200  # of a class or image; file systems allow 255, and `_mask_1.png` is appended
 
@@ -86,6 +90,39 @@ def locator(folders: Sequence[PurePosixPath], files: Files) -> Callable[[str], P
         return found[0] if found else beside[0]
 
     return locate
+
+
+def mapped(
+    pictures: Sequence[PlannedImage], classes: Mapping[str, str], needed: str
+) -> list[PlannedImage]:
+    """Rename classes; each image keeps its class in the source as `SOURCE_LABEL`.
+
+    `classes`: new name by class of the source. `needed`: a class that some image must then have;
+    empty for none.
+
+    Raises:
+        InvalidDataError: the source lacks a class of `classes`, or no image has the class `needed`.
+    """
+    found = Counter(picture.label for picture in pictures)
+    has = f"the source has the classes {', '.join(sorted(found)[:20])}"
+    if strange := sorted(classes.keys() - found.keys()):
+        raise InvalidDataError(f"--map {strange[0]}={classes[strange[0]]}: {has}")
+    if needed and needed not in {classes.get(label, label) for label in found}:
+        example = ",".join(f"{label}=..." for label in sorted(found)[:20])
+        raise InvalidDataError(
+            f"{has}, expected `{needed}` among them; map each to benign, {needed} or normal: "
+            f"--map {example}"
+        )
+    if not classes:
+        return list(pictures)
+    return [
+        replace(
+            picture,
+            label=classes.get(picture.label, picture.label),
+            further={SOURCE_LABEL: picture.label} | dict(picture.further),
+        )
+        for picture in pictures
+    ]
 
 
 def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:

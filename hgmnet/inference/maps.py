@@ -50,11 +50,7 @@ def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> ImageMap
 
 
 def native_maps(predictor: TorchPredictor, images: Sequence[ImageInput]) -> list[ImageMaps]:
-    """Return each image's maps; mirror-averaged if the operating point mirrors.
-
-    Raises:
-        InvalidDataError: an image can't be read.
-    """
+    """Return each image's maps, mirror-averaged as in prediction. Raises as `read_grey`."""
     return [_native(predictor, read_grey(image, f"image {i}")) for i, image in enumerate(images)]
 
 
@@ -113,16 +109,10 @@ def infer_with(
     """Run the network over prepared images with another map instead of the coarse one.
 
     The map drives the gates and the classifier's pooling. The coarse mask output is unchanged.
-
-    Args:
-        network: in evaluation mode, on its device.
-        spec: preprocessing and classes.
-        square: (N, S, S) uint8.
-        truth: (N, S, S) in {0, 1}.
-        given: which map; `own` changes nothing. `shuffled` gives each image the map of another one,
-            in an order drawn with seed 0.
-        mirror: average with the mirrored image, its map mirrored too.
-        scales: of further views, used for uncertainty only; ignored unless the map is `own`.
+    `network`: in evaluation mode, on its device. `square`: (N, S, S) uint8. `truth`: (N, S, S) in
+    {0, 1}. `given`: `own` changes nothing, `shuffled` gives each image the map of another one, in
+    an order drawn with seed 0. `mirror`: average with the mirrored image, its map mirrored too.
+    `scales`: of further views, used for uncertainty only; ignored unless the map is `own`.
     """
     parts = [slice(start, start + _BATCH) for start in range(0, len(square), _BATCH)]
     near = scales if given == "own" else ()

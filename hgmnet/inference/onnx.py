@@ -68,10 +68,7 @@ class OnnxPredictor(Predictor):
 
 
 def describe(model: Predictor, precision: str) -> dict[str, str]:
-    """Return the file's metadata, text by name; `spec` lacks the list of training images.
-
-    `precision`: `fp32` or `int8`.
-    """
+    """Return the file's metadata, without the training images; `precision`: `fp32` or `int8`."""
     return {
         "format": FORMAT,
         "model_sha256": model.identity,

@@ -1,7 +1,7 @@
 """Output columns of a prediction, and the rows for encoded images over HTTP."""
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal, NamedTuple
@@ -20,6 +20,8 @@ _PART_IMAGES, _PART_PIXELS = 16, 4_000_000
 BOX = ("left", "top", "right", "bottom")
 Value = str | int | float | bool | None
 Kind = Literal["string", "double", "boolean", "long"]  # MLflow's names
+Observe = Callable[[Grey, Prediction], None]
+"""Is called with each image, (H, W) uint8, and its prediction."""
 
 
 @dataclass(frozen=True)
@@ -88,22 +90,29 @@ def answer_in_parts(
     predictor: Predictor,
     model: Mapping[str, Value],
     max_pixels: int = MAX_PIXELS,
+    *,
+    frame: int = 0,
+    observe: Observe | None = None,
 ) -> Iterator[list[dict[str, Value]]]:
     """Yield the rows of `answer` part by part; only the images of one part are in memory.
 
-    A part ends at `_PART_IMAGES` images, or at the image that exceeds `_PART_PIXELS`.
+    A part ends at `_PART_IMAGES` images, or at the image that exceeds `_PART_PIXELS`. `frame`: of
+    each file, as in `decode_file`.
     """
     part: list[_Decoded] = []
     for row, value in enumerate(values):
-        part.append(_read(value, f"row {row}", max_pixels))
+        part.append(_read(value, f"row {row}", max_pixels, frame))
         large = sum(one.grey.size for one in part) > _PART_PIXELS
         if large or len(part) == _PART_IMAGES or row == len(values) - 1:
-            yield _rows(part, predictor, model)
+            yield _rows(part, predictor, model, observe)
             part = []
 
 
 def _rows(
-    part: Sequence["_Decoded"], predictor: Predictor, model: Mapping[str, Value]
+    part: Sequence["_Decoded"],
+    predictor: Predictor,
+    model: Mapping[str, Value],
+    observe: Observe | None,
 ) -> list[dict[str, Value]]:
     predictions = predictor.stream([one.grey for one in part if not one.error])
     nothing: dict[str, Value] = dict.fromkeys(columns(predictor.spec.classes, model))
@@ -113,10 +122,19 @@ def _rows(
             rows.append({**nothing, **model, "error": one.error})
             continue
         prediction = next(predictions)
-        row = prediction_row(prediction, predictor.operating, one.pixel_mm)
-        mask = base64.b64encode(encode_mask(prediction.mask)).decode("ascii")
-        rows.append({**row, "mask_png": mask, **model, "error": ""})
+        rows.append(answer_row(prediction, predictor.operating, one.pixel_mm, model))
+        if observe is not None:
+            observe(one.grey, prediction)
     return rows
+
+
+def answer_row(
+    prediction: Prediction, operating: Operating, pixel_mm: float, model: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return the row of `answer` for one predicted image."""
+    row = prediction_row(prediction, operating, pixel_mm)
+    mask = base64.b64encode(encode_mask(prediction.mask)).decode("ascii")
+    return {**row, "mask_png": mask, **model, "error": ""}
 
 
 def columns(classes: Sequence[str], model: Iterable[str]) -> tuple[str, ...]:
@@ -132,9 +150,9 @@ class _Decoded(NamedTuple):
     error: str = ""
 
 
-def _read(value: object, name: str, max_pixels: int) -> _Decoded:
+def _read(value: object, name: str, max_pixels: int, frame: int) -> _Decoded:
     try:
-        decoded = decode_file(to_bytes(value, name), name, max_pixels)
+        decoded = decode_file(to_bytes(value, name), name, max_pixels, frame=frame)
     except HgmnetError as error:
         return _Decoded(np.empty((0, 0), np.uint8), 0.0, str(error))
     return _Decoded(decoded.grey, decoded.pixel_mm)

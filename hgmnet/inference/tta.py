@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def zoom(image: Tensor, factor: float) -> Tensor:
-    """Magnify (B, C, S, S) about the centre by `factor` > 0; the size stays.
-
-    Below 1 the image shrinks and is padded by reflection.
-    """
+    """Magnify (B, C, S, S) about the centre by `factor` > 0; below 1 it is padded by reflection."""
     grid = _grid(image, 1 / factor)
     return functional.grid_sample(image, grid, padding_mode="reflection", align_corners=False)
 
@@ -48,14 +45,10 @@ _TOGETHER = 16  # images per pass: faster for few images
 def forward_tta(
     network: "HGMNet", spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
 ) -> RawPrediction:
-    """Run the network over prepared images.
+    """Run the network, in evaluation mode, on its device, over prepared images (B, S, S) uint8.
 
-    Args:
-        network: in evaluation mode, on its device; converted to channels-last (docs/speed.md).
-        spec: preprocessing and classes.
-        square: (B, S, S) uint8.
-        mirror: average probabilities and class logits with the mirrored image's.
-        scales: magnifications of further views, which affect `views` only.
+    It is converted to channels-last (docs/speed.md). `mirror`: average probabilities and class
+    logits with the mirrored image's. `scales`: magnifications of further views, for `views` only.
     """
     network.to(memory_format=torch.channels_last)  # no cost from the second call on
     device = next(network.parameters()).device

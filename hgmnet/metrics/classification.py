@@ -18,10 +18,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class BalancedAccuracy:
-    """Mean sensitivity over the classes in the rows.
-
-    NaN for a draw without one of them.
-    """
+    """Mean sensitivity over the classes in the rows; NaN for a draw without one of them."""
 
     label: Indices
     predicted: Indices

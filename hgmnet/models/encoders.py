@@ -4,7 +4,7 @@ import hashlib
 import io
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from hgmnet.config.model import PACKAGED, File, Model
-from hgmnet.errors import ConfigError
+from hgmnet.errors import ConfigError, few
 from hgmnet.models.image_size import DEPTH
 
 TESTED = (
@@ -30,7 +30,6 @@ _HEADS = (
     *("conv_head.", "norm_head.", "bn2."),  # timm's layers between features and classifier
 )
 _COUNTER = "num_batches_tracked"
-_SHOWN = 5
 
 
 def build_encoder(model: Model) -> nn.Module:
@@ -111,12 +110,6 @@ def say_missing(file: File, missing: tuple[str, ...]) -> None:
             f"{few(missing)}",
             file=sys.stderr,
         )
-
-
-def few(items: Sequence[str]) -> str:
-    """Format the first items, and the number of further ones."""
-    more = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _load_packaged(encoder: nn.Module, name: str) -> None:

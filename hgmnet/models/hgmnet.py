@@ -41,11 +41,7 @@ class HGMNet(nn.Module):
     """Segments the lesion, coarse then fine, and classifies the image, in one pass."""
 
     def __init__(self, model: Model, classes: int) -> None:
-        """Build the network.
-
-        Raises:
-            ConfigError: no such encoder, or its weights are not available.
-        """
+        """Build the network; ConfigError: no such encoder, or its weights are not available."""
         super().__init__()
         self.model, self.classes = model, classes
         own = model.coarse and not model.shared_encoder
@@ -67,12 +63,10 @@ class HGMNet(nn.Module):
         return [part for part in (self.coarse_encoder, self.encoder) if part is not None]
 
     def forward(self, image: Tensor, coarse_mask_prob: Tensor | None = None) -> NetworkOutput:
-        """Predict masks, class and gates.
+        """Predict masks, class and gates of images (B, 1, H, W) float, normalised, divisible by 32.
 
-        Args:
-            image: (B, 1, H, W) float, normalised, H and W divisible by 32.
-            coarse_mask_prob: (B, 1, H, W) in [0, 1], used instead of the coarse net's map: the true
-                mask or another image's map, to measure the map's effect.
+        `coarse_mask_prob`: (B, 1, H, W) in [0, 1], used instead of the coarse net's map: the true
+        mask or another image's map, to measure the map's effect.
         """
         image = image.expand(-1, 3 if self.model.input == "rgb" else 1, -1, -1)
         if self.decoder is None:

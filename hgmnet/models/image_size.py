@@ -7,11 +7,7 @@ STRIDE = 2**DEPTH
 
 
 def check_size(size: int) -> None:
-    """Check that the encoders support images of `size` x `size` px.
-
-    Raises:
-        ConfigError: `size` is not a multiple of 32.
-    """
+    """Raise ConfigError unless `size`, px, is a multiple of 32, as the encoders need."""
     if size % STRIDE:
         down = max(STRIDE, size // STRIDE * STRIDE)
         raise ConfigError(

@@ -5,8 +5,8 @@ from pathlib import Path
 from torch import Tensor
 
 from hgmnet.config.model import File
-from hgmnet.errors import ConfigError
-from hgmnet.models.encoders import few, load_encoder_weights, say_missing
+from hgmnet.errors import ConfigError, few
+from hgmnet.models.encoders import load_encoder_weights, say_missing
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.serialization import load_model
 from hgmnet.models.spec import Spec, identity
@@ -15,11 +15,7 @@ _CLASSIFIER = "classifier."
 
 
 def warm_encoders(network: HGMNet, root: Path) -> None:
-    """Load `model.encoder_weights` into every encoder, if it names a file.
-
-    Raises:
-        ConfigError: as `hgmnet.models.encoders.load_encoder_weights`.
-    """
+    """Load a file of `model.encoder_weights` in each encoder; raises as `load_encoder_weights`."""
     file = network.model.encoder_weights
     if isinstance(file, File):
         missing = [load_encoder_weights(encoder, file, root) for encoder in network.encoders()]

@@ -114,7 +114,7 @@ class Operating(Frozen):
 
 def load_spec(folder: Path) -> Spec:
     """Read model.json; ConfigError if the file is missing, damaged, or of another version."""
-    spec = _read(folder / SPEC, Spec)
+    spec = read_part(folder / SPEC, Spec)
     if spec.format not in READABLE:
         raise ConfigError(f"{folder / SPEC}: format {spec.format}, this version reads {FORMAT}")
     return spec
@@ -122,7 +122,7 @@ def load_spec(folder: Path) -> Spec:
 
 def load_operating(folder: Path) -> Operating:
     """Read operating.json; ConfigError if the file is missing or damaged."""
-    return _read(folder / OPERATING, Operating)
+    return read_part(folder / OPERATING, Operating)
 
 
 def identity(folder: Path) -> str:
@@ -137,7 +137,8 @@ def identity(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, kind: type[T]) -> T:
+def read_part(path: Path, kind: type[T]) -> T:
+    """Read a JSON file of a model folder; ConfigError if it is missing or damaged."""
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -30,6 +30,12 @@ def fill(beside: str, name: str, **values: Any) -> str:
     return templates(Path(beside).parent / "templates").get_template(name).render(**values)
 
 
+def lines(beside: str, name: str) -> tuple[str, ...]:
+    """Lines of a text from the folder `templates` beside a module (its `__file__`)."""
+    path = Path(beside).parent / "templates" / name
+    return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
 def fit(grey: Grey, side: int) -> tuple[int, int]:
     """Width and height, px, of an image (H, W) after shrinking its longer edge to `side` px."""
     height, width = grey.shape

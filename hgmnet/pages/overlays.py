@@ -4,8 +4,11 @@ import base64
 
 import numpy as np
 from contourpy import contour_generator
+from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, label
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import cdist
 
 from hgmnet.data.images import png_file
 from hgmnet.data.reader import ImageInput, read_grey
@@ -45,6 +48,27 @@ def outline(mask: Mask, size: tuple[int, int]) -> str:
     loops = contour_generator(z=padded).lines(padded.max() / 2)  # half, however small the mask
     points = ((f"{x:.1f} {y:.1f}" for x, y in np.asarray(loop) - 0.5) for loop in loops)
     return "".join(f"M{'L'.join(loop)}Z" for loop in points)
+
+
+def calipers(mask: Mask) -> NDArray[np.float64]:
+    """Measure the largest part of a mask, (H, W) bool, not empty, as calipers do.
+
+    Returns:
+        Two lines (x, y) to (x, y) in px, (2, 2, 2): the longest diameter, between the outer edges
+        of pixels; and the extent at a right angle to it, drawn through its middle.
+    """
+    parts, _ = label(mask, np.ones((3, 3)))
+    rows, columns = np.nonzero(parts == 1 + np.bincount(parts.ravel())[1:].argmax())
+    corners = np.concatenate(
+        [np.column_stack([columns + x, rows + y]) for x in (0, 1) for y in (0, 1)]
+    ).astype(np.float64)
+    points = corners[ConvexHull(corners).vertices]
+    between = cdist(points, points)
+    start, end = (points[i] for i in np.unravel_index(between.argmax(), between.shape))
+    across = np.array([start[1] - end[1], end[0] - start[0]]) / between.max()
+    reach = (points - start) @ across
+    middle = (start + end) / 2
+    return np.array([[start, end], [middle + reach.min() * across, middle + reach.max() * across]])
 
 
 def heat_uri(values: Prob) -> str:

@@ -3,7 +3,7 @@
 import csv
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,11 +25,15 @@ from hgmnet.data.image_files import (
 )
 from hgmnet.data.images import encode_mask, read_file
 from hgmnet.data.metadata import SourceNames
+from hgmnet.data.progress import progress
 from hgmnet.data.reader import frames_of, open_image
+from hgmnet.data.resize import resize_to_input, resize_to_original
 from hgmnet.errors import ConfigError, HgmnetError
+from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.predictor import Predictor
 from hgmnet.inference.response import prediction_columns, prediction_row
 from hgmnet.pages.overlays import overlay
+from hgmnet.prediction.dicom_seg import Segmentations, file_names
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def predict_files(
     *,
     passed_over: Sequence[PassedOver] = (),
     bits: int = 0,
+    segmentations: Segmentations | None = None,
 ) -> Summary:
     r"""Write `<name>_mask.png`, `<name>_overlay.png`, predictions.csv and predictions.jsonl.
 
@@ -106,6 +111,7 @@ def predict_files(
         out: the folder to write to, created if missing.
         passed_over: the files besides.
         bits: depth of pixels of 16 bits whose file declares none; 0 to refuse such files.
+        segmentations: writes each prediction as DICOM, too.
 
     Returns:
         Numbers of rows.
@@ -113,18 +119,18 @@ def predict_files(
     Raises:
         ConfigError: it would overwrite a file that is no earlier prediction.
     """
-    from tqdm import tqdm
-
     names = _names(files)
-    _claim(out, names)
+    _claim(out, {_TABLE, _LINES, *chain.from_iterable(map(_pictures, names))})
+    if segmentations:
+        segmentations.folder.mkdir(parents=True, exist_ok=True)
+        _claim(segmentations.folder, set(chain.from_iterable(map(file_names, names))))
     write_passed_over(out / PASSED_OVER, passed_over)
     pairs = zip(files, names, strict=True)
-    progress = tqdm(pairs, total=len(files), unit="image", disable=None, leave=False)
-    predict = partial(_rows, predictor=predictor, out=out, bits=bits)
+    predict = partial(_rows, predictor=predictor, out=out, bits=bits, segmentations=segmentations)
     sources = SourceNames()
     rows = [
         {"source_name": sources.of(file)} | row
-        for file, name in progress
+        for file, name in progress(pairs, "predicting", len(files))
         for row in predict(file, name)
     ]
     output = (column.name for column in prediction_columns(predictor.spec.classes))
@@ -148,21 +154,35 @@ def predict_files(
 
 
 def _rows(
-    file: Path, name: str, predictor: Predictor, out: Path, bits: int
+    file: Path,
+    name: str,
+    *,
+    predictor: Predictor,
+    out: Path,
+    bits: int,
+    segmentations: Segmentations | None,
 ) -> Iterator[dict[str, Any]]:
     """Predict a file: one row per frame, or one with the error."""
+    spec, operating = predictor.spec, predictor.operating
     start, shown = time.perf_counter(), printable(file)
     try:
         opened = open_image(read_file(file), Path(shown).name)
+        header = segmentations.source(opened) if segmentations else None
         if len(opened) > 1:
-            _claim(out, (f"{name}~f{number + 1}" for number in range(len(opened))))
+            frames = (f"{name}~f{number + 1}" for number in range(len(opened)))
+            _claim(out, set(chain.from_iterable(map(_pictures, frames))))
         for decoded in frames_of(opened, bits):
             frame = {"frame": decoded.frame} if decoded.frame else {}
             mask, drawn = _pictures(f"{name}~f{decoded.frame}" if frame else name)
-            prediction = predictor.predict([decoded.grey])[0]
+            height, width = decoded.grey.shape
+            raw = predictor.predict_raw(resize_to_input(decoded.grey, spec.prepare)[None])
+            prediction = postprocess(raw, 0, (height, width), spec, operating)
+            if segmentations:
+                probability = resize_to_original(raw.mask_prob[0], height, width, spec.prepare)
+                segmentations.write(name, header, prediction.mask, probability)
             (out / mask).write_bytes(encode_mask(prediction.mask))
             overlay(decoded.grey, prediction.mask).save(out / drawn)
-            row = prediction_row(prediction, predictor.operating, decoded.pixel_mm)
+            row = prediction_row(prediction, operating, decoded.pixel_mm)
             seconds = round(time.perf_counter() - start, 3)
             named = {"mask": mask, "overlay": drawn, "seconds": seconds, "error": ""}
             yield {"file": shown, **frame, **row, **named}
@@ -194,9 +214,9 @@ def _pictures(name: str) -> tuple[str, str]:
 _TABLE, _LINES, _RECORD = "predictions.csv", "predictions.jsonl", ".predictions.json"
 
 
-def _claim(out: Path, names: Iterable[str]) -> None:
+def _claim(out: Path, files: set[str]) -> None:
     """Check that files to be overwritten were written by an earlier run; record those of this."""
-    ours, files = _written(out), {_TABLE, _LINES, *chain.from_iterable(map(_pictures, names))}
+    ours = _written(out)
     for name in sorted(files - ours):
         if (out / name).exists():
             msg = f"{out / name} is no earlier prediction and is not overwritten"

@@ -1,16 +1,21 @@
-"""HTTP API: MLflow's scoring protocol, and plain image bytes."""
+"""HTTP API: MLflow's scoring protocol, plain image bytes, probes and metrics."""
 
 import hashlib
 import time
 from collections.abc import Sequence
+from email.message import Message
+from email.parser import BytesHeaderParser
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from hgmnet.inference.response import Value, answer_in_parts, to_bytes
@@ -19,6 +24,7 @@ from hgmnet.prediction.answer_log import AnswerLog, logged
 from hgmnet.serving.access import Access
 from hgmnet.serving.limits import DEFAULTS, Limits
 from hgmnet.serving.model_slot import ModelSlot
+from hgmnet.serving.monitoring import Monitor, Monitored
 from hgmnet.serving.work_queue import WorkQueue
 
 MAX_VALUES = 100_000
@@ -38,16 +44,63 @@ class InvocationBatch(BaseModel):
     """One of MLflow's forms: `dataframe_split`, `dataframe_records`, `instances` or `inputs`."""
 
     model_config = ConfigDict(extra="forbid")
-    dataframe_split: DataframeSplit | None = None
-    dataframe_records: list[dict[str, Any]] | None = None
-    instances: list[Any] | None = None
-    inputs: list[Any] | None = None
+    dataframe_split: DataframeSplit | None = Field(
+        None, description="columns: ['image'], data: [[base64 of a file], ...]"
+    )
+    dataframe_records: list[dict[str, Any]] | None = Field(
+        None, description="[{image: base64 of a file}, ...]"
+    )
+    instances: list[Any] | None = Field(None, description="as dataframe_records, or as inputs")
+    inputs: list[Any] | None = Field(None, description="[base64 of a file, ...]")
+
+
+class Answer(BaseModel):
+    """What was found in one image; besides, `prob_<class>`: each class's calibrated probability.
+
+    Lengths are in pixels of the image as it was sent. A value that does not exist is null, and so
+    are all but `error` and the model's if the image could not be read.
+    """
+
+    model_config = ConfigDict(extra="allow", serialize_by_alias=True)
+    __pydantic_extra__: dict[str, float | None] = Field(init=False)
+    decision: str | None = Field(description="the class; malignant from its threshold on")
+    likeliest: str | None = Field(alias="class", description="the most probable class")
+    uncertainty: float | None = Field(description="0 to 1")
+    refer: bool | None = Field(description="a reader should review the image")
+    malignant_threshold: float | None
+    lesion_area_px: int | None = Field(description="0 without a lesion")
+    lesion_area_mm2: float | None = Field(description="if the file has the pixel spacing")
+    left: int | None = Field(description="of the box around the lesion, null without one")
+    top: int | None
+    right: int | None
+    bottom: int | None
+    mask_png: str | None = Field(description="the mask, 0 and 255, as base64 of a PNG file")
+    model: str
+    version: str = Field(description="in the registry; empty for a folder")
+    model_sha256: str
+    error: str = Field(description="why the image was not answered; else empty")
 
 
 class Predictions(BaseModel):
-    """The rows of a batch, one per image, in order."""
+    """The answers of a batch, one per image, in order."""
 
-    predictions: list[Row]
+    predictions: list[Answer]
+
+
+class Health(BaseModel):
+    """The served model."""
+
+    model: str
+    version: str = Field(description="in the registry; empty for a folder")
+    model_sha256: str
+    code: str = Field(description="how the installed code relates to the version's own")
+    fault: str = Field(description="what is wrong in the registry; empty for nothing")
+
+
+class Readiness(BaseModel):
+    """Whether another request would be taken."""
+
+    waiting: int = Field(description="requests that wait for the model or use it")
 
 
 class Problem(BaseModel):
@@ -62,38 +115,65 @@ class Endpoints:
     def __init__(self, holder: ModelSlot, limits: Limits, log: AnswerLog | None = None) -> None:
         self._holder, self._limits, self._log = holder, limits, log
         self._queue = WorkQueue(limits)
+        self.monitor = Monitor(holder, self._queue)
 
-    async def health(self) -> Row:
+    async def health(self) -> Health:
         """Return the served model, and the error of the last check for another one."""
         served = self._holder.served
         fault = self._holder.fault.encode(errors="replace").decode()  # a path need not be UTF-8
-        return {**served.described, "code": served.code, "fault": fault}
+        return Health.model_validate({**served.described, "code": served.code, "fault": fault})
+
+    async def ready(self) -> Readiness:
+        """Answer 200 if another image would be taken, and 503 if the queue is full."""
+        waiting = self._queue.waiting
+        with self._queue.place():
+            return Readiness(waiting=waiting)
+
+    def metrics(self) -> Response:
+        """Return counts, seconds, queue, version, refer share and drift in Prometheus's format."""
+        return Response(generate_latest(self.monitor.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def invocations(self, request: Request) -> Predictions:
         """Predict a batch; an unreadable image is a row with its error."""
         async with self._queue.admitted(request) as body:
             values = await self._queue.turn(_values, body, self._limits.images)
-            return Predictions(predictions=await self._predict(request, values))
+            return Predictions.model_validate({"predictions": await self._predict(request, values)})
 
-    async def predict(self, request: Request) -> Row:
-        """Predict one image, the body's bytes: PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM."""
+    async def predict(
+        self, request: Request, frame: Annotated[int | None, Query(ge=1)] = None
+    ) -> Answer:
+        """Predict one image, as the body or as the file of a form: PNG, JPEG, DICOM and others.
+
+        `frame`: its number, from 1, in a file of several.
+        """
         async with self._queue.admitted(request) as body:
-            return (await self._predict(request, [body]))[0]
+            data, kind = body, request.headers.get("content-type", "")
+            if kind.lower().startswith("multipart/form-data"):
+                data = await run_in_threadpool(_form_file, body, kind)
+            rows = await self._predict(request, [data], frame or 0)
+            return Answer.model_validate(rows[0])
 
-    async def _predict(self, request: Request, values: Sequence[object]) -> list[Row]:
+    async def _predict(
+        self, request: Request, values: Sequence[object], frame: int = 0
+    ) -> list[Row]:
         served, start = self._holder.served, time.monotonic()
-        parts = answer_in_parts(values, served.predictor, served.described, self._limits.pixels)
+        known, most = served.described, self._limits.pixels
+        observe = partial(self.monitor.observe, served)
+        parts = answer_in_parts(values, served.predictor, known, most, frame=frame, observe=observe)
         rows = await self._queue.turns(request, parts)
         if all(row["error"] for row in rows):
             raise HTTPException(400, "; ".join(str(row["error"]) for row in rows))
         if self._log is not None:
-            await run_in_threadpool(self._record, values, rows, time.monotonic() - start)
+            seconds = time.monotonic() - start
+            await run_in_threadpool(self._record, values, rows, seconds, frame)
         return rows
 
-    def _record(self, values: Sequence[object], rows: Sequence[Row], seconds: float) -> None:
+    def _record(
+        self, values: Sequence[object], rows: Sequence[Row], seconds: float, frame: int
+    ) -> None:
         """Append the answers to the log; HTTPException 503 if that fails, and none is sent."""
         answers = [
-            logged(hashlib.sha256(to_bytes(value, "")).hexdigest(), row, seconds)
+            logged(hashlib.sha256(to_bytes(value, "")).hexdigest(), row, seconds, frame)
             for value, row in zip(values, rows, strict=True)
             if not row["error"]
         ]
@@ -125,16 +205,24 @@ def build_app(
     )
     at = Endpoints(holder, limits, log)
     app.add_middleware(Access, hosts=hosts, token=token)
+    app.add_middleware(Monitored, monitor=at.monitor)  # the outer one: refusals are counted too
     app.add_exception_handler(ClientDisconnect, forget)
     for path in ("/health", "/ping"):
         app.get(path, responses=_problems(400, 401, 403))(at.health)
-    problems = _problems(400, 401, 403, 413, 422, 503)
-    app.post("/invocations", responses=problems, openapi_extra=_body(_batch_schema()))(
-        at.invocations
+    app.get("/ready", responses=_problems(400, 401, 403, 503))(at.ready)
+    app.get("/metrics", response_class=PlainTextResponse, responses=_problems(400, 401, 403))(
+        at.metrics
     )
+    problems = _problems(400, 401, 403, 413, 422, 503)
+    app.post(
+        "/invocations",
+        responses=problems,
+        openapi_extra=_body({"application/json": _batch_schema()}),
+    )(at.invocations)
     binary = {"type": "string", "format": "binary"}
-    image = _body(binary, "application/octet-stream")
-    app.post("/predict", responses=problems, openapi_extra=image)(at.predict)
+    form = {"type": "object", "properties": {"image": binary}, "required": ["image"]}
+    kinds = _body({"application/octet-stream": binary, "multipart/form-data": form})
+    app.post("/predict", responses=problems, openapi_extra=kinds)(at.predict)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -147,6 +235,27 @@ def build_app(
 async def forget(_: Request, __: Exception) -> Response:
     """Answer a client that has gone, which nobody reads."""
     return Response(status_code=400)
+
+
+def _form_file(body: bytes, kind: str) -> bytes:
+    """Return the one file of a form, RFC 7578; `kind`: its content type.
+
+    Nothing is written to disk, as form parsers do with large files.
+
+    Raises:
+        HTTPException: 400, it has no file, or several.
+    """
+    head = Message()
+    head["content-type"] = kind
+    boundary = (head.get_boundary() or "").encode("latin-1", "replace")
+    files = []
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:] if boundary else ():
+        lines, _, content = part.partition(b"\r\n\r\n")
+        if BytesHeaderParser().parsebytes(lines.lstrip()).get_filename() is not None:
+            files.append(content)
+    if len(files) != 1 or not files[0]:
+        raise HTTPException(400, f"the form has {len(files)} files; expected: curl -F image=@FILE")
+    return files[0]
 
 
 def _values(body: bytes, most: int) -> list[object]:
@@ -186,8 +295,9 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem} for status in statuses}
 
 
-def _body(schema: dict[str, Any], kind: str = "application/json") -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {kind: {"schema": schema}}}}
+def _body(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    content = {kind: {"schema": schema} for kind, schema in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _batch_schema() -> dict[str, Any]:

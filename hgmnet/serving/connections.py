@@ -8,11 +8,13 @@ from typing import Any
 import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hgmnet.errors import ConfigError
 from hgmnet.serving.limits import DEFAULTS, Limits
 from hgmnet.serving.model_slot import ModelSlot
+from hgmnet.serving.monitoring import log_as_json
 
 STALL_SECONDS = 10
 _LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -28,12 +30,24 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(
-    app: FastAPI, taken: socket.socket, slot: ModelSlot, grace_s: int, limits: Limits = DEFAULTS
+    app: FastAPI,
+    taken: socket.socket,
+    slot: ModelSlot,
+    grace_s: int,
+    limits: Limits = DEFAULTS,
+    *,
+    json_log: bool = False,
 ) -> None:
-    """Serve until Ctrl-C, then give running requests `grace_s` seconds to finish."""
+    """Serve until Ctrl-C, then give running requests `grace_s` seconds to finish.
+
+    `json_log`: log requests and errors as JSON lines.
+    """
+    if json_log:
+        log_as_json()
     config = uvicorn.Config(
         app,
         log_level="warning",
+        log_config=None if json_log else LOGGING_CONFIG,
         http=partial(TimedConnection, limits),  # type: ignore[arg-type]  # a class, bound
         ws="none",
         proxy_headers=False,

@@ -1,13 +1,18 @@
 """The served model, and a thread that replaces it with a newer one."""
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hgmnet.errors import redact_credentials
+from hgmnet.evaluation.drift import Profile
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.response import Value
+from hgmnet.models.spec import PROFILE, read_part
+
+_LOG = logging.getLogger("hgmnet.serving")
 
 
 @dataclass(frozen=True)
@@ -16,12 +21,14 @@ class LoadedModel:
 
     `code`: how the installed code relates to the code the model was registered with; empty for a
     folder. `remark`: what is wrong in the registry, though this model may serve; empty for nothing.
+    `profile`: of its training images, None if unknown.
     """
 
     predictor: TorchPredictor
     described: dict[str, Value]
     code: str = ""
     remark: str = ""
+    profile: Profile | None = None
 
     @property
     def version(self) -> str:
@@ -42,7 +49,7 @@ def load_folder(
     """
     predictor = TorchPredictor.load(folder, "auto")
     known = {"model": name or str(folder), "version": version, "model_sha256": predictor.identity}
-    return LoadedModel(predictor, dict(known), code, remark)
+    return LoadedModel(predictor, dict(known), code, remark, read_part(folder / PROFILE, Profile))
 
 
 class ModelSlot:
@@ -61,12 +68,16 @@ class ModelSlot:
 
         def work() -> None:
             while not self._stop.wait(seconds):
+                before = self.served, self.fault
                 try:
                     found = find()
                     self.served = found or self.served
                     self.fault = found.remark if found else ""
                 except Exception as error:  # a store that is down raises various errors
                     self.fault = redact_credentials(str(error).strip().split("\n")[0])
+                if before != (self.served, self.fault):
+                    described = self.served.described
+                    _LOG.info("serving", extra={"facts": {**described, "fault": self.fault}})
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()

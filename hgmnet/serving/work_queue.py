@@ -24,6 +24,11 @@ class WorkQueue:
         self._waiting = self._held = 0
         self._turn = asyncio.Lock()
 
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for the model or use it."""
+        return self._waiting
+
     @asynccontextmanager
     async def admitted(self, request: Request) -> AsyncIterator[bytes]:
         """Read a request's body, and hold a place in the queue during the block.

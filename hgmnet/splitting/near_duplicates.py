@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hgmnet.data.images import Grey
+from hgmnet.data.progress import progress
 from hgmnet.splitting import alignment, candidates, features
 from hgmnet.splitting.alignment import Alignment
 from hgmnet.splitting.candidates import Index
@@ -60,7 +61,8 @@ def search(images: Mapping[str, Features], before: Tried) -> Search:
         keys = {at: (known[at[0]].key, known[at[1]].key, mirror) for at in worth}
         new = {at: key for at, key in keys.items() if key not in before}
         # One after another: each uses all cores in its matrix product already.
-        aligned = before | {k: alignment.align(known[a], queries[b]) for (a, b), k in new.items()}
+        shown = progress(new.items(), "comparing pairs of images")
+        aligned = before | {k: alignment.align(known[a], queries[b]) for (a, b), k in shown}
         tried |= {key: aligned[key] for key in keys.values()}
         for at, key in keys.items():
             if (one := aligned[key]) and one.agreement >= SCENE:

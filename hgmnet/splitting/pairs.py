@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, pairwise
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from scipy.cluster.hierarchy import DisjointSet
 
 from hgmnet.config.base import Frozen
 from hgmnet.data.image_record import ImageRecord
 
-CHAINED = ("curation", "patient", "clip")
+Stated = Literal["curation", "patient", "clip"]
+CHAINED: tuple[Stated, ...] = get_args(Stated)
 """Transforms of pairs that somebody stated: the images of each patient or group are a chain."""
 
 
@@ -67,9 +68,13 @@ def copy_to_identical_images(pairs: Iterable[Pair], records: Sequence[ImageRecor
     ]
 
 
-def pairs_from_curation(groups: Mapping[str, str]) -> list[Pair]:
-    """Chain the images with the same group name in curation.csv; `groups`: the name by image."""
-    return _chained(groups, "curation")
+def chained(keys: Mapping[str, str], transform: Stated) -> list[Pair]:
+    """Chain the images of each key, such as a patient, each with the next in order of names.
+
+    `keys`: by image, the group in curation.csv, the patient, or the file of several frames.
+    """
+    links = (link for images in _alike(keys) for link in pairwise(images))
+    return [_unmeasured(*link, "scene", 0.0, transform) for link in links]
 
 
 def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> list[Pair]:
@@ -83,13 +88,8 @@ def apply_curated_groups(pairs: Iterable[Pair], groups: Mapping[str, str]) -> li
 
 
 def of_one_patient(records: Iterable[ImageRecord]) -> list[Pair]:
-    """Chain the images of each known patient, each with the next in order of names."""
-    return _chained({r.image: r.patient for r in records if r.patient}, "patient")
-
-
-def of_one_clip(clips: Mapping[str, str]) -> list[Pair]:
-    """Chain the images that are frames of one file; `clips`: the file by image."""
-    return _chained(clips, "clip")
+    """Chain the images of each known patient."""
+    return chained({r.image: r.patient for r in records if r.patient}, "patient")
 
 
 def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
@@ -102,7 +102,7 @@ def group(images: Iterable[str], pairs: Iterable[Pair]) -> dict[str, str]:
         The group of each image, named after its first member in order of names.
     """
     sets = DisjointSet(images)
-    chains = {transform: DisjointSet() for transform in CHAINED}
+    chains: dict[str, Any] = {transform: DisjointSet() for transform in CHAINED}
     for pair in pairs:
         if (links := chains.get(pair.transform)) is not None:
             links.add(pair.first)
@@ -141,11 +141,8 @@ def find_conflicts(records: Iterable[ImageRecord], pairs: Iterable[Pair]) -> lis
     """Find the groups of copies whose labels differ, and the linking pairs, sorted by image."""
     known = {record.image: record for record in records}
     copies = sorted((p for p in pairs if p.kind == "copy"), key=lambda p: (p.first, p.second))
-    members: dict[str, list[str]] = {}
-    for image, first in sorted(group(known, copies).items()):
-        members.setdefault(first, []).append(image)
     found = []
-    for images in members.values():
+    for images in _alike(group(known, copies)):
         labels = {image: known[image].label for image in images if not known[image].excluded}
         if len(set(labels.values())) > 1:
             linking = tuple(pair for pair in copies if pair.first in images)
@@ -159,11 +156,6 @@ def _between(pair: Pair, one: str, other: str) -> Pair:
         return pair.model_copy(update={"first": one, "second": other})
     transform = f"inverse of {pair.transform}"
     return pair.model_copy(update={"first": other, "second": one, "transform": transform})
-
-
-def _chained(keys: Mapping[str, str], transform: str) -> list[Pair]:
-    links = (link for images in _alike(keys) for link in pairwise(images))
-    return [_unmeasured(*link, "scene", 0.0, transform) for link in links]
 
 
 def _unmeasured(

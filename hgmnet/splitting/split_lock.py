@@ -54,11 +54,7 @@ class ActiveImage(Frozen):
 
 
 def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> list[ActiveImage]:
-    """Join rows with the present images, in their order, without removed and excluded ones.
-
-    Raises:
-        InvalidDataError: an image has no row.
-    """
+    """Join rows with present images, in order, without excluded ones; InvalidDataError: no row."""
     known = {(row.pixel_sha256, row.name, row.label): row for row in rows}
     joined = []
     for record in records:
@@ -71,10 +67,7 @@ def active_images(rows: Iterable[SplitRow], records: Iterable[ImageRecord]) -> l
 
 
 def test_sha(images: Iterable[tuple[str, str]]) -> str:
-    """Hash the pixel hashes and labels of the present test images.
-
-    Figures with the same hash are comparable.
-    """
+    """Hash pixel hashes and labels of the test images; figures of equal hashes are comparable."""
     return _sha(sorted(f"{pixels} {label}" for pixels, label in images))
 
 
@@ -111,11 +104,7 @@ def extended_lock(lock: Lock, rows: Sequence[SplitRow], reason: str, images: int
 
 
 def check_size(lock: Lock, images: int, max_lost: float) -> None:
-    """Compare the number of images in splits with the last entry's.
-
-    Raises:
-        InvalidDataError: more than the fraction `max_lost` of them is gone.
-    """
+    """Raise InvalidDataError if more than `max_lost` of the last entry's images are gone."""
     before = lock.entries[-1].images
     if before - images > max_lost * before:
         raise InvalidDataError(

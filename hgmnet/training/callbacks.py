@@ -14,6 +14,7 @@ import lightning.pytorch as lightning
 import torch
 from torch import Tensor
 
+from hgmnet.data.progress import bar
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.training.checkpoints import LAST, AtomicCheckpointIO
 from hgmnet.training.lightning_module import EpochFigures
@@ -53,6 +54,12 @@ class TrainingMonitor(lightning.Callback):
                     "start again"
                 )
 
+    def on_train_epoch_start(self, trainer: lightning.Trainer, _: Any) -> None:
+        """Show a bar for the epoch's steps."""
+        if trainer.is_global_zero:
+            what = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._bar = bar(what, trainer.num_training_batches, " steps")
+
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Store the learning rate, which has changed when the step ends."""
         self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
@@ -60,11 +67,15 @@ class TrainingMonitor(lightning.Callback):
     def on_train_batch_end(self, trainer: Any, learner: Any, outputs: Any, *_: Any) -> None:
         """Store the loss, and check the stored ones if it is time."""
         self._steps.append((trainer.global_step, self._learning_rate, outputs["loss"]))
+        if trainer.is_global_zero:
+            self._bar.update()
         if len(self._steps) >= steps_a_look(learner.device):
             self._look(trainer)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: Any) -> None:
-        """Check the losses of the epoch's last steps."""
+        """Remove the bar, and check the losses of the epoch's last steps."""
+        if trainer.is_global_zero:
+            self._bar.close()
         self._look(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:

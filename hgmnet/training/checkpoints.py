@@ -84,11 +84,7 @@ def newest(folder: Path) -> Path | None:
 
 
 def mark(path: Path) -> str:
-    """Return the hash of a checkpoint's content, hexadecimal; empty if it is missing or damaged.
-
-    Raises:
-        PermissionError: it belongs to another user.
-    """
+    """Hash of a checkpoint, empty if missing or damaged; PermissionError: of another user."""
     try:
         content = memoryview(path.read_bytes())
     except PermissionError:

@@ -1,7 +1,7 @@
 """Training of HGM-Net on a prepared data set by Lightning: seeded, resumed after a kill."""
 
 import logging
-import sys
+import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lightning.pytorch as lightning
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from hgmnet.config.data import Data, Prepare
 from hgmnet.config.model import File, Model
@@ -70,6 +71,7 @@ def fit(
         InvalidDataError: train or val has no images, or the parent model was fitted on some of
             val or test.
         HgmnetError: the loss became infinite or NaN; the checkpoint of the last epoch is kept.
+        KeyboardInterrupt: at Ctrl-C; the checkpoint of the last epoch is kept.
         CheckpointError: a checkpoint can't be written; the previous one is intact.
     """
     check_size(prepare.side)
@@ -101,18 +103,21 @@ def fit(
     trainer = build_trainer(
         train, TrainingMonitor(on_epoch, checkpoints, durable, mark), durable=durable
     )
-    trainer.fit(learner, ckpt_path=last, weights_only=True)
+    try:
+        trainer.fit(learner, ckpt_path=last, weights_only=True)
+    except SIGTERMException:  # a SystemExit of status 0, as if the training had come to its end
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt("every finished epoch is kept") from None
     return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 
 def build_trainer(
     train: Train, *callbacks: lightning.Callback, durable: AtomicCheckpointIO | None = None
 ) -> lightning.Trainer:
-    """Build Lightning's Trainer for all trainings, with callbacks in the order of calls.
-
-    Raises:
-        ConfigError: as `hgmnet.training.distributed.plan`.
-    """
+    """Build Lightning's Trainer, callbacks in the order of calls; raises as `distributed.plan`."""
     return lightning.Trainer(
         **trainer_settings(train, plan(train)),
         plugins=[durable or AtomicCheckpointIO(), environment()],
@@ -120,7 +125,7 @@ def build_trainer(
         max_epochs=train.epochs,
         callbacks=[*callbacks],
         benchmark=True,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=False,  # TrainingMonitor shows one
         enable_checkpointing=False,
         enable_model_summary=False,
         logger=False,

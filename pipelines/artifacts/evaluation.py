@@ -1,14 +1,11 @@
-"""Types of the files that `evaluate` and `calibrate` write."""
+"""Types of the files that `evaluate` writes."""
 
 from hgmnet.config.base import SMALL, Frozen
 from hgmnet.metrics.bootstrap import Figure
 
 
 class Evaluation(Frozen):
-    """Figures by split; `test` is None where the test split was not evaluated.
-
-    `model`: the identity (hash) of the evaluated model.
-    """
+    """Figures by split, `test` None if not evaluated; `model`: identity of the evaluated model."""
 
     data: str
     model: str
@@ -80,25 +77,3 @@ class Consistency(Frozen):
     data: str
     split: str
     rules: tuple[Ruled, ...]
-
-
-class MaskPoint(Frozen):
-    """Figures on val, as served, for a mask threshold and a minimum area (fraction of the image).
-
-    `lesion_dice`, `normal_fp_rate`: None where val has no image with a lesion, or none without.
-    """
-
-    mask_threshold: float
-    min_area: float
-    lesion_dice: float | None
-    normal_fp_rate: float | None
-
-
-class MaskCurve(Frozen):
-    """The mask operating points evaluated on val, the default first, and the chosen one.
-
-    Empty and None for a model without masks.
-    """
-
-    points: tuple[MaskPoint, ...]
-    chosen: MaskPoint | None

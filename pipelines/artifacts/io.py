@@ -21,11 +21,7 @@ def write_json(path: Path, value: BaseModel | Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Read JSON of `write_json`.
-
-    Raises:
-        InvalidDataError: the file is absent or is not a `kind`.
-    """
+    """Read JSON of `write_json`; InvalidDataError if it is absent or is not a `kind`."""
     try:
         return kind.model_validate_json(path.read_bytes(), strict=False)
     except FileNotFoundError:
@@ -41,11 +37,7 @@ def write_rows(path: Path, kind: type[T], rows: Iterable[T]) -> None:
 
 
 def read_rows(path: Path, kind: type[T]) -> list[T]:
-    """Read CSV of `write_rows`.
-
-    Raises:
-        InvalidDataError: the file is absent, or a row is not a `kind`; the message names the line.
-    """
+    """Read CSV of `write_rows`; InvalidDataError, with line, if absent or a row is no `kind`."""
     rows = read_table(path)
     tuples = {name for name, field in kind.model_fields.items() if "tuple" in str(field.annotation)}
     read = []
@@ -61,11 +53,7 @@ def read_rows(path: Path, kind: type[T]) -> list[T]:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Read CSV rows as text by column name.
-
-    Raises:
-        InvalidDataError: the file is absent, or is not UTF-8.
-    """
+    """Read CSV rows as text by column name; InvalidDataError if absent, or not UTF-8."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))

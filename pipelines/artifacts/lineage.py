@@ -27,6 +27,24 @@ class Lineage(Frozen):
     data_hash: str
 
 
+class TrainRun(Frozen):
+    """How the weights were trained; kept with a cached model.
+
+    `seconds`: run time of the last process, without killed ones before. `params`: the stage's
+    settings with dotted keys. `packages`: installed versions by name.
+    """
+
+    git_commit: str
+    git_dirty: bool
+    device: str
+    processes: int
+    threads: int
+    seconds: float
+    python: str
+    packages: dict[str, str]
+    params: dict[str, str]
+
+
 def read_lineage(workspace: Workspace) -> Lineage:
     """Read the checkout's current lineage from git and dvc.lock."""
     stages = _locked_stages(workspace.root / "dvc.lock")

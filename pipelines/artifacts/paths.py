@@ -29,7 +29,7 @@ class _At:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Paths under the repository root, for one data set."""
+    """Paths under the repository root, for one data set; in `code`: the type of the content."""
 
     root: Path
     data: str
@@ -37,58 +37,41 @@ class Workspace:
     folder = _At("data/{data}")  # the data set
     raw = _At("data/{data}/raw")  # `<class>/<stem>.png` and `<stem>_mask*.png`
     curation = _At("data/{data}/curation.csv")  # the user's list: image, group, exclude, reason
-    # one row per image: `hgmnet.data.image_record.ImageRecord`
-    manifest = _At("data/{data}/manifest.csv")
-    # what a person knows about the data set: `hgmnet.config.data_card.DataCard`
-    data_card = _At("data/{data}/data_card.yaml")
-    # evidence for near-duplicates: `hgmnet.splitting.pairs.Pair`
-    pairs = _At("data/{data}/pairs.csv")
-    # the group of each image, in git: `hgmnet.data.image_record.Grouped`
-    groups = _At("data/{data}/groups.csv")
-    # the locked assignment: `hgmnet.splitting.split_lock.SplitRow`
-    split_csv = _At("data/{data}/split.csv")
-    split_json = _At("data/{data}/split.json")  # the lock: `hgmnet.splitting.split_lock.Lock`
-    # arrays and an index of live rows: `hgmnet.data.prepared.PreparedDataset`
-    prepared = _At("data/{data}/prepared")
-    # the model folder: weights.safetensors, model.json, operating.json, profile.json
-    model = _At("models/hgmnet")
+    manifest = _At("data/{data}/manifest.csv")  # one row per image: `ImageRecord`
+    data_card = _At("data/{data}/data_card.yaml")  # a person's knowledge of it: `DataCard`
+    pairs = _At("data/{data}/pairs.csv")  # evidence for near-duplicates: `Pair`
+    groups = _At("data/{data}/groups.csv")  # the group of each image, in git: `Grouped`
+    split_csv = _At("data/{data}/split.csv")  # the locked assignment: `SplitRow`
+    split_json = _At("data/{data}/split.json")  # the lock: `Lock`
+    prepared = _At("data/{data}/prepared")  # arrays and an index of live rows: `PreparedDataset`
+    model = _At("models/hgmnet")  # weights.safetensors, model.json, operating.json, profile.json
     reports = _At("reports")  # reports on data and model for readers
     validation = _At("reports/validation.json")  # `ValidationReport`
-    # label conflicts, copies and scenes with images, one self-contained page
-    likeness = _At("reports/likeness.html")
+    likeness = _At("reports/likeness.html")  # label conflicts, copies and scenes with images
     data_docs = _At("reports/data_docs")  # Great Expectations' own pages; not a DVC output
-    # new images against the model's: `hgmnet.evaluation.drift.DriftReport`; not a DVC output
-    drift = _At("reports/drift.json")
+    drift = _At("reports/drift.json")  # new images: `DriftReport`; not a DVC output
     drift_docs = _At("reports/drift/data_docs")  # Great Expectations' own pages about new images
-    # one row per epoch: `hgmnet.training.lightning_module.EpochFigures`
-    curves = _At("reports/train/curves.csv")
+    curves = _At("reports/train/curves.csv")  # one row per epoch: `EpochFigures`
     train_metrics = _At("reports/train/metrics.json")  # the last epoch's figures, flat
     train_run = _At("reports/train/run.json")  # how the weights were made: `TrainRun`
-    # comparison of two versions, one self-contained page; not a DVC output
-    comparison = _At("reports/compare/index.html")
+    comparison = _At("reports/compare/index.html")  # of two versions; not a DVC output
     evaluation = _At("reports/evaluation")  # per_image.csv, metrics.json and the plot files
-    # one row per image: `hgmnet.evaluation.per_image.image_row`
-    per_image = _At("reports/evaluation/per_image.csv")
+    per_image = _At("reports/evaluation/per_image.csv")  # one row per image: `image_row`
     metrics = _At("reports/evaluation/metrics.json")  # `Evaluation`
-    # the evaluated images against the model's: `hgmnet.evaluation.drift.DriftReport`
-    evaluation_drift = _At("reports/evaluation/drift.json")
+    evaluation_drift = _At("reports/evaluation/drift.json")  # evaluated images: `DriftReport`
     subgroups = _At("reports/evaluation/subgroups.json")  # `Subgroups`
     certainty = _At("reports/evaluation/certainty.json")  # `Certainty`
     consistency = _At("reports/evaluation/consistency.json")  # `Consistency`
     mask_curve = _At("reports/calibration/mask_curve.json")  # `MaskCurve`
     opening = _At("reports/evaluation/opening.json")  # `EvaluationNumber`
-    # the change plan: `hgmnet.config.change_plan.ChangePlans`; a person writes it
-    change_plan = _At("pccp.yaml")
-    # risks, their measures and checks: `hgmnet.config.risks.Risks`; a person writes it
-    risks = _At("risks.yaml")
+    change_plan = _At("pccp.yaml")  # the change plan: `ChangePlans`; a person writes it
+    risks = _At("risks.yaml")  # risks, their measures and checks: `Risks`; a person writes it
     gate = _At("reports/gate.json")  # `GateResult`
     summary = _At("reports/summary.json")  # the figures of `dvc metrics show`
     html = _At("reports/html/index.html")  # the report, one self-contained page
     model_card = _At("reports/model_card.md")  # the model card
-    # a folder for each unfinished training, named by its fingerprint
-    checkpoints = _At("checkpoints", "state")
-    # evaluations on the test split, one line each: `pipelines.artifacts.test_evaluations`
-    openings = _At("openings.jsonl", "state")
+    checkpoints = _At("checkpoints", "state")  # a folder per unfinished training's fingerprint
+    openings = _At("openings.jsonl", "state")  # evaluations on the test split: `RecordedEvaluation`
     versions = _At("versions", "state")  # copies of registered versions, `<model>/<version>/` each
     exports = _At("onnx", "state")  # exports for ONNX Runtime
 

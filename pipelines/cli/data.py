@@ -1,4 +1,4 @@
-"""The commands on data: `hgmnet import`, `drift`, `resplit`, `export-data`."""
+"""The commands on data: `hgmnet import`, `init`, `drift`, `resplit`, `export-data`."""
 
 import argparse
 import re
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from hgmnet.cli.model import add_depth
-from pipelines.cli.options import positive, reason
+from pipelines.cli.options import class_map, positive, reason
 
 FORMATS = ("auto", "busi", "bus-bra", "breast", "table", "nnunet", "coco")
 """As `hgmnet.importing.detect.Format`, which takes too long to import for `--help`."""
@@ -24,6 +24,8 @@ def configure_import(parser: argparse.ArgumentParser) -> None:
     most = "GiB; a larger download is refused (64)"
     parser.add_argument("--max-gib", type=positive, default=64.0, metavar="N", help=most)
     parser.add_argument("--replace", action="store_true", help="replace the images that are there")
+    classes = "classes under other names, as in idc=malignant,dcis=malignant,fibroadenoma=benign"
+    parser.add_argument("--map", type=class_map, default={}, metavar="THEIRS=OURS", help=classes)
     frames = "of files of several frames: which become images; all: as one group"
     parser.add_argument("--frames", choices=["first", "middle", "all"], default="", help=frames)
     add_depth(parser)
@@ -51,14 +53,17 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
     )
 
     masks = {"threshold": args.mask_threshold, "invert": args.invert_masks} | args.mask_values
-    options = ImportOptions(frames=args.frames, bits=args.bits, masks=MaskOptions(**masks))
+    options = ImportOptions(
+        frames=args.frames, bits=args.bits, masks=MaskOptions(**masks), classes=args.map
+    )
     known = {"source_format": args.format, "sha256": args.sha256 or "", "replace": args.replace}
     known |= {"max_gib": args.max_gib, "options": options}
     found = import_dataset(root, args.name, args.source, **known)
     print(summary(found, passed_over(root, args.name)))
     if warning := privacy_warning(root / "data" / args.name / "raw"):
         print(warning, file=sys.stderr)
-    print(_next(root, args.name, ", ".join(found.per_class)))
+    print(f"data/{args.name}/raw is in DVC's care; for git: git add data/{args.name}")
+    print(f"Next: hgmnet init {args.name}, which writes its settings, then: dvc repro")
 
 
 def _sha256(text: str) -> str:
@@ -79,15 +84,26 @@ def _mask_values(text: str) -> dict[str, object]:
     return {"values": tuple(map(int, text.split(",")))}
 
 
-def _next(root: Path, name: str, classes: str) -> str:
-    profiles = [f"profiles/{name}-cpu.yaml", f"profiles/{name}.yaml"]
-    there = [profile for profile in profiles if (root / profile).is_file()]
-    ready = f" (or: cp {there[0]} params.yaml)" if there else ""
-    return (
-        f"data/{name}/raw is in DVC's care; for git: git add data/{name}\n"
-        f"Next: set data.name to {name} and data.classes to [{classes}] in params.yaml{ready}, "
-        "then: dvc repro"
-    )
+def configure_init(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for data set and profile."""
+    parser.add_argument("name", help="an imported data set: data/<name>")
+    profile = "start from profiles/<PROFILE>.yaml (default: the set's own, else busi-cpu, or busi "
+    parser.add_argument("--profile", help=f"{profile}with a GPU)")
+    force = "replace a params.yaml that is in no commit"
+    parser.add_argument("--force", action="store_true", help=force)
+
+
+def run_init(root: Path, args: argparse.Namespace) -> None:
+    """Write params.yaml, and a plan into pccp.yaml; print what was written and the next step.
+
+    Raises:
+        HgmnetError: as `pipelines.operations.init_settings.init_settings`.
+    """
+    from pipelines.operations.init_settings import init_settings
+    from pipelines.operations.run_overrides import alone
+
+    with alone(root, f"hgmnet init {args.name}"):
+        print(init_settings(root, args.name, args.profile, force=args.force))
 
 
 def configure_drift(parser: argparse.ArgumentParser) -> None:

@@ -90,11 +90,7 @@ def run_flow(root: Path, args: argparse.Namespace) -> None:
 
 
 def _change(word: str) -> tuple[str, Any]:
-    """Parse `train.epochs=3` into key and value, as in params.yaml.
-
-    Raises:
-        ConfigError: there is no `=` in it, or the value is not YAML.
-    """
+    """Parse `train.epochs=3` as params.yaml does; ConfigError: no `=`, or the value is not YAML."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

@@ -53,11 +53,7 @@ def configure_clean(parser: argparse.ArgumentParser) -> None:
 
 
 def run_clean(root: Path, args: argparse.Namespace) -> None:
-    """List removable files (--yes removes them), and advise on DVC, MLflow and Prefect.
-
-    Raises:
-        ConfigError: a run is under way here.
-    """
+    """List removable files (--yes removes them), and advise; ConfigError during another run."""
     from pipelines.operations.cleanup import litter, remove
     from pipelines.operations.run_overrides import alone
 
@@ -141,11 +137,7 @@ def configure_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def run_doctor(root: Path, args: argparse.Namespace) -> None:  # noqa: ARG001
-    """Print one line per check.
-
-    Raises:
-        ConfigError: a check found something to fix first; the message has the number.
-    """
+    """Print a line per check; ConfigError, with their number, if something must be fixed first."""
     from hgmnet.errors import ConfigError
     from pipelines.operations import doctor
 

@@ -82,12 +82,17 @@ def positive(text: str) -> float:
     return value
 
 
-def reason(words: str, wanted: str) -> str:
-    """Return a reason as one line.
+def class_map(text: str) -> dict[str, str]:
+    """Parse `theirs=ours,...` into our class by theirs, in lower case."""
+    pairs = [[part.strip().lower() for part in pair.split("=")] for pair in text.split(",")]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        msg = f"{text!r}: expected <class of the set>=<our class>, as in idc=malignant,cyst=benign"
+        raise argparse.ArgumentTypeError(msg)
+    return {pair[0]: pair[1] for pair in pairs}
 
-    Raises:
-        ConfigError: it is empty.
-    """
+
+def reason(words: str, wanted: str) -> str:
+    """Return a reason as one line; ConfigError if it is empty."""
     from hgmnet.errors import ConfigError
 
     line = " ".join(words.split())

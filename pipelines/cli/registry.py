@@ -186,11 +186,7 @@ def run_history(root: Path, args: argparse.Namespace) -> None:
 
 
 def _print_signatures(links: "tuple[Link, ...]", allowed: Path) -> None:
-    """Print a line per decision of a person.
-
-    Raises:
-        InvalidDataError: a signature is not valid; all the others are printed.
-    """
+    """Print a line per decision of a person; InvalidDataError at the end for a wrong signature."""
     from hgmnet.errors import InvalidDataError
     from pipelines.registry.signatures import signer
 

@@ -31,7 +31,7 @@ FOLD_STUDIES = {
     "ablation": "remove each part of the model, on the same folds and seeds",
     "curve": "figures over a tenth, a quarter, half, three quarters and all of the training groups",
 }
-"""The studies that train on folds; each has a `design` in pipelines/studies."""
+"""The studies that train on folds; each is a function of pipelines.studies.designs."""
 
 
 _TEST = "use the test split too; this is recorded"
@@ -203,14 +203,8 @@ def _sections(found: "TrainingPlan") -> dict[str, dict[str, Any]]:
 
 def _write(path: Path, found: "TrainingPlan") -> None:
     """Change only these keys; comments and order stay."""
-    from ruamel.yaml import YAML
+    from pipelines.operations.init_settings import edited_yaml
 
-    from hgmnet.data.atomic import atomic
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    tree = yaml.load(path.read_text(encoding="utf-8"))
-    for section, settings in _sections(found).items():
-        tree[section].update(settings)
-    with atomic(path) as part, part.open("w", encoding="utf-8") as file:
-        yaml.dump(tree, file)
+    with edited_yaml(path) as tree:
+        for section, settings in _sections(found).items():
+            tree[section].update(settings)

@@ -124,11 +124,7 @@ def configure_report(parser: argparse.ArgumentParser) -> None:
 
 
 def run_report(root: Path, args: argparse.Namespace) -> None:
-    """Write the page about a version, and print its path.
-
-    Raises:
-        ConfigError, InvalidDataError: as `pipelines.version_page.page.write_page`.
-    """
+    """Write the page about a version, and print its path; raises as `write_page`."""
     from pipelines.artifacts.paths import Workspace
     from pipelines.version_page.page import write_page
 

@@ -11,6 +11,7 @@ from hgmnet.data.file_names import printable
 from hgmnet.data.image_files import PassedOver, find_in, passed_over_text
 from hgmnet.data.image_statistics import ImageStatistics, measure
 from hgmnet.data.images import Grey
+from hgmnet.data.progress import batches
 from hgmnet.data.reader import frames_of, open_image
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation.drift import (
@@ -76,14 +77,10 @@ def measure_folder(folder: Path, predictor: TorchPredictor) -> Measured:
 def drift_of(
     model: Path, identity: str, facts: Mapping[str, Mapping[str, float]], raw: Path, source: str
 ) -> DriftReport:
-    """Compare evaluated images with the model's profile.
+    """Compare evaluated images with the profile in a model folder.
 
-    Args:
-        model: the model folder.
-        identity: hash of the model.
-        facts: features of each image, by its path below `raw`; the same columns for all.
-        raw: folder of the images.
-        source: name of the images for messages, such as `test split of busi`.
+    `identity`: hash of the model. `facts`: features of each image, by its path below `raw`; the
+    same columns for all. `source`: of the images, for messages, such as `test split of busi`.
 
     Raises:
         InvalidDataError: the profile is absent or damaged, or images.csv is invalid.
@@ -104,11 +101,7 @@ def drift_of(
 
 
 def measure_images(paths: Iterable[Path]) -> list[ImageStatistics]:
-    """Measure images in parallel.
-
-    Raises:
-        InvalidDataError: an image can't be decoded.
-    """
+    """Measure images in parallel; InvalidDataError if one can't be decoded."""
 
     def look(path: Path) -> ImageStatistics:
         return measure(images.decode_grey(path.read_bytes(), str(path)))
@@ -141,8 +134,8 @@ def _list(folder: Path) -> tuple[list[str], tuple[PassedOver, ...]]:
 def _looks(folder: Path, names: Sequence[str]) -> Iterator[list[tuple[str, list[_Look]]]]:
     """Yield batches of (name, frames), none of an unreadable file; one batch is in memory."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(names), _BATCH):
-            batch = names[start : start + _BATCH]
+        for part in batches(len(names), _BATCH, "measuring"):
+            batch = names[part]
             yield list(zip(batch, pool.map(lambda name: _look(folder / name), batch), strict=True))
 
 

@@ -188,5 +188,4 @@ def _clause(
 
 
 def _within(clause: str, verb: str, got: float, planned: Span) -> ClauseResult:
-    says = f"{planned.min:g} to {planned.max:g}"
-    return _clause(clause, verb, f"{got:.4g}", [says], held=got in planned)
+    return _clause(clause, verb, f"{got:.4g}", [str(planned)], held=got in planned)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal
 
+from hgmnet.config.base import NORMAL
 from hgmnet.config.evaluation import Check, Where
 from hgmnet.errors import ConfigError
 from hgmnet.metrics.bootstrap import Figure
-from hgmnet.metrics.catalogue import BY_SUBGROUP, higher_is_better, known
+from hgmnet.metrics.catalogue import BY_SUBGROUP, higher_is_better, known, metric
 from pipelines.artifacts.evaluation import Subgroup
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
 
@@ -54,13 +55,7 @@ def verdict(
 def validate_checks(
     checks: Sequence[Check], figures: Figures, classes: Sequence[str], at: str
 ) -> None:
-    """Check that every check names an existing metric and column.
-
-    Args:
-        checks: checks from `at`.
-        figures: figures whose subgroups give the columns.
-        classes: classes of the data set.
-        at: origin for messages, such as `params.yaml, gate.checks`.
+    """Check that every check of `at`, such as `params.yaml, gate.checks`, can be evaluated.
 
     Raises:
         ConfigError: a metric or column does not exist, or a metric is not computed per subgroup.
@@ -69,34 +64,39 @@ def validate_checks(
     columns = sorted({group.column for group in figures.subgroups})
     for check in checks:
         if check.metric not in names:
-            choices = ", ".join(names)
-            raise ConfigError(
-                f"{at}: there is no metric `{check.metric}`. Choose one of: {choices}"
-            )
+            raise _unknown(at, f"there is no metric `{check.metric}`", names)
         if check.subgroup is None:
             continue
         if check.metric not in BY_SUBGROUP:
-            choices = ", ".join(BY_SUBGROUP)
-            msg = f"{at}: `{check.metric}` is not computed per subgroup. Choose one of: {choices}"
-            raise ConfigError(msg)
+            raise _unknown(at, f"`{check.metric}` is not computed per subgroup", BY_SUBGROUP)
         if figures.all is not None and check.subgroup.column not in columns:
-            choices = ", ".join(columns) or "none"
-            msg = (
-                f"{at}: there are no subgroups by `{check.subgroup.column}`. Choose one of: "
-                f"{choices} (reports/evaluation/subgroups.json)"
-            )
-            raise ConfigError(msg)
+            what = f"there are no subgroups by `{check.subgroup.column}`"
+            raise _unknown(at, what, columns, " (reports/evaluation/subgroups.json)")
+
+
+def _unknown(at: str, what: str, choices: Sequence[str], where: str = "") -> ConfigError:
+    known = ", ".join(choices) or "none"
+    return ConfigError(f"{at}: {what}. Choose one of: {known}{where}")
+
+
+def images_for(check: Check, counts: Mapping[str, float]) -> float:
+    """Number of images that a check can be computed on, at most; `counts`: images by class."""
+    images, where = metric(check.metric).images, check.subgroup
+    one = images.removeprefix("not ")
+    kinds = {"all": [*counts], "lesion": [k for k in counts if k != NORMAL]}
+    labels = kinds.get(one, [NORMAL if one == "without lesion" else one])
+    chosen = counts.keys() - labels if one != images else counts.keys() & labels
+    if where and where.column == "label":
+        chosen &= {where.value}
+    return sum(counts[label] for label in chosen)
 
 
 def evaluate_check(check: Check, figures: Figures) -> CheckResult:
-    """Compare one figure with its bound.
-
-    The check fails if the figure is missing, not finite, or computed on too few images.
-    """
+    """Compare a figure with its bound; one missing, not finite or of too few images fails."""
     figure = figures.of(check.subgroup).get(check.metric)
     value, bound = _value(check, figure), check.bound
     if check.above:
-        baseline = figures.baselines.get(_baseline(check))
+        baseline = figures.baselines.get(f"{check.above.rpartition('_')[2]}_{check.metric}")
         bound = baseline.value if baseline else None
     reason = _refusal(check, figures, figure, value)
     passed = False
@@ -140,11 +140,6 @@ def _refusal(
     if figure.n < check.min_n:
         return f"{figure.n} images are too few, {check.min_n} are needed"
     return f"{check.metric} could not be computed" if value is None else None
-
-
-def _baseline(check: Check) -> str:
-    """Name of the baseline's figure."""
-    return f"{str(check.above).rpartition('_')[2]}_{check.metric}"
 
 
 def _against(check: Check, value: float, bound: float) -> tuple[bool, str]:

@@ -289,7 +289,7 @@ def torch_pair(torch: str, vision: str) -> HealthCheck:
 def device() -> HealthCheck:
     """Check cores, memory (the quickstart takes 3 GiB) and GPU, with nvidia-smi: no torch."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    gpu = _gpus() or "no GPU: training runs on the CPU"
+    gpu = gpus() or "no GPU: training runs on the CPU"
     says = f"{os.cpu_count()} cores, {memory:.1f} GiB memory, {gpu}"
     return HealthCheck("ok" if memory >= 3 else "note", says)
 
@@ -332,7 +332,8 @@ def _holds(requirement: Requirement) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
 
 
-def _gpus() -> str:
+def gpus() -> str:
+    """Names of the GPUs by nvidia-smi; empty if there is none."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=3, check=False)

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from hgmnet.config.base import problems
+from hgmnet.config.base import change_setting, problems
 from hgmnet.config.model import File
 from hgmnet.config.params import Params
 from hgmnet.data.atomic import write_text
@@ -38,13 +38,8 @@ def settings(root: Path, profile: str | None, changes: Mapping[str, Any]) -> tup
     base, yaml, text = settings_file(root, profile), YAML(), io.StringIO()
     tree = yaml.load(base.read_text(encoding="utf-8"))
     for key, value in changes.items():
-        *sections, last = key.split(".")
-        place = tree
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if not isinstance(place, dict) or last not in place:
+        if not change_setting(tree, key, value):
             raise ConfigError(f"{key} is not a setting of {base.name}; as train.epochs=3")
-        place[last] = value
     yaml.dump(tree, text)
     try:
         params = Params.model_validate(YAML(typ="safe", pure=True).load(text.getvalue()))
@@ -92,11 +87,7 @@ def copied(root: Path, text: str, params: Params) -> Iterator[Path]:
 
 
 def record(root: Path, copy: Path, on_line: Callable[[str], None]) -> str:
-    """Record the copy as a DVC experiment, and fetch it into the checkout; return its name.
-
-    Raises:
-        HgmnetError: git or DVC failed.
-    """
+    """Record the copy as a DVC experiment and fetch it; return its name. Raises as `copied`."""
     dvc.call(copy, ["exp", "run", "--quiet", "report"], on_line)
     ref = git(copy, "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*")
     git(root, "fetch", "-q", str(experiment_folder(root)), f"{ref}:{ref}")

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
+from hgmnet.config.base import MALIGNANT
 from hgmnet.config.params import load_params
 from hgmnet.data import manifest, metadata
 from hgmnet.data.atomic import write_text
@@ -117,7 +118,7 @@ def import_dataset(
         known = passed_over(root, name).with_name("options.json")
         if unattended and known.exists():
             options = read_json(known, importer.ImportOptions)
-        found = importer.lay_out(path, space.raw, source_format, put, options)
+        found = importer.lay_out(path, space.raw, source_format, put, options, needed=MALIGNANT)
         write_passed_over(passed_over(root, name), found.left_out)
         write_json(known, options)
         return found

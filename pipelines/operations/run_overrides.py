@@ -24,11 +24,7 @@ _ASIDE = "data/*/.raw.*.old"
 
 @contextmanager
 def alone(root: Path, what: str) -> Iterator[None]:
-    """Lock this checkout for one run; `what`: its description in other runs' messages.
-
-    Raises:
-        ConfigError: another run holds the lock.
-    """
+    """Lock this checkout for one run, `what` in messages; ConfigError if another holds the lock."""
     from filelock import FileLock, Timeout
 
     state = root / _STATE
@@ -72,11 +68,7 @@ def with_profile(root: Path, profile: str | None) -> Iterator[None]:
 
 
 def settings_file(root: Path, profile: str | None) -> Path:
-    """Path of params.yaml, or of the named profile.
-
-    Raises:
-        ConfigError: there is no such profile.
-    """
+    """Path of params.yaml, or of the named profile; ConfigError if there is none."""
     if profile is None:
         return root / "params.yaml"
     file = root / "profiles" / f"{profile}.yaml"

@@ -1,6 +1,6 @@
 """Compare two versions on images unseen by both: recorded predictions, or predicted again."""
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from hgmnet.config.params import Params
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage
+from hgmnet.data.progress import batches
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.promotion_rule import Comparison, compare
 from hgmnet.metrics import segmentation
@@ -51,8 +52,8 @@ def predict_rows(
         InvalidDataError: its files in MLflow are not those that were registered.
     """
     rows: list[dict[str, object]] = []
-    for start in range(0, len(entries), _BLOCK):
-        block = entries[start : start + _BLOCK]
+    for part in batches(len(entries), _BLOCK, f"version {version.version} predicts"):
+        block = entries[part]
         images = [(raw / entry.image).read_bytes() for entry in block]
         answers = predict_version(store.uri, version, images)
         rows += [_row(raw, *pair) for pair in zip(block, answers, strict=True)]
@@ -91,10 +92,7 @@ class VersionComparison:
 
 @dataclass(frozen=True)
 class VersionComparator:
-    """Compare versions of one registered model.
-
-    `data`: a data set to compare on; None for the challenger's test split.
-    """
+    """Compares versions of one model; `data`: a data set, None for the challenger's test split."""
 
     store: TrackingStore
     params: Params
@@ -158,7 +156,9 @@ class VersionComparator:
         """Remove the images that either model has seen; return both tables and their number."""
         folders = [self.load(number).folder for number in numbers]
         specs = list(map(load_spec, folders))
-        entries = [_entry_of(row) for row in tables[0].to_dict("records")]
+        unused: dict[str, Any] = {"masks": "", "split": "test", "height": 0, "width": 0}
+        rows = tables[0].to_dict("records")
+        entries = [PreparedImage(**unused, **{key: row[key] for key in _KEPT}) for row in rows]
         checked = contamination.check(entries, self._data, specs)
         if not checked.clean:
             raise InvalidDataError(
@@ -192,11 +192,7 @@ def _test_entries(workspace: Workspace, sha: str) -> list[PreparedImage]:
 
 
 def all_entries(space: Workspace) -> list[PreparedImage]:
-    """Every readable, not excluded image of a data set, marked as test split.
-
-    Raises:
-        ConfigError: it has no manifest yet.
-    """
+    """A data set's readable, not excluded images, as test split; ConfigError without a manifest."""
     if not space.manifest.exists():
         raise ConfigError(
             f"{space.manifest} is missing; `hgmnet import {space.data} ...`, then with "
@@ -223,9 +219,3 @@ def count_test_images(space: Workspace, images: Collection[str], model: str, com
 def _entry(record: ImageRecord, group: str) -> PreparedImage:
     known = record.model_dump(include={"image", "pixel_sha256", "label", "height", "width"})
     return PreparedImage(masks="|".join(record.masks), group=group, split="test", **known)
-
-
-def _entry_of(row: dict[Hashable, Any]) -> PreparedImage:
-    """Make the image's entry from a row of per_image.csv."""
-    known = {name: row[name] for name in _KEPT}
-    return PreparedImage(masks="", split="test", height=0, width=0, **known)

@@ -12,17 +12,8 @@ from pipelines.artifacts.lineage import hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import user
 from pipelines.promotion.comparison import VersionComparator, VersionComparison
-from pipelines.registry.aliases import (
-    PromotionDecision,
-    RegistryState,
-    decide,
-    deleted,
-    moved_by_hand,
-    registry_state,
-    retry_on_conflict,
-    served,
-    served_before,
-)
+from pipelines.registry import aliases
+from pipelines.registry.aliases import PromotionDecision, RegistryState, registry_state
 from pipelines.registry.evidence import EVIDENCE
 from pipelines.registry.history import Link, chain_fault
 from pipelines.registry.loading import resolve
@@ -97,7 +88,7 @@ def promote(comparer: VersionComparator, request: Request) -> tuple[PromotionOut
         found.append(_signed(comparer, propose(comparer, now, request), request))
         return apply_decision(comparer, found[-1])
 
-    link = retry_on_conflict(attempt)
+    link = aliases.retry_on_conflict(attempt)
     return found[-1], link
 
 
@@ -137,7 +128,7 @@ def apply_decision(comparer: VersionComparator, outcome: PromotionOutcome) -> Li
         ConfigError: the history is broken, or another process holds the lock.
     """
     name = comparer.params.registry.name
-    return decide(comparer.store, name, outcome.now.champion, outcome.resolve)
+    return aliases.decide(comparer.store, name, outcome.now.champion, outcome.resolve)
 
 
 def approve(
@@ -159,7 +150,7 @@ def propose(comparer: VersionComparator, now: RegistryState, request: Request) -
             not the model that was registered.
     """
     registry = comparer.params.registry
-    if fault := chain_fault(now.links) or moved_by_hand(now):
+    if fault := chain_fault(now.links) or aliases.moved_by_hand(now):
         raise ConfigError(
             f"nothing was changed, for the history of {registry.name} is broken: {fault}"
         )
@@ -205,16 +196,18 @@ def rollback(
     """
     name = comparer.params.registry.name
     now = registry_state(comparer.store, name)
-    number = resolve(now, name, to)[0] if to and not to.isdigit() else to or served_before(now)
+    number = to or aliases.served_before(now)
+    if to and not to.isdigit():
+        number = resolve(now, name, to)[0]
     if not number:
         raise ConfigError(f"{name}: no version served before {now.champion or 'now'}")
-    if number not in (ever := served(now.links)):
+    if number not in (ever := aliases.served(now.links)):
         known = ", ".join(ever) or "none"
         raise ConfigError(f"{name} version {number} never served; these did: {known}")
     _refuse_unfit(comparer, number, other_plan=other_plan)
     comparer.load(number)
     back = PromotionDecision("rolled back", number, number, number, reason, "", user())
-    return now, decide(comparer.store, name, now.champion, back, repair=True)
+    return now, aliases.decide(comparer.store, name, now.champion, back, repair=True)
 
 
 def adopt(comparer: VersionComparator, reason: str) -> Link:
@@ -234,7 +227,7 @@ def adopt(comparer: VersionComparator, reason: str) -> Link:
     comparer.load(now.champion)
     anchor = last.anchor if last and now.has(last.anchor) else now.champion
     adopted = PromotionDecision("adopted", now.champion, now.champion, anchor, reason, "", user())
-    return decide(comparer.store, name, now.champion, adopted, repair=True)
+    return aliases.decide(comparer.store, name, now.champion, adopted, repair=True)
 
 
 def _refuse_unfit(comparer: VersionComparator, number: str, *, other_plan: bool = False) -> None:
@@ -274,7 +267,7 @@ def decision(
     said = " and ".join(
         f"{_WORDS[c.comparison.verdict]} {c.against} {c.version}" for c in comparisons
     )
-    gone = deleted(now) or ""
+    gone = aliases.deleted(now) or ""
     said = said or f"it passed its gate, and {gone or 'none served before'}"
     clear = (not comparisons or verdicts[0] == "better") and least in {"better", "not worse"}
     if least == "worse":

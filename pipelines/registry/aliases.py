@@ -104,11 +104,7 @@ class ChangedError(ConfigError):
 
 
 def registry_state(store: TrackingStore, name: str) -> RegistryState:
-    """Read the current aliases and history.
-
-    Raises:
-        ConfigError: there is no such registered model.
-    """
+    """Read aliases and history; ConfigError if there is no such registered model."""
     try:
         aliases = store.client.get_registered_model(name).aliases
     except MlflowException as error:
@@ -239,11 +235,7 @@ def delete(store: TrackingStore, name: str, number: str) -> None:
 
 
 def retry_on_conflict(attempt: Callable[[], Link], times: int = 3) -> Link:
-    """Retry, `times` attempts in all, where the champion changed in the meantime.
-
-    Raises:
-        ChangedError: it changed during every attempt.
-    """
+    """Try up to `times` times while the champion changes meanwhile; then raise ChangedError."""
     for _ in range(times - 1):
         with suppress(ChangedError):
             return attempt()

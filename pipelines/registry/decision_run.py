@@ -222,7 +222,7 @@ def record(store: TrackingStore, decision: Decision) -> str:
     test = decision.gate.test_sha
     log_data_sets(store, run_id, decision.workspace, decision.lineage, test)
     log_metrics(store, run_id, decision.metrics)
-    settings = decision.params.model_dump(mode="json", by_alias=True)
+    settings = decision.params.model_dump(mode="json", by_alias=True, exclude=_elsewhere(decision))
     log_params(store, run_id, dict(_flatten("", settings)))
     freeze(store, decision.workspace, run_id, decision.tags)
     if decision.workspace.openings.exists():
@@ -230,6 +230,11 @@ def record(store: TrackingStore, decision: Decision) -> str:
     store.client.set_tag(run_id, _RECORDED, "true")
     store.client.set_terminated(run_id)
     return run_id
+
+
+def _elsewhere(decision: Decision) -> set[str]:
+    """Sections of params.yaml that made neither the model nor the verdict."""
+    return {"promotion", "flow"} | ({"phantom"} - {decision.gate.data})
 
 
 def _find(store: TrackingStore, decision: Decision) -> list[Run]:

@@ -22,11 +22,7 @@ from pipelines.registry.tracking_store import (
 
 
 def download(store: TrackingStore, version: ModelVersion, into: Path) -> Path:
-    """Download a version's model folder, with its known answers inside; return its path.
-
-    Raises:
-        ConfigError: MLflow has no such files.
-    """
+    """Download a version's model folder with its known answers; ConfigError if they are gone."""
     with fluent_calls_to(store.uri):
         try:
             uri = f"models:/{version.name}/{version.version}/artifacts"

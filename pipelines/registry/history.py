@@ -14,9 +14,11 @@ from mlflow.entities import Run, RunStatus
 from pydantic import ValidationError
 
 from hgmnet.config.base import Frozen
-from pipelines.registry.tracking_store import TrackingStore, all_runs, create_run
+from pipelines.registry.tracking_store import TrackingStore, all_runs, beside, create_run
 
 KIND = "promotion"
+_TOPIC = "promotions"
+"""Decisions have an experiment of their own; earlier releases wrote them beside the trainings."""
 FIRST = ""
 """The first decision's `previous` hash."""
 _TEXT, _HASH, _NUMBER, _NAME = (
@@ -59,10 +61,7 @@ class DecisionRecord(Frozen):
 
     @property
     def text(self) -> str:
-        """The decision as canonical JSON, which is hashed and stored.
-
-        Without an empty signature, so that the release before still reads it.
-        """
+        """Canonical JSON, hashed and stored; without an empty signature, for the release before."""
         left_out = set() if self.signature else {"signature"}
         plain = self.model_dump(mode="json", exclude=left_out)
         return json.dumps(plain, sort_keys=True, separators=(",", ":"))
@@ -104,7 +103,8 @@ class Link:
 def read_history(store: TrackingStore, name: str) -> tuple[Link, ...]:
     """Read every decision about a registered model, by number."""
     query = f"tags.`hgmnet.kind` = '{KIND}' and tags.`{_NAME}` = '{name}'"
-    links = map(_link, all_runs(store, query))
+    places = filter(None, (store, beside(store, _TOPIC)))
+    links = (_link(run) for place in places for run in all_runs(place, query))
     return tuple(sorted(links, key=lambda link: link.number))
 
 
@@ -117,9 +117,24 @@ def append(store: TrackingStore, entry: DecisionRecord) -> Link:
         _TEXT: entry.text,
         _HASH: entry.hash,
         "mlflow.user": entry.who,
+        "mlflow.source.name": "hgmnet promote",
+        "mlflow.note.content": _note(entry),
     }
-    run_id = create_run(store, f"{entry.number} {entry.summary}", tags)
+    place = beside(store, _TOPIC, create=True) or store
+    run_id = create_run(place, f"{entry.number} {entry.summary}", tags)
     return Link(run_id, entry.number, entry, entry.hash, entry.hash, done=False)
+
+
+def _note(entry: DecisionRecord) -> str:
+    """Describe the decision in Markdown, for MLflow's page."""
+    version = f"[version {entry.version}](#/models/{entry.name}/versions/{entry.version})"
+    return (
+        f"Decision {entry.number} about {entry.name}: {entry.summary} ({version}). Champion "
+        f"before: {entry.champion_before or 'none'}; after: {entry.champion or 'none'}. "
+        f"Reason: {entry.reason}.\n\nThe record is in the tags, each with the hash of the one "
+        "before; `hgmnet history` checks them. Changing or deleting this run shows there, and "
+        "stops promotions."
+    )
 
 
 def finish(store: TrackingStore, link: Link) -> None:

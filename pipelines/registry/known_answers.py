@@ -38,7 +38,7 @@ _AGREEMENT = 0.995  # of a mask's pixels
 
 def known_answers(predictor: Predictor) -> str:
     """Predict synthetic images; return them with the answers, as JSON."""
-    images = [base64.b64encode(image).decode() for image in _images()]
+    images = [base64.b64encode(image).decode() for image in example_images()]
     return json.dumps({"images": images, "answers": answer(images, predictor, {})})
 
 
@@ -72,18 +72,18 @@ def code_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def public(name: str) -> str:
-    """Installed version of a package without a build's local part (`+cpu`), which no index has."""
-    return installed(name).partition("+")[0]
-
-
-def _images() -> list[bytes]:
+def example_images() -> list[bytes]:
     """Encoded synthetic images: PNG, and one JPEG in colour."""
     size = Phantom(seed=0, benign=0, malignant=0, normal=0, copies=0, width=_SIZE, height=_SIZE)
     drawn = [render(PhantomCase(label, seed, seed), size).image for label, seed in _CASES]
     jpeg = io.BytesIO()
     Image.fromarray(drawn[-1]).convert("RGB").save(jpeg, "JPEG", quality=90)
     return [*(png_file(Image.fromarray(grey)) for grey in drawn), jpeg.getvalue()]
+
+
+def public(name: str) -> str:
+    """Installed version of a package without a build's local part (`+cpu`), which no index has."""
+    return installed(name).partition("+")[0]
 
 
 def _difference(old: Mapping[str, Value], new: Mapping[str, Value]) -> str:

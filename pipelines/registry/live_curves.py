@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry.tracking_store import (
     ForgivingStore,
@@ -35,11 +38,13 @@ class LiveCurves:
         self, root: Path, data: str, fingerprint: str, params: Mapping[str, str | float | bool]
     ) -> None:
         self._run_id = ""
+        self._machine: SystemMetricsMonitor | None = None
         self._store = ForgivingStore(root, data, "no live curves in MLflow, training goes on")
         memo = Workspace(root, data).checkpoints / fingerprint / "mlflow_run"
 
         def enter(store: TrackingStore) -> None:
             self._run_id = _resume(store, memo) or _start(store, memo, fingerprint, params)
+            self._machine = _watch_machine(store, self._run_id)
 
         self._store.call(enter)
 
@@ -49,6 +54,8 @@ class LiveCurves:
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """Close the run."""
+        if machine := self._machine:
+            self._store.call(lambda _: machine.finish())
         self._store.call(lambda store: store.client.set_terminated(self._run_id, status))
 
 
@@ -66,6 +73,16 @@ def live_curves(
         curves.finish("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     curves.finish("FINISHED")
+
+
+def _watch_machine(store: TrackingStore, run_id: str) -> SystemMetricsMonitor | None:
+    """Log this machine's load every ten seconds, unless MLflow's variable switches that off."""
+    variable = MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+    if variable.is_set() and not variable.get():
+        return None
+    machine = SystemMetricsMonitor(run_id, resume_logging=True, tracking_uri=store.uri)
+    machine.start()
+    return machine
 
 
 def _resume(store: TrackingStore, memo: Path) -> str | None:

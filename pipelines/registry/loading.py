@@ -173,11 +173,7 @@ def _answers(folder: Path, version: ModelVersion) -> str | None:
 
 
 def _code(version: ModelVersion, folder: Path) -> str:
-    """Compare the installed code with the version's own.
-
-    Raises:
-        InvalidDataError: the known answers differ.
-    """
+    """Compare the installed code with the version's; InvalidDataError: known answers differ."""
     answers = _answers(folder, version)
     if not answers:
         return UNBOUND

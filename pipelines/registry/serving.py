@@ -48,11 +48,7 @@ def serve_version(
 
 
 def load_served(store: TrackingStore, name: str, version: str | None, cache: Path) -> LoadedModel:
-    """Load a version by number or alias, or (None) the champion, as a server's model.
-
-    Raises:
-        ConfigError, InvalidDataError: as `load_version`.
-    """
+    """Load a version, or (None) the champion, as a server's model; raises as `load_version`."""
     found = load_version(store, name, version, cache)
     return load_folder(found.folder, name, found.number, found.code, found.remark)
 

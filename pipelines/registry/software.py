@@ -18,26 +18,14 @@ from license_expression import AND, OR, ExpressionError, ParseError, get_spdx_li
 from packageurl import PackageURL
 
 PERMISSIVE = {
-    *(
-        "0bsd",
-        "apache-2.0",
-        "apache-2.0 with llvm-exception",
-        "bsd",
-        "bsd-2-clause",
-        "bsd-3-clause",
-    ),
-    *("bsl-1.0", "bzip2-1.0.6", "cc0-1.0", "cnri-python", "hpnd", "isc", "mit", "mit-0", "mit-cmu"),
-    *("ncsa", "psf-2.0", "python-2.0", "unlicense", "wtfpl", "zlib", "zpl-2.1"),
+    *("0bsd", "apache-2.0", "apache-2.0 with llvm-exception", "bsd", "bsd-2-clause"),
+    *("bsd-3-clause", "bsl-1.0", "bzip2-1.0.6", "cc0-1.0", "cnri-python", "hpnd", "isc", "mit"),
+    *("mit-0", "mit-cmu", "ncsa", "psf-2.0", "python-2.0", "unlicense", "wtfpl", "zlib", "zpl-2.1"),
     *("apache 2.0", "apache license 2.0", "apache license, version 2.0", "apache software license"),
-    *(
-        "3-clause bsd license",
-        "bsd 3-clause license",
-        "bsd license",
-        "freebsd",
-        "isc license (iscl)",
-    ),
-    *("mit licence", "mit license", "new bsd", "psfl", "python software foundation license"),
-    *("the mit license (mit)", "zope public license", "the unlicense (unlicense)"),
+    *("3-clause bsd license", "bsd 3-clause license", "bsd license", "freebsd"),
+    *("isc license (iscl)", "mit licence", "mit license", "new bsd", "psfl"),
+    *("python software foundation license", "the mit license (mit)", "zope public license"),
+    "the unlicense (unlicense)",
 }
 """SPDX identifiers, and names in packages' classifiers, in lower case."""
 _UNNAMED = "hgmnet:states neither author nor maintainer"

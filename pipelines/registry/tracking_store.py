@@ -41,11 +41,12 @@ class TrackingStoreUnavailableError(ConfigError):
 
 @dataclass(frozen=True)
 class TrackingStore:
-    """An open tracking store: client, address, and id of a data set's experiment."""
+    """An open tracking store: client, address, and a data set's experiment."""
 
     client: MlflowClient
     uri: str
     experiment_id: str
+    experiment: str
 
 
 class ForgivingStore:
@@ -118,10 +119,26 @@ def log_metrics(
     store.client.log_batch(run_id, metrics=values)
 
 
+def beside(store: TrackingStore, topic: str, *, create: bool = False) -> TrackingStore | None:
+    """Return the store at the experiment `<its experiment>-<topic>`; None: there is none yet.
+
+    Raises:
+        ConfigError: the experiment was deleted.
+    """
+    client, name = store.client, f"{store.experiment}-{topic}"
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        if not create:
+            return None
+        here = client.get_experiment(store.experiment_id).artifact_location
+        found = _create(client, name, here if database.file_of(store.uri) else None)
+    return _at(client, store.uri, found)
+
+
 def all_runs(store: TrackingStore, query: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
     """Return the experiment's runs that match an MLflow query."""
     ids, search = [store.experiment_id], store.client.search_runs
-    runs: list[Run] = get_results_from_paginated_fn(  # type: ignore[no-untyped-call]
+    runs: list[Run] = get_results_from_paginated_fn(
         lambda most, token: search(ids, query, view, most, page_token=token), 1000
     )
     return runs
@@ -284,17 +301,21 @@ def _open(root: Path, uri: str, experiment: str) -> TrackingStore:
     with FileLock(lock):
         database.prepare(root, uri)
         client = MlflowClient(uri)
-        found = client.get_experiment_by_name(experiment) or _create(client, uri, experiment, root)
+        files = (root / database.ARTIFACTS).resolve().as_uri() if database.file_of(uri) else None
+        found = client.get_experiment_by_name(experiment) or _create(client, experiment, files)
+    return _at(client, uri, found)
+
+
+def _at(client: MlflowClient, uri: str, found: Experiment) -> TrackingStore:
     if found.lifecycle_stage != LifecycleStage.ACTIVE:
         raise ConfigError(
-            f"the experiment {experiment} was deleted in MLflow; restore it: MLFLOW_TRACKING_URI="
+            f"the experiment {found.name} was deleted in MLflow; restore it: MLFLOW_TRACKING_URI="
             f"{redact_credentials(uri)} mlflow experiments restore -x {found.experiment_id}"
         )
-    return TrackingStore(client, uri, found.experiment_id)
+    return TrackingStore(client, uri, found.experiment_id, found.name)
 
 
-def _create(client: MlflowClient, uri: str, experiment: str, root: Path) -> Experiment:
-    location = (root / database.ARTIFACTS).resolve().as_uri() if database.file_of(uri) else None
+def _create(client: MlflowClient, experiment: str, location: str | None) -> Experiment:
     try:
         kind = {"mlflow.experimentKind": "custom_model_development"}  # opens as model training
         made = client.create_experiment(experiment, location, tags=kind)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
+import pandas as pd
 from mlflow.entities import LifecycleStage, Metric, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -29,6 +30,7 @@ from pipelines.registry.known_answers import (
     CODE,
     FILE,
     REQUIREMENTS,
+    example_images,
     installed_code,
     known_answers,
     public,
@@ -181,11 +183,7 @@ def models_of(store: TrackingStore, name: str) -> dict[str, str]:
 
 
 def find_version(store: TrackingStore, name: str, number: str) -> ModelVersion:
-    """Return a version with its tags.
-
-    Raises:
-        ConfigError: there is no such version.
-    """
+    """Return a version with its tags; ConfigError if there is no such version."""
     for version in _versions(store, name):
         if str(version.version) == number:
             return version
@@ -259,7 +257,8 @@ def _log_model(
         fluent_calls_to(store.uri),
         mlflow.start_run(run_id=run_id),
     ):
-        warnings.filterwarnings("ignore", ".*An input example was not provided")
+        warnings.filterwarnings("ignore", "Operation with range")  # MLflow 3.17 with pandas 3
+        example = pd.DataFrame({pyfunc_model.IMAGE: example_images()[:1]})
         file = Path(folder) / FILE
         file.write_text(answers, encoding="utf-8")
         logged = mlflow.pyfunc.log_model(
@@ -269,6 +268,7 @@ def _log_model(
             model_config={pyfunc_model.NAME: name},
             code_paths=[str(CODE)],
             params=_model_params(decision),
+            input_example=example,
             step=1,  # MLflow copies the run's figures of this step to the model, of 0 all of them
             signature=pyfunc_model.signature(decision.spec.classes),
             pip_requirements=[f"{name}=={public(name)}" for name in REQUIREMENTS],

@@ -107,11 +107,9 @@ class Chart:
 
 
 def strip(figure: Figure, bounds: Points = ()) -> str:
-    """Draw a figure in [0, 1] as a dot, its interval as a bar, and ticks for comparison.
+    """Draw a figure in [0, 1] as a dot, its interval as a bar, and ticks; empty without a value.
 
-    Args:
-        figure: one without a value gives an empty string.
-        bounds: (position of a tick in [0, 1], 1 for a gate's bound or 0 for a baseline).
+    `bounds`: (position of a tick in [0, 1], 1 for a gate's bound or 0 for a baseline).
     """
     if figure.value is None:
         return ""
@@ -191,12 +189,9 @@ class ForestRow:
 
 
 def forest_plot(title: str, label: str, rows: Sequence[ForestRow]) -> str:
-    """Return a forest plot as an `<svg>` element; the line at 0 means no difference.
+    """Return a forest plot, rows from top to bottom, as `<svg>`; the line at 0: no difference.
 
-    Args:
-        title: label for screen readers.
-        label: label of the axis.
-        rows: from top to bottom, at least one.
+    `title`: label for screen readers. `label`: of the axis.
     """
     axis = linear(label, [0.0, *(end for row in rows for end in (row.low, row.high))])
     height = _TOP + _ROW * len(rows) + _BOTTOM
@@ -219,9 +214,9 @@ def _frame(axis: Axis, height: int) -> str:
     parts = []
     for tick in axis.ticks:
         kind = "base" if tick == 0 else "grid"
-        at = _x(axis, tick)
+        at, text = _x(axis, tick), "0" if tick == 0 else f"{tick:+g}".replace("-", "−")
         parts.append(f'<line class="{kind}" x1="{at}" x2="{at}" y1="{_TOP}" y2="{bottom}"/>')
-        parts.append(f'<text class="tick mid" x="{at}" y="{bottom + 15}">{_signed(tick)}</text>')
+        parts.append(f'<text class="tick mid" x="{at}" y="{bottom + 15}">{text}</text>')
     middle = FOREST_WIDTH / 2
     parts.append(f'<text class="mid" x="{middle}" y="{height - 8}">{escape(axis.label)}</text>')
     return "".join(parts)
@@ -244,7 +239,3 @@ def _row(axis: Axis, index: int, row: ForestRow) -> str:
 
 def _x(axis: Axis, value: float) -> str:
     return f"{_LEFT + 8 + axis.place(value) * (FOREST_WIDTH - _LEFT - _RIGHT - 16):.1f}"
-
-
-def _signed(tick: float) -> str:
-    return "0" if tick == 0 else f"{tick:+g}".replace("-", "−")

@@ -41,11 +41,7 @@ def find_file(path: Path) -> Path | None:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read a per_image.csv.
-
-    Raises:
-        InvalidDataError: it is not readable, lacks a column or has no rows.
-    """
+    """Read a per_image.csv; InvalidDataError if not readable, without a column or without rows."""
     try:
         table = pd.read_csv(path, dtype={"pixel_sha256": str, "group": str, "image": str})
     except (ValueError, OSError) as error:
@@ -58,12 +54,9 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def pair(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> AlignedPair:
-    """Align the rows of two evaluations on test if both were evaluated on it, else on val.
+    """Align the rows of two per_image.csv on test if both were evaluated on it, else on val.
 
-    Args:
-        first: per_image.csv of one model, one row per image.
-        second: per_image.csv of the other.
-        names: names of the two, for messages.
+    `names`: of the two, for messages.
 
     Raises:
         ConfigError: the two were not evaluated on the same images.
@@ -148,10 +141,7 @@ class AlignedComparison:
 def compare_aligned(pair: AlignedPair, template: Model, evaluate: Evaluate) -> AlignedComparison:
     """Compare two aligned evaluations with the bootstrap of the evaluation.
 
-    Args:
-        pair: the aligned rows.
-        template: settings of any model; the tasks of both are read from the rows.
-        evaluate: number of draws and seed of the bootstrap.
+    `template`: settings of any model; the tasks of both are read from the rows.
     """
     classes = [
         name.removeprefix("prob_") for name in map(str, pair.first) if name.startswith("prob_")

@@ -19,10 +19,7 @@ def figures_table(
 ) -> str:
     """Format a table of the gate's checks and the headline figures, with a title line.
 
-    Args:
-        evaluation: test figures are shown, or val figures if test was not evaluated.
-        gate: result of the gate.
-        subgroups: figures of the subgroups that checks refer to.
+    The figures are of test, or val if test was not evaluated; `subgroups`: those of the checks.
     """
     split = "val" if evaluation.test is None else "test"
     figures = evaluation.val if evaluation.test is None else evaluation.test

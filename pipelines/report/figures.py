@@ -1,13 +1,16 @@
 """Charts of the report; each function takes evidence and returns SVG with a caption."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import median
 
+import numpy as np
 from sklearn.metrics import roc_curve
 
+from hgmnet.calibration.mask_threshold import MaskCurve, MaskPoint
 from hgmnet.config.base import MALIGNANT
-from pipelines.artifacts.evaluation import Certainty, MaskCurve, MaskPoint
+from pipelines.artifacts.evaluation import Certainty
 from pipelines.report.charts import Axis, Chart, decades, linear, unit
 from pipelines.report.inputs import EvaluatedImage
 
@@ -74,10 +77,7 @@ def confusion(
 
 
 def roc_corners(cases: Sequence[EvaluatedImage]) -> list[tuple[float, float]]:
-    """Return the ROC of malignant as (1 - specificity, sensitivity), ties as one step.
-
-    `cases` must include a malignant image and another.
-    """
+    """ROC of malignant as (1 - specificity, sensitivity), ties as one step; needs both kinds."""
     truth = [case.label == MALIGNANT for case in cases]
     scores = [case.probs[MALIGNANT] for case in cases]
     alarms, hits, _ = roc_curve(truth, scores, drop_intermediate=False)
@@ -123,19 +123,14 @@ def _roc(cases: Sequence[EvaluatedImage], positives: int) -> Plot:
 
 
 def _reliability(cases: Sequence[EvaluatedImage]) -> Plot:
-    bins: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
-    for case in cases:
-        confidence = max(case.probs.values())
-        bins[min(int(confidence * BINS), BINS - 1)].append(
-            (confidence, case.predicted == case.label)
-        )
+    sure = np.array([max(case.probs.values()) for case in cases])
+    right = np.array([case.predicted == case.label for case in cases])
+    bins = np.minimum((sure * BINS).astype(int), BINS - 1)
     dots = []
-    for inside in filter(None, bins):
-        believed = sum(confidence for confidence, _ in inside) / len(inside)
-        right = sum(correct for _, correct in inside) / len(inside)
-        dots.append(
-            (believed, right, f"{len(inside)} images: {believed:.2f} predicted, {right:.2f} true")
-        )
+    for inside in (bins == index for index in np.unique(bins)):
+        believed, true = float(sure[inside].mean()), float(right[inside].mean())
+        said = f"{inside.sum()} images: {believed:.2f} predicted, {true:.2f} true"
+        dots.append((believed, true, said))
     chart = Chart("Reliability", unit("predicted probability"), unit("fraction correct"))
     chart.line([(0, 0), (1, 1)], "chance", "perfect")
     chart.line([(x, y) for x, y, _ in dots], "s1", "measured").points(dots, "c1")
@@ -146,17 +141,24 @@ def _reliability(cases: Sequence[EvaluatedImage]) -> Plot:
 def _sizes(lesions: Sequence[tuple[EvaluatedImage, float]]) -> Plot:
     x = decades("true lesion area, % of the image", [100 * case.area for case, _ in lesions])
     chart = Chart("Lesion size against Dice", x, unit("Dice"))
-    labels = sorted({case.label for case, _ in lesions})
-    for label, style in zip(labels, DOTS, strict=False):
-        dots = [
-            (100 * case.area, dice, f"{case.name}: Dice {dice:.3f}, {100 * case.area:.1f} %")
+    _by_class(
+        chart,
+        (
+            (case, 100 * case.area, dice, f"Dice {dice:.3f}, {100 * case.area:.1f} %")
             for case, dice in lesions
-            if case.label == label
-        ]
-        chart.points(dots, style).legend(label, style)
+        ),
+    )
     missed = sum(dice == 0 for _, dice in lesions)
     caption = f"{len(lesions)} lesions, {missed} of them missed completely (Dice 0)."
     return Plot("Lesion size against Dice", chart.svg(), caption)
+
+
+def _by_class(chart: Chart, dots: Iterable[tuple[EvaluatedImage, float, float, str]]) -> None:
+    """Draw a dot per (image, x, y, text), in a colour per class."""
+    groups = groupby(sorted(dots, key=lambda dot: dot[0].label), key=lambda dot: dot[0].label)
+    for (label, group), style in zip(groups, DOTS, strict=False):
+        chart.points(((x, y, f"{case.name}: {said}") for case, x, y, said in group), style)
+        chart.legend(label, style)
 
 
 def _spread(lesions: Sequence[tuple[EvaluatedImage, float]], *, coarse: bool) -> Plot:
@@ -188,13 +190,13 @@ def evidence_plots(cases: Sequence[EvaluatedImage]) -> tuple[Plot, ...]:
     x = decades("lesion area, % of the image (chance)", known)
     chart = Chart(TITLE, x, replace(x, label="evidence inside, %"))
     chart.line([(x.low, x.low), (x.high, x.high)], "chance", "chance")
-    for label, style in zip(sorted({case.label for case, *_ in plotted}), DOTS, strict=False):
-        dots = [
-            (at, inside, f"{case.name}: {inside:.0f} % inside, {at:.0f} % by chance")
+    _by_class(
+        chart,
+        (
+            (case, at, inside, f"{inside:.0f} % inside, {at:.0f} % by chance")
             for case, at, inside in plotted
-            if case.label == label
-        ]
-        chart.points(dots, style).legend(label, style)
+        ),
+    )
     below = sum(inside <= at for _, at, inside in plotted)
     caption = (
         f"{len(plotted)} lesions; in {below} of them no more evidence is inside than by chance."
@@ -256,8 +258,5 @@ def _dot(point: MaskPoint) -> tuple[float, float, str] | None:
     """Return x, y and setting of a point; None if val lacks lesions or normals."""
     if point.normal_fp_rate is None or point.lesion_dice is None:
         return None
-    return point.normal_fp_rate, point.lesion_dice, _setting(point)
-
-
-def _setting(point: MaskPoint) -> str:
-    return f"threshold {point.mask_threshold:.3f}, minimum area {100 * point.min_area:.3g} %"
+    setting = f"threshold {point.mask_threshold:.3f}, minimum area {100 * point.min_area:.3g} %"
+    return point.normal_fp_rate, point.lesion_dice, setting

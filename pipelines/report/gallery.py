@@ -30,10 +30,7 @@ def choose(
 ) -> tuple[GalleryRow, ...]:
     """Choose the worst of each kind of failure, and the best, median and worst lesions by Dice.
 
-    Args:
-        cases: images of one split.
-        segments: whether the model predicts masks.
-        classifies: whether it predicts a class.
+    `cases`: images of one split. `segments`, `classifies`: what the model predicts.
     """
     lesions = [case for case in cases if case.dice is not None]
     masks = (*_by_dice(lesions), _missed(lesions), _false(cases)) if segments else ()

@@ -2,31 +2,25 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from hgmnet.config.base import SMALL
 from hgmnet.models import description
 from hgmnet.pages.html import fill
 from hgmnet.pages.overlays import gradient
+from pipelines.artifacts.evaluation import Subgroup
+from pipelines.artifacts.lineage import UNKNOWN
 from pipelines.report import figures, inputs, text
 from pipelines.report.charts import strip
 from pipelines.report.doubts import doubts
 from pipelines.report.gallery import DrawnShelf
 from pipelines.report.inputs import ReportInputs
-from pipelines.report.tables import FEW, breakdown
 
-
-@dataclass(frozen=True)
-class Headline:
-    """A formatted row of the first table."""
-
-    title: str
-    value: str
-    interval: str
-    counted: str
-    strip: str
-    baselines: tuple[tuple[str, str], ...]
-    paper: str
+SUBGROUP_METRICS = (
+    *("lesion_dice", "accuracy", "served_sensitivity_malignant"),
+    *("served_specificity_malignant", "served_normal_fp_rate"),
+)
+"""Candidate columns of the table by subgroup: the first three that any subgroup has are shown."""
 
 
 def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
@@ -52,8 +46,7 @@ def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
         evidence_plots=figures.evidence_plots(evidence.shown),
         coverage=figures.coverage_plots(evidence.certainty),
         mask_plots=figures.mask_plots(evidence.mask_curve),
-        breakdown=breakdown(evidence.subgroups),
-        few=FEW,
+        **breakdown(evidence),
     )
 
 
@@ -76,35 +69,34 @@ def shared(evidence: ReportInputs) -> dict[str, Any]:
 
 def headlines(evidence: ReportInputs) -> dict[str, Any]:
     """Return the variables of headlines.html.j2, the table of main figures."""
-    rows = [
-        headline(evidence, metric)
-        for metric in text.HEADLINES
-        if metric in evidence.figures and evidence.figures[metric].value is not None
-    ]
-    return {"headlines": rows, "has_paper": any(row.paper for row in rows)}
+    found = evidence.figures
+    shown = [one for one in text.HEADLINES if one in found and found[one].value is not None]
+    has_paper = any(text.paper(evidence, metric) is not None for metric in shown)
+    return {"headlines": shown, "has_paper": has_paper, "scale": scale}
 
 
-def headline(evidence: ReportInputs, metric: str) -> Headline:
-    """Format a figure with its interval, its baselines and the published figure."""
-    figure = evidence.figures[metric]
-    others = text.baselines(evidence, metric)
-    paper = text.paper(evidence, metric)
+def scale(evidence: ReportInputs, metric: str) -> str:
+    """Draw a figure with its interval, the gate's bounds for it, and its baselines."""
     bounds = [
         (check.bound, 1.0)
         for check in evidence.gate.checks
         if check.metric == metric and not check.where and not check.above
         if check.bound is not None
     ]
-    bounds += [(other.value, 0.0) for _, other in others if other.value is not None]
-    return Headline(
-        title=text.title(metric),
-        value=text.number(figure.value),
-        interval=text.interval(figure),
-        counted=text.counted(figure),
-        strip=strip(figure, bounds),
-        baselines=tuple((said, text.number(other.value)) for said, other in others),
-        paper="" if paper is None else f"{paper:.4f}",
-    )
+    others = (other.value for _, other in text.baselines(evidence, metric))
+    bounds += [(value, 0.0) for value in others if value is not None]
+    return strip(evidence.figures[metric], bounds)
+
+
+def breakdown(evidence: ReportInputs) -> dict[str, Any]:
+    """Return the variables of the table by subgroup: `metrics`, and the subgroups by column."""
+    groups = evidence.subgroups.groups if evidence.subgroups else ()
+    known = {name for group in groups for name, f in group.figures.items() if f.value is not None}
+    sections: dict[str, list[Subgroup]] = {}
+    for group in groups:
+        sections.setdefault(group.column.replace("_", " "), []).append(group)
+    metrics = [name for name in SUBGROUP_METRICS if name in known][:3]
+    return {"metrics": metrics, "sections": sections, "few": SMALL, "strip": strip}
 
 
 SIDES = ("train", "val", "test", "excluded")
@@ -133,32 +125,8 @@ def class_counts(evidence: ReportInputs) -> tuple[tuple[str, int, tuple[str, ...
 
 def lineage(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
     """Data, model and training of the version, as (term, value)."""
-    spec = evidence.spec
-    return (
-        ("Data set", evidence.evaluation.data),
-        ("Test set (test_sha)", evidence.evaluation.test_sha),
-        *inputs.terms(evidence.provenance),
-        ("Model (sha256 of its four files)", evidence.identity),
-        ("Training fingerprint", spec.fingerprint),
-        *description.shape(spec),
-        ("Seed", str(spec.seed)),
-        ("Epochs", str(len(evidence.curves))),
-        ("Fitted on", f"{len(spec.seen.train)} train images; thresholds: {len(spec.seen.val)} val"),
-        *_operating(evidence),
-        *inputs.run_terms(evidence.provenance.run),
-    )
-
-
-def _operating(evidence: ReportInputs) -> tuple[tuple[str, str], ...]:
-    """Operating point of the tasks that the model learns, as (term, value)."""
-    model, operating = evidence.spec.model, evidence.operating
-    threshold = operating.malignant_threshold
-    classes = (
-        ("Temperature", f"{operating.temperature:.3f}"),
-        ("Malignant from", "never" if threshold is None else f"probability {threshold:.3f}"),
-    )
-    masks = (
-        ("Mask threshold", f"{operating.mask_threshold:.3f}"),
-        ("Minimum lesion area", f"{100 * operating.min_area:.3g} % of the image"),
-    )
-    return (classes if model.classifies else ()) + (masks if model.segments else ())
+    known = {"evidence": evidence, "inputs": inputs, "unknown": UNKNOWN}
+    shape = description.shape(evidence.spec)
+    filled = fill(__file__, "lineage.txt.j2", **known, shape=shape)
+    rows = (line.partition(" | ") for line in filled.splitlines())
+    return tuple((term, value) for term, _, value in rows)

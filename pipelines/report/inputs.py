@@ -8,25 +8,19 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from hgmnet.calibration.mask_threshold import MaskCurve
 from hgmnet.data.image_record import ImageRecord
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.models.spec import Operating, Spec
 from hgmnet.splitting.pairs import Pair
 from hgmnet.splitting.split_lock import Lock, SplitRow
-from pipelines.artifacts.evaluation import (
-    Certainty,
-    Consistency,
-    Evaluation,
-    MaskCurve,
-    Subgroups,
-)
+from pipelines.artifacts.evaluation import Certainty, Consistency, Evaluation, Subgroups
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_rows, read_table
-from pipelines.artifacts.lineage import UNKNOWN, hash_file
+from pipelines.artifacts.lineage import TrainRun, hash_file
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import EvaluationNumber
-from pipelines.artifacts.training import TrainRun
 from pipelines.artifacts.validation import ValidationReport
 
 T = TypeVar("T", bound=BaseModel)
@@ -59,12 +53,10 @@ class Provenance:
 
 
 def read_provenance(space: Workspace) -> Provenance:
-    """Read the files that exist.
-
-    Raises:
-        InvalidDataError: a file is damaged.
-    """
+    """Read the files that exist; InvalidDataError if one is damaged."""
     pairs = read_rows(space.pairs, Pair) if space.pairs.exists() else None
+    stated = {"patient", "clip"}  # by the source, not found, nor marked by a reader
+    scenes = [p for p in pairs or () if p.kind == "scene" and p.transform not in stated]
     rows = read_rows(space.split_csv, SplitRow) if space.split_csv.exists() else []
     lock = read_if_there(space.split_json, Lock)
     patients = _splits_by_patient(space, rows)
@@ -72,7 +64,7 @@ def read_provenance(space: Workspace) -> Provenance:
     return Provenance(
         data_sha256=hash_file(space.manifest) if space.manifest.exists() else None,
         copies=None if pairs is None else sum(pair.kind == "copy" for pair in pairs),
-        scenes=None if pairs is None else sum(map(_is_scene, pairs)),
+        scenes=None if pairs is None else len(scenes),
         patients=len(patients),
         shared=sum(len(splits) > 1 for splits in patients.values()),
         groups=len(sizes) if rows else None,
@@ -97,47 +89,14 @@ def _splits_by_patient(space: Workspace, rows: Sequence[SplitRow]) -> dict[str, 
     return splits
 
 
-def _is_scene(pair: Pair) -> bool:
-    """Whether two images were found, or marked by a reader, to show one scene."""
-    return pair.kind == "scene" and pair.transform not in {"patient", "clip"}
-
-
 def read_if_there(path: Path, kind: type[T]) -> T | None:
-    """Read a file that `write_json` wrote; None if it doesn't exist.
-
-    Raises:
-        InvalidDataError: the file is damaged.
-    """
+    """Read a file of `write_json`, None if there is none; InvalidDataError if it is damaged."""
     return read_json(path, kind) if path.exists() else None
 
 
-def terms(provenance: Provenance) -> tuple[tuple[str, str], ...]:
-    """Hashes of data and split, as (term, value)."""
-    known = (
-        ("Data (sha256 of the manifest)", provenance.data_sha256, "manifest.csv"),
-        ("Split lock", provenance.lock_id, "split.json"),
-        ("Split (sha256 of its rows)", provenance.split_sha256, "split.json"),
-    )
-    return tuple((t, value or f"not available: {file} is absent") for t, value, file in known)
-
-
-def run_terms(run: TrainRun | None) -> tuple[tuple[str, str], ...]:
-    """Commit, device, duration and packages of the training, as (term, value)."""
-    if run is None:
-        return (("Training run", "not available: reports/train/run.json is absent"),)
-    known = run.git_commit != UNKNOWN
-    dirty = ", with uncommitted changes" if known and run.git_dirty else ""
-    several = "" if run.processes == 1 else f", {run.processes} processes"
-    return (
-        (
-            "Trained at commit",
-            f"{run.git_commit}{dirty}" if known else "not available: not in a git repository",
-        ),
-        ("Trained on", f"{run.device}{several}, {run.threads} threads"),
-        ("Training took", duration(run.seconds)),
-        ("Python", run.python),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in run.packages.items())),
-    )
+def packages(run: TrainRun) -> str:
+    """Format the packages of a training with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in run.packages.items())
 
 
 def likeness(provenance: Provenance) -> str | None:

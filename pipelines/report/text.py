@@ -9,6 +9,7 @@ from hgmnet.evaluation.conformal import MISCOVERAGE, Classified, conformal_sets
 from hgmnet.evaluation.drift import DriftReport
 from hgmnet.metrics.bootstrap import Figure
 from hgmnet.metrics.catalogue import METRICS, higher_is_better, metric
+from hgmnet.pages.html import lines
 from pipelines.artifacts.gate import MISSING, CheckResult, ClauseResult
 from pipelines.report.inputs import EvaluatedImage, ReportInputs, patients
 
@@ -23,47 +24,8 @@ HEADLINES = (
 """Metrics of the first table; absent ones are left out."""
 
 
-@dataclass(frozen=True)
-class PublishedFigure:
-    """Figures that others published, with source, model and protocol."""
-
-    source: str
-    model: str
-    figures: str
-    protocol: str
-
-
 PAPER = {"lesion_dice": 0.7431, "accuracy": 0.8500}
 """Published on BUSI; shown but not compared, because the protocol is not public."""
-
-PUBLISHED = (
-    PublishedFigure(
-        "Oh et al. 2025, KFDC Regulatory Science 20(2), doi 10.23049/FDCRS.2025.20.2.157",
-        "HGM-Net",
-        "Dice 0.7431, accuracy 0.8500",
-        "protocol not public",
-    ),
-    PublishedFigure(
-        "Al Shafi et al. 2026, arXiv:2603.01295",
-        "multi-task network with interacting decoders",
-        "lesion IoU 0.745, accuracy 0.906",
-        "from the abstract; split not reported",
-    ),
-    PublishedFigure(
-        "“Breast ultrasound images for segmentation and classification using multi-task U-Net”"
-        ", 2026",
-        "multi-task U-Net",
-        "Dice up to 0.81, accuracy up to 0.96-0.98",
-        "from the abstract: duplicates and inconsistent images removed; split not reported",
-    ),
-    PublishedFigure(
-        "Deng et al. 2024, doi 10.1142/S2972370124500077",
-        "LUNeXt, segmentation alone",
-        "Dice 0.7612, IoU 0.6264",
-        "from the abstract; split not reported",
-    ),
-)
-"""Figures on BUSI from published abstracts; none is comparable with ours."""
 
 EVIDENCE_TITLES = {
     "evidence_inside": "Class evidence inside the lesion",
@@ -79,28 +41,7 @@ BASELINES = {
 }
 """Baselines by key; a baseline's figure is named `<key>_<metric>`."""
 
-LIMITS = (
-    (
-        "Research use only: this is not a medical device, and nothing here is fit to guide the "
-        "care of a patient."
-    ),
-    (
-        "The network is a reconstruction from the abstract of Oh et al. (2025, doi "
-        "10.23049/FDCRS.2025.20.2.157): the authors’ exact gate, loss and split are not public."
-    ),
-    (
-        "Lesion Dice is the mean over images whose truth is not empty; an empty prediction there "
-        "counts as 0. Images without a lesion are evaluated by the false-lesion rates instead. “As "
-        "served” means after the minimum area, the malignant threshold and, if it is on, the "
-        "rule that a decision for normal has no mask."
-    ),
-    (
-        "Intervals are 95 %: a bootstrap that resamples groups (copies and frames of one scene), "
-        "not single images; for proportions the wider of that and Wilson’s with n = number of "
-        "groups. They cover the variation with other images of the same kind, not with another "
-        "hospital, probe or population."
-    ),
-)
+LIMITS = lines(__file__, "limits.txt")
 
 
 def limits(evidence: ReportInputs) -> tuple[str, ...]:
@@ -273,15 +214,6 @@ def conformal(cases: Sequence[EvaluatedImage]) -> str | None:
         f"{percent(found.single.high)}); the others would be for a person. This is shown, not "
         "used: the decision is that of the operating point."
     )
-
-
-SHORTCUT = (
-    "Evidence is the magnitude of the gradient of the class’s log-odds with respect to each pixel. "
-    "A fraction near chance suggests that the class may depend on something other than the lesion, "
-    "such as a marker or the frame. A fraction above chance does not prove that the network uses "
-    "the lesion: lesions are where scanners aim, and their surroundings (shadow, enhancement, the "
-    "rim) are evidence too and count as outside."
-)
 
 
 def percent(value: float | None) -> str:

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from hgmnet.calibration.mask_threshold import Curve
-from hgmnet.calibration.on_val import operating_point, predict_val
-from hgmnet.calibration.operating_point import Calibrated
+from hgmnet.calibration.operating_point import Calibrated, operating_point, predict_val
 from hgmnet.config.data import Data
 from hgmnet.config.evaluation import Calibrate
 from hgmnet.data import metadata
@@ -16,7 +14,6 @@ from hgmnet.inference.tta import forward_tta
 from hgmnet.models.device import best_device
 from hgmnet.models.serialization import load_model, save_operating
 from hgmnet.models.spec import PROFILE
-from pipelines.artifacts.evaluation import MaskCurve, MaskPoint
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.drift.measure import measure_images
@@ -30,15 +27,11 @@ def run(root: Path, data: Data, calibrate: Calibrate) -> None:
     """
     workspace = Workspace(root, data.name)
     chosen = calibrate_model(workspace.model, workspace, calibrate)
-    write_json(workspace.mask_curve, _mask_curve(chosen.curve))
+    write_json(workspace.mask_curve, chosen.curve)
 
 
 def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calibrated:
-    """Write operating.json and profile.json into a model folder.
-
-    Raises:
-        InvalidDataError: val has no malignant image, or a train image can't be read.
-    """
+    """Write operating.json and profile.json into a model folder; raises as `run`."""
     network, spec = load_model(folder)
     network.to(best_device())
     store = open_prepared(workspace.prepared)
@@ -65,10 +58,3 @@ def calibrate_model(folder: Path, workspace: Workspace, aim: Calibrate) -> Calib
     )
     write_json(folder / PROFILE, profile)
     return chosen
-
-
-def _mask_curve(curve: Curve | None) -> MaskCurve:
-    if curve is None:
-        return MaskCurve(points=(), chosen=None)
-    points = tuple(MaskPoint(**vars(point)) for point in curve.points)
-    return MaskCurve(points=points, chosen=MaskPoint(**vars(curve.chosen)))

@@ -14,6 +14,7 @@ from hgmnet.data.image_statistics import measure
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage, open_prepared
+from hgmnet.data.progress import batches
 from hgmnet.errors import InvalidDataError
 from hgmnet.evaluation import saliency
 from hgmnet.evaluation.baselines import baselines
@@ -127,8 +128,8 @@ def refuse_seen(entries: Iterable[PreparedImage], data: str, model: Spec) -> Non
 def looks(raw: Path, finder: Predictor, entries: Sequence[PreparedImage]) -> Iterator[Look]:
     """Predict each image and compare it with its truth at native size."""
     model = finder.spec.model
-    for start in range(0, len(entries), _BATCH):
-        batch = entries[start : start + _BATCH]
+    for part in batches(len(entries), _BATCH, "evaluating"):
+        batch = entries[part]
         images = [read_grey(raw, entry.image) for entry in batch]
         for entry, image, finding in zip(batch, images, finder.predict(images), strict=True):
             facts = measure(image).model_dump() | predicted_columns(finding, model)

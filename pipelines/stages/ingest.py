@@ -33,9 +33,9 @@ def run(root: Path, data: data.Data) -> None:
         i: t[metadata.CLIP] for i, t in metadata.words(space.raw).items() if t.get(metadata.CLIP)
     }
     stated = [
-        *duplicates.pairs_from_curation(named),
+        *duplicates.chained(named, "curation"),
         *duplicates.of_one_patient(records),
-        *duplicates.of_one_clip(clips),
+        *duplicates.chained(clips, "clip"),
     ]
     pairs = [*seen, *stated]
     groups = duplicates.group((record.image for record in records), pairs)

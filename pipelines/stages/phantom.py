@@ -8,9 +8,5 @@ from pipelines.artifacts.paths import Workspace
 
 
 def run(root: Path, phantom: data.Phantom) -> None:
-    """Write data/phantom/raw.
-
-    Raises:
-        ConfigError: the folder is not empty, or copies of no image are configured.
-    """
+    """Write data/phantom/raw; ConfigError if it is not empty, or there is nothing to copy."""
     generate(phantom, Workspace(root, "phantom").raw)

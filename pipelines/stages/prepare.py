@@ -7,6 +7,7 @@ from hgmnet.data.image_record import ImageRecord
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage, write_store
+from hgmnet.data.progress import progress
 from hgmnet.data.resize import fit_mask, resize_to_input
 from hgmnet.models.image_size import check_size
 from hgmnet.splitting.split_lock import ActiveImage, SplitRow, active_images
@@ -31,7 +32,7 @@ def run(root: Path, data: Data, prepare: Prepare) -> None:
             resize_to_input(read_grey(workspace.raw, entry.image), prepare),
             fit_mask(read_truth(workspace.raw, entry), prepare),
         )
-        for entry in entries
+        for entry in progress(entries, "resampling")
     )
     write_store(workspace.prepared, entries, prepare.side, squares)
 

@@ -37,11 +37,7 @@ class StageInputs:
     deps: dict[str, str]
 
     def check(self) -> None:
-        """Check that nothing was changed since.
-
-        Raises:
-            ConfigError: a file, folder or section was changed; the message names it.
-        """
+        """Raise ConfigError, with their names, if files, folders or sections were changed since."""
         now = begin(self.root, self.stage, self.sections)
         edited = sorted(dict(self.deps.items() ^ now.deps.items()))
         if names := [k for k, part in self.sections.items() if now.sections[k] != part]:
@@ -58,10 +54,15 @@ def run_stage(name: str, root: Path) -> None:
     """Call a stage with the sections of params.yaml that its signature names.
 
     Raises:
-        ConfigError: params.yaml is invalid, or settings, code or data were changed meanwhile.
+        ConfigError: params.yaml is invalid, no model of its settings can pass the gate, or
+            settings, code or data were changed meanwhile.
         HgmnetError: the stage failed.
     """
     stage = importlib.import_module(f"pipelines.stages.{name}")
+    if name in {"validate", "train"}:
+        from pipelines.gate.settings import refuse_impossible
+
+        refuse_impossible(root)
     inputs = begin(root, name, sections_of(stage.run))
     if name == "train":
         from pipelines.registry.live_curves import live_curves
@@ -83,11 +84,7 @@ def sections_of(run: Callable[..., None]) -> list[str]:
 
 
 def begin(root: Path, stage: str, sections: Iterable[str]) -> StageInputs:
-    """Read a stage's current settings, and the state of its code and data.
-
-    Raises:
-        ConfigError: params.yaml is invalid.
-    """
+    """Read a stage's settings, and the state of its code and data; raises as `load_params`."""
     params = load_params(root / "params.yaml")
     named = (dep.replace("${data.name}", params.data.name) for dep in stage_deps(root, stage))
     there = ((dep, root / dep) for dep in named if (root / dep).exists())

@@ -16,15 +16,15 @@ from hgmnet.config.data import Data, Prepare
 from hgmnet.config.model import File, Model
 from hgmnet.config.training import Train
 from hgmnet.data.prepared import PreparedDataset, open_prepared
+from hgmnet.data.progress import left
 from hgmnet.errors import ConfigError
 from hgmnet.models.serialization import save_model
 from hgmnet.training.distributed import following, is_first, plan
 from hgmnet.training.fit import Trained, fit, quiet_lightning
 from hgmnet.training.lightning_module import EpochFigures
 from pipelines.artifacts.io import write_json, write_rows
-from pipelines.artifacts.lineage import read_lineage
+from pipelines.artifacts.lineage import TrainRun, read_lineage
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.training import TrainRun
 from pipelines.stages.fingerprint import fingerprint
 
 OnEpoch = Callable[[EpochFigures], None]
@@ -96,16 +96,19 @@ def run(
         with following():
             trained(_ignore)
         return
-    began = time.monotonic()
+    began, done = time.monotonic(), list[int]()
     with live or nullcontext(_ignore) as report:
 
         def on_epoch(figures: EpochFigures) -> None:
             report(figures)
-            print(epoch_line(figures, train.epochs))
+            done.append(figures.epoch)
+            pace = (time.monotonic() - began) / len(done)
+            rest = left(pace * (train.epochs - figures.epoch))
+            print(f"{epoch_line(figures, train.epochs)}; {rest}")
 
-        done = trained(on_epoch)
-        write_rows(workspace.curves, EpochFigures, done.curves)
-        write_json(workspace.train_metrics, done.curves[-1].model_dump(exclude_none=True))
+        curves = trained(on_epoch).curves
+        write_rows(workspace.curves, EpochFigures, curves)
+        write_json(workspace.train_metrics, curves[-1].model_dump(exclude_none=True))
         write_json(workspace.train_run, _run(workspace, recipe, time.monotonic() - began))
 
 

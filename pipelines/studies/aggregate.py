@@ -53,12 +53,7 @@ class FoldLine(Frozen):
 
 
 def lines(study: Study, rows: pd.DataFrame, evaluate: Evaluate) -> list[Line]:
-    """Compute the lines of the study's table.
-
-    Args:
-        study: the study.
-        rows: rows of per_image.csv, with `variant`, `fold` and `seed`.
-        evaluate: draws and seed of the bootstrap.
+    """Compute the lines of the study's table from rows of per_image.csv with their run's key.
 
     Raises:
         InvalidDataError: variants or seeds were evaluated on different images.

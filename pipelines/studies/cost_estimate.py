@@ -13,6 +13,7 @@ import numpy as np
 from hgmnet.config.params import Params
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedImage
+from hgmnet.data.progress import left, span
 from hgmnet.evaluation.per_image import image_row
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
@@ -58,10 +59,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Cost of the remaining runs: `seconds` per run in order, 0 for a finished one.
-
-    `memory`, `disk`: GiB.
-    """
+    """Cost of the remaining runs: `seconds` per run, 0 for a finished one; memory, disk in GiB."""
 
     seconds: tuple[float, ...]
     trainings: int
@@ -78,10 +76,7 @@ class Forecast:
 def forecast(bench: StudyContext, cells: Sequence[StudyRun], *, keep: bool) -> Forecast:
     """Measure each kind of network that the remaining runs need, and estimate their cost.
 
-    Args:
-        bench: images and folders.
-        cells: the study's runs.
-        keep: whether model folders are kept.
+    `keep`: whether model folders are kept.
     """
     rates: dict[str, Rates] = {}
     seconds, begun, disk = [], set[Path](), 0
@@ -176,15 +171,6 @@ def untrained_spec(params: Params) -> Spec:
     )
 
 
-def span(seconds: float) -> str:
-    """Format a duration: `0.4 s`, `50 s`, `12 min`, `3.5 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
 class Progress:
     """Compares the duration of a study's runs with the forecast."""
 
@@ -215,5 +201,4 @@ class Progress:
 
     def _left(self, taken: float, reckoned: float) -> str:
         pace = taken / reckoned if reckoned else 1.0
-        left = max(sum(self._expected) - reckoned, 0.0)
-        return f"about {span(left * pace)} left" if left else "none left"
+        return left(pace * max(sum(self._expected) - reckoned, 0.0))

@@ -1,9 +1,10 @@
 """Definition of a study: its runs (settings, fold, seed), their files, and the comparison."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -155,15 +156,25 @@ class Size:
     smoke: bool
 
     def __post_init__(self) -> None:
-        """Check the numbers of folds and seeds.
-
-        Raises:
-            ConfigError: fewer than 2 folds or 1 seed.
-        """
+        """Raise ConfigError for fewer than 2 folds or 1 seed."""
         if self.folds < 2:
             raise ConfigError(f"--folds {self.folds}: expected 2 or more")
         if self.seeds < 1:
             raise ConfigError(f"--seeds {self.seeds}: expected 1 or more")
+
+    def of(self, params: Params) -> Params:
+        """Return the settings of the study: `params`, or reduced ones for a smoke run."""
+        if not self.smoke:
+            return params
+        batch = min(params.train.batch_size, 8)
+        train = params.train.model_copy(update={"epochs": 1, "batch_size": batch})
+        evaluate = params.evaluate.model_copy(update={"draws": 200})
+        return params.model_copy(update={"train": train, "evaluate": evaluate})
+
+    def runs(self, params: Params) -> Iterator[tuple[int, int]]:
+        """Yield (seed, fold) of each training of a variant; seeds from train.seed on."""
+        first = params.train.seed
+        return product(range(first, first + self.seeds), range(self.folds))
 
 
 @dataclass(frozen=True)
@@ -226,27 +237,8 @@ class FoldAssignment:
 def assign(
     store: PreparedDataset, params: Params, size: Size, *, grouped: bool = True
 ) -> FoldAssignment:
-    """Assign the study's images to folds.
-
-    Raises:
-        ConfigError: a class has fewer images than there are folds.
-    """
+    """Assign images to folds; ConfigError if a class has fewer images than there are folds."""
     few = SMOKE_IMAGES if size.smoke else None
     entries = pool(store.entries, everything=size.everything, per_class=few)
     folds = assign_folds(entries, size.folds, params.split.seed, grouped=grouped)
     return FoldAssignment(entries, folds, params, grouped)
-
-
-def sized(params: Params, size: Size) -> Params:
-    """Return the settings of a study: `params`, or reduced ones for a smoke run."""
-    if not size.smoke:
-        return params
-    batch = min(params.train.batch_size, 8)
-    train = params.train.model_copy(update={"epochs": 1, "batch_size": batch})
-    evaluate = params.evaluate.model_copy(update={"draws": 200})
-    return params.model_copy(update={"train": train, "evaluate": evaluate})
-
-
-def seeds(params: Params, size: Size) -> Sequence[int]:
-    """Seeds of the study, from train.seed on."""
-    return range(params.train.seed, params.train.seed + size.seeds)

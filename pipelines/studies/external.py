@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hgmnet.calibration.on_val import operating_point, predict_val
+from hgmnet.calibration.operating_point import operating_point, predict_val
 from hgmnet.config.data import Data
 from hgmnet.config.params import Params
 from hgmnet.data.images import read_grey
 from hgmnet.data.masks import read_truth
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
+from hgmnet.data.progress import span
 from hgmnet.data.resize import fit_mask, resize_to_input
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.evaluation.drift import DriftReport
@@ -33,7 +34,6 @@ from pipelines.report.inputs import counted
 from pipelines.stages.evaluate import Look, looks
 from pipelines.stages.evaluation_tables import facts_of
 from pipelines.studies.aggregate import ALL, Line
-from pipelines.studies.cost_estimate import span
 from pipelines.studies.definition import (
     SMOKE_IMAGES,
     Size,

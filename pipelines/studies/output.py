@@ -122,12 +122,8 @@ def render(
 ) -> tuple[str, dict[str, str]]:
     """Render the page, and return its charts by name as SVG files.
 
-    Args:
-        study: the study.
-        found: the table's lines.
-        folds: figures of each fold and seed.
-        setting: sentence on images, folds, seeds and network.
-        data: name of the data set.
+    `found`: the table's lines. `folds`: figures of each fold and seed. `setting`: sentence on
+    images, folds, seeds and network. `data`: name of the data set.
     """
     plots = _plots(study, found, folds)
     page = fill(
@@ -232,15 +228,8 @@ def publish(
 ) -> list[Line]:
     """Write all files of the study and return the lines of its table.
 
-    All files but cells.csv depend on the rows alone: equal rows give equal bytes.
-
-    Args:
-        study: the study.
-        rows: rows of all runs.
-        made: record of each run's computation, in order.
-        bench: images and folders.
-        folder: folder to write to.
-        about: sentence on the setting; None: images, folds, seeds and network.
+    All files but cells.csv depend on the rows alone: equal rows give equal bytes. `made`: record of
+    each run's computation, in order. `about`: sentence on the setting; None: its own.
     """
     params = study.cells[0].params
     found, folds = lines(study, rows, params.evaluate), fold_lines(study, rows)

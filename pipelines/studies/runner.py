@@ -1,9 +1,10 @@
 """Run a study: print its estimated cost, compute the missing runs, and write the report."""
 
 import hashlib
-import importlib
+import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from hgmnet.config.params import Params
 from hgmnet.data.prepared import PreparedDataset, open_prepared
+from hgmnet.data.progress import span
 from hgmnet.errors import ConfigError
 from hgmnet.splitting.split_lock import test_sha
 from hgmnet.training.lightning_module import EpochFigures
@@ -25,9 +27,9 @@ from pipelines.artifacts.test_evaluations import (
 from pipelines.registry.study_runs import StudyRuns
 from pipelines.report.inputs import counted
 from pipelines.stages.train import epoch_line, refuse_own
-from pipelines.studies import training_run
+from pipelines.studies import designs, training_run
 from pipelines.studies.aggregate import ALL, fold_lines
-from pipelines.studies.cost_estimate import Forecast, Progress, forecast, span
+from pipelines.studies.cost_estimate import Forecast, Progress, forecast
 from pipelines.studies.definition import Size, Study, StudyContext, StudyRun
 from pipelines.studies.output import publish
 
@@ -52,14 +54,15 @@ def prepared(workspace: Workspace, params: Params) -> PreparedDataset:
 
 Declare = Callable[[PreparedDataset, Params, Size], Study]
 Say = Callable[[str], None]
+_REFUSED = re.compile(r"[^\w\-. /]")  # characters that MLflow doesn't accept in a metric's name
 _ROOM = 1.1  # times the estimated disk space of the models
 
 
 def declaration(name: str, only: Sequence[str] = ()) -> Declare:
-    """Return a study's `design` function; `only`: names of variants, for the ablation."""
-    module = {"curve": "learning_curve"}.get(name, name)
-    declare = importlib.import_module(f"pipelines.studies.{module}").design
-    return cast("Declare", partial(declare, only=only) if name == "ablation" else declare)
+    """Return a study's function of `designs`; `only`: names of variants, for the ablation."""
+    if name == "ablation":
+        return partial(designs.ablation, only=only)
+    return cast("Declare", getattr(designs, name))
 
 
 def run_study(
@@ -72,16 +75,10 @@ def run_study(
     only_say: bool,
     say: Say,
 ) -> str:
-    """Run a study, or resume an interrupted one.
+    """Run a study that `declare` designs, or resume an interrupted one.
 
-    Args:
-        root: the repository.
-        params: settings of params.yaml.
-        declare: function that designs the study.
-        size: size of the study.
-        keep: whether model folders are kept for reuse by other studies.
-        only_say: only report the estimated cost.
-        say: called with each line of progress: estimated cost, each epoch, each run.
+    `keep`: whether model folders are kept for reuse by other studies. `only_say`: only report the
+    estimated cost. `say`: called with each line of progress: estimated cost, each epoch, each run.
 
     Returns:
         The study's table and the folder of its files; empty for `only_say`.
@@ -125,7 +122,8 @@ def _run(
     if study.size.everything:
         _open_test(bench, study)
     root, data = bench.workspace.root, params.data.name
-    runs = StudyRuns(root, data, _memo(bench, study), name=study.name, params=_values(study))
+    memo = bench.home / f"{study.folder}-{_mark(bench, study)[:16]}.json"
+    runs = StudyRuns(root, data, memo, name=study.name, params=_values(study))
     try:
         rows = _compute(bench, study, costs, runs, say, keep=keep)
     except BaseException:
@@ -134,8 +132,12 @@ def _run(
     folder = bench.workspace.reports / "studies" / study.folder
     made = [training_run.made(bench, cell) for cell in study.cells]
     found = publish(study, rows, made, bench, folder)
-    values = {f"{line.variant}.{line.metric}": line.value for line in found if line.part == ALL}
-    runs.finish({_plain(k): v for k, v in values.items() if v is not None}, folder)
+    values = {
+        _REFUSED.sub("_", f"{line.variant}.{line.metric}"): line.value
+        for line in found
+        if line.part == ALL and line.value is not None
+    }
+    runs.finish(values, folder)
     return f"{(folder / 'table.md').read_text('utf-8')}\nwritten to {folder}"
 
 
@@ -193,10 +195,6 @@ def _mark(bench: StudyContext, study: Study) -> str:
     return hashlib.sha256(names.encode()).hexdigest()
 
 
-def _memo(bench: StudyContext, study: Study) -> Path:
-    return bench.home / f"{study.folder}-{_mark(bench, study)[:16]}.json"
-
-
 def _refuse_full(home: Path, costs: Forecast) -> None:
     free = shutil.disk_usage(home).free / 2**30
     if costs.disk * _ROOM > free:
@@ -207,22 +205,11 @@ def _refuse_full(home: Path, costs: Forecast) -> None:
 
 
 def _values(study: Study) -> dict[str, str]:
-    size = study.size
-    return {
-        "folds": str(size.folds),
-        "seeds": str(size.seeds),
-        "everything": str(size.everything),
-        "smoke": str(size.smoke),
-        "variants": ", ".join(study.variants),
-    }
+    size = {name: str(value) for name, value in asdict(study.size).items()}
+    return size | {"variants": ", ".join(study.variants)}
 
 
 def _settings(cell: StudyRun) -> dict[str, str]:
     model = {f"model.{k}": str(v) for k, v in cell.params.model.model_dump(mode="json").items()}
     own = {"variant": cell.variant, "fold": str(cell.fold + 1), "seed": str(cell.seed)}
     return own | model | {"map": cell.given, "train_images": str(cell.count("train"))}
-
-
-def _plain(name: str) -> str:
-    """Replace characters that MLflow doesn't accept in a metric's name."""
-    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name)

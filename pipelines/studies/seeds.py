@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from hgmnet.calibration.on_val import operating_point, predict_val
+from hgmnet.calibration.operating_point import operating_point, predict_val
 from hgmnet.config.base import Frozen
 from hgmnet.config.evaluation import Evaluate
 from hgmnet.config.params import Params

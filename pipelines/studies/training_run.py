@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
-from hgmnet.calibration.on_val import operating_point, predict_val
+from hgmnet.calibration.operating_point import operating_point, predict_val
 from hgmnet.config.base import Frozen
 from hgmnet.data.atomic import write_table
 from hgmnet.data.masks import read_truth
@@ -62,13 +62,8 @@ def judged(bench: StudyContext, cell: StudyRun) -> bool:
 def compute(bench: StudyContext, cell: StudyRun, on_epoch: OnEpoch, *, keep: bool) -> Made:
     """Train the run's model unless it exists, evaluate its fold, and store the rows.
 
-    Safe with several processes: the second one waits and finds the rows.
-
-    Args:
-        bench: images and folders.
-        cell: the run.
-        on_epoch: called with each epoch's figures.
-        keep: whether to keep the model after the evaluation.
+    Safe with several processes: the second one waits and finds the rows. `on_epoch`: called
+    with each epoch's figures. `keep`: whether to keep the model after the evaluation.
 
     Raises:
         HgmnetError: training or calibration failed, or the model has seen an evaluated image.

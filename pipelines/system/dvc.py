@@ -55,10 +55,7 @@ def run(
 
 
 def fill_copy(root: Path, copy: Path, target: str) -> None:
-    """Let a copy use a repository's DVC cache, and check out a stage's cached files in it.
-
-    Raises as `call`.
-    """
+    """Let a copy use DVC's cache, and check out a stage's cached files in it. Raises as `call`."""
     lines: list[str] = []
     call(root, ["cache", "dir"], lines.append)
     call(copy, ["cache", "dir", "--local", lines[-1]], lines.append)
@@ -194,11 +191,7 @@ def _ended_after(
 
 
 def source_target(root: Path, name: str) -> str:
-    """Return the DVC target of `data/<name>/raw`: its .dvc file or its dvc.yaml.
-
-    Raises:
-        ConfigError: the data set is missing.
-    """
+    """DVC target of `data/<name>/raw`: its .dvc file or dvc.yaml; ConfigError without data set."""
     for file in ("raw.dvc", "dvc.yaml"):
         target = Path("data", name, file)
         if (root / target).is_file():

@@ -11,11 +11,7 @@ from hgmnet.errors import HgmnetError
 def git(
     root: Path, *words: str, env: Mapping[str, str] | None = None, allowed: tuple[int, ...] = (0,)
 ) -> str:
-    """Run git in `root`; return stdout, stripped.
-
-    Raises:
-        HgmnetError: git is not installed, or its exit status is not in `allowed`.
-    """
+    """Run git; return stdout, stripped. HgmnetError: git is missing, or a status not `allowed`."""
     own = {**os.environ, "GIT_TERMINAL_PROMPT": "0", **(env or {})}
     try:
         done = subprocess.run(

@@ -12,6 +12,7 @@ import cv2
 import joblib
 
 from hgmnet.data.images import Grey
+from hgmnet.data.progress import progress
 from hgmnet.splitting import alignment, features
 from hgmnet.splitting.features import Features
 from hgmnet.splitting.near_duplicates import Tried
@@ -28,7 +29,9 @@ class LikenessCache:
     def __init__(self, folder: Path) -> None:
         """Keep results in this folder, created if missing; it may be removed at any time."""
         self._all = folder
-        self.folder = folder / _version()
+        code = [Path(str(module.__file__)).read_bytes() for module in (features, alignment)]
+        version = hashlib.sha256(b"".join([cv2.__version__.encode(), *code])).hexdigest()[:16]
+        self.folder = folder / version
 
     def describe(self, images: Mapping[str, Callable[[], Grey]]) -> dict[str, Features]:
         """Compute or load the features of each image; those of other images are removed.
@@ -38,7 +41,8 @@ class LikenessCache:
         self._make_room(images)
         with ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:
             found = pool.map(self._features, images.keys(), images.values())
-            return dict(zip(images, found, strict=True))
+            shown = progress(found, "describing images", len(images))
+            return dict(zip(images, shown, strict=True))
 
     def tried(self) -> Tried:
         """Load what the last search tried; empty if there was none, or its file is damaged."""
@@ -74,8 +78,3 @@ class LikenessCache:
         part = self.folder / f"{name}.part"
         joblib.dump(value, part)
         part.replace(self.folder / name)
-
-
-def _version() -> str:
-    code = [Path(str(module.__file__)).read_bytes() for module in (features, alignment)]
-    return hashlib.sha256(b"".join([cv2.__version__.encode(), *code])).hexdigest()[:16]

@@ -1,15 +1,14 @@
 """Appendix of the page about a version: change plan with its evidence, and CLAIM's items."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hgmnet.config.change_plan import ChangePlan, Span, load_plans
+from hgmnet.config.change_plan import ChangePlan, load_plans
 from hgmnet.config.data_card import ITEMS, DataCard, load_data_card
 from hgmnet.config.risks import Risk, Risks, load_risks
 from hgmnet.errors import ConfigError
-from pipelines.artifacts.gate import ClauseResult
 from pipelines.registry.evidence import SOFTWARE
 from pipelines.registry.software import Software, read_software
 from pipelines.report import text
@@ -18,29 +17,6 @@ from pipelines.report.model_card import NO, Item, items
 from pipelines.version_page.version import VersionEvidence
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class PlanElement:
-    """An element of a predetermined change control plan.
-
-    `wrote`: a person's words in pccp.yaml; `missing`: the key to write there, empty if they did.
-    `found`: what the run shows about it.
-    """
-
-    name: str
-    wrote: str
-    missing: str
-    found: str
-
-
-@dataclass(frozen=True)
-class Traced:
-    """An allowed change and the clauses that check it in this version."""
-
-    change: str
-    allowed: str
-    clauses: tuple[ClauseResult, ...]
 
 
 @dataclass(frozen=True)
@@ -53,10 +29,10 @@ class RiskStatus:
 
 @dataclass(frozen=True)
 class Appendix:
-    """`elements` and `traced`: empty without a plan. `card`, `software`: None without a file."""
+    """`plan`, `card`, `software`: None without a file; `found`: what the run shows of the plan."""
 
-    elements: tuple[PlanElement, ...]
-    traced: tuple[Traced, ...]
+    plan: ChangePlan | None
+    found: Mapping[str, str]
     claim: tuple[Item, ...]
     card: DataCard | None
     software: Software | None
@@ -64,18 +40,15 @@ class Appendix:
 
 
 def appendix(version: VersionEvidence) -> Appendix:
-    """Read plan, data card and risks of the frozen evidence.
-
-    One that another release wrote, and this one can't read, counts as absent.
-    """
+    """Read plan, card and risks of the evidence; one that this release can't read is absent."""
     evidence, space = version.inputs, version.space
     plans = _read(lambda: load_plans(space.change_plan))
     plan = plans.plans.get(evidence.gate.registry) if plans else None
     card = _read(lambda: load_data_card(space.data_card))
     risks = _read(lambda: load_risks(space.risks))
     return Appendix(
-        tuple(_elements(plan, evidence)) if plan else (),
-        tuple(_traced(plan, evidence.gate.plan)) if plan else (),
+        plan,
+        _found(plan, evidence) if plan else {},
         tuple(_claim(evidence, card)),
         card,
         read_software(version.folder / SOFTWARE),
@@ -89,56 +62,17 @@ def _read(load: Callable[[], T | None]) -> T | None:
     return None
 
 
-def _elements(plan: ChangePlan, evidence: ReportInputs) -> Iterator[PlanElement]:
-    """Yield the elements that FDA's final guidance asks for (2024, reissued 2025).
-
-    "Marketing Submission Recommendations for a Predetermined Change Control Plan for Artificial
-    Intelligence-Enabled Device Software Functions": description of modifications, modification
-    protocol, impact assessment; `_traced` has the traceability between them.
-    """
+def _found(plan: ChangePlan, evidence: ReportInputs) -> dict[str, str]:
+    """Describe what the run shows of the plan's protocol, by part."""
     facts, run = evidence.provenance, evidence.provenance.run
     images = f"{counted(evidence.validation.images, 'image')} in split {facts.lock_id or 'unknown'}"
-    trained = f"commit {run.git_commit[:10]}, seed {evidence.spec.seed}" if run else ""
-    judged = f"{counted(len(plan.acceptance), 'criterion').replace('criterions', 'criteria')}"
+    judged = counted(len(plan.acceptance), "criterion").replace("criterions", "criteria")
     first = evidence.opening.number if evidence.opening else None
-    found = {
-        "protocol.data": f"{images}; {facts.groups or 0} groups kept whole",
-        "protocol.retraining": trained,
-        "protocol.evaluation": f"{judged}; evaluation {first or 'none'} on this test split",
+    return {
+        "data": f"{images}; {facts.groups or 0} groups kept whole",
+        "retraining": f"commit {run.git_commit[:10]}, seed {evidence.spec.seed}" if run else "",
+        "evaluation": f"{judged}; evaluation {first or 'none'} on this test split",
     }
-    titles = {
-        "modifications": "Description of modifications",
-        "protocol.data": "Modification protocol: data management",
-        "protocol.retraining": "Modification protocol: retraining",
-        "protocol.evaluation": "Modification protocol: performance evaluation",
-        "protocol.update": "Modification protocol: update procedures",
-        "impact.benefits": "Impact assessment: benefits",
-        "impact.risks": "Impact assessment: risks",
-        "impact.mitigations": "Impact assessment: mitigation of risks",
-        "impact.combined": "Impact assessment: modifications together",
-    }
-    for key, title in titles.items():
-        part, _, name = key.rpartition(".")
-        wrote = getattr(getattr(plan, part) if part else plan, name)
-        missing = "" if wrote else f"plans.{evidence.gate.registry}.{key}"
-        yield PlanElement(title, wrote, missing, found.get(key, ""))
-
-
-def _traced(plan: ChangePlan, clauses: tuple[ClauseResult, ...]) -> Iterator[Traced]:
-    """Yield each allowed change with its own clauses, and the criteria for every change."""
-    allowed, spans = plan.allowed, plan.allowed.thresholds
-    names = (
-        ("allowed.data", "data sets to train on", ", ".join(allowed.data.sets)),
-        ("allowed.retraining.encoders", "encoder", ", ".join(allowed.retraining.encoders)),
-        ("allowed.retraining.side", "image side, px", _span(allowed.retraining.side)),
-        ("allowed.thresholds.malignant", "malignant threshold", _span(spans.malignant)),
-        ("allowed.thresholds.mask", "mask threshold", _span(spans.mask)),
-        ("allowed.thresholds.min_area", "minimum area of a mask", _span(spans.min_area)),
-    )
-    criteria = tuple(one for one in clauses if one.clause.startswith("acceptance."))
-    for name, change, within in names:
-        own = tuple(one for one in clauses if one.clause == name)
-        yield Traced(change, within, (*own, *criteria))
 
 
 def _risks(evidence: ReportInputs, risks: Risks | None) -> Iterator[RiskStatus]:
@@ -169,10 +103,6 @@ def _worst(outcomes: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, outcome in outcomes:
         found[name] = min(found.get(name, outcome), outcome, key=_ORDER.index)
     return found
-
-
-def _span(span: Span) -> str:
-    return f"{span.min:g} to {span.max:g}"
 
 
 def _claim(evidence: ReportInputs, card: DataCard | None) -> Iterator[Item]:

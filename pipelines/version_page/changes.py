@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pipelines.report import comparison
 from pipelines.report.comparison import AlignedComparison
 from pipelines.report.inputs import counted
 from pipelines.version_page.version import VersionEvidence
+
+_MASK = attrgetter("mask_pixels", "mask_parts", "mask_smallest")
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,17 @@ def _data(before: VersionEvidence, after: VersionEvidence) -> Iterator[str]:
             surplus = len(records) - len(there.get(sha, ()))
             counts.update(one.label for one in records[: max(0, surplus)])
         if counts:
+            listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
             patients = _patients(here) - _patients(there)
             who = f", {counted(len(patients), 'patient')} {verb}" if patients else ""
-            yield f"{counted(counts.total(), 'image')} {verb}: {_list(sorted(counts.items()))}{who}"
+            yield f"{counted(counts.total(), 'image')} {verb}: {listed}{who}"
     both = [(ours[sha], theirs[sha]) for sha in ours.keys() & theirs.keys()]
-    labels = sum(Counter(map(_label, one)) != Counter(map(_label, two)) for one, two in both)
+    labels = sum(
+        Counter(r.label for r in one) != Counter(r.label for r in two) for one, two in both
+    )
     if labels:
         yield f"{counted(labels, 'image')} with another label"
-    masks = sum(Counter(map(_mask, one)) != Counter(map(_mask, two)) for one, two in both)
+    masks = sum(Counter(map(_MASK, one)) != Counter(map(_MASK, two)) for one, two in both)
     if masks:
         yield f"{counted(masks, 'image')} with a mask of another size or number of parts"
     locks = [one.inputs.provenance.lock_id for one in (before, after)]
@@ -159,18 +165,6 @@ def _records(one: VersionEvidence) -> dict[str, list[ImageRecord]]:
 
 def _patients(records: Mapping[str, Sequence[ImageRecord]]) -> set[str]:
     return {one.patient for rows in records.values() for one in rows} - {""}
-
-
-def _label(record: ImageRecord) -> str:
-    return record.label
-
-
-def _mask(record: ImageRecord) -> tuple[int, int, int]:
-    return record.mask_pixels, record.mask_parts, record.mask_smallest
-
-
-def _list(labels: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} {label}" for label, count in labels)
 
 
 def _code(before: VersionEvidence, after: VersionEvidence) -> Iterator[str]:

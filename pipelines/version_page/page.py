@@ -12,6 +12,7 @@ from hgmnet.config.params import Params
 from hgmnet.data.atomic import atomic, write_text
 from hgmnet.errors import HgmnetError
 from hgmnet.pages.html import fill
+from pipelines.artifacts.evaluation import Subgroup
 from pipelines.artifacts.paths import Workspace
 from pipelines.registry import test_evaluations
 from pipelines.registry.aliases import RegistryState, check, registry_state
@@ -51,18 +52,6 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Weakness:
-    """A subgroup's figure that is below that of all images."""
-
-    images: str
-    title: str
-    value: str
-    interval: str
-    counted: str
-    overall: str
-
-
-@dataclass(frozen=True)
 class Page:
     """A written page: path in the checkout, doubts in the order shown, id of the version's run."""
 
@@ -77,13 +66,8 @@ def write_page(
     """Write the page of a version to reports/versions/<number>/index.html.
 
     Its report as registered lies beside it. The page is an artifact of the version's run, too.
-
-    Args:
-        store: the tracking store.
-        params: settings of this checkout.
-        space: the checkout's paths.
-        which: a version number or alias; None: the champion.
-        against: the version to compare with; None: the one that it replaced, else the champion.
+    `which`: a version number or alias; None: the champion. `against`: the version to compare with;
+    None: the one that it replaced, else the champion.
 
     Raises:
         ConfigError: there is no such version, or its evidence was not recorded.
@@ -208,7 +192,7 @@ _LEAST = 10
 """Subgroups of fewer images say nothing about whom the model fails on."""
 
 
-def weaknesses(evidence: ReportInputs) -> Iterator[Weakness]:
+def weaknesses(evidence: ReportInputs) -> Iterator[tuple[Subgroup, str]]:
     """Yield the three subgroups of at least ten images with the lowest figure, per main metric."""
     groups = evidence.subgroups.groups if evidence.subgroups else ()
     for metric in ("lesion_dice", "accuracy", "served_sensitivity_malignant"):
@@ -216,20 +200,12 @@ def weaknesses(evidence: ReportInputs) -> Iterator[Weakness]:
         if overall is None or overall.value is None:
             continue
         below = [
-            (figure.value, group, figure)
+            (figure.value, group)
             for group in groups
             if (figure := group.figures.get(metric)) and figure.value is not None
             if figure.n >= _LEAST and figure.value < overall.value
         ]
-        for _, group, figure in sorted(below, key=lambda item: item[0])[:3]:
-            yield Weakness(
-                f"{group.column.replace('_', ' ')}: {group.value}",
-                text.title(metric),
-                text.number(figure.value),
-                text.interval(figure),
-                text.counted(figure),
-                text.number(overall.value),
-            )
+        yield from ((group, metric) for _, group in sorted(below, key=lambda item: item[0])[:3])
 
 
 def missed(cases: Sequence[EvaluatedImage]) -> tuple[str, ...]:

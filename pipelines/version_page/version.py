@@ -54,13 +54,7 @@ class VersionEvidence:
 
 
 def read_version(store: TrackingStore, name: str, number: str, into: Path) -> VersionEvidence:
-    """Download and verify a version's evidence.
-
-    Args:
-        store: the tracking store.
-        name: the registered model.
-        number: the version number.
-        into: an empty folder for the evidence.
+    """Download a version's evidence to `into`, an empty folder, and verify it.
 
     Raises:
         ConfigError: there is no such version, or it has no evidence.
@@ -88,10 +82,7 @@ def decisions_on(now: RegistryState, number: str) -> tuple[DecisionRecord, ...]:
 
 
 def predecessor(now: RegistryState, number: str) -> tuple[str, str]:
-    """Return the version to compare with and why: `which it replaced`, else `which serves`.
-
-    Empty for none.
-    """
+    """Return the version to compare with, and `which it replaced` or `which serves`; or empty."""
     promoted = [one for one in decisions_on(now, number) if one.champion == number]
     before = [one.champion_before for one in promoted if one.champion_before != number]
     found = before[0] if before else "" if promoted else now.champion

@@ -46,7 +46,7 @@ LEVELS = (
 """A package imports only from the rows above its own, and from itself."""
 TRAINING = {
     *("torch", "torchvision", "timm", "segmentation_models_pytorch", "lightning", "numpy"),
-    *("pandas", "pydantic", "ruamel", "scipy", "safetensors", "PIL"),
+    *("pandas", "pydantic", "ruamel", "scipy", "safetensors", "PIL", "tqdm"),
 }
 """All that a machine which only trains and predicts needs to have."""
 HEAVY = {

@@ -20,6 +20,7 @@ from hgmnet.data.atomic import write_text
 from hgmnet.data.images import decode_grey
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.models.hgmnet import HGMNet
+from hgmnet.serving.api import build_app
 from hgmnet.serving.demo.app import build_demo
 from hgmnet.serving.limits import Limits
 from hgmnet.serving.model_card import card_beside
@@ -76,6 +77,23 @@ def test_an_answer_is_the_predictors_with_all_that_lies_behind_it(client, holder
     assert bool(told["refer"]) == finding.refer
     assert told["sha256"] == told["row"]["model_sha256"] == holder.served.predictor.identity
     assert [layer["key"] for layer in told["layers"]] == LAYERS
+
+
+def test_the_answer_is_that_of_serve_to_the_last_digit(client, holder, image):
+    grey = decode_grey(image, "a")
+    cine = np.concatenate([grey, grey[::-1]])
+    of_two = {"Rows": len(grey), "NumberOfFrames": 2, "PixelSpacing": [0.5, 0.5]}
+    serve = TestClient(build_app(holder), base_url="http://127.0.0.1")
+    for data, query, frames in (
+        (image, "", 1),
+        (dicom_file(grey, PixelSpacing=[0.3, 0.3]), "", 1),
+        (dicom_file(cine, **of_two), "frame=2", 2),
+    ):
+        shown = client.post(f"/look?name=x&{query}", content=data).json()
+        answer = serve.post(f"/predict?{query}", content=data).json()
+        assert shown["row"] == {"file": "x", **answer}
+        assert shown["frames"] == frames
+    assert client.post("/look?frame=3", content=dicom_file(cine, **of_two)).status_code == 400
 
 
 def test_each_map_differs_from_the_others(client, image):

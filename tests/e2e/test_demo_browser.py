@@ -1,5 +1,6 @@
 """`hgmnet demo` in a real browser, driven as a person does: by file dialog, keyboard and finger."""
 
+import base64
 import io
 import socket
 import threading
@@ -10,6 +11,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from hgmnet.serving.api import build_app
 from hgmnet.serving.demo.app import build_demo
 from hgmnet.serving.model_card import card_beside
 from hgmnet.serving.model_slot import ModelSlot, load_folder
@@ -215,12 +217,47 @@ def test_the_outline_comes_and_goes(tab):
     tab.ask("document.querySelector('[data-sample=malignant-2]').click()")
     tab.wait(ENDED.format(1))
     lines = f"[...{PICTURE}.querySelectorAll('.line')].map(e => e.classList[1]).join()"
+    assert "calipers" in tab.ask(lines)
+    click(tab, "#calipers")
     assert tab.ask(lines) in {"truth,found", "truth"}  # an untrained network may find nothing
     found = tab.ask(lines).count("found")
     click(tab, "#truth")
     assert tab.ask(lines) == "found" * found
     click(tab, "#outline")
     assert tab.ask(lines) == ""
+
+
+def test_a_cine_is_turned_frame_by_frame(tab, tmp_path):
+    rng = np.random.default_rng(4)
+    pixels = rng.integers(0, 256, (3 * 60, 80), dtype=np.uint8)
+    data = dicom_file(pixels, Rows=60, NumberOfFrames=3, PixelSpacing=[0.5, 0.5])
+    (tmp_path / "cine.dcm").write_bytes(data)
+    tab.upload("#files", [tmp_path / "cine.dcm"])
+    tab.wait(ENDED.format(1))
+    assert text(tab, "#of") == "1 of 3"
+    assert " mm: longest diameter" in text(tab, "#facts")
+    first = tab.ask(f"{PICTURE}.querySelector('image').getAttribute('href')")
+    tab.ask("document.querySelector('#frame').focus()")
+    tab.press("End")
+    tab.wait("document.querySelector('#mask').download === 'cine~f3_mask.png'")
+    assert text(tab, "#of") == "3 of 3"
+    assert tab.ask(f"{PICTURE}.querySelector('image').getAttribute('href')") != first
+    click(tab, "#list li")
+    assert text(tab, "#of") == "3 of 3"
+
+
+def test_the_picture_is_saved_as_it_is_seen(filled):
+    note = "window.saved = [this.download, this.href]"
+    filled.ask(f"HTMLAnchorElement.prototype.click = function () {{ {note} }}")
+    click(filled, "#layer-evidence")
+    click(filled, "#keep")
+    filled.wait("window.saved !== undefined")
+    name, uri = filled.ask("window.saved")
+    assert name == "one_overlay.png"
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    assert shown.shape == (60, 80, 4)
+    assert np.ptp(shown[..., :3], axis=2).max() > 20  # the map's colours
+    assert filled.complaints() == [] or all("bad.png" in one for one in filled.complaints())
 
 
 def test_a_sample_is_called_synthetic_wherever_it_is_shown(tab):
@@ -332,7 +369,8 @@ def test_every_control_has_a_name_and_can_be_reached(filled):
         )
         if filled.ask("document.activeElement !== document.body"):
             assert filled.ask(outline) == "3px"
-    assert {"card", "files", "image-1", "clear", "remove", "outline", "opacity", "mask"} <= reached
+    known = {"card", "files", "image-1", "clear", "remove", "outline", "opacity", "keep", "mask"}
+    assert known <= reached
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -386,3 +424,16 @@ def test_a_program_that_ended_is_told_of(chromium, address, files, tmp_path):
     chromium.upload("#files", files[:1])
     chromium.wait(ENDED.format(1))
     assert "is `hgmnet demo` still running?" in text(chromium, "#wrong")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_of_the_api_fits_and_needs_no_other_host(chromium, tmp_path, width):
+    space = make_repository(tmp_path / "repository")
+    with serving(build_app(ModelSlot(load_folder(space.model)))) as api:
+        chromium.size(width)
+        chromium.heard.clear()
+        chromium.open(f"{api}/docs")
+        assert "lesion_area_mm2" in text(chromium, "body")
+        assert chromium.ask(WIDER) == []
+        assert all(url.startswith(api) for url in chromium.requested() if url.startswith("http"))
+        assert chromium.complaints() == []

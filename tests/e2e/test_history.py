@@ -22,8 +22,9 @@ from pipelines.registry.aliases import (
     registry_state,
     served_before,
 )
+from pipelines.registry.history import read_history
 from pipelines.registry.lock import locked
-from pipelines.registry.tracking_store import TrackingStore, open_tracking_store
+from pipelines.registry.tracking_store import TrackingStore, create_run, open_tracking_store
 from tests.servers import mlflow_server, postgresql
 
 pytestmark = pytest.mark.slow
@@ -132,6 +133,34 @@ def test_an_alias_moved_by_hand_is_told_and_a_rollback_mends_it(store, name):
     decide(store, name, "", PromotionDecision("rolled back", "1", "1", "1", "by hand"), repair=True)
     assert check(registry_state(store, name)) is None
     assert registry_state(store, name).champion == "1"
+
+
+def test_decisions_beside_the_trainings_as_earlier_releases_wrote_them_are_continued(store, name):
+    promote(store, name, "1")
+    (link,) = read_history(store, name)
+    run = store.client.get_run(link.run_id)
+    experiment = store.client.get_experiment(run.info.experiment_id)
+    assert experiment.name == f"{store.experiment}-promotions"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+    old = create_run(store, "1 promoted 1", dict(run.data.tags))
+    store.client.set_terminated(old)
+    store.client.delete_run(link.run_id)
+    assert [one.hash for one in read_history(store, name)] == [link.hash]
+    promote(store, name, "2")
+    assert [one.number for one in read_history(store, name)] == [1, 2]
+    assert check(registry_state(store, name)) is None
+
+
+def test_a_deleted_experiment_of_decisions_stops_promotions(store, name):
+    promote(store, name, "1")
+    place = store.client.get_run(read_history(store, name)[0].run_id).info.experiment_id
+    store.client.delete_experiment(place)
+    try:
+        with pytest.raises(ConfigError, match=f"mlflow experiments restore -x {place}"):
+            promote(store, name, "2")
+    finally:
+        store.client.restore_experiment(place)
 
 
 def test_a_decision_made_against_another_champion_is_not_carried_out(store, name):

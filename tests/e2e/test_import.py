@@ -94,7 +94,7 @@ def test_a_folder_becomes_a_data_set_that_dvc_knows(repository, tmp_path):
     source = make_source(tmp_path / "source/deep", 4).parent
     said = run(repository, "pipelines", "import", "tiny", str(source))
     assert "benign: 4 images" in said
-    assert "Next: set data.name" in said
+    assert "Next: hgmnet init tiny, which writes its settings, then: dvc repro" in said
     assert (repository / "data/tiny/raw.dvc").is_file()
     assert (repository / "data/tiny/curation.csv").read_text() == "image,group,exclude,reason\n"
     assert run(repository, "dvc", "status", "data/tiny/raw.dvc").startswith("Data and pipelines")

@@ -128,6 +128,21 @@ def test_the_version_carries_its_code_its_lineage_and_its_requirements(
     assert len(requirements) == 12
 
 
+def test_the_model_answers_its_own_input_example(workspace: Workspace):
+    """A synthetic image: MLflow's page shows it, and the page must show nobody's scan."""
+    model = mlflow.pyfunc.load_model(f"models:/{NAME}/1")
+    (row,) = model.predict(model.input_example).to_dict("records")
+    assert row["error"] == ""
+    assert row["decision"] in {"benign", "malignant", "normal"}
+
+
+def test_the_run_has_only_settings_that_made_it(workspace: Workspace):
+    (run,) = (r for r in runs(workspace) if r.data.tags["hgmnet.gate"] == "passed")
+    sections = {name.partition(".")[0] for name in run.data.params}
+    assert {"data", "phantom", "model", "train", "gate", "registry"} <= sections
+    assert not {"promotion", "flow"} & sections
+
+
 def test_the_same_again_changes_nothing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     before = len(runs(workspace))
     monkeypatch.setattr(versions, "_verify", lambda *_: pytest.fail("verified again"))

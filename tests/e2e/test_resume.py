@@ -10,11 +10,12 @@ import pytest
 from small_store import params, small_store
 from trained import Trained, killed, same, train, weights
 
+from hgmnet.cli.main import report_errors
 from hgmnet.training.checkpoints import LAST, PREVIOUS
 from hgmnet.training.fit import quiet_lightning
 from pipelines.artifacts.io import read_json
+from pipelines.artifacts.lineage import TrainRun
 from pipelines.artifacts.paths import Workspace
-from pipelines.artifacts.training import TrainRun
 from pipelines.stages import train as stages_train
 from tests.whole_repository import copy_code
 
@@ -64,6 +65,14 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(point, whole, 
     assert resumed.curves == whole.curves
 
 
+def test_a_terminated_training_does_not_end_as_one_that_is_done(whole, begun, tmp_path):
+    """Lightning stops at the next step and exits with 0; DVC would miss the outputs."""
+    folder = tmp_path / "terminated"
+    shutil.copytree(begun, folder)
+    assert killed(folder, "terminated", **SMALL) == 128 + signal.SIGTERM
+    assert same(weights(whole), weights(train(folder, **SMALL)))
+
+
 @pytest.mark.long
 def test_kills_at_any_moment_change_nothing(whole, tmp_path):
     moments = random.Random(0)
@@ -76,7 +85,7 @@ def test_kills_at_any_moment_change_nothing(whole, tmp_path):
 
 
 @pytest.fixture
-def interrupted(tmp_path, monkeypatch) -> Path:
+def interrupted(tmp_path, monkeypatch, capsys) -> Path:
     """A repository whose training was stopped in its second epoch of two."""
     root = tmp_path / "repository"
     copy_code(root, "hgmnet")
@@ -91,8 +100,11 @@ def interrupted(tmp_path, monkeypatch) -> Path:
         return "one"
 
     monkeypatch.setattr(stages_train, "epoch_line", stop)
-    with pytest.raises(SystemExit):
-        stage(root)
+    assert report_errors(lambda: stage(root)) == 130
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        "hgmnet: interrupted; every finished epoch is kept: type the same command again"
+    )
     monkeypatch.undo()
     return root
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import re
 import signal
@@ -75,6 +76,33 @@ def test_dicom_and_jpeg_are_images_too(client, images):
     png, dicom = (client.post("/predict", content=c).json() for c in (images[0], dicom_file(grey)))
     assert dicom["prob_benign"] == png["prob_benign"]
     assert client.post("/predict", content=as_jpeg(images[0])).status_code == 200
+
+
+def test_an_image_as_the_file_of_a_form(client, images):
+    plain = client.post("/predict", content=images[0]).json()
+    cut = images[0] + b"\r\n--\r\n"  # bytes after a PNG's end are not read
+    form = {"files": {"scan": ("M\u00fcller.png", cut)}, "data": {"note": "x"}}
+    assert client.post("/predict", **form).json() == plain
+    two = {name: (f"{name}.png", images[0]) for name in "ab"}
+    for files in (two, {"a": ("a.png", b"")}):
+        refused = client.post("/predict", files=files)
+        assert refused.status_code == 400
+        assert "expected: curl -F image=@FILE" in refused.json()["detail"]
+    kind = {"content-type": "multipart/form-data"}
+    assert client.post("/predict", content=images[0], headers=kind).status_code == 400
+
+
+def test_one_frame_of_several(client, images):
+    pages = [Image.open(io.BytesIO(image)) for image in images[:2]]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    for number, image in enumerate(images[:2], start=1):
+        done = client.post(f"/predict?frame={number}", content=file.getvalue())
+        assert done.json() == client.post("/predict", content=image).json()
+    for query, problem in (("", "has 2 frames"), ("?frame=3", "give a number from 1 to 2")):
+        refused = client.post(f"/predict{query}", content=file.getvalue())
+        assert refused.status_code == 400
+        assert problem in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records", "instances", "inputs"])
@@ -270,13 +298,15 @@ def test_the_command_serves_and_ends_by_a_signal(workspace, images):
     (workspace.root / "dvc.yaml").touch()
     words = [sys.executable, "-m", "pipelines", "serve", "--model", "models/hgmnet", "--port"]
     kept = {"cwd": workspace.root, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*words, "0"], text=True, **kept) as server:
+    with subprocess.Popen([*words, "0", "--request-log"], text=True, **kept) as server:
         address = re.search(r"http://\S+?:\d+", server.stdout.readline())[0]
         assert httpx.get(f"{address}/health", timeout=60).json()["model"] == "models/hgmnet"
         done = httpx.post(f"{address}/predict", content=images[0], timeout=60)
         assert done.json()["error"] == ""
         os.kill(server.pid, signal.SIGINT)
         assert server.wait(60) in {0, 130, -signal.SIGINT}
+        lines = [json.loads(line) for line in server.stderr if line.startswith("{")]
+    assert [line["path"] for line in lines if "path" in line] == ["/health", "/predict"]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(

@@ -15,8 +15,11 @@ EXAMPLES = 40
 TRIED = (
     ("GET /health", "positive"),
     ("GET /ping", "positive"),
+    ("GET /ready", "positive"),
+    ("GET /metrics", "positive"),
     ("POST /invocations", "negative"),
     ("POST /invocations", "positive"),
+    ("POST /predict", "negative"),
     ("POST /predict", "positive"),
 )
 """Operations, and whether their requests are as the schema allows; any bytes are for /predict."""

@@ -3,6 +3,8 @@
 import math
 import shutil
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,27 @@ def test_a_resumed_training_continues_its_run(tmp_path: Path):
     (run,) = (run for run in found if run.data.tags["hgmnet.fingerprint"] == "f")
     assert len(found) == 2
     assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 2
+
+
+@pytest.mark.timeout(60)
+def test_a_training_has_the_machines_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    before = monitors()  # of trainings that other tests never ended
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    curves = LiveCurves(tmp_path, "phantom", "f", {})
+    load = "system/cpu_utilization_percentage"
+    while load not in runs(tmp_path)[1][0].data.metrics:  # as long as it takes
+        time.sleep(0.05)
+    curves.finish("FINISHED")
+    assert monitors() <= before
+
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    switched_off = LiveCurves(tmp_path, "phantom", "g", {})
+    assert monitors() <= before
+    switched_off.finish("FINISHED")
+
+
+def monitors() -> set[int | None]:
+    return {one.ident for one in threading.enumerate() if one.name == "SystemMetricsMonitor"}
 
 
 def test_a_run_of_another_store_is_not_continued(tmp_path: Path):

@@ -258,13 +258,13 @@ def test_two_imports_of_one_name_are_one_after_the_other(
 ) -> None:
     lay_out, refused = importer.lay_out, list[str]()
 
-    def laid_out(*words: object) -> object:
+    def laid_out(*words: object, **more: object) -> object:
         if not refused:
             refused.append("")
             with suppress(ConfigError):
                 import_dataset(space.root, "clinic", str(mended))
                 refused.append("it was imported too")
-        return lay_out(*words)
+        return lay_out(*words, **more)
 
     monkeypatch.setattr(importer, "lay_out", laid_out)
     import_dataset(space.root, "clinic", str(source))

@@ -88,7 +88,7 @@ def test_nothing_is_fitted_on_what_a_model_does_not_learn():
     seen = six(mask_prob=np.full((6, 10, 10), 2e-9, np.float32))
     found = calibrate(seen, classes=CLASSES, aim=AIM, model=alone)
     point = found.operating
-    assert (point.min_area, point.mask_threshold, found.curve) == (0, 0.5, None)
+    assert (point.min_area, point.mask_threshold, found.curve.points) == (0, 0.5, ())
     assert point.temperature != 1
     assert 0 < point.malignant_threshold < 1
     assert not point.no_mask_means_normal

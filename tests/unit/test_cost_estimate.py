@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.studies.cost_estimate import span
+from hgmnet.data.progress import span
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_area_is_told_in_square_millimetres_where_the_spacing_is_known():
     told = dict(view.facts(SURE, decoded(grey, 0.5), BOTH, None, 1.0))
     assert told["Lesion area"] == "20 px, 10.0 % of the image, 5.0 mm²"
     assert told["Box"] == "5 × 4 px, from (5, 2)"
+    assert told["Lesion size"] == "6 × 6 px, 3.2 × 3.1 mm: longest diameter, and across it"
     assert told["Image"] == "20 × 10 px, 0.5 mm per pixel"
     assert "mm" not in str(view.facts(SURE, decoded(grey, 0.0), BOTH, None, 1.0))
     bare = dict(
@@ -105,7 +106,7 @@ def test_a_model_is_told_of_by_what_it_learnt():
         for s in (True, False)
     )
     assert set(masks) - set(classes) == {
-        *("Lesion area", "Box", "Dice with the true mask", "Mask disagreement")
+        *("Lesion area", "Lesion size", "Box", "Dice with the true mask", "Mask disagreement")
     }
     assert set(classes) - set(masks) == {"Class entropy"}
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 import hgmnet
 from hgmnet.config.data import Phantom
-from hgmnet.data.images import decode_grey
+from hgmnet.data.images import decode_grey, png_file
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.estimator import fit as estimator
 from hgmnet.inference.predictor import Predictor, TorchPredictor
@@ -199,6 +199,10 @@ def test_no_group_is_in_train_and_val(own, tmp_path):
     assert set(seen.groups) == set(map(hash_name, groups))
 
 
+ZERO_AND_ONE = png_file(Image.fromarray(np.eye(40, dtype=np.uint8)))
+"""A mask file as other libraries write them, which was read as: no lesion."""
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -207,6 +211,7 @@ def test_no_group_is_in_train_and_val(own, tmp_path):
         ({"labels": ["benign"] * 18}, InvalidDataError, "expected `malignant` and another class"),
         ({"labels": ["malignant"]}, InvalidDataError, "18 images, 18 masks, 1 labels"),
         ({"masks": [np.ones((3, 3), bool)] * 18}, InvalidDataError, "mask 0: expected the image's"),
+        ({"masks": [ZERO_AND_ONE] * 18}, InvalidDataError, "got values up to 1; pass its pixels"),
         ({"val": 0.9}, ConfigError, "val: expected a fraction above 0 and up to 0.5, got 0.9"),
     ],
 )

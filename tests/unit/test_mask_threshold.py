@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hgmnet.calibration.mask_threshold import (
-    Point,
+    MaskPoint,
     choose,
     mask_curve,
     minimum_area,
@@ -26,7 +26,11 @@ def curve(prob, truth, *, price=0.25, shares=None, taken=None):
     )
 
 
-def at(found, threshold: float, area: float) -> Point:
+def point(threshold: float, area: float, dice: float, rate: float) -> MaskPoint:
+    return MaskPoint(mask_threshold=threshold, min_area=area, lesion_dice=dice, normal_fp_rate=rate)
+
+
+def at(found, threshold: float, area: float) -> MaskPoint:
     (point,) = [p for p in found.points if (p.mask_threshold, p.min_area) == (threshold, area)]
     return point
 
@@ -56,7 +60,7 @@ def test_points_by_hand():
     normal = np.zeros((2, 10, 10), np.float32)
     normal[0, 9, 9] = 0.62  # a speck of 1 %
     found = curve(np.concatenate([prob, normal]), np.concatenate([truth, np.zeros_like(truth)]))
-    assert at(found, 0.5, 0.0) == Point(0.5, 0.0, 0.5, 0.5)
+    assert at(found, 0.5, 0.0) == point(0.5, 0.0, 0.5, 0.5)
     assert at(found, 0.4, 0.0).lesion_dice == pytest.approx((1 + 50 / 55) / 2)
     assert at(found, 0.65, 0.0).normal_fp_rate == 0
     assert at(found, 0.5, 0.01).normal_fp_rate == 0.5  # reaches it
@@ -111,7 +115,7 @@ def test_without_lesions_or_normals_there_is_no_such_figure_and_the_plain_point_
 
 shares = st.integers(0, 10).map(lambda n: n / 10)
 points = st.lists(
-    st.builds(Point, st.sampled_from([0.3, 0.5, 0.7]), shares, shares, shares), min_size=1
+    st.builds(point, st.sampled_from([0.3, 0.5, 0.7]), shares, shares, shares), min_size=1
 )
 
 
@@ -126,7 +130,7 @@ def test_a_higher_price_never_has_more_false_positives(tried, one, two, allowanc
 
 @given(points, st.floats(0, 2), st.floats(0, 0.5))
 def test_the_plain_point_is_left_only_for_more_than_the_allowance(tried, price, allowance):
-    def score(point: Point) -> float:
+    def score(point: MaskPoint) -> float:
         return point.lesion_dice - price * point.normal_fp_rate
 
     chosen = choose(tried, price, allowance)

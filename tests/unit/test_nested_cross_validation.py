@@ -16,7 +16,7 @@ from hgmnet.splitting.cross_validation import (
     subsample_training_groups,
     with_splits,
 )
-from pipelines.studies.leakage import leaked
+from pipelines.studies.designs import leaked
 from tests.unit.test_cross_validation import made
 
 

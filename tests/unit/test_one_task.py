@@ -7,12 +7,13 @@ import shutil
 import pytest
 from small_repository import make_repository, put_model
 
+from hgmnet.calibration.mask_threshold import MaskCurve
 from hgmnet.config.params import load_params
 from hgmnet.data import metadata
 from hgmnet.evaluation.drift import DriftReport, Profile
 from hgmnet.metrics.catalogue import known
 from hgmnet.models.spec import PROFILE, load_operating
-from pipelines.artifacts.evaluation import Certainty, Consistency, Evaluation, MaskCurve
+from pipelines.artifacts.evaluation import Certainty, Consistency, Evaluation
 from pipelines.artifacts.gate import GateResult
 from pipelines.artifacts.io import read_json, read_table
 from pipelines.stages import calibrate, evaluate, gate, report

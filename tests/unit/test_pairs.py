@@ -48,7 +48,7 @@ def test_many_images_of_one_patient_are_a_chain_of_pairs():
 
 
 def test_a_chain_holds_without_any_of_its_images():
-    curated = duplicates.pairs_from_curation(dict.fromkeys("abcd", "anna") | {"x": "x", "y": "x"})
+    curated = duplicates.chained(dict.fromkeys("abcd", "anna") | {"x": "x", "y": "x"}, "curation")
     patient = duplicates.of_one_patient(made.record(f"{n}.png", patient="p") for n in "dx")
     assert duplicates.group("ady", curated) == {"a": "a", "d": "a", "y": "y"}
     apart = [p.model_copy(update={"first": p.first[0], "second": p.second[0]}) for p in patient]
@@ -57,7 +57,7 @@ def test_a_chain_holds_without_any_of_its_images():
 
 
 def test_curation_merges():
-    pairs = duplicates.pairs_from_curation({"c": "patient 1", "a": "patient 1", "b": "patient 2"})
+    pairs = duplicates.chained({"c": "patient 1", "a": "patient 1", "b": "patient 2"}, "curation")
     (found,) = pairs
     assert (found.first, found.second, found.transform) == ("a", "c", "curation")
     assert found.agreement == 0

@@ -295,7 +295,7 @@ def test_a_patient_straddles_though_the_image_between_is_excluded(stated):
     images = [record(f"benign/{name}", **stated) for name in "abc"]
     images[1] = images[1].model_copy(update={"excluded": "calipers"})
     groups = dict.fromkeys((image.image for image in images), "patient 12")
-    pairs = duplicates.of_one_patient(images) or duplicates.pairs_from_curation(groups)
+    pairs = duplicates.of_one_patient(images) or duplicates.chained(groups, "curation")
     assert len(pairs) == 2
     rows = extend(locked, images, *pairs)
     assert status(rows, "benign/a") == ("train", "")
@@ -306,7 +306,7 @@ def test_a_curated_group_that_straddles_is_parted_whatever_its_first_image():
     locked = [row("benign/a", "train"), row("benign/b", "test")]
     images = [record(f"benign/{name}") for name in ("0", "a", "b")]
     groups = {image.image: "patient 12" for image in images}
-    rows = extend(locked, images, *duplicates.pairs_from_curation(groups))
+    rows = extend(locked, images, *duplicates.chained(groups, "curation"))
     assert status(rows, "benign/a") == ("train", "")
     assert status(rows, "benign/b") == ("excluded", "group on several sides")
     assert rows["benign/0"].status == "train"

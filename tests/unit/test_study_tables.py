@@ -11,10 +11,10 @@ from hgmnet.config.params import Params
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.metrics.segmentation import dice
 from pipelines.report.charts import ForestRow, forest_plot, standalone
-from pipelines.studies.ablation import grid
 from pipelines.studies.aggregate import ALL, fold_lines, lines
 from pipelines.studies.cost_estimate import Progress
 from pipelines.studies.definition import Size, Study, StudyPart, StudyRun
+from pipelines.studies.designs import grid
 from pipelines.studies.output import latex, markdown, render
 from tests.unit.test_report_comparison import rows, worse
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.requests import ClientDisconnect
 
-from hgmnet.data.reader import decode_file
+from hgmnet.data.reader import frame_of, open_image
 from hgmnet.errors import HgmnetError
 from hgmnet.pages.html import templates
 from hgmnet.pages.overlays import heat_uri
@@ -61,25 +62,29 @@ class Pages:
         card = self._find_card(served) or own_words(served)
         return self._fill("card.html.j2", card=to_html(card))
 
-    async def look(self, request: Request, name: str = "image") -> DemoResult:
-        """Predict an image, the body's bytes: PNG, JPEG, BMP, TIFF, GIF, WebP or DICOM."""
+    async def look(
+        self, request: Request, name: str = "image", frame: Annotated[int, Query(ge=1)] = 1
+    ) -> DemoResult:
+        """Predict a frame of an image, the body's bytes: PNG, JPEG, DICOM and others."""
         async with self._queue.admitted(request) as data:
-            return await self._queue.turn(self._look, data, name, None)
+            return await self._queue.turn(self._look, data, name, frame, None)
 
     async def look_at_sample(self, key: str) -> DemoResult:
         """Predict a synthetic image."""
         sample = self._sample(key)
         with self._queue.place():
-            return await self._queue.turn(self._look, sample.png, sample.name, sample)
+            return await self._queue.turn(self._look, sample.png, sample.name, 1, sample)
 
     def sample(self, key: str) -> Response:
         """Return a synthetic image as PNG."""
         return Response(self._sample(key).png, media_type="image/png")
 
-    def _look(self, data: bytes, name: str, sample: DemoSample | None) -> DemoResult:
+    def _look(self, data: bytes, name: str, frame: int, sample: DemoSample | None) -> DemoResult:
         served = self._holder.served
         try:
-            return look(decode_file(data, name, self._limits.pixels), name, served, sample)
+            file = open_image(data, name, self._limits.pixels)
+            opened = frame_of(file, frame if max(frame, len(file)) > 1 else 0)
+            return look(opened, name, served, sample, len(file))
         except HgmnetError as error:
             raise HTTPException(400, str(error)) from None
 

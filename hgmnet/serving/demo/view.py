@@ -8,18 +8,17 @@ import numpy as np
 
 from hgmnet.config.base import MALIGNANT, UNCLASSIFIED, Frozen
 from hgmnet.config.model import Model
-from hgmnet.data.images import encode_mask
-from hgmnet.data.reader import DecodedFile
+from hgmnet.data.images import DecodedFile, encode_mask
 from hgmnet.data.resize import Mask, Prob, resize_to_input, resize_to_original
 from hgmnet.evaluation.model_maps import Layer, layers
 from hgmnet.inference.maps import spread
 from hgmnet.inference.postprocess import Prediction
 from hgmnet.inference.predictor import TorchPredictor
-from hgmnet.inference.response import prediction_row
+from hgmnet.inference.response import answer_row
 from hgmnet.metrics.segmentation import count_pixels, dice
 from hgmnet.models.spec import Operating
 from hgmnet.pages.html import data_uri, fit
-from hgmnet.pages.overlays import heat_uri, outline, png_uri
+from hgmnet.pages.overlays import calipers, heat_uri, outline, png_uri
 from hgmnet.serving.demo.samples import DemoSample
 from hgmnet.serving.model_slot import LoadedModel
 
@@ -133,6 +132,8 @@ def _of_the_mask(
 ) -> Iterator[tuple[str, str]]:
     yield "Lesion area", _area(finding, pixel_mm)
     if finding.box:
+        yield "Lesion size", _size(finding.mask, pixel_mm)
+    if finding.box:
         left, top, right, bottom = finding.box
         yield "Box", f"{right - left} × {bottom - top} px, from ({left}, {top})"
     if truth is not None and truth.any():
@@ -146,6 +147,12 @@ def _area(finding: Prediction, pixel_mm: float) -> str:
         return "no lesion outlined"
     millimetres = f", {finding.lesion_area * pixel_mm**2:.1f} mm²" if pixel_mm else ""
     return f"{finding.lesion_area:,} px, {_share(finding.mask)} of the image{millimetres}"
+
+
+def _size(mask: Mask, pixel_mm: float) -> str:
+    long, short = (float(np.hypot(*(end - start))) for start, end in calipers(mask))
+    millimetres = f", {long * pixel_mm:.1f} × {short * pixel_mm:.1f} mm" if pixel_mm else ""
+    return f"{long:.0f} × {short:.0f} px{millimetres}: longest diameter, and across it"
 
 
 def _share(mask: Mask) -> str:
@@ -167,20 +174,24 @@ class DemoLayer(Frozen):
 class DemoResult(Frozen):
     """A prediction as displayed.
 
-    `width`, `height`: of `picture`, in whose px `outline` (the final mask) and `truth` (a synthetic
+    `frame`: the frame's number from 1, of `frames`. `width`, `height`: of `picture`, in whose px
+    `outline` (the final mask), `calipers` (diameters of its largest part) and `truth` (a synthetic
     image's lesions) are SVG paths, empty for no lesion. `mask`: the final mask, a PNG at the
     image's original size. `bars`: numbers in [0, 1]. `facts`: terms and values. `notes`: whole
-    sentences. `refer`: the sentence on referral to a reader, empty for none. `row`: the row that
-    `hgmnet predict` writes. `sha256`: of the model.
+    sentences. `refer`: the sentence on referral to a reader, empty for none. `row`: the answer of
+    `hgmnet serve`, and the file's name. `sha256`: of the model.
     """
 
     name: str
     synthetic: bool
+    frame: int
+    frames: int
     width: int
     height: int
     picture: str
     alt: str
     outline: str
+    calipers: str
     truth: str
     layers: tuple[DemoLayer, ...]
     mask: str
@@ -196,25 +207,35 @@ class DemoResult(Frozen):
 
 
 def look(
-    opened: DecodedFile, name: str, served: LoadedModel, sample: DemoSample | None = None
+    opened: DecodedFile,
+    name: str,
+    served: LoadedModel,
+    sample: DemoSample | None = None,
+    frames: int = 1,
 ) -> DemoResult:
-    """Predict an image and draw the maps behind the prediction; `sample`: if it is synthetic."""
+    """Predict an image and draw the maps behind the prediction.
+
+    `sample`: if it is synthetic. `frames`: number of the file's frames.
+    """
     start = time.perf_counter()
     predictor, grey = served.predictor, opened.grey
     finding = predictor.predict([grey])[0]
     found = [*layers(predictor, [grey])[0], *_disagreement(predictor, opened)]
     seconds = time.perf_counter() - start
-    row = prediction_row(finding, predictor.operating, opened.pixel_mm)
+    row = answer_row(finding, predictor.operating, opened.pixel_mm, served.described)
     size = fit(grey, SIDE)
     truth = None if sample is None else sample.picture.mask
     return DemoResult(
         name=name,
         synthetic=sample is not None,
+        frame=opened.frame or 1,
+        frames=frames,
         width=size[0],
         height=size[1],
         picture=data_uri(grey, size),
         alt=alt(name, finding),
         outline=_path(finding.mask, size),
+        calipers=_caliper_path(finding.mask, size),
         truth="" if truth is None else _path(truth, size),
         layers=tuple(
             DemoLayer(key=layer.key, name=layer.name, note=layer.note, src=heat_uri(values))
@@ -227,7 +248,7 @@ def look(
         bars=bars(finding, predictor),
         facts=facts(finding, opened, predictor.spec.model, truth, seconds),
         notes=tuple(notes(finding, predictor, sample)),
-        row={"file": name, **row, **served.described},
+        row={"file": name, **row},
         model=describe_model(served),
         sha256=predictor.identity,
     )
@@ -247,3 +268,10 @@ def _disagreement(predictor: TorchPredictor, opened: DecodedFile) -> list[tuple[
 
 def _path(mask: Mask, size: tuple[int, int]) -> str:
     return outline(mask, size) if mask.any() else ""
+
+
+def _caliper_path(mask: Mask, size: tuple[int, int]) -> str:
+    if not mask.any():
+        return ""
+    lines = calipers(mask) * (np.array(size) / mask.shape[::-1])
+    return "".join(f"M{x:.1f} {y:.1f}L{u:.1f} {v:.1f}" for (x, y), (u, v) in lines)

@@ -204,3 +204,21 @@ def test_the_real_set(busi, raw, tmp_path):
     assert came.per_class == {"benign": 1, "malignant": 1, "normal": 1}
     assert came.masks == 5
     assert below(raw) == below(part)
+
+
+def test_classes_under_other_names_are_mapped_and_kept_beside(raw, tmp_path):
+    files = {f"{label}/{label}.png": encoded() for label in ("IDC", "dcis", "cyst")}
+    source = folder(tmp_path / "s", files)
+    with pytest.raises(InvalidDataError, match=r"cyst, dcis, idc, .* --map cyst=\.\.\.,dcis="):
+        importer.lay_out(source, raw, needed="malignant")
+    options = importer.ImportOptions(classes={"tumor": "malignant"})
+    with pytest.raises(InvalidDataError, match=r"--map tumor=malignant: .* cyst, dcis, idc"):
+        importer.lay_out(source, raw, options=options)
+    options = importer.ImportOptions(classes={"idc": "malignant", "dcis": "malignant"})
+    came = importer.lay_out(source, raw, options=options, needed="malignant")
+    assert came.per_class == {"cyst": 1, "malignant": 2}
+    entries = metadata.read(raw, ["malignant/IDC.png", "malignant/dcis.png", "cyst/cyst.png"])
+    kept = {image: entry.further["source_label"] for image, entry in entries.items()}
+    assert kept == {
+        "malignant/IDC.png": "idc", "malignant/dcis.png": "dcis", "cyst/cyst.png": "cyst",
+    }  # fmt: skip

@@ -26,7 +26,7 @@ function add(sources) {
   if (matchMedia("(max-width: 46rem)").matches) at("samples").open = false;
   const room = Number(document.body.dataset.maxImages) - state.items.length;
   for (const source of sources.slice(0, room)) {
-    const item = { ...source, id: `image-${++state.number}`, status: "waiting" };
+    const item = { ...source, id: `image-${++state.number}`, status: "waiting", frame: 1 };
     state.items.push(item);
     at("list").append(row(item));
     refresh(item);
@@ -42,16 +42,19 @@ async function work(quietly) {
   state.working = true;
   for (let item = next(); item; item = next()) {
     item.status = "busy";
+    item.error = "";
     refresh(item);
     if (!quietly) say(`Predicting ${item.name}`);
+    const frame = item.frame;
     try {
-      item.answer = await item.ask();
+      item.answer = await item.ask(frame);
       item.status = "done";
       told(item.answer);
     } catch (error) {
       item.status = "failed";
       item.error = error.message;
     }
+    if (item.frame !== frame) item.status = "waiting";
     if (state.items.includes(item)) refresh(item);
     if (!quietly) say(progress(item));
   }
@@ -66,14 +69,14 @@ function progress(item) {
   return `${item.name}: ${ended}` + (left ? `; ${left} to go` : "");
 }
 
-const fromFile = (file) => ({ name: file.name || "pasted image", ask: () => send(file) });
+const fromFile = (file) => ({ name: file.name || "pasted image", ask: (frame) => send(file, frame) });
 const fromSample = (button) => ({
   name: button.dataset.name,
   thumb: button.querySelector("img").src,
   ask: () => post(`/samples/${button.dataset.sample}`),
 });
 
-async function send(file) {
+async function send(file, frame) {
   const most = Number(document.body.dataset.maxBytes);
   if (file.size > most) throw new Error(`${file.name} has ${file.size} bytes; at most ${most} are read`);
   let body;
@@ -83,7 +86,7 @@ async function send(file) {
     throw new Error(`${file.name} can't be read by the browser; choose a file, not a folder`);
   }
   if (!body.byteLength) throw new Error(`${file.name} is empty; expected an image`);
-  return post(`/look?name=${encodeURIComponent(file.name || "pasted image")}`, body);
+  return post(`/look?name=${encodeURIComponent(file.name || "pasted image")}&frame=${frame}`, body);
 }
 
 async function post(address, body) {
@@ -117,7 +120,7 @@ function refresh(item) {
   made.className = item.status;
   made.setAttribute("aria-busy", item.status === "busy");
   made.title = item.name;
-  const { answer } = item;
+  const answer = item.error ? null : item.answer;
   made.querySelector("span").textContent = answer ? answer.decision + (answer.refer ? ", refer" : "") : words[item.status];
   const src = answer ? answer.picture : item.thumb;
   if (src && made.firstChild.tagName !== "IMG") made.firstChild.replaceWith(element("img", { class: "thumb", src, alt: "" }));
@@ -164,13 +167,19 @@ function steer(event) {
 
 function show() {
   const item = state.chosen;
-  const answer = item && item.answer;
+  const answer = item && !item.error && item.answer;
   at("see-title").textContent = item ? item.name : "No image yet";
   at("empty").hidden = Boolean(item);
   at("remove").hidden = !item;
   at("wrong").hidden = !(item && item.error);
   at("wrong").textContent = (item && item.error) || "";
   at("picture").hidden = at("controls").hidden = !answer;
+  at("cine").hidden = !(item && item.answer && item.answer.frames > 1);
+  if (!at("cine").hidden) {
+    at("frame").max = item.answer.frames;
+    at("frame").value = item.frame;
+    at("of").textContent = `${item.frame} of ${item.answer.frames}`;
+  }
   document.querySelector(".say").hidden = !answer;
   if (!answer) return;
   at("truth-check").hidden = !answer.truth;
@@ -190,6 +199,7 @@ function paint(answer) {
     svg.append(over);
   }
   if (answer.truth && at("truth").checked) svg.append(drawn("path", { class: "line truth", d: answer.truth }));
+  if (answer.calipers && at("calipers").checked) svg.append(drawn("path", { class: "line calipers", d: answer.calipers }));
   if (answer.outline && at("outline").checked) svg.append(drawn("path", { class: "line found", d: answer.outline }));
   at("picture").replaceChildren(svg);
   at("percent").textContent = `${at("opacity").value} %`;
@@ -219,10 +229,36 @@ function tell(answer) {
   at("notes").replaceChildren(...answer.notes.map((note) => element("li", {}, note)));
   at("bars").replaceChildren(...answer.bars.map(bar));
   at("facts").replaceChildren(...answer.facts.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
-  const stem = answer.name.replace(/\.[^.]*$/, "");
+  const stem = stemOf(answer);
   link("mask", answer.mask, `${stem}_mask.png`);
   link("row", "data:application/json," + encodeURIComponent(JSON.stringify(answer.row, null, 2)), `${stem}.json`);
   at("by").textContent = `Predicted by ${answer.model}.`;
+}
+
+const stemOf = ({ name, frame, frames }) => name.replace(/\.[^.]*$/, "") + (frames > 1 ? `~f${frame}` : "");
+
+/* The picture with what is laid over it, as it is seen. */
+async function keep() {
+  const svg = at("picture").firstChild;
+  const { width, height } = state.chosen.answer;
+  const canvas = element("canvas", { width, height });
+  const pen = canvas.getContext("2d");
+  for (const part of svg.children) {
+    const style = getComputedStyle(part);
+    if (part.tagName === "image") {
+      const image = element("img", { src: part.getAttribute("href") });
+      await image.decode();
+      pen.globalAlpha = style.opacity;
+      pen.drawImage(image, 0, 0, width, height);
+      pen.globalAlpha = 1;
+    } else {
+      pen.strokeStyle = style.stroke;
+      pen.lineWidth = (parseFloat(style.strokeWidth) * width) / svg.clientWidth;
+      pen.stroke(new Path2D(part.getAttribute("d")));
+    }
+  }
+  const saved = element("a", { href: canvas.toDataURL(), download: `${stemOf(state.chosen.answer)}_overlay.png` });
+  saved.click();
 }
 
 function link(id, href, name) {
@@ -252,11 +288,19 @@ function say(words) {
 /* What a person does. */
 
 const repaint = () => state.chosen && state.chosen.answer && paint(state.chosen.answer);
-for (const id of ["outline", "truth", "opacity"]) at(id).addEventListener("input", repaint);
+for (const id of ["outline", "truth", "calipers", "opacity"]) at(id).addEventListener("input", repaint);
 at("layers").addEventListener("change", (event) => {
   state.layer = event.target.value;
   repaint();
 });
+at("frame").addEventListener("input", () => {
+  const item = state.chosen;
+  item.frame = Number(at("frame").value);
+  at("of").textContent = `${item.frame} of ${at("frame").max}`;
+  if (item.status !== "busy") item.status = "waiting";
+  work();
+});
+at("keep").addEventListener("click", keep);
 at("list").addEventListener("keydown", steer);
 at("remove").addEventListener("click", () => remove(state.chosen));
 at("clear").addEventListener("click", () => {
