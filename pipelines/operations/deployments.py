@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from hgmnet.config.params import load_params
 from hgmnet.data.atomic import write_text
-from hgmnet.errors import HgmnetError
+from hgmnet.errors import ConfigError, HgmnetError
 
 POOL = "hgmnet"
 """The work pool of prefect.yaml."""
@@ -34,6 +35,9 @@ def deploy(root: Path, api: Api, prefect: Callable[[Sequence[str]], None]) -> It
     """Write what is missing or changed; yield a line on that, and on what a person changed.
 
     `prefect` runs a command of Prefect's program.
+
+    Raises:
+        ConfigError: a file is damaged; or as `api` and `prefect`.
     """
     record = root / ".hgmnet" / "up" / "deployed.json"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
@@ -51,8 +55,7 @@ def _deployments(
 ) -> Iterator[str]:
     if api("GET", f"/work_pools/{POOL}") is None:
         api("POST", "/work_pools/", {"name": POOL, "type": "process"})  # a worker fills in the rest
-    text = (root / "prefect.yaml").read_text(encoding="utf-8")
-    entries = _yaml(text.replace("{{ $HGMNET_ROOT }}", str(root)))["deployments"]
+    entries = _entries(root / "prefect.yaml", "deployments", ("name", "entrypoint"))
     named = {f"{_function(one).replace('_', '-')}/{one['name']}": one for one in entries}
     there = {name: api("GET", f"/deployments/name/{name}") for name in named}
     marks = {name: _mark(root, one) for name, one in named.items()}
@@ -82,7 +85,7 @@ def _differences(entry: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator
     held, given = found["parameters"], entry.get("parameters", {})
     for key in sorted(held.keys() | given.keys()):
         if held.get(key) != given.get(key):
-            yield f"{key}: {held.get(key)} (there: {given.get(key)})"
+            yield f"{key}: {held.get(key, 'not set')} (there: {given.get(key, 'not set')})"
 
 
 def _time(one: Mapping[str, Any]) -> str:
@@ -95,14 +98,15 @@ def _time(one: Mapping[str, Any]) -> str:
 
 def _mark(root: Path, entry: Mapping[str, Any]) -> str:
     """Hash of an entry, and of what Prefect's form shows of the flow's parameters."""
-    tree = ast.parse((root / entry["entrypoint"].partition(":")[0]).read_text(encoding="utf-8"))
-    flow = next(
-        node
+    file = root / entry["entrypoint"].partition(":")[0]
+    tree = ast.parse(file.read_text(encoding="utf-8") if file.is_file() else "")
+    flows = [
+        [ast.dump(node.args), ast.get_docstring(node)]
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name == _function(entry)
-    )
+    ]
     profiles = sorted(file.name for file in (root / "profiles").glob("*.yaml"))
-    return _hash([entry, ast.dump(flow.args), ast.get_docstring(flow), profiles])
+    return _hash([entry, flows, profiles])
 
 
 def _function(entry: Mapping[str, Any]) -> str:
@@ -112,7 +116,7 @@ def _function(entry: Mapping[str, Any]) -> str:
 def _automations(root: Path, api: Api, known: dict[str, Any]) -> Iterator[str]:
     """Write the automations; each notifies through the blocks of `flow.notify`, if any."""
     file = root / "automations.yaml"
-    entries = _yaml(file.read_text(encoding="utf-8"))["automations"] if file.exists() else []
+    entries = _entries(file, "automations", ("name", "trigger")) if file.exists() else []
     actions = [*_notifications(root, api)] or [{"type": "do-nothing"}]
     for entry in entries:
         name, wanted = entry["name"], entry | {"actions": actions}
@@ -138,9 +142,17 @@ def _notifications(root: Path, api: Api) -> Iterator[dict[str, Any]]:
             yield {"type": "send-notification", "block_document_id": found["id"], **about}
 
 
-def _yaml(text: str) -> Any:
-    return YAML(typ="safe", pure=True).load(text)
+def _entries(file: Path, key: str, needed: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Read a list of prefect.yaml or automations.yaml; each entry has the needed keys."""
+    text = file.read_text(encoding="utf-8").replace("{{ $HGMNET_ROOT }}", str(file.parent))
+    try:
+        entries = YAML(typ="safe", pure=True).load(text)[key]
+        if all(name in entry for entry in entries for name in needed):
+            return list(entries)
+    except (YAMLError, KeyError, TypeError):
+        pass
+    raise ConfigError(f"{file}: expected YAML with {key}, each with {' and '.join(needed)}")
 
 
 def _hash(plain: Any) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
