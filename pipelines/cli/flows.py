@@ -52,7 +52,9 @@ def configure_flow(parser: argparse.ArgumentParser) -> None:
     for flow in (monitor, batch):
         flow.add_argument("--version", metavar="N", help="instead of the champion")
     study = flows.add_parser("study", help="`hgmnet study`, its trainings in parallel")
-    study.add_argument("kind", choices=tuple(FOLD_STUDIES))
+    study.add_argument(
+        "kind", choices=[k for k in FOLD_STUDIES if k != "compare"]
+    )  # no form for it
     study.add_argument("--folds", type=int, default=5, help="(5)")
     study.add_argument("--seeds", type=int, default=1, help="trainings per fold (1)")
     study.add_argument("--only", nargs="+", default=[], help="variants of the ablation")
