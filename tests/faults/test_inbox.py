@@ -126,6 +126,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     files = {
         "benign/1.png": scan(1),
         "benign/1_mask.png": encoded(255),
+        "malignant/6.png": scan(6),
         "normal/2.jfif": scan(2, "JPEG"),
         "normal/3.webp": scan(3, "WEBP"),
         "normal/4.dcm": dicom_file(greys(4)),
