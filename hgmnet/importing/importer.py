@@ -93,10 +93,10 @@ def lay_out(
             plan = detect.plan(files, given, source, form)
             if not plan.pictures:
                 raise InvalidDataError(f"{source} names no image; nothing is imported")
-            pictures = mapped(plan.pictures, options.classes, needed)
+            pictures = mapped(plan.pictures, options.classes)
             plan = replace(plan, pictures=tuple(pictures))
             drawn = cast("Files", ChainMap(cast("Any", plan.made), cast("Any", files)))
-            check(plan.pictures, drawn, source)
+            check(plan.pictures, drawn, source, needed)
             entries = _bring(plan.pictures, drawn, part, options)
             left_out = () if given else _left_out(plan, files)
         metadata.write(part, entries)

@@ -3,7 +3,6 @@
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -92,26 +91,19 @@ def locator(folders: Sequence[PurePosixPath], files: Files) -> Callable[[str], P
     return locate
 
 
-def mapped(
-    pictures: Sequence[PlannedImage], classes: Mapping[str, str], needed: str
-) -> list[PlannedImage]:
+def mapped(pictures: Sequence[PlannedImage], classes: Mapping[str, str]) -> list[PlannedImage]:
     """Rename classes; each image keeps its class in the source as `SOURCE_LABEL`.
 
-    `classes`: new name by class of the source. `needed`: a class that some image must then have;
-    empty for none.
+    `classes`: new name by class of the source.
 
     Raises:
-        InvalidDataError: the source lacks a class of `classes`, or no image has the class `needed`.
+        InvalidDataError: the source lacks a class of `classes`.
     """
-    found = Counter(picture.label for picture in pictures)
-    has = f"the source has the classes {', '.join(sorted(found)[:20])}"
-    if strange := sorted(classes.keys() - found.keys()):
-        raise InvalidDataError(f"--map {strange[0]}={classes[strange[0]]}: {has}")
-    if needed and needed not in {classes.get(label, label) for label in found}:
-        example = ",".join(f"{label}=..." for label in sorted(found)[:20])
+    found = {picture.label for picture in pictures}
+    if strange := sorted(classes.keys() - found):
+        has = ", ".join(sorted(found)[:20])
         raise InvalidDataError(
-            f"{has}, expected `{needed}` among them; map each to benign, {needed} or normal: "
-            f"--map {example}"
+            f"--map {strange[0]}={classes[strange[0]]}: the source has the classes {has}"
         )
     if not classes:
         return list(pictures)
@@ -125,12 +117,12 @@ def mapped(
     ]
 
 
-def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
-    """Check that a plan is possible.
+def check(pictures: Sequence[PlannedImage], files: Files, source: Path, needed: str = "") -> None:
+    """Check that a plan is possible; `needed`: a class that some image must have.
 
     Raises:
-        InvalidDataError: a file is missing, the name of a class or an image is not allowed, or two
-            images would have the same name, ignoring case.
+        InvalidDataError: a file is missing, the name of a class or an image is not allowed, two
+            images would have the same name, ignoring case, or none has the class `needed`.
     """
     wanted = {path for picture in pictures for path in (picture.source, *picture.masks)}
     absent = sorted(str(path) for path in wanted if path not in files)
@@ -148,6 +140,13 @@ def check(pictures: Sequence[PlannedImage], files: Files, source: Path) -> None:
                 "(case is ignored); rename or remove one"
             )
         taken[key] = picture.source
+    labels = sorted({picture.label for picture in pictures})
+    if needed and needed not in labels:
+        raise InvalidDataError(
+            f"{source} has the classes {', '.join(labels[:20])}, expected `{needed}` among them; "
+            f"map each to benign, {needed} or normal: "
+            f"--map {','.join(f'{label}=...' for label in labels[:20])}"
+        )
 
 
 def named(names: Sequence[str]) -> str:

@@ -118,7 +118,8 @@ def import_dataset(
         known = passed_over(root, name).with_name("options.json")
         if unattended and known.exists():
             options = read_json(known, importer.ImportOptions)
-        found = importer.lay_out(path, space.raw, source_format, put, options, needed=MALIGNANT)
+        needed = "" if unattended else MALIGNANT  # then `check_replacement` has its own message
+        found = importer.lay_out(path, space.raw, source_format, put, options, needed=needed)
         write_passed_over(passed_over(root, name), found.left_out)
         write_json(known, options)
         return found

@@ -127,7 +127,6 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         "benign/1.png": scan(1),
         "benign/1_mask.png": encoded(255),
         "malignant/6.png": scan(6),
-        "malignant/6_mask.png": encoded(255),
         "normal/2.jfif": scan(2, "JPEG"),
         "normal/3.webp": scan(3, "WEBP"),
         "normal/4.dcm": dicom_file(greys(4)),

@@ -32,7 +32,7 @@ from tests.source_files import as_csv, as_xlsx, encoded, folder
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = ("image", "label")
-ROWS = (("a.png", "benign"), ("b.png", "normal"))
+ROWS = (("a.png", "malignant"), ("b.png", "normal"))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_table_of_fewer_rows_replaces_what_is_there(clinic: Workspace) -> None
     table = clinic.root.parent / "source/one.csv"
     table.write_bytes(as_csv(COLUMNS, ROWS[:1]))
     importer.lay_out(table, clinic.raw)
-    assert [path for path in names(clinic) if path.endswith(".png")] == ["raw/benign/a.png"]
+    assert [path for path in names(clinic) if path.endswith(".png")] == ["raw/malignant/a.png"]
 
 
 def test_a_table_that_names_an_absent_image_replaces_nothing(clinic: Workspace) -> None:
@@ -74,7 +74,7 @@ def test_a_table_without_a_row_replaces_nothing(
 def test_a_zip_without_an_image_replaces_nothing(clinic: Workspace) -> None:
     source = clinic.root.parent / "source" / "empty.zip"
     with ZipFile(source, "w") as archive:
-        archive.writestr("benign/", "")
+        archive.writestr("malignant/", "")
     before = names(clinic)
     with pytest.raises(InvalidDataError):
         import_dataset(clinic.root, "clinic", str(source), replace=True)
@@ -88,13 +88,13 @@ def test_an_unattended_import_goes_by_the_options_of_the_last(tmp_path: Path) ->
     space.root.mkdir()
     for words in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(words, cwd=space.root, check=True)
-    files = {"benign/a.png": encoded(9), "benign/a_mask.png": encoded(1)}
+    files = {"malignant/a.png": encoded(9), "malignant/a_mask.png": encoded(1)}
     source = str(folder(tmp_path / "source", files))
     options = importer.ImportOptions(masks=MaskOptions(values=(1,)))
     import_dataset(space.root, "clinic", source, options=options)
     shutil.rmtree(space.raw)
     import_dataset(space.root, "clinic", source, replace=True, unattended=True)
-    assert read_mask([space.raw / "benign/a_mask.png"]).all()
+    assert read_mask([space.raw / "malignant/a_mask.png"]).all()
 
 
 def test_a_swap_that_fails_puts_the_images_back(
@@ -155,7 +155,7 @@ def test_a_table_that_excel_saved_in_latin_1_is_a_line(clinic: Workspace) -> Non
 
 def test_nothing_of_a_killed_import_is_taken_in(clinic: Workspace) -> None:
     """In a container every import may have the same process id."""
-    left = clinic.raw.with_name(f".raw.{os.getpid()}.part") / "benign"
+    left = clinic.raw.with_name(f".raw.{os.getpid()}.part") / "malignant"
     folder(left, {"stale.png": encoded(9)})
     before = names(clinic)
     importer.lay_out(clinic.root.parent / "source/all.csv", clinic.raw)

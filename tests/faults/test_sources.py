@@ -289,7 +289,7 @@ def draw(folder: Path, lesion: int) -> Path:
         pixels = np.zeros((64, 64), np.uint8)
         pixels[10 : 10 + lesion, 10 : 10 + lesion] = 255
         Image.fromarray(pixels).save(folder / mask)
-        rows.append((image, "benign", mask))
+        rows.append((image, "malignant" if number else "benign", mask))
     table = folder / "table.csv"
     table.write_bytes(as_csv(("image", "label", "mask"), rows))
     return table
