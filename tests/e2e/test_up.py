@@ -429,7 +429,8 @@ def test_a_flow_of_a_terminal_uses_its_server(up: Up) -> None:
     done = subprocess.run(command, check=False, env=kept, **where)
     assert done.returncode == 2, done.stderr
     assert f"Prefect server: {up.prefect}" in done.stdout
-    wanted = {"sort": "START_TIME_DESC", "limit": 1}
+    failed = {"state": {"type": {"any_": ["FAILED"]}}}
+    wanted = {"flow_runs": failed, "sort": "START_TIME_DESC", "limit": 1}
     (run,) = up.ask("/flow_runs/filter", wanted)
     assert (run["state"]["type"], run["state"]["name"]) == ("FAILED", "Configuration")
     assert run["name"] == "unknown data, absent"
