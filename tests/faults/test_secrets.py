@@ -199,7 +199,7 @@ def test_a_servers_password_reaches_it_by_mlflows_own_variables(
 def fault_in_health(workspace: Workspace, uri: str, patch: pytest.MonkeyPatch) -> str:
     """What /health says, at once, of a registry that does not answer."""
     patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    store = TrackingStore(MlflowClient(uri), uri, "1")
+    store = TrackingStore(MlflowClient(uri), uri, "1", "hgmnet-phantom")
     holder = ModelSlot(load_folder(workspace.model))
     holder.watch(lambda: newer(store, NAME, workspace.state / "versions", holder), 0.02)
     try:
