@@ -229,9 +229,9 @@ def test_bus_bra_comes_by_url_and_no_case_is_parted(repository, tmp_path):
     assert "12 patients" in said
     assert "Next: hgmnet init tiny" in said
 
-    params = (repository / "params.yaml").read_text()
-    classes = params.replace("[benign, malignant, normal]", "[benign, malignant]", 1)
-    (repository / "params.yaml").write_text(classes)
+    shutil.copytree(REPOSITORY / "profiles", repository / "profiles")
+    shutil.copy(REPOSITORY / "pccp.yaml", repository)
+    run(repository, "pipelines", "init", "tiny", "--profile", "quickstart", "--force")
     run(repository, "dvc", "repro", "-q", "split")
     space = Workspace(repository, "tiny")
     records = {record.name: record for record in read_rows(space.manifest, ImageRecord)}
