@@ -150,13 +150,13 @@ def run_publish(root: Path, args: argparse.Namespace) -> None:
 
     Raises:
         ConfigError, HgmnetError: as `pipelines.operations.publishing.publish`, or
-            `pipelines.operations.copying.copy_version`.
+            `pipelines.registry.copying.copy_version`.
     """
     from hgmnet.errors import ConfigError, redact_credentials
     from pipelines.operations.publishing import publish
 
     if args.registry:
-        from pipelines.operations.copying import copy_version
+        from pipelines.registry.copying import copy_version
 
         with open_registry(root) as registry:
             name = registry.name

@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.models.spec import identity
 from pipelines.artifacts.paths import Workspace
-from pipelines.operations.copying import copy_version
 from pipelines.promotion.promote import Request, open_comparer, promote
 from pipelines.registry import test_evaluations
+from pipelines.registry.copying import copy_version
 from pipelines.registry.download import download
 from pipelines.registry.evidence import fetch_evidence
 from pipelines.registry.tracking_store import TrackingStore, open_store_at, open_tracking_store
