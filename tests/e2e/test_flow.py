@@ -113,7 +113,7 @@ def test_a_new_challenger_is_asked_about_once(workspace: Workspace, url: str) ->
     client = MlflowClient(f"sqlite:///{workspace.root / 'mlflow.db'}")
     assert client.get_registered_model("hgmnet-phantom").aliases.keys() == {"champion"}
     decided = client.search_runs(
-        [client.get_experiment_by_name("hgmnet-phantom").experiment_id],
+        [client.get_experiment_by_name("hgmnet-phantom-promotions").experiment_id],
         "tags.`hgmnet.kind` = 'promotion'",
     )
     assert len(decided) == 1
