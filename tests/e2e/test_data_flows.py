@@ -24,6 +24,7 @@ from hgmnet.phantom import generate
 from pipelines.artifacts.io import write_json
 from pipelines.artifacts.paths import Workspace
 from pipelines.cli.main import STAGES
+from tests.change_plans import write_plans
 from tests.servers import prefect_server
 from tests.tiny_repository import evaluated, make_repository
 
@@ -78,6 +79,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     params["validate"]["min_per_class"] = 4
     with (root / "params.yaml").open("w") as file:
         yaml.dump(params, file)
+    write_plans(root, allowed={"data": {"sets": ["clinic"]}})
     stages = yaml.load((ROOT / "dvc.yaml").read_text())["stages"]
     for name in list(STAGES)[4:-1]:
         stages[name] = {"cmd": f"echo {name} >> ran"}
