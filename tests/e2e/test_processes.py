@@ -17,6 +17,7 @@ from small_store import params, small_store
 
 from hgmnet.models.spec import WEIGHTS
 from pipelines.artifacts.paths import Workspace
+from tests.change_plans import write_plans
 from tests.warm.launcher import real_python
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -34,6 +35,7 @@ def repository(root: Path, **train) -> Workspace:
     plain["model"] |= {"encoder": "tu-test_efficientnet"}
     with (root / "params.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump(plain, file)
+    write_plans(root)
     return Workspace(root, "phantom")
 
 
