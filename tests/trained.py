@@ -105,7 +105,7 @@ def _between_renames(_: Path) -> None:
     rename = Path.replace
 
     def dying(self, target):
-        if self.suffix == ".part":
+        if self.name == "last.part":
             _die()
         return rename(self, target)
 

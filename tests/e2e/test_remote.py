@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from hgmnet.config.data import Phantom
 from hgmnet.phantom import generate
 from pipelines.artifacts.paths import Workspace
+from tests.change_plans import write_plans
 from tests.whole_repository import copy_code
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
@@ -63,8 +64,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = yaml.load((ROOT / "profiles/quickstart.yaml").read_text())
     params["data"]["name"] = "clinic"
     params["validate"]["min_per_class"] = 8
+    for check in params["gate"]["checks"]:
+        check["min_n"] = 1
     with (root / "params.yaml").open("w") as file:
         yaml.dump(params, file)
+    write_plans(root, allowed={"data": {"sets": ["clinic"]}})
     run(root, "git", "init", "-q")
     run(root, "dvc", "init", "-q")
     run(root, "dvc", "remote", "add", "-d", "storage", str(folder / "storage"))
