@@ -222,7 +222,7 @@ def test_a_label_conflict_is_listed_and_shown(questionable):
 @pytest.mark.slow
 def test_the_command_ends_with_status_4_and_one_line(tmp_path):
     workspace = make_workspace(tmp_path)
-    for name in ("dvc.yaml", "params.yaml"):
+    for name in ("dvc.yaml", "params.yaml", "pccp.yaml"):
         shutil.copy(REPOSITORY / name, workspace.root)
     write_rows(workspace.manifest, ImageRecord, records(masks_match=False))
     done = subprocess.run(
