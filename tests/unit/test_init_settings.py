@@ -88,7 +88,8 @@ def test_settings_in_no_commit_are_kept(root: Path, monkeypatch, capsys) -> None
     assert "params.yaml has changes that are in no commit" in capsys.readouterr().err
     assert (root / "params.yaml").read_text() == mine
     for words in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "mine"]):
-        subprocess.run(["git", *words], cwd=root, check=True)
+        person = ("-c", "user.name=me", "-c", "user.email=me@here")
+        subprocess.run(["git", *person, *words], cwd=root, check=True)
     assert main(["init", "clinic"]) == 0
     change(root, train={"epochs": 4})
     assert main(["init", "clinic", "--force"]) == 0
