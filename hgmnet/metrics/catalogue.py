@@ -44,10 +44,10 @@ def metric(name: str) -> Metric:
     for one in PER_CLASS:
         prefix = one.name.removesuffix(_CLASS)
         if name.startswith(prefix) and name != prefix:
-            said = name.removeprefix(prefix)
-            title, images = (text.replace(_CLASS, said) for text in (one.title, one.images))
+            label = name.removeprefix(prefix)
+            title, images = (text.replace(_CLASS, label) for text in (one.title, one.images))
             changes = {"name": name, "title": title, "images": images}
-            return one.model_copy(update=changes | {"by_subgroup": said == "malignant"})
+            return one.model_copy(update=changes | {"by_subgroup": label == "malignant"})
     return _BY_NAME[name]
 
 

@@ -121,10 +121,10 @@ def run_drift(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the model is missing or damaged.
         InvalidDataError: its profile is missing or damaged, or no image can be read.
     """
-    from pipelines.drift.report import profile_folder, tell
+    from pipelines.drift.report import profile_folder, report_lines
 
     report = profile_folder(root, args.folder, args.model or root / "models" / "hgmnet")
-    print("\n".join(tell(report)))
+    print("\n".join(report_lines(report)))
 
 
 def configure_resplit(parser: argparse.ArgumentParser) -> None:

@@ -91,8 +91,8 @@ def run_study(root: Path, args: argparse.Namespace) -> None:
         return
     from pipelines.studies.definition import Size
 
-    asked = getattr(args, "folds", None)
-    folds = asked if asked is not None else 2 if args.smoke else 5
+    folds = getattr(args, "folds", None)
+    folds = folds if folds is not None else 2 if args.smoke else 5
     size = Size(folds=folds, seeds=args.seeds, everything=args.include_test, smoke=args.smoke)
     if args.study == "seeds":
         from pipelines.studies import seeds
@@ -124,7 +124,7 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
         raise ConfigError(f"--map {strange[0]}: expected <class of the set>=<class of the model>")
     number = args.model if args.model.isdigit() else None
     folder, name = resolve_model(root, None if number else Path(args.model), number)
-    asked = external.ExternalRequest(
+    request = external.ExternalRequest(
         predictor=TorchPredictor.load(folder, best_device()),
         name=name,
         folder=folder,
@@ -133,7 +133,7 @@ def _external(root: Path, params: "Params", args: argparse.Namespace) -> None:
         recalibrate=args.recalibrate,
         smoke=args.smoke,
     )
-    external.run(root, params, asked)
+    external.run(root, params, request)
 
 
 def configure_plan(parser: argparse.ArgumentParser) -> None:

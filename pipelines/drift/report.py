@@ -68,7 +68,7 @@ def profile_folder(root: Path, folder: Path, model: Path) -> DriftReport:
     return report
 
 
-def tell(report: DriftReport) -> list[str]:
+def report_lines(report: DriftReport) -> list[str]:
     """Return one line per column, then the verdict."""
     passed = passed_over_text(report.passed_over, "reports/drift.json")
     known = {"report": report, "few": few, "passed_over": passed}

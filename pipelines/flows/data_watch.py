@@ -108,7 +108,7 @@ def _images(space: Workspace) -> dict[str, tuple[str, ...]]:
 def _drift(space: Workspace, names: list[str]) -> list[str]:
     """Lines on the drift of new images from the training images of the model on disk."""
     from hgmnet.models.spec import PROFILE
-    from pipelines.drift.report import profile_folder, tell
+    from pipelines.drift.report import profile_folder, report_lines
 
     if not names or not (space.model / PROFILE).exists():
         return []
@@ -116,7 +116,7 @@ def _drift(space: Workspace, names: list[str]) -> list[str]:
         for number, name in enumerate(names):
             link = Path(folder) / f"{number}{Path(name).suffix}"
             link.symlink_to((space.raw / name).resolve())
-        return ["", *tell(profile_folder(space.root, Path(folder), space.model))]
+        return ["", *report_lines(profile_folder(space.root, Path(folder), space.model))]
 
 
 def _mark(source: Path) -> str:

@@ -74,7 +74,7 @@ def profile(
     """Measure and predict the images; return the drifted columns and the due clauses."""
     from hgmnet.evaluation.served import ALL, read_labels, score_served, table
     from hgmnet.prediction.answer_log import AnswerLog
-    from pipelines.drift.report import profile_folder, tell
+    from pipelines.drift.report import profile_folder, report_lines
     from pipelines.registry.loading import load_version
     from pipelines.registry.tracking_store import connect_with_retries
     from pipelines.registry.versions import find_version, record_monitoring
@@ -103,7 +103,7 @@ def profile(
     reasons = [clause.reason for clause in asked if clause.clause == SERVED_CLAUSE]
     summary = "; ".join([f"{report.source}: {outcome}", *reasons])
     record_monitoring(store, name, found.number, summary)
-    lines = [ours, "", *tell(report), *(c.reason for c in due), *reasons]
+    lines = [ours, "", *report_lines(report), *(c.reason for c in due), *reasons]
     lines += ["", *table(scored)] if scored else []
     get_run_logger().info("%s", "\n".join(lines))
     artifacts.text_artifact(f"monitoring-{params.data.name}", "\n".join(lines))

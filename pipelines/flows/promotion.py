@@ -133,7 +133,7 @@ def decide(comparer: "VersionComparator", outcome: "PromotionOutcome") -> AnySta
         )
         body = f"{outcome.resolve.reason}\nHistory: decision {link.number}, head {link.hash}"
         subject = f"{name} version {version} serves from now on"
-        notifications.tell(comparer.workspace.root, subject, body)
+        notifications.send(comparer.workspace.root, subject, body)
     return None
 
 
@@ -148,7 +148,7 @@ def _asked(
     page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{flow_run.id}"
     get_run_logger().info("A person must decide, at %s", page)
     subject = f"{name} version {version} waits for a person"
-    notifications.tell(comparer.workspace.root, subject, f"{outcome.resolve.reason}\n{page}")
+    notifications.send(comparer.workspace.root, subject, f"{outcome.resolve.reason}\n{page}")
     try:
         said = pause_flow_run(asked, timeout=max(1, round(hours * 3600)), poll_interval=2)
     except FlowPauseTimeout:

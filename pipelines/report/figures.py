@@ -129,8 +129,8 @@ def _reliability(cases: Sequence[EvaluatedImage]) -> Plot:
     dots = []
     for inside in (bins == index for index in np.unique(bins)):
         believed, true = float(sure[inside].mean()), float(right[inside].mean())
-        said = f"{inside.sum()} images: {believed:.2f} predicted, {true:.2f} true"
-        dots.append((believed, true, said))
+        counts = f"{inside.sum()} images: {believed:.2f} predicted, {true:.2f} true"
+        dots.append((believed, true, counts))
     chart = Chart("Reliability", unit("predicted probability"), unit("fraction correct"))
     chart.line([(0, 0), (1, 1)], "chance", "perfect")
     chart.line([(x, y) for x, y, _ in dots], "s1", "measured").points(dots, "c1")

@@ -29,7 +29,7 @@ def notify_on_end(flow: Flow[..., Any], run: FlowRun, state: AnyState) -> None:
         return
     page = f"{PREFECT_UI_URL.value()}/runs/flow-run/{run.id}"
     body = f"{run.name}\n{state.message or ''}\n{page}"
-    tell(Path(run.parameters["root"]), f"hgmnet {flow.name}: {state.name}", body)
+    send(Path(run.parameters["root"]), f"hgmnet {flow.name}: {state.name}", body)
 
 
 HOOKS: Any = {
@@ -40,7 +40,7 @@ HOOKS: Any = {
 """Arguments of `@flow`."""
 
 
-def tell(root: Path, subject: str, body: str) -> None:
+def send(root: Path, subject: str, body: str) -> None:
     """Send a message through every block of `flow.notify`."""
     try:
         names = load_params(root / "params.yaml").flow.notify
