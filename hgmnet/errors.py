@@ -6,6 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from textwrap import shorten
 from types import TracebackType
 from typing import Any
 
@@ -60,6 +61,11 @@ def few(items: Sequence[str], most: int = 5) -> str:
     """Format the first items for a message, and the number of further ones."""
     more = len(items) - most
     return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def brief(error: Exception) -> str:
+    """Return another library's message in one line of at most 120 characters; empty for none."""
+    return shorten(str(error), 120, placeholder=" ...")
 
 
 def redact_credentials(text: str) -> str:

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from hgmnet.data import images
 from hgmnet.data.images import DecodedFile, Grey, ImageFile, Rgb, by_rows
 from hgmnet.data.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS
-from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.errors import ConfigError, InvalidDataError, brief
 
 _MAGIC = slice(128, 132)
 _FIRST_VRS = {b"UL", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM", b"OB"}  # of the first elements
@@ -104,8 +103,7 @@ class DicomFile(ImageFile):
         except (InvalidDataError, ConfigError):
             raise
         except Exception as error:  # on broken files pydicom raises any error
-            why = shorten(" ".join(str(error).split()), 120, placeholder=" ...")
-            why = why or type(error).__name__
+            why = brief(error) or type(error).__name__
             msg = f"{self.name} can't be decoded as DICOM: {why}; convert it to PNG, or remove it"
             raise InvalidDataError(msg) from None
 

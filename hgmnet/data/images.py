@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from hgmnet.data.limits import MAX_FILE_BYTES, MAX_FRAMES, MAX_PIXELS
-from hgmnet.errors import InvalidDataError
+from hgmnet.errors import InvalidDataError, brief
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 """Suffixes of image files, in lower case."""
@@ -414,7 +413,7 @@ class RasterFile(ImageFile):
             msg = f"{self.name}: {size}; {most} are read; make it smaller"
             raise InvalidDataError(msg) from None
         except Exception as error:  # on broken bytes PIL's decoders raise any error
-            why = shorten(" ".join(str(error).split()), 120, placeholder=" ...") or "broken data"
+            why = brief(error) or "broken data"
             if why.startswith("cannot identify"):  # followed by the address of a buffer
                 why = "no such image"
             raise InvalidDataError(

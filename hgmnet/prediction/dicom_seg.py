@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from hgmnet.data.atomic import atomic
 from hgmnet.data.dicom import DicomFile, is_dicom
 from hgmnet.data.images import ImageFile
 from hgmnet.data.resize import Mask, Prob
-from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.errors import ConfigError, InvalidDataError, brief
 
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _MAY_BE_EMPTY = (  # type 2: must be there, also without a value
@@ -101,8 +100,7 @@ class Segmentations:
                     warnings.simplefilter("ignore")  # about values of the source, which are kept
                     made = self._made(header, kind, pixels)
             except (AttributeError, TypeError, ValueError) as error:
-                why = shorten(str(error), 120, placeholder=" ...")
-                msg = f"{name}: its header makes no valid DICOM segmentation: {why}"
+                msg = f"{name}: its header makes no valid DICOM segmentation: {brief(error)}"
                 raise InvalidDataError(f"{msg}; leave --dicom-seg out") from None
             with atomic(self.folder / target) as part:
                 made.save_as(part)

@@ -78,11 +78,11 @@ def test_a_model_without_val_levels_or_without_classes_shows_no_bar_of_them():
 
 def test_area_is_told_in_square_millimetres_where_the_spacing_is_known():
     grey = np.zeros(MASK.shape, np.uint8)
-    told = dict(view.facts(SURE, decoded(grey, 0.5), BOTH, None, 1.0))
-    assert told["Lesion area"] == "20 px, 10.0 % of the image, 5.0 mm²"
-    assert told["Box"] == "5 × 4 px, from (5, 2)"
-    assert told["Lesion size"] == "6 × 6 px, 3.2 × 3.1 mm: longest diameter, and across it"
-    assert told["Image"] == "20 × 10 px, 0.5 mm per pixel"
+    shown = dict(view.facts(SURE, decoded(grey, 0.5), BOTH, None, 1.0))
+    assert shown["Lesion area"] == "20 px, 10.0 % of the image, 5.0 mm²"
+    assert shown["Box"] == "5 × 4 px, from (5, 2)"
+    assert shown["Lesion size"] == "6 × 6 px, 3.2 × 3.1 mm: longest diameter, and across it"
+    assert shown["Image"] == "20 × 10 px, 0.5 mm per pixel"
     assert "mm" not in str(view.facts(SURE, decoded(grey, 0.0), BOTH, None, 1.0))
     bare = dict(
         view.facts(replace(SURE, lesion_area=0, box=None), decoded(grey, 0.5), BOTH, None, 1.0)
