@@ -12,7 +12,7 @@ run: $(VENV)/.installed
 	dvc repro
 
 test: $(VENV)/.installed
-	$(PYTEST) -m 'not long'
+	$(PYTEST) -m 'not long and not soak'
 
 test-all: $(VENV)/.installed
 	$(PYTEST)
@@ -20,7 +20,7 @@ test-all: $(VENV)/.installed
 test-ci: $(VENV)/.installed
 	$(PYTEST) -m 'not soak'
 
-# Lines and branches that TESTS reach, in every process that they start: make coverage TESTS='not long'
+# Lines and branches that TESTS reach, in every process that they start: make coverage TESTS='not long and not soak'
 TESTS ?= not soak
 coverage: $(VENV)/.installed
 	$(PYTEST) -m '$(TESTS)' --cov --cov-report=term:skip-covered

@@ -88,6 +88,7 @@ def runs(space: Workspace) -> list[Run]:
     return client.search_runs([found.experiment_id], "tags.`hgmnet.kind` = 'experiment'")
 
 
+@pytest.mark.long
 def test_other_settings_make_an_experiment_that_can_be_kept(space: Workspace, url: str) -> None:
     before = state(space)
     output = bash(space.root, f"PREFECT_API_URL={url} {FLOW} --set evaluate.draws=101 --promote")

@@ -119,6 +119,7 @@ def test_a_new_challenger_is_asked_about_once(workspace: Workspace, url: str) ->
     assert len(decided) == 1
 
 
+@pytest.mark.long
 def test_a_rejection_is_a_result_with_a_name_of_its_own(workspace: Workspace, url: str) -> None:
     judge(workspace, "failed")
     status, output = run(workspace.root, PREFECT_API_URL=url)

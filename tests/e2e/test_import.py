@@ -216,6 +216,7 @@ def test_outside_dvc_the_images_stay_and_it_says_what_to_type(checkout, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_bus_bra_comes_by_url_and_no_case_is_parted(repository, tmp_path):
     source = zipped(tmp_path / "BUSBRA.zip", bus_bra(cases=12, side=70))
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()

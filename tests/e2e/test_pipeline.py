@@ -135,6 +135,7 @@ def test_nothing_changed_runs_nothing_but_register(workspace):
     assert versions(workspace)[0] == {"1"}
 
 
+@pytest.mark.long
 def test_a_gate_that_fails_is_recorded_and_said_and_never_retrains(workspace):
     change(workspace, gate={"checks": [{"metric": "lesion_dice", "bound": 0.999, **EVERYWHERE}]})
     status, output = dvc(workspace.root, "repro")
@@ -166,6 +167,7 @@ def test_another_plan_reruns_the_gate_alone_and_a_model_outside_it_is_refused(wo
     write_plans(workspace.root)  # the test of a gate that fails shows what comes of it
 
 
+@pytest.mark.long
 def test_more_epochs_retrain_and_going_back_restores_without_training(workspace):
     weights = workspace.model / "weights.safetensors"
     first = weights.read_bytes()

@@ -68,6 +68,7 @@ def test_data_is_pushed_and_pulled_elsewhere(store, address: str, tmp_path: Path
     assert (there / "raw" / "b.png").read_bytes() == b"b.png"
 
 
+@pytest.mark.long
 def test_a_version_is_registered_promoted_and_served(
     store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from pipelines.registry.tracking_store import TrackingStore
 from pipelines.stages import register
 from tests.three_versions import NAME, give_three_versions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 class Killed(BaseException):

@@ -22,8 +22,11 @@ def image() -> torch.Tensor:
     return torch.randn(2, 1, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-QUICK = {"resnet18", "mobilenet_v2", "tu-resnet10t", "tu-mobilenetv3_large_100", "efficientnet-b0"}
-"""Encoders of every test run; the larger ones are for `make test-all`."""
+QUICK = {
+    *("resnet18", "mobilenet_v2", "tu-resnet10t", "tu-mobilenetv3_large_100", "efficientnet-b0"),
+    *("tu-tf_efficientnet_lite0", "tu-regnety_004"),
+}
+"""Encoders of every test run; the larger ones are for `make test-ci`."""
 
 VARIANTS = {
     **{
