@@ -16,7 +16,7 @@ from small_store import SIZE, params, small_store
 from hgmnet.data.prepared import PreparedDataset, write_store
 from tests.imports import REPOSITORY
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

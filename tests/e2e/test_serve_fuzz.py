@@ -10,7 +10,7 @@ from hgmnet.serving.api import build_app
 from hgmnet.serving.model_slot import ModelSlot, load_folder
 from tests.tiny_repository import make_repository
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 EXAMPLES = 40
 TRIED = (
     ("GET /health", "positive"),

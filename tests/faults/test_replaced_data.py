@@ -275,7 +275,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], str, W
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_what_validation_refuses_is_invalid_data(
     watched: tuple[list[str], str, Workspace],
 ) -> None:
@@ -286,7 +285,6 @@ def test_what_validation_refuses_is_invalid_data(
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_what_validation_refuses_leaves_the_images_as_they_are(
     watched: tuple[list[str], str, Workspace],
 ) -> None:

@@ -22,16 +22,13 @@ def image() -> torch.Tensor:
     return torch.randn(2, 1, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-QUICK = {
-    *("resnet18", "mobilenet_v2", "tu-resnet10t", "tu-mobilenetv3_large_100", "efficientnet-b0"),
-    *("tu-tf_efficientnet_lite0", "tu-regnety_004"),
-}
-"""Encoders of every test run; the larger ones are for `make test-ci`."""
+LARGE = {"resnet50", "resnet101", "resnext50_32x4d"}
+"""Encoders whose tests `make test` leaves out."""
 
 VARIANTS = {
     **{
         encoder: pytest.param(
-            {"encoder": encoder}, marks=[] if encoder in QUICK else [pytest.mark.long]
+            {"encoder": encoder}, marks=[pytest.mark.long] if encoder in LARGE else []
         )
         for encoder in TESTED
     },
