@@ -167,14 +167,9 @@ def test_rows_without_a_hash_are_not_believed(three: Workspace) -> None:
     assert registry_state(opened(three), NAME).champion == "1"
 
 
-@pytest.fixture
-def predicting(three: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """The same, with a locked test split of two images; versions answer with their own rows."""
-    records = manifest.build(three.raw)
-    write_rows(
-        three.manifest, ImageRecord, (r.model_copy(update={"group": r.image}) for r in records)
-    )
-    lock = [
+def lock_of(records: list[ImageRecord]) -> list[SplitRow]:
+    """The first two images in test, the others in train."""
+    return [
         SplitRow(
             pixel_sha256=one.pixel_sha256,
             name=one.name,
@@ -185,7 +180,41 @@ def predicting(three: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         )
         for i, one in enumerate(records)
     ]
-    write_rows(three.split_csv, SplitRow, lock)
+
+
+def test_versions_name_their_images_of_a_patient(judged: Workspace) -> None:
+    records = [
+        one.model_copy(update={"group": one.image, "patient": f"patient {i // 3}"})
+        for i, one in enumerate(manifest.build(judged.raw))
+    ]
+    write_rows(judged.manifest, ImageRecord, records)
+    write_rows(judged.split_csv, SplitRow, lock_of(records))
+    (judged.root / "dvc.yaml").write_text("stages: {}\n")
+    params = load_params(judged.root / "params.yaml")
+    register.run(judged.root, params.data, params.registry)
+    first, second, third, fourth = (one.image for one in records[:4])
+    start = f"{NAME} version 1: "
+    for words, uses in {
+        ("--patient", "patient 0"): f"{first} in test, {second} in test, {third} in train",
+        ("--patient", "patient 7"): "none of it",
+        ("--image", fourth): f"{fourth} in train",
+        ("--image", records[0].name): f"{first} in test",
+    }.items():
+        assert run_here(judged.root, "lineage", *words).out == f"{start}{uses}\n"
+    shutil.rmtree(judged.root / "mlartifacts")
+    gone = run_here(judged.root, "lineage", "--image", first)
+    assert gone.out.startswith(f"{start}not known: ")
+    assert "Traceback" not in gone.output
+
+
+@pytest.fixture
+def predicting(three: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The same, with a locked test split of two images; versions answer with their own rows."""
+    records = manifest.build(three.raw)
+    write_rows(
+        three.manifest, ImageRecord, (r.model_copy(update={"group": r.image}) for r in records)
+    )
+    write_rows(three.split_csv, SplitRow, lock_of(records))
     logged = comparison.logged_rows
 
     def predict(store: TrackingStore, version: ModelVersion, *_: object) -> pd.DataFrame:

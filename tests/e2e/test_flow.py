@@ -103,6 +103,19 @@ def test_every_stage_runs_in_order_and_the_model_is_registered(
     assert client.get_registered_model("hgmnet-phantom").aliases.keys() == {"challenger"}
     assert last_run(url) == ("COMPLETED", "Completed")
     assert "Task run 'train' - > echo train >> ran" in output
+    counts = {"1": "0 runs", "0": "1 runs", "0 --yes": "1 runs", "0 ": "0 runs"}
+    for words, count in counts.items():
+        assert clean(workspace.root, url, *words.split()).startswith(f"Prefect: {count} ")
+
+
+def clean(root: Path, url: str, *words: str) -> str:
+    """The line about Prefect's flow runs that ended more than so many days ago."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "clean", "--older-than", *words],
+        cwd=root, env=os.environ | {"PREFECT_API_URL": url}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return next(line for line in done.stdout.splitlines() if line.startswith("Prefect"))
 
 
 @pytest.mark.long
