@@ -152,6 +152,20 @@ def test_two_runs_give_the_same_files_to_the_last_digit(finished, tmp_path):
 
 
 @pytest.mark.long
+def test_the_flow_uses_what_the_command_has_trained(finished):
+    space = finished[0]
+    page = folder(space, "crossval-smoke")
+    before = models(space), [(page / name).read_bytes() for name in SAME]
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines", "flow", *COMMAND, "--folds", "2"],
+        cwd=space.root, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert "2 models" in done.stdout + done.stderr
+    assert (models(space), [(page / name).read_bytes() for name in SAME]) == before
+
+
+@pytest.mark.long
 @pytest.mark.soak
 def test_the_flow_on_two_dask_workers_gives_the_same_tables(tmp_path):
     """As one process with one thread, which is what a worker has."""

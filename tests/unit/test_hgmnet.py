@@ -22,7 +22,7 @@ def image() -> torch.Tensor:
     return torch.randn(2, 1, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-LARGE = {"resnet50", "resnet101", "resnext50_32x4d"}
+LARGE = {"resnet101", "resnext50_32x4d"}
 """Encoders whose tests `make test` leaves out."""
 
 VARIANTS = {
