@@ -92,6 +92,7 @@ ADDED = {
     "promotion.min_groups": 10,
     "train.encoder_rate": 1.0,
     "train.class_balance": 0.0,
+    "train.map_dropout": 0.0,
 }
 """New settings: for one release, the error about a missing one states the value to add."""
 

@@ -36,8 +36,10 @@ class Train(Frozen):
     `init_from`: a trained model to start from, with the sha256 in its report. `batch_size`: images
     per step, over all processes. `encoder_rate`: the encoders' learning rate, as a fraction of
     `learning_rate`. `class_balance`: 0 draws every train image once per epoch, 1 every class
-    equally often. `select`: keep the moving average of the weights, or the last. `compile`: use
-    torch.compile; pays off on a GPU after some minutes, not on a CPU (docs/speed.md).
+    equally often. `map_dropout`: probability that an image's coarse map is replaced by 1/2 in the
+    gates, so that the fine net learns to do without it. `select`: keep the moving average of the
+    weights, or the last. `compile`: use torch.compile; pays off on a GPU after some minutes, not on
+    a CPU (docs/speed.md).
     `resident_gib`: prepared images of up to this size are kept on the training device; a larger set
     is streamed from the disk by `workers` threads. `devices`: processes per machine, one GPU each;
     auto is every GPU, or one process on a CPU. `num_nodes`: machines. `strategy`: auto uses DDP for
@@ -51,6 +53,7 @@ class Train(Frozen):
     learning_rate: Positive
     encoder_rate: Positive
     class_balance: Fraction
+    map_dropout: Fraction
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(gt=0, lt=1)]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]

@@ -38,7 +38,10 @@ class NetworkOutput:
 
 
 class HGMNet(nn.Module):
-    """Segments the lesion, coarse then fine, and classifies the image, in one pass."""
+    """Segments the lesion, coarse then fine, and classifies the image, in one pass.
+
+    `map_dropout.p`: in training, the probability that an image's map is 1/2 in the gates.
+    """
 
     def __init__(self, model: Model, classes: int) -> None:
         """Build the network; ConfigError: no such encoder, or its weights are not available."""
@@ -50,6 +53,7 @@ class HGMNet(nn.Module):
         channels: Sequence[int] = self.encoder.out_channels  # type: ignore[assignment]
         self.coarse_decoder = MaskDecoder(channels, model, deep=False) if model.coarse else None
         self.gating = build_gating(model.gate, channels[1:])
+        self.map_dropout = nn.Dropout(0.0)
         deep = model.deep_supervision
         self.decoder = MaskDecoder(channels, model, deep=deep) if model.segments else None
         self.classifier: nn.Sequential | None = None
@@ -73,7 +77,7 @@ class HGMNet(nn.Module):
             return self._class_alone(image)
         coarse_features, coarse_mask_logits = self._coarse(image)
         prob = self._map(coarse_mask_logits, coarse_mask_prob, image)
-        features, gates = self._gated(image, coarse_features, prob)
+        features, gates = self._gated(image, coarse_features, self._dropped(prob))
         mask_logits, deep = self.decoder(features)
         if coarse_mask_logits is None:
             coarse_mask_logits = mask_logits
@@ -96,6 +100,12 @@ class HGMNet(nn.Module):
             return torch.full_like(image[:, :1], 0.5)
         prob = torch.sigmoid(logits)
         return prob.detach() if self.model.detach_coarse else prob
+
+    def _dropped(self, prob: Tensor) -> Tensor:
+        if not self.training:
+            return prob
+        kept = self.map_dropout(prob.new_ones(len(prob), 1, 1, 1))
+        return torch.where(kept > 0, prob, 0.5)
 
     def _gated(
         self, image: Tensor, known: list[Tensor] | None, prob: Tensor

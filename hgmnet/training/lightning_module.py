@@ -85,6 +85,7 @@ class HGMNetModule(lightning.LightningModule):
     def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: BatchSource) -> None:
         super().__init__()
         network.to(memory_format=torch.channels_last)
+        network.map_dropout.p = train.map_dropout
         self.network = network
         decay = train.ema_decay if train.select == "ema" else 0.0
         self.average = ExponentialMovingAverage(network, decay)

@@ -1,7 +1,7 @@
 import lightning.pytorch as lightning
 import pytest
 import torch
-from small_store import params, small_store
+from small_store import SIZE, network, params, small_store
 from trained import same, train, weights
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
@@ -58,6 +58,22 @@ def test_the_encoders_rate_moves_the_encoders_alone(tmp_path):
         assert (moved[name] - start[name]).abs().max() > 1e-4
     for name in ("decoder.head.0.weight", "coarse_decoder.head.0.weight", "classifier.1.weight"):
         assert (still[name] - start[name]).abs().max() > 1e-4
+
+
+def test_a_dropped_map_is_one_half_in_the_gates_while_training(tmp_path):
+    net = network().train()
+    image = torch.rand(6, 1, SIZE, SIZE)
+    net.map_dropout.p = 1.0
+    assert all(gate.unique().tolist() == [0.5] for gate in net(image).gates)
+    net.map_dropout.p = 0.5
+    torch.manual_seed(0)
+    gates = net(image).gates[0].flatten(1)
+    assert 0 < sum(bool((gate == 0.5).all()) for gate in gates) < 6
+    net.eval()
+    kept = net(image).gates
+    net.map_dropout.p = 0.0
+    assert all(torch.equal(one, two) for one, two in zip(kept, net(image).gates, strict=True))
+    assert train(tmp_path, epochs=1, map_dropout=0.25).network.map_dropout.p == 0.25
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
