@@ -119,7 +119,7 @@ def clean(root: Path, url: str, *words: str) -> str:
 
 
 @pytest.mark.long
-def test_a_new_challenger_is_asked_about_once(workspace: Workspace, url: str) -> None:
+def test_a_new_challenger_is_decided_about_once(workspace: Workspace, url: str) -> None:
     """`--promote`: none serves, so the one that passed does; the next run has nothing to ask."""
     for status, output in (run(workspace.root, "--promote", PREFECT_API_URL=url) for _ in range(2)):
         assert status == 0, output
@@ -170,7 +170,7 @@ def test_a_second_flow_with_a_server_of_its_own_is_refused(workspace: Workspace)
 
 
 @pytest.mark.long
-def test_people_are_told_of_what_they_may_have_to_act_on(
+def test_people_are_notified_of_what_may_need_them(
     workspace: Workspace, url: str, tmp_path: Path
 ) -> None:
     """Through Prefect's own block, whose secret stays in it; a block that fails ends nothing."""

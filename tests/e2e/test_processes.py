@@ -120,7 +120,7 @@ def test_a_killed_first_process_leaves_nobody_and_is_gone_on_with(together, tmp_
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_loss_that_is_no_number_is_told_once(tmp_path):
+def test_a_loss_that_is_no_number_is_reported_once(tmp_path):
     two = repository(tmp_path / "two", devices=2, learning_rate=1e30)
     out, err = (process := start(two, *STAGE)).communicate()
     assert process.returncode == 1
