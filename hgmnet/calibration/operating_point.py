@@ -88,30 +88,21 @@ class Calibrated:
     curve: MaskCurve
 
 
-def calibrate(
-    val: Val,
-    *,
-    classes: tuple[str, ...],
-    aim: Calibrate,
-    model: Model,
-    temperature: float | None = None,
-) -> Calibrated:
+def calibrate(val: Val, *, classes: tuple[str, ...], aim: Calibrate, model: Model) -> Calibrated:
     """Choose the operating point, as far as the model has one.
 
     In this order: temperature, malignant threshold, mask threshold and minimum area with the final
     decision, referral. A segmentation model predicts the same class for every image: its
     temperature is 1, and it has no malignant threshold. A classification model has no minimum area
     (0). The rule that no mask means normal is off if it makes no sense for the model or the
-    classes. `temperature`: of the class logits; None: fitted by maximum likelihood.
+    classes.
 
     Raises:
         InvalidDataError: val has no malignant image, and the model predicts classes.
     """
-    threshold, decided = None, np.full(len(val.labels), UNCLASSIFIED)
-    if not model.classifies:
-        temperature = 1.0
-    else:
-        temperature = temperature or fit_temperature(val.raw.class_logits, val.labels)
+    threshold, temperature, decided = None, 1.0, np.full(len(val.labels), UNCLASSIFIED)
+    if model.classifies:
+        temperature = fit_temperature(val.raw.class_logits, val.labels)
         probs = softmax(val.raw.class_logits / temperature)
         malignant = classes.index(MALIGNANT)
         positives = probs[val.labels == malignant, malignant]
@@ -215,13 +206,9 @@ def predict_val(predict: Callable[[Grey], RawPrediction], store: PreparedDataset
 
 
 def operating_point(
-    raw: RawPrediction,
-    store: PreparedDataset,
-    spec: Spec,
-    aim: Calibrate,
-    temperature: float | None = None,
+    raw: RawPrediction, store: PreparedDataset, spec: Spec, aim: Calibrate
 ) -> Calibrated:
-    """Choose it from `predict_val`; None: fit the temperature. Raises as `calibrate`."""
+    """Choose it from `predict_val`; raises as `calibrate`."""
     val = [store.entries[row] for row in store.rows("val")]
     sizes = (content_size(entry.height, entry.width, spec.prepare) for entry in val)
     seen = Val(
@@ -231,4 +218,4 @@ def operating_point(
         shares=np.array([rows * columns / spec.prepare.side**2 for rows, columns in sizes]),
         groups=[entry.group for entry in val],
     )
-    return calibrate(seen, classes=spec.classes, aim=aim, model=spec.model, temperature=temperature)
+    return calibrate(seen, classes=spec.classes, aim=aim, model=spec.model)

@@ -18,14 +18,20 @@ class LossWeights(Frozen):
 
 
 class Augment(Frozen):
-    """Ranges of the augmentations; 0 turns one off. Lengths are fractions of the image size."""
+    """Ranges of the augmentations; 0 turns one off. Lengths are fractions of the image size.
+
+    `aspect`: an image becomes up to this share wider, or higher, at equal area. `sharpness`: 1 goes
+    from the mean of 3 x 3 pixels to twice the difference from it.
+    """
 
     rotate_degrees: Annotated[float, Field(ge=0, le=180)]
     scale: Annotated[float, Field(ge=0, lt=1)]
+    aspect: Annotated[float, Field(ge=0, lt=1)]
     shift: Annotated[float, Field(ge=0, lt=1)]
     elastic: Annotated[float, Field(ge=0, lt=0.5)]
     gamma: Annotated[float, Field(ge=0, lt=1)]
     contrast: Annotated[float, Field(ge=0, lt=1)]
+    sharpness: Annotated[float, Field(ge=0, le=1)]
     noise: Annotated[float, Field(ge=0, lt=1)]
     mirror: bool
 
@@ -33,7 +39,9 @@ class Augment(Frozen):
 class Train(Frozen):
     """Settings of the training.
 
-    `init_from`: a trained model to start from, with the sha256 in its report. `batch_size`: images
+    `init_from`: a trained model to start from, with the sha256 in its report. `members`: networks
+    of an ensemble, trained one after the other with seeds `seed`, `seed` + 1, ...; the model is
+    their mean, and takes that many times as long to train and to run. `batch_size`: images
     per step, over all processes. `encoder_rate`: the encoders' learning rate, as a fraction of
     `learning_rate`. `class_balance`: 0 draws every train image once per epoch, 1 every class
     equally often. `map_dropout`: probability that an image's coarse map is replaced by 1/2 in the
@@ -48,6 +56,7 @@ class Train(Frozen):
 
     seed: Seed
     init_from: InitFrom
+    members: Natural
     epochs: Natural
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Positive
@@ -68,3 +77,8 @@ class Train(Frozen):
     strategy: Literal["auto", "ddp"]
     loss: LossWeights
     augment: Augment
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of all members."""
+        return self.members * self.epochs

@@ -18,7 +18,7 @@ from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.data.progress import batches
 from hgmnet.data.resize import Grey, Mask, Prob, fit_mask
 from hgmnet.metrics.bootstrap import Figure, GroupBootstrap, Mean
-from hgmnet.models.hgmnet import HGMNet
+from hgmnet.models.ensemble import Network, members
 from hgmnet.models.spec import Spec, normalise
 
 COLUMNS = ("evidence_inside", "evidence_chance")
@@ -40,7 +40,7 @@ class Share:
         return {name: round(value, 6) for name, value in zip(COLUMNS, values, strict=True)}
 
 
-def evidence(network: HGMNet, spec: Spec, square: Grey) -> Prob:
+def evidence(network: Network, spec: Spec, square: Grey) -> Prob:
     """Gradient magnitude of the class: |d log-odds of the most probable class / d x|.
 
     Log-odds, because logits are defined up to a constant. The derivative includes the coarse
@@ -76,7 +76,7 @@ def share(moved: Prob, lesion: Mask, frame: Mask) -> Share | None:
 
 
 def shares(
-    network: HGMNet, spec: Spec, store: PreparedDataset, entries: Sequence[PreparedImage]
+    network: Network, spec: Spec, store: PreparedDataset, entries: Sequence[PreparedImage]
 ) -> dict[str, Share | None]:
     """Compute both fractions per image, by its name; one backward pass per batch of lesions.
 
@@ -103,14 +103,16 @@ def shares(
 
 
 @contextmanager
-def _undetached(network: HGMNet) -> Iterator[None]:
+def _undetached(network: Network) -> Iterator[None]:
     """Let gradients pass through the coarse map within the block."""
-    before = network.model
-    network.model = before.model_copy(update={"detach_coarse": False})
+    before = members(network)[0].model
+    for member in members(network):
+        member.model = before.model_copy(update={"detach_coarse": False})
     try:
         yield
     finally:
-        network.model = before
+        for member in members(network):
+            member.model = before
 
 
 def figures(table: pd.DataFrame, draws: int, seed: int) -> dict[str, Figure]:

@@ -14,7 +14,8 @@ from hgmnet.data.resize import Grey, Prob, content_size, resize_to_input, resize
 from hgmnet.inference.postprocess import RawPrediction
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.tta import forward_tta
-from hgmnet.models.hgmnet import HGMNet, NetworkOutput
+from hgmnet.models.ensemble import Network
+from hgmnet.models.hgmnet import NetworkOutput
 from hgmnet.models.spec import Spec, normalise
 
 
@@ -32,7 +33,7 @@ class ImageMaps:
     gates: tuple[Prob, ...]
 
 
-def maps(network: HGMNet, spec: Spec, square: Grey, *, mirror: bool) -> ImageMaps:
+def maps(network: Network, spec: Spec, square: Grey, *, mirror: bool) -> ImageMaps:
     """Run the network over prepared images, (B, S, S) uint8, and return its maps and gates.
 
     `network`: in evaluation mode, on its device. `mirror`: average each map with the mirrored
@@ -86,7 +87,7 @@ def _whole(square: Prob, spec: Spec) -> Prob:
     return np.kron(square, np.ones((repeat, repeat), square.dtype))
 
 
-def _forward(network: HGMNet, image: Tensor) -> list[Tensor]:
+def _forward(network: Network, image: Tensor) -> list[Tensor]:
     out = network(image)
     return [out.mask_logits.sigmoid(), out.coarse_mask_logits.sigmoid(), *out.gates]
 
@@ -97,7 +98,7 @@ _BATCH = 32
 
 
 def infer_with(
-    network: HGMNet,
+    network: Network,
     spec: Spec,
     square: Grey,
     truth: NDArray[np.uint8],
@@ -141,7 +142,7 @@ def _shuffled(maps: Prob) -> Prob:
 
 
 def _outputs(
-    network: HGMNet, spec: Spec, square: Grey, maps: Prob, mirror: bool
+    network: Network, spec: Spec, square: Grey, maps: Prob, mirror: bool
 ) -> tuple[Prob, NDArray[np.float32], NDArray[np.float16]]:
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec)

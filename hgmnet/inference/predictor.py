@@ -16,11 +16,11 @@ from hgmnet.models.spec import Operating, Spec, identity, load_operating
 
 if TYPE_CHECKING:  # torch takes seconds to import, and an exported model needs none
     from hgmnet.inference.maps import ImageMaps
-    from hgmnet.models.hgmnet import HGMNet
+    from hgmnet.models.ensemble import Network
 
 
 class Predictor(ABC):
-    """Base class of predictors: torch, ONNX Runtime, or an ensemble.
+    """Base class of predictors: torch or ONNX Runtime.
 
     `spec`: preprocessing, classes and training data. `operating`: thresholds and temperature.
     `identity`: the model's sha256.
@@ -85,7 +85,7 @@ class Predictor(ABC):
 class TorchPredictor(Predictor):
     """A model folder, loaded and run by torch."""
 
-    def __init__(self, network: "HGMNet", spec: Spec, operating: Operating, sha256: str) -> None:
+    def __init__(self, network: "Network", spec: Spec, operating: Operating, sha256: str) -> None:
         """Take a network in evaluation mode, on its device."""
         super().__init__(spec, operating, sha256)
         self.network = network

@@ -1,7 +1,6 @@
 """Test-time augmentation: mirrored and magnified views, mapped back and averaged."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,10 +8,9 @@ from torch.nn import functional
 
 from hgmnet.data.resize import Grey
 from hgmnet.inference.postprocess import RawPrediction
+from hgmnet.models.ensemble import Network, members
+from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import Spec, normalise
-
-if TYPE_CHECKING:
-    from hgmnet.models.hgmnet import HGMNet
 
 
 def zoom(image: Tensor, factor: float) -> Tensor:
@@ -43,7 +41,7 @@ _TOGETHER = 16  # images per pass: faster for few images
 
 
 def forward_tta(
-    network: "HGMNet", spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
+    network: Network, spec: Spec, square: Grey, *, mirror: bool, scales: Sequence[float] = ()
 ) -> RawPrediction:
     """Run the network, in evaluation mode, on its device, over prepared images (B, S, S) uint8.
 
@@ -60,30 +58,33 @@ def forward_tta(
 
 
 def run_network(
-    network: "HGMNet", image: Tensor, *, mirror: bool, scales: Sequence[float], few: bool
+    network: Network, image: Tensor, *, mirror: bool, scales: Sequence[float], few: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the fields of `RawPrediction` for images and their views (`views` float32).
 
-    `image`: (B, 1, S, S), normalised. `few`: run images and mirrored images in one pass.
-    Otherwise as `forward_tta`.
+    `image`: (B, 1, S, S), normalised. `few`: run images and mirrored images in one pass. Each
+    member of an ensemble has views of its own. Otherwise as `forward_tta`.
     """
     inputs = (image, image.flip(-1)) if mirror else (image,)
-    passes = _at_once(network, inputs) if few else [_forward(network, one) for one in inputs]
-    mask, coarse, logits = passes[0]
-    views = [mask]
-    if mirror:
-        mirrored = passes[1]
-        views.append(mirrored[0].flip(-1))
-        mask = (mask + views[1]) / 2
-        coarse = (coarse + mirrored[1].flip(-1)) / 2
-        logits = (logits + mirrored[2]) / 2
+    outputs = []
+    for member in members(network):
+        straight, *mirrored = (
+            _at_once(member, inputs) if few else [_forward(member, one) for one in inputs]
+        )
+        outputs += [straight, *((m.flip(-1), c.flip(-1), known) for m, c, known in mirrored)]
+    views = [mask for mask, _, _ in outputs]
+    mask, coarse, logits = (_mean(kind) for kind in zip(*outputs, strict=True))
     for scale in scales:
         near = _forward(network, zoom(image, scale))[0].unsqueeze(1)
         views.append(unzoom(near, scale, elsewhere=mask.unsqueeze(1)).squeeze(1))
     return mask, coarse, logits, torch.stack(views, dim=1)
 
 
-def _at_once(network: "HGMNet", inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).mean(dim=0) if len(parts) > 1 else parts[0]
+
+
+def _at_once(network: HGMNet, inputs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Return the network's output for inputs of equal size, from one pass."""
     count = len(inputs)
     outputs = _forward(network, torch.cat(list(inputs)))
@@ -91,7 +92,7 @@ def _at_once(network: "HGMNet", inputs: Sequence[Tensor]) -> list[tuple[Tensor, 
     return list(zip(mask, coarse, logits, strict=True))
 
 
-def _forward(network: "HGMNet", image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _forward(network: Network, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     out = network(image)
     return (
         out.mask_logits.float().sigmoid().squeeze(1),

@@ -32,6 +32,7 @@ def shape(spec: Spec) -> tuple[tuple[str, str], ...]:
         ("Encoder weights at the start", _weights(model)),
         ("Started from", "no other model" if spec.parent is None else f"model {spec.parent}"),
         ("Deep supervision", "yes" if model.deep_supervision else "no"),
+        ("Ensemble", _ensemble(spec) or "no: one network"),
         ("Input", f"{side} × {side} px, {spec.prepare.fit}, {channels}"),
     )
 
@@ -46,7 +47,8 @@ def summary(spec: Spec) -> str:
     }[model.tasks]
     if not model.coarse:
         part = "An encoder" if model.tasks == "classification" else "One U-Net, HGM-Net’s fine net"
-        return f"{part} without a coarse net. It predicts {answers}."
+        whole = f"The mean of {_ensemble(spec)}" if spec.members > 1 else "It"
+        return f"{part} without a coarse net. {whole} predicts {answers}."
     acts = (
         "gates the multi-scale encoder features of the second (fine) through the Hierarchical "
         "Gating Module"
@@ -54,7 +56,15 @@ def summary(spec: Spec) -> str:
         else f"meets the second (fine) by the gate `{model.gate}`"
     )
     first = f"Two U-Nets in sequence. The probability map of the first (coarse) {acts}."
-    return f"{first} One network predicts {answers}."
+    whole = f"The mean of {_ensemble(spec)}" if spec.members > 1 else "One network"
+    return f"{first} {whole} predicts {answers}."
+
+
+def _ensemble(spec: Spec) -> str:
+    if spec.members == 1:
+        return ""
+    last = spec.seed + spec.members - 1
+    return f"{spec.members} such networks, trained with seeds {spec.seed} to {last}"
 
 
 def _encoder(model: Model) -> str:

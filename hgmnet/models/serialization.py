@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save
 from torch.overrides import TorchFunctionMode
 
 from hgmnet.errors import ConfigError
+from hgmnet.models.ensemble import Network, joined
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.spec import OPERATING, SPEC, WEIGHTS, Operating, Spec, load_spec
 
 
-def save_model(folder: Path, network: HGMNet, spec: Spec) -> None:
+def save_model(folder: Path, network: Network, spec: Spec) -> None:
     """Write weights.safetensors and model.json."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
@@ -31,7 +32,7 @@ def save_operating(folder: Path, operating: Operating) -> None:
     _replace(folder / OPERATING, operating.model_dump_json(indent=2).encode())
 
 
-def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
+def load_model(path: str | PathLike[str]) -> tuple[Network, Spec]:
     """Rebuild the network, in evaluation mode on the CPU, from weights.safetensors and model.json.
 
     Raises:
@@ -41,7 +42,7 @@ def load_model(path: str | PathLike[str]) -> tuple[HGMNet, Spec]:
     spec = load_spec(folder)
     bare = spec.model.model_copy(update={"encoder_weights": "none"})
     with _WithoutStart():
-        network = HGMNet(bare, len(spec.classes))
+        network = joined([HGMNet(bare, len(spec.classes)) for _ in range(spec.members)])
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except FileNotFoundError:

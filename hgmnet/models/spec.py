@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from hgmnet.config.base import Fraction, Frozen, Positive
+from hgmnet.config.base import Fraction, Frozen, Natural, Positive
 from hgmnet.config.data import Prepare
 from hgmnet.config.model import Model
 from hgmnet.errors import ConfigError
@@ -60,8 +60,9 @@ class Seen(Frozen):
 class Spec(Frozen):
     """model.json: architecture, preprocessing, and training data.
 
-    A grey value v in 0-255 enters the network as (v / 255 - mean) / std. `parent`: the sha256 of
-    the model that training started from, if any.
+    A grey value v in 0-255 enters the network as (v / 255 - mean) / std. `seed`: of the training;
+    the first one's, if there are several `members`. `parent`: the sha256 of the model that training
+    started from, if any.
     """
 
     format: int
@@ -72,6 +73,7 @@ class Spec(Frozen):
     std: float
     data: str
     seed: int
+    members: Natural = 1
     fingerprint: str
     parent: str | None
     seen: Seen

@@ -1,6 +1,7 @@
 """Random augmentation of a batch on its device: drawn first (all the randomness), then applied.
 
-One resampling does all geometry (mirror, rotation, scale, shift, elastic), so nothing blurs twice.
+One resampling does all geometry (mirror, rotation, scale, aspect, shift, elastic), so nothing blurs
+twice.
 """
 
 import math
@@ -21,9 +22,9 @@ class Draw:
     """Augmentation parameters of a batch of B images, enough to repeat it exactly.
 
     `theta`: (B, 2, 3) affine maps on [-1, 1] coordinates. `elastic`: (B, 2, 4, 4) shifts of the
-    control points, in the same coordinates. `gamma`, `contrast`, `noise`: (B, 1, 1, 1).
-    `noise_seed`: of the speckle-like noise field, drawn for `whole` images; `share` selects the
-    images of this record.
+    control points, in the same coordinates. `gamma`, `contrast`, `noise`, `sharpness`:
+    (B, 1, 1, 1). `noise_seed`: of the speckle-like noise field, drawn for `whole` images; `share`
+    selects the images of this record.
     """
 
     theta: Tensor
@@ -31,6 +32,7 @@ class Draw:
     gamma: Tensor
     contrast: Tensor
     noise: Tensor
+    sharpness: Tensor
     noise_seed: int
     whole: int
     share: slice
@@ -54,7 +56,7 @@ class Draw:
         return replace(self, **there)
 
     def _tensors(self) -> dict[str, Tensor]:
-        names = ("theta", "elastic", "gamma", "contrast", "noise")
+        names = ("theta", "elastic", "gamma", "contrast", "noise", "sharpness")
         return {name: getattr(self, name) for name in names}
 
 
@@ -76,16 +78,18 @@ def draw(count: int, ranges: Augment, generator: torch.Generator) -> Draw:
         ],
         dim=1,
     )
+    elastic = uniform(count, 2, _KNOTS, _KNOTS) * 2 * ranges.elastic
+    gamma = torch.exp(uniform(count, 1, 1, 1) * math.log1p(ranges.gamma))
+    contrast = 1 + uniform(count, 1, 1, 1) * ranges.contrast
+    noise = uniform(count, 1, 1, 1).abs() * ranges.noise
+    noise_seed = int(torch.randint(2**31, (1,), generator=generator))
+    sharpness = 1 + uniform(count, 1, 1, 1) * ranges.sharpness
+    wider = torch.exp(uniform(count) * math.log1p(ranges.aspect) / 2)
+    theta = theta * torch.stack([1 / wider, wider], dim=1).unsqueeze(2)
     return Draw(
-        theta=theta,
-        elastic=uniform(count, 2, _KNOTS, _KNOTS) * 2 * ranges.elastic,
-        gamma=torch.exp(uniform(count, 1, 1, 1) * math.log1p(ranges.gamma)),
-        contrast=1 + uniform(count, 1, 1, 1) * ranges.contrast,
-        noise=uniform(count, 1, 1, 1).abs() * ranges.noise,
-        noise_seed=int(torch.randint(2**31, (1,), generator=generator)),
-        whole=count,
-        share=slice(None),
-    )
+        theta, elastic, gamma, contrast, noise, sharpness, noise_seed,
+        whole=count, share=slice(None),
+    )  # fmt: skip
 
 
 def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
@@ -105,7 +109,9 @@ def apply(image: Tensor, mask: Tensor, drawn: Draw) -> tuple[Tensor, Tensor]:
 
 
 def _tone(image: Tensor, drawn: Draw) -> Tensor:
-    """Apply gamma, contrast about the mean, and speckle-like noise proportional to the signal."""
+    """Apply sharpness, gamma, contrast about the mean, and noise proportional to the signal."""
+    smooth = functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    image = torch.lerp(smooth, image, drawn.sharpness)
     image = image.clamp(min=1e-4) ** drawn.gamma
     mean = image.mean(dim=(2, 3), keepdim=True)
     image = mean + (image - mean) * drawn.contrast

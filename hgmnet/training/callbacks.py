@@ -54,10 +54,10 @@ class TrainingMonitor(lightning.Callback):
                     "start again"
                 )
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, _: Any) -> None:
+    def on_train_epoch_start(self, trainer: lightning.Trainer, learner: Any) -> None:
         """Show a bar for the epoch's steps."""
         if trainer.is_global_zero:
-            what = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            what = f"epoch {learner.epoch}/{learner.settings.all_epochs}"
             self._bar = bar(what, trainer.num_training_batches, " steps")
 
     def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:

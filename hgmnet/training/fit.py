@@ -17,6 +17,7 @@ from hgmnet.config.training import Train
 from hgmnet.data.prepared import PreparedDataset, class_indices
 from hgmnet.errors import ConfigError, InvalidDataError
 from hgmnet.models.encoders import grey_levels
+from hgmnet.models.ensemble import Network, joined
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.image_size import check_size
 from hgmnet.models.initialization import start_from, warm_encoders
@@ -35,7 +36,7 @@ from hgmnet.training.lightning_module import EpochFigures, HGMNetModule
 class Trained:
     """A trained network in evaluation mode on the CPU, its spec, and its figures per epoch."""
 
-    network: HGMNet
+    network: Network
     spec: Spec
     curves: tuple[EpochFigures, ...]
 
@@ -53,6 +54,8 @@ def fit(
     on_epoch: Callable[[EpochFigures], None],
 ) -> Trained:
     """Train, or resume from `checkpoints` if a training of the same fingerprint was interrupted.
+
+    The members of an ensemble are trained one after the other; epochs are counted on.
 
     Args:
         store: the prepared images; only train and val are used.
@@ -76,28 +79,45 @@ def fit(
     """
     check_size(prepare.side)
     planned = plan(train)
-    torch.manual_seed(train.seed)
-    network = HGMNet(model, len(data.classes))
-    warm_encoders(network, root)
-    parent = _parent(network, store, train, data, root)
-    mean, std = (parent.mean, parent.std) if parent else grey_levels(model)
-    spec = Spec(
-        format=FORMAT,
-        model=model,
-        prepare=prepare,
-        classes=data.classes,
-        mean=mean,
-        std=std,
-        data=data.name,
-        seed=train.seed,
-        fingerprint=fingerprint,
-        parent=train.init_from.sha256 if isinstance(train.init_from, File) else None,
-        seen=_seen(store, data.name, parent),
-    )
-    if planned.processes > 1:
-        synchronise(network, prepare.side, cuda=planned.cuda)
-    learner = HGMNetModule(network, spec, train, _feed(store, data, train, planned))
-    last = newest(checkpoints)
+    feed = _feed(store, data, train, planned)
+    networks, curves = list[HGMNet](), list[EpochFigures]()
+    for member in range(train.members):
+        torch.manual_seed(train.seed + member)
+        network = HGMNet(model, len(data.classes))
+        warm_encoders(network, root)
+        parent = _parent(network, store, train, data, root)
+        mean, std = (parent.mean, parent.std) if parent else grey_levels(model)
+        spec = Spec(
+            format=FORMAT,
+            model=model,
+            prepare=prepare,
+            classes=data.classes,
+            mean=mean,
+            std=std,
+            data=data.name,
+            seed=train.seed,
+            members=train.members,
+            fingerprint=fingerprint,
+            parent=train.init_from.sha256 if isinstance(train.init_from, File) else None,
+            seen=_seen(store, data.name, parent),
+        )
+        if planned.processes > 1:
+            synchronise(network, prepare.side, cuda=planned.cuda)
+        learner = HGMNetModule(network, spec, train, feed, member=member)
+        own = checkpoints / f"member{member + 1}" if train.members > 1 else checkpoints
+        _learn(learner, fingerprint, own, on_epoch)
+        networks.append(learner.averaged.cpu().eval())
+        curves += learner.curves
+    return Trained(joined(networks), spec, tuple(curves))
+
+
+def _learn(
+    learner: HGMNetModule,
+    fingerprint: str,
+    checkpoints: Path,
+    on_epoch: Callable[[EpochFigures], None],
+) -> None:
+    train, last = learner.settings, newest(checkpoints)
     durable = AtomicCheckpointIO()
     mark = f"{fingerprint} {mark_of(last) if last else ''}"
     trainer = build_trainer(
@@ -111,7 +131,6 @@ def fit(
         if not trainer.interrupted:
             raise
         raise KeyboardInterrupt("every finished epoch is kept") from None
-    return Trained(learner.averaged.cpu().eval(), spec, tuple(learner.curves))
 
 
 def build_trainer(

@@ -80,9 +80,14 @@ class EpochFigures(BaseModel):
 
 
 class HGMNetModule(lightning.LightningModule):
-    """Trains an HGM-Net; `average` is the moving average of its weights and statistics."""
+    """Trains an HGM-Net; `average` is the moving average of its weights and statistics.
 
-    def __init__(self, network: HGMNet, spec: Spec, train: Train, feed: BatchSource) -> None:
+    `member`: number of the network in its ensemble, from 0; it is added to the seed.
+    """
+
+    def __init__(
+        self, network: HGMNet, spec: Spec, train: Train, feed: BatchSource, *, member: int = 0
+    ) -> None:
         super().__init__()
         network.to(memory_format=torch.channels_last)
         network.map_dropout.p = train.map_dropout
@@ -91,7 +96,7 @@ class HGMNetModule(lightning.LightningModule):
         self.average = ExponentialMovingAverage(network, decay)
         if train.compile:
             network.compile()
-        self.spec, self.settings, self.feed = spec, train, feed
+        self.spec, self.settings, self.feed, self.member = spec, train, feed, member
         self.curves: list[EpochFigures] = []
         self._losses: list[Tensor] = []
         self._val: list[dict[str, Tensor]] = []
@@ -100,6 +105,11 @@ class HGMNetModule(lightning.LightningModule):
     def averaged(self) -> HGMNet:
         """The network with the averaged weights."""
         return self.average.module
+
+    @property
+    def epoch(self) -> int:
+        """Number of this epoch, from 1, over all members."""
+        return self.member * self.settings.epochs + self.current_epoch + 1
 
     @property
     def batch_size(self) -> int:
@@ -192,7 +202,7 @@ class HGMNetModule(lightning.LightningModule):
         gammas = gating.gamma() if isinstance(gating, HierarchicalGating) else [torch.zeros(1)]
         self.curves.append(
             EpochFigures(
-                epoch=self.current_epoch + 1,
+                epoch=self.epoch,
                 learning_rate=float(self.trainer.optimizers[0].param_groups[0]["lr"]),
                 train_loss=train_loss,
                 val_loss=total["loss"] / n,
@@ -215,7 +225,8 @@ class HGMNetModule(lightning.LightningModule):
         self.curves = [EpochFigures(**figures) for figures in checkpoint["curves"]]
 
     def _seed(self, index: int) -> int:
-        return (self.settings.seed * 1_000_003 + self.current_epoch) * 100_003 + index
+        seed = self.settings.seed + self.member
+        return (seed * 1_000_003 + self.current_epoch) * 100_003 + index
 
 
 def _dice(logits: Tensor, mask: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ def fit(asked: StudyRequest, numbers: Sequence[int], name: str) -> None:  # noqa
 
     (bench, study), log = asked.declared(), get_run_logger().info
     for cell in (study.cells[number] for number in numbers):
-        epochs = cell.params.train.epochs
+        epochs = cell.params.train.all_epochs
 
         def on_epoch(figures: "EpochFigures", epochs: int = epochs) -> None:
             log("%s", epoch_line(figures, epochs))

@@ -103,8 +103,8 @@ def run(
             report(figures)
             ends.append(time.monotonic())
             first, count = (ends[0], len(ends) - 1) if len(ends) > 1 else (began, 1)
-            rest = left((ends[-1] - first) / count * (train.epochs - figures.epoch))
-            print(f"{epoch_line(figures, train.epochs)}; {rest}")
+            rest = left((ends[-1] - first) / count * (train.all_epochs - figures.epoch))
+            print(f"{epoch_line(figures, train.all_epochs)}; {rest}")
 
         curves = trained(on_epoch).curves
         write_rows(workspace.curves, EpochFigures, curves)

@@ -54,7 +54,7 @@ class Rates:
             return looked
         val = cell.count("val") * self.predict
         epoch = cell.count("train") * self.step + val + self.save
-        return _START_S + cell.params.train.epochs * epoch + 2 * val + looked
+        return _START_S + cell.params.train.all_epochs * epoch + 2 * val + looked
 
 
 @dataclass(frozen=True)

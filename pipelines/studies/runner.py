@@ -167,7 +167,7 @@ def _compute(
 
 
 def _teller(cell: StudyRun, progress: Progress, say: Say) -> Callable[[EpochFigures], None]:
-    epochs = cell.params.train.epochs
+    epochs = cell.params.train.all_epochs
 
     def tell(figures: EpochFigures) -> None:
         left = progress.after_epoch(figures.epoch, epochs)

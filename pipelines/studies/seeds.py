@@ -1,5 +1,6 @@
 """Seeds study: the same settings with several seeds: each, their mean and their ensemble."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,10 @@ from hgmnet.config.params import Params
 from hgmnet.data.atomic import atomic
 from hgmnet.data.prepared import PreparedDataset
 from hgmnet.errors import ConfigError
-from hgmnet.inference.ensemble import TEMPERATURE, EnsemblePredictor, mean_prediction
-from hgmnet.inference.predictor import Predictor, TorchPredictor
+from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.inference.tta import forward_tta
 from hgmnet.models.device import best_device
+from hgmnet.models.ensemble import joined, members
 from hgmnet.models.spec import SPEC, WEIGHTS, load_spec
 from hgmnet.splitting.cross_validation import JUDGED, OUT
 from hgmnet.splitting.split_lock import test_sha
@@ -148,13 +150,12 @@ class _Seeds:
         """
         workspace, store, device = self.bench.workspace, self.bench.store, best_device()
         models = {name: TorchPredictor.load(folder, device) for name, folder in folders.items()}
-        members: dict[str, Predictor] = {**models}
-        members[ENSEMBLE] = _ensemble([*models.values()], store, self.params)
+        models[ENSEMBLE] = _ensemble([*models.values()], store, self.params)
         splits = ("val", "test") if self.size.everything else ("val",)
         judged = [entry for entry in store.entries if entry.split in splits]
         command = f"hgmnet study seeds --seeds {self.size.seeds} --include-test"
         tables = {}
-        for name, member in members.items():
+        for name, member in models.items():
             refuse_seen(store.entries, self.params.data.name, member.spec)
             if self.size.everything:
                 record_evaluation(workspace, member.identity, self.sha, command)
@@ -203,7 +204,7 @@ class _Seeds:
 
 
 def _train_one(bench: StudyContext, cell: StudyRun, folder: Path, progress: Progress) -> None:
-    checkpoints, epochs = folder / "checkpoints", cell.params.train.epochs
+    checkpoints, epochs = folder / "checkpoints", cell.params.train.all_epochs
 
     def tell(figures: EpochFigures) -> None:
         left = progress.after_epoch(figures.epoch, epochs)
@@ -242,9 +243,14 @@ def _take_over(workspace: Workspace, folders: Mapping[str, Path], marks: Mapping
 
 
 def _ensemble(
-    members: Sequence[TorchPredictor], store: PreparedDataset, params: Params
-) -> EnsemblePredictor:
-    raw = predict_val(lambda square: mean_prediction(members, square), store)
-    spec = members[0].spec
-    chosen = operating_point(raw, store, spec, params.calibrate, temperature=TEMPERATURE)
-    return EnsemblePredictor(members, chosen.operating)
+    models: Sequence[TorchPredictor], store: PreparedDataset, params: Params
+) -> TorchPredictor:
+    """Join the models, as `train.members` does, and calibrate them; identity: hash of theirs."""
+    network = joined([one for model in models for one in members(model.network)])
+    spec, aim = models[0].spec, params.calibrate
+    raw = predict_val(
+        lambda square: forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales),
+        store,
+    )
+    identity = hashlib.sha256("".join(model.identity for model in models).encode()).hexdigest()
+    return TorchPredictor(network, spec, operating_point(raw, store, spec, aim).operating, identity)

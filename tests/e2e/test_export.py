@@ -15,6 +15,7 @@ from hgmnet.data.images import decode_grey
 from hgmnet.errors import ConfigError, HgmnetError, RejectedError
 from hgmnet.inference.parity import parity
 from hgmnet.inference.predictor import TorchPredictor
+from hgmnet.models.ensemble import joined
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.prediction.backends import cached
 from hgmnet.prediction.files import find_files
@@ -239,3 +240,14 @@ def test_every_kind_of_model_can_be_exported(model, point, fit, workspace, tmp_p
     assert parity(
         predictor.predict(images), OnnxPredictor.load(tmp_path / "model.onnx").predict(images, 2)
     ).holds
+
+
+def test_an_ensemble_is_one_file(workspace, predictor, tmp_path):
+    others = [liven(HGMNet(predictor.spec.model, 3)) for _ in range(2)]
+    network = joined([predictor.network, *others]).eval()
+    ensemble = TorchPredictor(network, predictor.spec, predictor.operating, "0")
+    export_onnx(ensemble, tmp_path / "model.onnx")
+    images = greys(5)
+    said = ensemble.predict(images)
+    assert parity(said, OnnxPredictor.load(tmp_path / "model.onnx").predict(images, 2)).holds
+    assert not parity(said, predictor.predict(images)).holds

@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from small_store import params, small_store
 
+from hgmnet.models.ensemble import members
+from hgmnet.models.serialization import load_model
 from hgmnet.models.spec import WEIGHTS
 from pipelines.artifacts.paths import Workspace
 from tests.change_plans import write_plans
@@ -102,6 +104,13 @@ def test_the_first_process_alone_tells_and_writes(together):
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     history = client.get_metric_history(run.info.run_id, "train_loss")
     assert [point.step for point in history] == [1, 2]
+
+
+def test_two_processes_train_every_member(tmp_path):
+    two = repository(tmp_path / "ensemble", devices=2, members=2, epochs=1)
+    assert [line[:9] for line in ended(two, *STAGE).splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    network, spec = load_model(two.model)
+    assert len(members(network)) == spec.members == 2
 
 
 def test_a_killed_first_process_leaves_nobody_and_is_gone_on_with(together, tmp_path):

@@ -4,19 +4,19 @@ import torch
 from hgmnet.config.training import Augment
 from hgmnet.training.augmentation import apply, draw
 
-OFF = Augment(
-    rotate_degrees=0, scale=0, shift=0, elastic=0, gamma=0, contrast=0, noise=0, mirror=False
-)
-FULL = Augment(
-    rotate_degrees=20,
-    scale=0.2,
-    shift=0.1,
-    elastic=0.03,
-    gamma=0.3,
-    contrast=0.3,
-    noise=0.1,
-    mirror=True,
-)
+STRENGTHS = {
+    "rotate_degrees": 20,
+    "scale": 0.2,
+    "aspect": 0.2,
+    "shift": 0.1,
+    "elastic": 0.03,
+    "gamma": 0.3,
+    "contrast": 0.3,
+    "sharpness": 0.5,
+    "noise": 0.1,
+}
+FULL = Augment(**STRENGTHS, mirror=True)
+OFF = Augment(**dict.fromkeys(STRENGTHS, 0), mirror=False)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -45,7 +45,8 @@ def test_the_same_draw_gives_the_same_change(batch):
 
 def test_image_and_mask_move_together(batch):
     _, mask = batch
-    geometry = FULL.model_copy(update={"gamma": 0, "contrast": 0, "noise": 0})
+    tones = ("gamma", "contrast", "sharpness", "noise")
+    geometry = FULL.model_copy(update=dict.fromkeys(tones, 0))
     for seed in range(5):
         image, moved = apply(mask.clone(), mask, draw(6, geometry, seeded(seed)))
         torch.testing.assert_close((image >= 0.5).float(), moved)
@@ -61,6 +62,33 @@ def test_only_mirror_mirrors(batch):
         assert same or torch.allclose(new, old.flip(-1), atol=1e-5)
         kinds.append(same)
     assert {True, False} == set(kinds)
+
+
+def test_aspect_makes_wider_or_higher_at_equal_area():
+    mask = torch.zeros(50, 1, 64, 64)
+    mask[:, :, 16:48, 16:48] = 1
+    _, moved = apply(mask, mask, draw(50, OFF.model_copy(update={"aspect": 0.5}), seeded()))
+    width, height = (moved.any(dim=axis).sum(dim=-1).squeeze(1) for axis in (2, 3))
+    ratio = width / height
+    assert ratio.min() < 0.8
+    assert ratio.max() > 1.25
+    assert 1 / 1.6 < ratio.min() <= ratio.max() < 1.6
+    assert (width * height / 32**2 - 1).abs().max() < 0.08
+
+
+def test_sharpness_scales_the_difference_from_the_local_mean(batch):
+    image, mask = batch
+    image = 0.4 + image * 0.2  # nothing is clamped
+    drawn = draw(6, OFF.model_copy(update={"sharpness": 1.0}), seeded())
+    changed, _ = apply(image, mask, drawn)
+    detail, after = (
+        one[:, :, 1:-1, 1:-1] - torch.nn.functional.avg_pool2d(image, 3, 1)
+        for one in (image, changed)
+    )
+    factor = drawn.sharpness
+    assert 0 <= factor.min() < 0.6
+    assert 1.4 < factor.max() <= 2
+    torch.testing.assert_close(after, detail * factor, atol=1e-5, rtol=0)
 
 
 def test_values_stay_in_range(batch):

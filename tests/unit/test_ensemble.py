@@ -1,55 +1,119 @@
-"""Several models as one: the mean of what each says by its own temperature."""
+"""Networks of several seeds as one model: trained, stored, run and exported as one network."""
 
 import numpy as np
 import pytest
-from small_repository import make_repository, put_model
+import torch
+from small_store import network, params, small_store
+from trained import same, train, weights
 
-from hgmnet.inference.ensemble import EnsemblePredictor, mean_prediction
-from hgmnet.inference.postprocess import RawPrediction, softmax
-from hgmnet.inference.predictor import TorchPredictor
-from pipelines.stages import calibrate
+from hgmnet.evaluation.saliency import evidence
+from hgmnet.inference.maps import infer_with
+from hgmnet.inference.tta import forward_tta
+from hgmnet.models.description import shape, summary
+from hgmnet.models.ensemble import joined, members
+from hgmnet.models.serialization import load_model, save_model
+from hgmnet.training.fit import quiet_lightning
 
-LOGITS = np.array([[2.0, 0.0, 0.0]], np.float32), np.array([[0.0, 3.0, 1.0]], np.float32)
-
-
-class Said:
-    """A member that says the same of every image."""
-
-    def __init__(self, mask: float, logits: np.ndarray, operating):
-        self.mask, self.logits, self.operating = mask, logits, operating
-
-    def predict_raw(self, square):
-        mask = np.full(square.shape, self.mask, np.float32)
-        return RawPrediction(mask, mask / 2, self.logits, mask[:, None].astype(np.float16))
+SMALL = {"epochs": 2, "members": 2}
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory):
-    space = make_repository(tmp_path_factory.mktemp("ensemble"))
-    params = put_model(space)
-    calibrate.run(space.root, params.data, params.calibrate)
-    return TorchPredictor.load(space.model)
+def pair(tmp_path_factory):
+    """A trained ensemble of two, its store and the epochs that were reported."""
+    quiet_lightning()
+    folder, told = tmp_path_factory.mktemp("pair"), list[int]()
+    store = small_store(folder / "store")
+    trained = train(folder, store, on_epoch=lambda figures: told.append(figures.epoch), **SMALL)
+    return trained, store, told
 
 
-def test_probabilities_are_averaged_after_each_members_own_temperature(predictor):
-    hot = predictor.operating.model_copy(update={"temperature": 2.0})
-    cold = predictor.operating.model_copy(update={"temperature": 0.5})
-    members = Said(0.2, LOGITS[0], hot), Said(0.7, LOGITS[1], cold)
-    raw = mean_prediction(members, np.zeros((1, 4, 4), np.uint8))
-    expected = (softmax(LOGITS[0] / 2) + softmax(LOGITS[1] * 2)) / 2
-    assert softmax(raw.class_logits) == pytest.approx(expected, abs=1e-6)
-    assert raw.mask_prob == pytest.approx(np.full((1, 4, 4), 0.45))
-    assert raw.coarse_mask_prob == pytest.approx(np.full((1, 4, 4), 0.225))
-    assert raw.views.shape == (1, 2, 4, 4)
-    assert raw.views[0, :, 0, 0] == pytest.approx([0.2, 0.7], abs=1e-3)
+def test_each_member_is_the_network_of_its_own_seed(pair, tmp_path):
+    trained, store, told = pair
+    for seed, member in enumerate(members(trained.network)):
+        alone = train(tmp_path / str(seed), store, epochs=2, seed=params().train.seed + seed)
+        assert same(member.state_dict(), weights(alone))
+    assert told == [1, 2, 3, 4]
+    assert [figures.epoch for figures in trained.curves] == told
+    assert trained.spec.members == 2
 
 
-def test_a_model_with_itself_says_what_it_says_alone(predictor):
-    point = predictor.operating.model_copy(update={"temperature": 1.0})
-    both = EnsemblePredictor([predictor, predictor], point)
-    images = [np.random.default_rng(i).integers(0, 256, (40 + i, 50), np.uint8) for i in range(3)]
-    for one, two in zip(predictor.predict(images), both.predict(images), strict=True):
-        assert two.probs == pytest.approx(one.probs, abs=1e-5)
-        assert (one.raw_mask == two.raw_mask).all()
-        assert two.mask_disagreement == pytest.approx(one.mask_disagreement)
-    assert both.identity not in {predictor.identity, EnsemblePredictor([predictor], point).identity}
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_interrupted_ensemble_resumes_in_the_member_where_it_stopped(epoch, pair, tmp_path):
+    trained, store, _ = pair
+    told: list[int] = []
+
+    def stop(figures):
+        if figures.epoch == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, store, on_epoch=stop, **SMALL)
+    resumed = train(tmp_path, store, on_epoch=lambda one: told.append(one.epoch), **SMALL)
+    assert told == list(range(epoch, 5))
+    assert same(weights(resumed), weights(trained))
+    assert resumed.curves == trained.curves
+
+
+def test_it_predicts_the_mean_of_its_members(pair):
+    trained, store, _ = pair
+    squares = np.array(store.images[:5])
+
+    def run(net):
+        return forward_tta(net, trained.spec, squares, mirror=True)
+
+    whole, parts = run(trained.network), [run(one) for one in members(trained.network)]
+    for name in ("mask_prob", "coarse_mask_prob", "class_logits"):
+        mean = np.mean([getattr(part, name) for part in parts], axis=0)
+        assert getattr(whole, name) == pytest.approx(mean, abs=1e-6)
+    assert np.array_equal(whole.views, np.concatenate([part.views for part in parts], axis=1))
+
+
+def test_its_forward_pass_is_that_mean_too(pair):
+    trained, store, _ = pair
+    squares, truth = np.array(store.images[:5]), np.array(store.masks[:5])
+    own, given = (
+        infer_with(trained.network, trained.spec, squares, truth, kind, mirror=True)
+        for kind in ("own", "truth")
+    )
+    parts = [
+        infer_with(one, trained.spec, squares, truth, "truth", mirror=True)
+        for one in members(trained.network)
+    ]
+    mean = np.mean([part.mask_prob for part in parts], axis=0)
+    assert given.mask_prob == pytest.approx(mean, abs=1e-5)
+    assert not np.allclose(given.mask_prob, own.mask_prob, atol=1e-3)
+
+
+def test_a_network_with_itself_is_that_network():
+    one = network(deep_supervision=True).eval()
+    image = torch.randn(2, 1, 32, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        alone, twice = one(image), joined([one, one])(image)
+    assert torch.allclose(alone.mask_logits, twice.mask_logits, atol=1e-4)
+    assert torch.allclose(alone.class_logits, twice.class_logits, atol=1e-6)
+    for a, b in zip(
+        alone.gates + alone.deep_mask_logits, twice.gates + twice.deep_mask_logits, strict=True
+    ):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_its_folder_gives_it_back(pair, tmp_path):
+    trained, store, _ = pair
+    save_model(tmp_path, trained.network, trained.spec)
+    network, spec = load_model(tmp_path)
+    assert spec == trained.spec
+    assert same(network.state_dict(), weights(trained))
+    moved = evidence(network, spec, np.array(store.images[:2]))
+    assert moved.shape == store.images[:2].shape
+    assert moved.any(axis=(1, 2)).all()
+    assert all(one.model.detach_coarse == spec.model.detach_coarse for one in members(network))
+
+
+def test_its_report_names_the_seeds(pair):
+    spec = pair[0].spec
+    first = params().train.seed
+    assert (
+        f"2 such networks, trained with seeds {first} to {first + 1}"
+        in dict(shape(spec))["Ensemble"]
+    )
+    assert "The mean of 2 such networks" in summary(spec)
