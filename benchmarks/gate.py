@@ -27,7 +27,7 @@ from pipelines.artifacts.evaluation import Subgroup
 from pipelines.gate.checks import Figures, evaluate_check, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
-PROFILES = (ROOT / "profiles/busi.yaml", ROOT / "profiles/busi-cpu.yaml")
+PROFILES = (ROOT / "profiles/busi.yaml", ROOT / "profiles/busi-cpu-scratch.yaml")
 DICE = (0.66, 0.70, 0.72, 0.7431, 0.76, 0.78, 0.80, 0.82)
 ACCURACY = (0.70, 0.80, 0.85, 0.88, 0.90, 0.92)
 MISSED, SPREAD, ALIKE = 0.04, 2.7, 0.5

@@ -43,13 +43,20 @@ class Plot:
     caption: str
 
 
-def training_plots(curves: Curves) -> tuple[Plot, ...]:
-    """One chart per panel of `PANELS` that has a recorded column; `curves`: one row per epoch."""
-    found = []
+def training_plots(curves: Curves, members: int = 1) -> tuple[Plot, ...]:
+    """One chart per panel of `PANELS` that has a recorded column; `curves`: one row per epoch.
+
+    `members`: networks of an ensemble, each with a line of its own.
+    """
+    found, each = [], len(curves) // members
+    parts = [curves[start : start + each] for start in range(0, each * members, each)]
+    said = f"{members} networks, one after the other; the last at the end: "
+    before = said if members > 1 else "At the end: "
     for title, label, columns in PANELS:
         there = {name: said for name, said in columns.items() if any(name in row for row in curves)}
         if there:
-            found.append(Plot(title, _curves(title, label, there, curves), _ended(there, curves)))
+            caption = before + _ended(there, curves)
+            found.append(Plot(title, _curves(title, label, there, parts), caption))
     return tuple(found)
 
 
@@ -84,13 +91,15 @@ def roc_corners(cases: Sequence[EvaluatedImage]) -> list[tuple[float, float]]:
     return list(zip(alarms.tolist(), hits.tolist(), strict=True))
 
 
-def _curves(title: str, label: str, columns: Mapping[str, str], curves: Curves) -> str:
+def _curves(title: str, label: str, columns: Mapping[str, str], parts: Sequence[Curves]) -> str:
+    curves = [row for part in parts for row in part]
     values = [row[name] for row in curves for name in columns if name in row]
     epochs = [row["epoch"] for row in curves]
     chart = Chart(f"{title} by epoch", _epochs(epochs), linear(label, values))
     for (name, said), style in zip(columns.items(), STYLES, strict=False):
-        points = [(row["epoch"], row[name]) for row in curves if name in row]
-        chart.line(points, style, said if len(columns) > 1 else "")
+        for number, part in enumerate(parts):
+            points = [(row["epoch"], row[name]) for row in part if name in row]
+            chart.line(points, style, said if len(columns) > 1 and not number else "")
     return chart.svg()
 
 
@@ -107,7 +116,7 @@ def _ended(columns: Mapping[str, str], curves: Curves) -> str:
     last = {
         said: [row[name] for row in curves if name in row][-1] for name, said in columns.items()
     }
-    return "At the end: " + ", ".join(f"{said} {value:.3g}" for said, value in last.items()) + "."
+    return ", ".join(f"{said} {value:.3g}" for said, value in last.items()) + "."
 
 
 def _roc(cases: Sequence[EvaluatedImage], positives: int) -> Plot:

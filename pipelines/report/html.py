@@ -33,7 +33,7 @@ def render_page(evidence: ReportInputs, shelves: Sequence[DrawnShelf]) -> str:
         "report.html.j2",
         **shared(evidence),
         **headlines(evidence),
-        training=figures.training_plots(evidence.curves),
+        training=figures.training_plots(evidence.curves, evidence.spec.members),
         model=model,
         class_plots=figures.class_plots(evidence.shown) if model.classifies else (),
         lesion_plots=lesions,

@@ -38,6 +38,13 @@ def test_training_plots_draw_what_was_recorded_and_no_more():
     assert found[0].caption == "At the end: val 0.5."
 
 
+def test_each_network_of_an_ensemble_has_its_own_line():
+    curves = [{"epoch": e, "val_accuracy": 0.1 * e} for e in (1.0, 2.0, 3.0, 4.0)]
+    alone, both = figures.training_plots(curves), figures.training_plots(curves, 2)
+    assert alone[0].svg.count("<polyline") == both[0].svg.count("<polyline") - 1
+    assert both[0].caption.startswith("2 networks, one after the other")
+
+
 @pytest.mark.parametrize("epochs", [[1.0], [1.0, 2.0]])
 def test_training_plots_of_a_short_training(epochs):
     assert len(figures.training_plots([{"epoch": e, "train_loss": e} for e in epochs])) == 1
