@@ -29,7 +29,8 @@ def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root:
     `sha256` from `hgmnet.models.spec.identity`. Returns the parent's spec.
 
     Raises:
-        ConfigError: the folder is missing, damaged, another model, or of another architecture.
+        ConfigError: the folder is missing, damaged, another model, an ensemble, or of another
+            architecture.
     """
     folder = root / parent.path
     if not folder.is_dir():
@@ -44,6 +45,11 @@ def start_from(network: HGMNet, parent: File, *, classes: tuple[str, ...], root:
             f"{parent.sha256}"
         )
     known, spec = load_model(folder)
+    if spec.members > 1:
+        raise ConfigError(
+            f"train.init_from: {parent.path} is an ensemble of {spec.members} networks; start from "
+            "a model of one"
+        )
     state: dict[str, Tensor] = known.state_dict()
     if spec.classes != classes:
         state = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIER)}

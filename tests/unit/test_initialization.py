@@ -11,10 +11,20 @@ from small_store import CLASSES, params, small_store
 from hgmnet.config.data import Data
 from hgmnet.config.model import File
 from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.models.ensemble import joined
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.models.initialization import start_from, warm_encoders
 from hgmnet.models.serialization import save_model, save_operating
-from hgmnet.models.spec import FORMAT, PROFILE, Operating, Seen, Spec, hash_name, identity
+from hgmnet.models.spec import (
+    FORMAT,
+    PROFILE,
+    Operating,
+    Seen,
+    Spec,
+    hash_name,
+    identity,
+    load_spec,
+)
 from hgmnet.training.fit import fit, quiet_lightning
 from pipelines.artifacts.paths import Workspace
 from pipelines.stages.train import refuse_own
@@ -129,6 +139,15 @@ def test_another_model_than_the_one_named_is_refused(tmp_path):
     wrong = parent.model_copy(update={"sha256": "a" * 64})
     with pytest.raises(ConfigError, match=rf"parent is {parent.sha256}, params\.yaml has a{{64}}"):
         start_from(network(), wrong, classes=CLASSES, root=tmp_path)
+
+
+def test_an_ensemble_is_refused(tmp_path):
+    parent, net = make_parent(tmp_path)
+    spec = load_spec(tmp_path / "parent").model_copy(update={"members": 2})
+    save_model(tmp_path / "parent", joined([net, network()]), spec)
+    parent = parent.model_copy(update={"sha256": identity(tmp_path / "parent")})
+    with pytest.raises(ConfigError, match="parent is an ensemble of 2 networks"):
+        start_from(network(), parent, classes=CLASSES, root=tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
