@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_repository import make_repository, write_params
 
-from hgmnet.models.spec import load_spec
+from hgmnet.models.spec import load_operating, load_spec
 from pipelines.artifacts.paths import Workspace
 from pipelines.artifacts.test_evaluations import read_evaluations
 from pipelines.cli.main import main
@@ -113,12 +114,22 @@ def test_the_table_is_what_its_rows_say(finished, split):
         assert "seed 5, pre-declared first" in (reports(space, split) / name).read_text()
 
 
-def test_the_ensembles_probabilities_are_the_mean_of_the_seeds(finished):
-    rows = pd.read_csv(reports(finished[0], "test") / "per_image.csv")
+def test_the_ensembles_logits_are_the_mean_of_the_seeds(finished):
+    """Up to its temperature: the log-odds of its probabilities are those of the mean, scaled."""
+    space = finished[0]
+    rows = pd.read_csv(reports(space, "test") / "per_image.csv")
     by_member = rows[rows["variant"] != "mean"].set_index(["variant", "image"])
-    columns = [name for name in rows if name.startswith("prob_")]
-    mean = (by_member.loc["seed 5"][columns] + by_member.loc["seed 6"][columns]) / 2
-    assert (by_member.loc["ensemble"][columns] - mean).abs().max().max() < 1e-5
+    probs = by_member[[name for name in rows if name.startswith("prob_")]]
+    log_odds = np.log(probs).sub(np.log(probs["prob_normal"]), axis=0).drop(columns="prob_normal")
+    mean = sum(
+        log_odds.loc[f"seed {load_spec(folder).seed}"] * load_operating(folder).temperature / 2
+        for folder in (space.state / "studies" / "seeds").glob("*/")
+    ).to_numpy()
+    ensemble = log_odds.loc["ensemble"].to_numpy()
+    scale = (ensemble * mean).sum() / (mean**2).sum()
+    assert scale > 0
+    assert ensemble == pytest.approx(scale * mean, abs=2e-5)
+    assert np.abs(ensemble).max() > 1e-3
 
 
 def test_it_says_that_it_chooses_nothing_and_registers_nothing(finished):
