@@ -21,26 +21,26 @@ SMALL = {"epochs": 2, "members": 2}
 def pair(tmp_path_factory):
     """A trained ensemble of two, its store and the epochs that were reported."""
     quiet_lightning()
-    folder, told = tmp_path_factory.mktemp("pair"), list[int]()
+    folder, reported = tmp_path_factory.mktemp("pair"), list[int]()
     store = small_store(folder / "store")
-    trained = train(folder, store, on_epoch=lambda figures: told.append(figures.epoch), **SMALL)
-    return trained, store, told
+    trained = train(folder, store, on_epoch=lambda figures: reported.append(figures.epoch), **SMALL)
+    return trained, store, reported
 
 
 def test_each_member_is_the_network_of_its_own_seed(pair, tmp_path):
-    trained, store, told = pair
+    trained, store, reported = pair
     for seed, member in enumerate(members(trained.network)):
         alone = train(tmp_path / str(seed), store, epochs=2, seed=params().train.seed + seed)
         assert same(member.state_dict(), weights(alone))
-    assert told == [1, 2, 3, 4]
-    assert [figures.epoch for figures in trained.curves] == told
+    assert reported == [1, 2, 3, 4]
+    assert [figures.epoch for figures in trained.curves] == reported
     assert trained.spec.members == 2
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_an_interrupted_ensemble_resumes_in_the_member_where_it_stopped(epoch, pair, tmp_path):
     trained, store, _ = pair
-    told: list[int] = []
+    reported: list[int] = []
 
     def stop(figures):
         if figures.epoch == epoch:
@@ -48,8 +48,8 @@ def test_an_interrupted_ensemble_resumes_in_the_member_where_it_stopped(epoch, p
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, store, on_epoch=stop, **SMALL)
-    resumed = train(tmp_path, store, on_epoch=lambda one: told.append(one.epoch), **SMALL)
-    assert told == list(range(epoch, 5))
+    resumed = train(tmp_path, store, on_epoch=lambda one: reported.append(one.epoch), **SMALL)
+    assert reported == list(range(epoch, 5))
     assert same(weights(resumed), weights(trained))
     assert resumed.curves == trained.curves
 

@@ -89,7 +89,7 @@ def test_a_folds_own_figure_is_of_its_images():
             assert line.value == pytest.approx((part["label"] == part["predicted"]).mean())
 
 
-def test_parts_are_told_of_their_images_alone():
+def test_parts_know_their_images_alone():
     names = frozenset(rows()["image"][:3])
     told = [x for x in found(parts=(StudyPart("some", names),)) if x.metric == "accuracy"]
     assert {(x.part, x.images) for x in told} == {(ALL, 12), ("some", 3)}
