@@ -93,6 +93,9 @@ ADDED = {
     "train.encoder_rate": 1.0,
     "train.class_balance": 0.0,
     "train.map_dropout": 0.0,
+    "train.members": 1,
+    "train.augment.aspect": 0.0,
+    "train.augment.sharpness": 0.0,
 }
 """New settings: for one release, the error about a missing one states the value to add."""
 

@@ -8,7 +8,7 @@ after it is saved: checkpoints are written at an epoch's end, after the check.
 from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as lightning
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from hgmnet.data.progress import bar
 from hgmnet.errors import ConfigError, HgmnetError
 from hgmnet.training.checkpoints import LAST, AtomicCheckpointIO
-from hgmnet.training.lightning_module import EpochFigures
+from hgmnet.training.lightning_module import EpochFigures, HGMNetModule
 
 STEPS_A_LOOK = 50
 
@@ -102,7 +102,7 @@ class TrainingMonitor(lightning.Callback):
                 raise self._diverged(trainer, number, loss)
 
     def _diverged(self, trainer: lightning.Trainer, step: int, loss: float) -> HgmnetError:
-        epoch = trainer.current_epoch
+        epoch = cast("HGMNetModule", trainer.lightning_module).epoch - 1
         kept = f"the weights after epoch {epoch} are kept in {self.folder}; " if epoch else ""
         return HgmnetError(
             f"training diverged in epoch {epoch + 1}, step {step}: the loss is {loss} at learning "

@@ -149,6 +149,8 @@ def run_plan(root: Path, args: argparse.Namespace) -> None:
         ConfigError: the data set has no manifest yet, or --minutes is not above 0.
         InvalidDataError: none of its images can be read.
     """
+    from dataclasses import replace
+
     from hgmnet.config.params import load_params
     from hgmnet.data.image_record import ImageRecord
     from hgmnet.errors import ConfigError, InvalidDataError
@@ -173,8 +175,9 @@ def run_plan(root: Path, args: argparse.Namespace) -> None:
             params.model, params.train, classes, side=side, batch=batch, precision=precision
         ),
         images=max(1, round(len(shapes) * params.split.fractions.train)),
-        minutes=args.minutes,
+        minutes=args.minutes / params.train.members,
     )
+    found = replace(found, minutes=found.minutes * params.train.members)
     print("\n".join(_said(params.data.name, len(shapes), machine, found)))
     if args.write:
         _write(root / "params.yaml", found)

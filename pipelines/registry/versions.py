@@ -287,6 +287,7 @@ def _model_params(decision: Decision) -> dict[str, str]:
         "tasks": spec.model.tasks,
         "side": str(spec.prepare.side),
         "seed": str(spec.seed),
+        "members": str(spec.members),
     }
 
 

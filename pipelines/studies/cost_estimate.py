@@ -49,12 +49,14 @@ class Rates:
 
     def seconds(self, cell: StudyRun, *, train: bool) -> float:
         """Estimated duration of a run, s; `train`: its model is still to be trained."""
-        looked = cell.count(JUDGED) * (2 * self.predict + self.count)
+        settings = cell.params.train
+        looked = cell.count(JUDGED) * (2 * settings.members * self.predict + self.count)
         if not train:
             return looked
         val = cell.count("val") * self.predict
         epoch = cell.count("train") * self.step + val + self.save
-        return _START_S + cell.params.train.all_epochs * epoch + 2 * val + looked
+        one = _START_S + settings.epochs * epoch + 2 * val
+        return settings.members * one + looked
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def forecast(bench: StudyContext, cells: Sequence[StudyRun], *, keep: bool) -> F
         kind = f"{cell.params.model.model_dump_json()} {cell.params.train.batch_size}"
         rates[kind] = known = rates.get(kind) or _rates(bench, cell.params)
         seconds.append(known.seconds(cell, train=train))
-        disk += known.weights if train and (keep or not begun) else 0
+        disk += cell.params.train.members * known.weights if train and (keep or not begun) else 0
         begun |= {folder} if train else set()
     memory = max((known.memory for known in rates.values()), default=0.0)
     stored = bench.store.row_bytes * len(bench.store.entries) / _GIB if rates else 0.0

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hgmnet.config.params import Params
+from hgmnet.config.training import Train
 from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.errors import ConfigError
 from hgmnet.inference.maps import Map
@@ -172,9 +173,13 @@ class Size:
         return params.model_copy(update={"train": train, "evaluate": evaluate})
 
     def runs(self, params: Params) -> Iterator[tuple[int, int]]:
-        """Yield (seed, fold) of each training of a variant; seeds from train.seed on."""
-        first = params.train.seed
-        return product(range(first, first + self.seeds), range(self.folds))
+        """Yield (seed, fold) of each training of a variant; `apart` seeds, from train.seed on."""
+        return product(apart(params.train, self.seeds), range(self.folds))
+
+
+def apart(train: Train, count: int) -> range:
+    """Seeds of `count` trainings from `train.seed` on, of which no two share a network."""
+    return range(train.seed, train.seed + count * train.members, train.members)
 
 
 @dataclass(frozen=True)

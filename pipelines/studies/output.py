@@ -260,7 +260,7 @@ def setting(study: Study, bench: StudyContext) -> str:
     there = [e for e, side in zip(bench.store.entries, cell.sides, strict=True) if side != "out"]
     groups = len({entry.group for entry in there})
     splits = "train, val and test" if size.everything else "train and val"
-    kinds = {(one.params.model, one.params.train.epochs) for one in study.cells}
+    kinds = {(one.params.model, one.params.train.all_epochs) for one in study.cells}
     reference = "Reference: " if len(kinds) > 1 else ""
     return (
         f"{cell.params.data.name}, {splits}: {counted(len(there), 'image')} in "
@@ -272,9 +272,11 @@ def setting(study: Study, bench: StudyContext) -> str:
 def network(study: Study) -> str:
     """Format the first run's network, its input and its training in a sentence."""
     params = study.cells[0].params
+    many = params.train.members
     return (
         f"{params.model.encoder}, {_start(params.model)}, gate {params.model.gate}, "
-        f"{params.prepare.side} px, {counted(params.train.epochs, 'epoch')}."
+        f"{params.prepare.side} px, {counted(params.train.epochs, 'epoch')}"
+        f"{f', mean of {many} networks' * (many > 1)}."
     )
 
 

@@ -37,6 +37,7 @@ from pipelines.studies.definition import (
     Study,
     StudyContext,
     StudyRun,
+    apart,
 )
 from pipelines.studies.output import network, publish
 from pipelines.studies.runner import cost, prepared
@@ -117,8 +118,7 @@ class _Seeds:
     def run(self, *, only_say: bool) -> None:
         """Do the work of `run`, within the lock."""
         workspace, n = self.bench.workspace, self.size.seeds
-        first = self.params.train.seed
-        numbers = {f"seed {seed}": seed for seed in range(first, first + n)}
+        numbers = {f"seed {seed}": seed for seed in apart(self.params.train, n)}
         cells = {name: self.cell(name, seed, "test") for name, seed in numbers.items()}
         marks = {name: _recipe(cell).fingerprint(workspace.root) for name, cell in cells.items()}
         folders = {name: self.home / mark for name, mark in marks.items()}
@@ -247,7 +247,8 @@ def _ensemble(
 ) -> TorchPredictor:
     """Join the models, as `train.members` does, and calibrate them; identity: hash of theirs."""
     network = joined([one for model in models for one in members(model.network)])
-    spec, aim = models[0].spec, params.calibrate
+    count, aim = len(members(network)), params.calibrate
+    spec = models[0].spec.model_copy(update={"members": count})
     raw = predict_val(
         lambda square: forward_tta(network, spec, square, mirror=aim.mirror, scales=aim.scales),
         store,

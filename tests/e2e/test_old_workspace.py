@@ -81,10 +81,13 @@ def renamed(root: Path) -> Path:
     yaml = YAML()
     tree = yaml.load(params.read_text().replace("open_test:", "include_test:"))
     for name, value in ADDED.items():
-        section, key = name.split(".")
+        *sections, key = name.split(".")
         if f"{name} is new; add {key}: {value}" not in done.stderr:
             raise RuntimeError(done.stdout + done.stderr)
-        tree[section][key] = value
+        place = tree
+        for section in sections:
+            place = place[section]
+        place[key] = value
     tree["promotion"]["min_groups"] = 1  # the repository is small
     yaml.dump(tree, params)
     return root
