@@ -44,10 +44,12 @@ from hgmnet.config.training import Augment
 from hgmnet.data.prepared import PreparedDataset
 from hgmnet.models.hgmnet import HGMNet
 from hgmnet.training.batches import InMemorySource
-from hgmnet.training.fit import MEAN, STD, build_trainer, quiet_lightning
+from hgmnet.training.fit import build_trainer, quiet_lightning
 from hgmnet.training.lightning_module import HGMNetModule
 from hgmnet.training.losses import joint_loss
 from pipelines.studies.cost_estimate import untrained_spec
+
+MEAN, STD = 0.449, 0.226  # greys of ImageNet
 
 IMAGES, ENDLESS, PREFETCH = 512, 1_000, 2
 WARM = 10 if DEVICE.type == "cuda" else 1
@@ -79,7 +81,9 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """The command's words."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="busi" if DEVICE.type == "cuda" else "busi-cpu")
+    parser.add_argument(
+        "--profile", default="busi" if DEVICE.type == "cuda" else "busi-cpu-scratch"
+    )
     parser.add_argument("--side", type=int, help="px; else the profile's")
     parser.add_argument("--batch", type=int, help="images; else the profile's")
     parser.add_argument("--seconds", type=float, default=120)
