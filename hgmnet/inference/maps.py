@@ -14,7 +14,7 @@ from hgmnet.data.resize import Grey, Prob, content_size, resize_to_input, resize
 from hgmnet.inference.postprocess import RawPrediction
 from hgmnet.inference.predictor import TorchPredictor
 from hgmnet.inference.tta import forward_tta
-from hgmnet.models.ensemble import Network
+from hgmnet.models.ensemble import Network, members
 from hgmnet.models.hgmnet import NetworkOutput
 from hgmnet.models.spec import Spec, normalise
 
@@ -147,13 +147,14 @@ def _outputs(
     device = next(network.parameters()).device
     image = normalise(torch.from_numpy(square).to(device), spec)
     given = torch.from_numpy(np.ascontiguousarray(maps)).to(device).unsqueeze(1)
+    views, logits = [], []
     with torch.inference_mode():
-        out: NetworkOutput = network(image, given)
-        views, logits = [out.mask_logits.float().sigmoid()], out.class_logits.float()
-        if mirror:
-            out = network(image.flip(-1), given.flip(-1))
-            views.append(out.mask_logits.float().sigmoid().flip(-1))
-            logits = (logits + out.class_logits.float()) / 2
-        seen = torch.cat(views, dim=1)
-    mask = seen.mean(dim=1)
-    return mask.cpu().numpy(), logits.cpu().numpy(), seen.half().cpu().numpy()
+        for member in members(network):
+            for flip in (False, True) if mirror else (False,):
+                seen = (image.flip(-1), given.flip(-1)) if flip else (image, given)
+                out: NetworkOutput = member(*seen)
+                mask = out.mask_logits.float().sigmoid()
+                views.append(mask.flip(-1) if flip else mask)
+                logits.append(out.class_logits.float())
+        every, known = torch.cat(views, dim=1), torch.stack(logits).mean(dim=0)
+    return every.mean(dim=1).cpu().numpy(), known.cpu().numpy(), every.half().cpu().numpy()

@@ -48,7 +48,7 @@ def training_plots(curves: Curves, members: int = 1) -> tuple[Plot, ...]:
 
     `members`: networks of an ensemble, each with a line of its own.
     """
-    found, each = [], len(curves) // members
+    found, each = [], max(1, len(curves) // members)
     parts = [curves[start : start + each] for start in range(0, each * members, each)]
     said = f"{members} networks, one after the other; the last at the end: "
     before = said if members > 1 else "At the end: "

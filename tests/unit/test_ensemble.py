@@ -69,6 +69,18 @@ def test_it_predicts_the_mean_of_its_members(pair):
 
 
 def test_its_forward_pass_is_that_mean_too(pair):
+    network = pair[0].network
+    image = torch.randn(2, 1, 32, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole, parts = network(image), [one(image) for one in members(network)]
+    mean = sum(part.mask_logits.sigmoid() for part in parts) / len(parts)
+    assert torch.allclose(whole.mask_logits.sigmoid(), mean, atol=1e-5)
+    assert torch.allclose(whole.class_logits, sum(p.class_logits for p in parts) / 2, atol=1e-6)
+    for gate, *own in zip(whole.gates, *(part.gates for part in parts), strict=True):
+        assert torch.allclose(gate, sum(own) / 2, atol=1e-6)
+
+
+def test_with_another_map_it_is_that_mean_too(pair):
     trained, store, _ = pair
     squares, truth = np.array(store.images[:5]), np.array(store.masks[:5])
     own, given = (
@@ -82,6 +94,7 @@ def test_its_forward_pass_is_that_mean_too(pair):
     mean = np.mean([part.mask_prob for part in parts], axis=0)
     assert given.mask_prob == pytest.approx(mean, abs=1e-5)
     assert not np.allclose(given.mask_prob, own.mask_prob, atol=1e-3)
+    assert given.views.shape == own.views.shape
 
 
 def test_a_network_with_itself_is_that_network():
