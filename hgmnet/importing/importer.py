@@ -85,10 +85,7 @@ def lay_out(
             of its files would get one name, or its classes are not as in `mapped`.
         ConfigError: it contains DICOM, and pydicom is not installed.
     """
-    part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
-    restore(raw)
-    shutil.rmtree(part, ignore_errors=True)  # of a killed import with this process id
-    try:
+    with staged(raw) as part:
         with source_files.opened(source) as (files, given):
             plan = detect.plan(files, given, source, form)
             if not plan.pictures:
@@ -101,10 +98,6 @@ def lay_out(
             left_out = () if given else _left_out(plan, files)
         metadata.write(part, entries)
         (put or _move)(part, raw)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        with suppress(OSError):  # also removes a data set's folder that was empty before
-            raw.parent.rmdir()
     per_class = Counter(PurePosixPath(entry.image).parts[0] for entry in entries)
     return LaidOut(
         format=plan.format,
@@ -188,6 +181,23 @@ def _chosen(file: ImageFile, options: ImportOptions) -> Sequence[int]:
         )
     chosen = {"first": [0], "middle": [count // 2], "all": range(count)}
     return chosen[options.frames] if count > 1 else [0]
+
+
+@contextmanager
+def staged(raw: Path) -> Iterator[Path]:
+    """A folder beside `raw` for new images, to be moved to `raw`; removed at the end if it stayed.
+
+    What a killed import left is cleared up first.
+    """
+    part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
+    restore(raw)
+    shutil.rmtree(part, ignore_errors=True)  # of a killed import with this process id
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):  # also removes a data set's folder that was empty before
+            raw.parent.rmdir()
 
 
 def _move(part: Path, raw: Path) -> None:

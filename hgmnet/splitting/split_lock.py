@@ -77,11 +77,12 @@ def rows_sha256(rows: Iterable[SplitRow]) -> str:
 
 
 def new_lock(
-    rows: Sequence[SplitRow], params: Split, earlier: Lock | None, reason: str, images: int
+    rows: Sequence[SplitRow], params: Split | Lock, earlier: Lock | None, reason: str, images: int
 ) -> Lock:
     """Lock a new assignment with `images` images in splits; earlier entries are kept.
 
-    The id depends on rows, seed, fractions and history only: equal data give equal ids.
+    `params`: supplies seed and fractions. The id depends on rows, seed, fractions and history
+    only: equal data give equal ids.
     """
     entries = earlier.entries if earlier else ()
     entry = SplitHistoryEntry(rows_sha256=rows_sha256(rows), reason=reason, images=images)

@@ -66,6 +66,26 @@ def run_import(root: Path, args: argparse.Namespace) -> None:
     print(f"Next: hgmnet init {args.name}, which writes its settings, then: dvc repro")
 
 
+def configure_join(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for the joint set's name and its parts."""
+    parser.add_argument("name", help="the joint data set: data/<name>; a-z, 0-9, - and _")
+    parser.add_argument("sets", nargs="+", metavar="SET", help="an imported data set: data/<SET>")
+    parser.add_argument("--replace", action="store_true", help="make the joint set again")
+
+
+def run_join(root: Path, args: argparse.Namespace) -> None:
+    """Copy the images of several data sets into one; print the next step.
+
+    Raises:
+        HgmnetError: as `pipelines.operations.join_datasets.join_datasets`.
+    """
+    from pipelines.operations.join_datasets import join_datasets
+
+    print(join_datasets(root, args.name, args.sets, replace=args.replace))
+    print(f"data/{args.name}/raw is in DVC's care; for git: git add data/{args.name}")
+    print(f"Next: hgmnet init {args.name}, which writes its settings, then: dvc repro")
+
+
 def _sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no sha256; expected 64 hexadecimal digits")

@@ -4,7 +4,8 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
@@ -88,31 +89,16 @@ def import_dataset(
         InvalidDataError: there are images already, or the source is not valid.
     """
     space = Workspace(root, name)
-    _refuse_unfit_name(space)
 
     def put(part: Path, raw: Path) -> None:
         if unattended and raw.exists():
             check_replacement(space, part)
-        with ExitStack() as stack:
-            earlier = raw.exists()
-            with dvc.unused(root, space.folder):
-                stack.enter_context(importer.replaced(part, raw))
-            if not space.curation.exists():
-                write_text(space.curation, HEADER)
-            _dvc_add(root, f"data/{space.data}/raw", earlier)
+        put_raw(space, part)
 
     with ExitStack() as stack:
         if replace and not unattended:
             stack.enter_context(alone(root, f"hgmnet import {name} --replace"))
-        try:
-            space.state.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(space.state / f"import-{name}.lock", timeout=0))
-        except Timeout:
-            raise ConfigError(f"another import of {name} is under way; wait for its end") from None
-        _refuse_present(space, replace=replace)
-        if space.raw.exists():
-            with dvc.unused(root, space.folder):  # before hours of reading
-                pass
+        stack.enter_context(importing(space, replace=replace))
         folder = space.state / "downloads"
         path = stack.enter_context(download.brought(source, folder, sha256, max_gib))
         known = passed_over(root, name).with_name("options.json")
@@ -123,6 +109,38 @@ def import_dataset(
         write_passed_over(passed_over(root, name), found.left_out)
         write_json(known, options)
         return found
+
+
+@contextmanager
+def importing(space: Workspace, *, replace: bool) -> Iterator[None]:
+    """Let nothing else import the data set during the block; raises as `import_dataset`."""
+    _refuse_unfit_name(space)
+    space.state.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(space.state / f"import-{space.data}.lock", timeout=0))
+        except Timeout:
+            msg = f"another import of {space.data} is under way; wait for its end"
+            raise ConfigError(msg) from None
+        _refuse_present(space, replace=replace)
+        if space.raw.exists():
+            with dvc.unused(space.root, space.folder):  # before hours of reading
+                pass
+        yield
+
+
+def put_raw(space: Workspace, part: Path) -> None:
+    """Make the folder `part` the data set's raw/, add it to DVC, and write an empty curation.csv.
+
+    The caller is within `importing`. After an error the earlier images are there again.
+    """
+    with ExitStack() as stack:
+        earlier = space.raw.exists()
+        with dvc.unused(space.root, space.folder):
+            stack.enter_context(importer.replaced(part, space.raw))
+        if not space.curation.exists():
+            write_text(space.curation, HEADER)
+        _dvc_add(space.root, f"data/{space.data}/raw", earlier)
 
 
 def passed_over(root: Path, name: str) -> Path:
