@@ -2,6 +2,7 @@
 
     python benchmarks/recipe.py PACK OUT fold 0 --name none --set model.gate=none
     python benchmarks/recipe.py PACK OUT seed 0
+    python benchmarks/recipe.py JOINT-PACK OUT fold 0 --sets busi bus-bra
     python benchmarks/recipe.py PACK OUT test 0
 
 `fold K` trains on the other folds of train and val and predicts fold K. `seed K` trains on train
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pack import Truth, open_pack
 from ruamel.yaml import YAML
 
@@ -32,6 +34,7 @@ from hgmnet.data.prepared import PreparedDataset, PreparedImage
 from hgmnet.evaluation.per_image import columns, image_row
 from hgmnet.inference.postprocess import postprocess
 from hgmnet.inference.tta import forward_tta
+from hgmnet.models.serialization import save_model
 from hgmnet.models.spec import Operating
 from hgmnet.splitting.cross_validation import assign_folds, with_splits
 from hgmnet.training.fit import Trained, fit, quiet_lightning
@@ -59,6 +62,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--name", default="base")
     parser.add_argument("--profile", type=Path, default=Path("params.yaml"))
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--sets", nargs="*", default=[""], help="of a joint set: take part")
+    parser.add_argument("--keep", action="store_true", help="write the model of the fold or seed")
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.KEY=VALUE", dest="changes")
     return parser.parse_args()
 
@@ -74,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     params = changed(load_params(args.profile), args.changes)
     store, truth = open_pack(args.pack)
     if args.what == "fold":
-        folds = assign_folds(store.entries, args.folds, params.split.seed)
+        folds = folds_of_sets(store.entries, args.sets, args.folds, params.split.seed)
         splits = ("test" if f < 0 else "val" if f == number else "train" for f in folds)
         store = with_splits(store, tuple(splits))
     else:
@@ -96,7 +101,21 @@ def run(args: argparse.Namespace) -> None:
         "date": datetime.now(UTC).date().isoformat(), "folds": args.folds,
     }  # fmt: skip
     target.with_suffix(".json").write_text(json.dumps(about, indent=1))
+    if args.keep:
+        save_model(folder / f"{args.what}{number}.model", trained.network, trained.spec)
     shutil.rmtree(folder / f"{args.what}{number}", ignore_errors=True)
+
+
+def folds_of_sets(
+    entries: Sequence[PreparedImage], sets: Sequence[str], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """Assign the images of each set to folds as if it were alone, (N,) int64; -1 for the others."""
+    assigned = np.full(len(entries), -1, dtype=np.int64)
+    for one in sets:
+        prefix = f"{one}_" if one else ""  # of names in a joint set, see `hgmnet join`
+        rows = [i for i, e in enumerate(entries) if Path(e.image).name.startswith(prefix)]
+        assigned[rows] = assign_folds([entries[i] for i in rows], folds, seed)
+    return assigned
 
 
 def changed(params: Params, changes: Sequence[str]) -> Params:
