@@ -44,6 +44,8 @@ PLAIN = Operating(
     normal_means_no_mask=False, mirror=True,
 )  # fmt: skip
 BATCH = 32
+OTHER = "other"
+"""Train and val images of sets that take no part: predicted, in a table of their own."""
 
 
 def main() -> None:
@@ -80,8 +82,9 @@ def run(args: argparse.Namespace) -> None:
     store, truth = open_pack(args.pack)
     if args.what == "fold":
         folds = folds_of_sets(store.entries, args.sets, args.folds, params.split.seed)
-        splits = ("test" if f < 0 else "val" if f == number else "train" for f in folds)
-        store = with_splits(store, tuple(splits))
+        splits = np.where(folds == number, "val", np.where(folds >= 0, "train", OTHER))
+        splits[[entry.split == "test" for entry in store.entries]] = "test"
+        store = with_splits(store, tuple(splits.tolist()))
     else:
         params = changed(params, [f"train.seed={number}"])
     splits = ("val", "test") if args.what == "test" else ("val",)
@@ -90,8 +93,9 @@ def run(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     trained = train(params, store, folder / f"{args.what}{number}")
     seconds = time.perf_counter() - start
-    rows = list(predict(trained, params, store, truth, splits))
-    pd.DataFrame(rows, columns=columns(params.data.classes)).to_csv(target, index=False)
+    for file, judged in ((target.with_suffix(".other.csv"), (OTHER,)), (target, splits)):
+        if rows := list(predict(trained, params, store, truth, judged)):
+            pd.DataFrame(rows, columns=columns(params.data.classes)).to_csv(file, index=False)
     curves = pd.DataFrame([figures.model_dump() for figures in trained.curves])
     curves.to_csv(target.with_suffix(".curves.csv"), index=False)
     about = {
