@@ -187,11 +187,12 @@ def _chosen(file: ImageFile, options: ImportOptions) -> Sequence[int]:
 def staged(raw: Path) -> Iterator[Path]:
     """A folder beside `raw` for new images, to be moved to `raw`; removed at the end if it stayed.
 
-    What a killed import left is cleared up first.
+    What killed imports left is cleared up first, so only one may be under way.
     """
     part = raw.with_name(f".{raw.name}.{os.getpid()}.part")
     restore(raw)
-    shutil.rmtree(part, ignore_errors=True)  # of a killed import with this process id
+    for left in raw.parent.glob(f".{raw.name}.*.part"):  # of killed imports
+        shutil.rmtree(left, ignore_errors=True)
     try:
         yield part
     finally:

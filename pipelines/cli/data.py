@@ -70,7 +70,6 @@ def configure_join(parser: argparse.ArgumentParser) -> None:
     """Add the arguments for the joint set's name and its parts."""
     parser.add_argument("name", help="the joint data set: data/<name>; a-z, 0-9, - and _")
     parser.add_argument("sets", nargs="+", metavar="SET", help="an imported data set: data/<SET>")
-    parser.add_argument("--replace", action="store_true", help="make the joint set again")
 
 
 def run_join(root: Path, args: argparse.Namespace) -> None:
@@ -81,7 +80,7 @@ def run_join(root: Path, args: argparse.Namespace) -> None:
     """
     from pipelines.operations.join_datasets import join_datasets
 
-    print(join_datasets(root, args.name, args.sets, replace=args.replace))
+    print(join_datasets(root, args.name, args.sets))
     print(f"data/{args.name}/raw is in DVC's care; for git: git add data/{args.name}")
     print(f"Next: hgmnet init {args.name}, which writes its settings, then: dvc repro")
 

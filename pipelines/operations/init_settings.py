@@ -17,8 +17,8 @@ from hgmnet.config.params import Params, load_params
 from hgmnet.data.atomic import atomic
 from hgmnet.data.folder_layout import scan
 from hgmnet.errors import ConfigError, InvalidDataError
-from hgmnet.splitting.split_lock import SplitRow
-from pipelines.artifacts.io import read_rows
+from hgmnet.splitting.split_lock import Lock, SplitRow
+from pipelines.artifacts.io import read_json, read_rows
 from pipelines.artifacts.paths import Workspace
 from pipelines.gate.checks import images_for
 from pipelines.gate.settings import faults
@@ -145,6 +145,10 @@ def _adapt(
         least = tree["validate"]["min_per_class"]
         tree["validate"]["min_per_class"] = min(least, max(_LEAST, min(images.values())))
         _fit_checks(tree["gate"]["checks"], counts)
+        if (lock := Workspace(target.parent, name).split_json).exists():
+            locked = read_json(lock, Lock)
+            tree["split"]["seed"] = locked.seed
+            tree["split"]["fractions"].update(locked.fractions.model_dump())
     head = f"# {name}, by `hgmnet init` from {source.name}, whose own comment follows.\n"
     target.write_text(head + target.read_text(encoding="utf-8"), encoding="utf-8")
 

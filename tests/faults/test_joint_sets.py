@@ -1,5 +1,6 @@
 """`hgmnet join`: several data sets become one, and no image changes its split."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from hgmnet.config.data import Fractions, Split
 from hgmnet.data import manifest, metadata
 from hgmnet.data.folder_layout import scan
 from hgmnet.data.metadata import ImageMetadata
-from hgmnet.errors import ConfigError, InvalidDataError
+from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
 from hgmnet.splitting.assignment import extend_split
 from hgmnet.splitting.split_lock import Lock, SplitRow, active_images, new_lock, verify
 from pipelines.artifacts.io import read_json, read_rows, write_json, write_rows
@@ -50,7 +51,8 @@ def root(tmp_path: Path) -> Path:
         space.curation.write_text(f"image,group,exclude,reason\n{images[0]},,true,blurred\n")
         rows = extend_split([], records(space), [], SPLIT)
         write_rows(space.split_csv, SplitRow, rows)
-        write_json(space.split_json, new_lock(rows, SPLIT, None, "first assignment", len(rows)))
+        active = sum(row.status != "excluded" for row in rows)
+        write_json(space.split_json, new_lock(rows, SPLIT, None, "first assignment", active))
     return tmp_path
 
 
@@ -70,7 +72,7 @@ def test_every_image_keeps_its_split_class_masks_and_metadata(root: Path) -> Non
                 (space.raw / m).read_bytes() for m in sample.masks
             ]
             assert known[joined.image].further["set"] == name
-    assert known["normal/b_0.png"].patient.startswith("b_p")
+    assert known["normal/b_0.png"].patient.startswith("b/p")
     assert known["normal/b_0.png"].pixel_mm == 0.1
     assert known["benign/a_0.png"].patient == ""
     assert splits(both) == {
@@ -84,23 +86,38 @@ def test_every_image_keeps_its_split_class_masks_and_metadata(root: Path) -> Non
     ]  # fmt: skip
 
 
-def test_a_set_without_a_split_is_assigned_by_the_joint_one(root: Path) -> None:
-    for file in (Workspace(root, "b").split_csv, Workspace(root, "b").split_json):
-        file.unlink()
+def test_a_killed_join_is_repeated_and_a_finished_one_refused(root: Path) -> None:
+    both = Workspace(root, "both")
+    both.folder.mkdir()
+    both.split_json.write_text("{")
+    (both.folder / ".raw.1.part").mkdir()
     join_datasets(root, "both", ["a", "b"])
-    rows = read_rows(Workspace(root, "both").split_csv, SplitRow)
-    assert len(rows) == 16
-    extended = extend_split(rows, records(Workspace(root, "both")), [], SPLIT)
-    assert [row for row in extended if row.name.startswith("a_")] == rows
-
-
-def test_joined_again_the_history_goes_on(root: Path) -> None:
-    join_datasets(root, "both", ["a", "b"])
-    with pytest.raises(InvalidDataError, match=r"is there already; .* --replace"):
+    assert not (both.folder / ".raw.1.part").exists()
+    with pytest.raises(InvalidDataError, match="is there already; join under another name"):
         join_datasets(root, "both", ["a", "b"])
-    join_datasets(root, "both", ["b", "a"], replace=True)
-    lock = read_json(Workspace(root, "both").split_json, Lock)
-    assert [e.reason for e in lock.entries] == ["the splits of a, b", "the splits of b, a"]
+
+
+def test_images_without_a_split_or_without_the_others_join_nothing(root: Path) -> None:
+    b = Workspace(root, "b")
+    (b.raw / "normal/new.png").write_bytes(encoded(255))
+    refused(root, r"1 images of b have no split, as normal/new; first: hgmnet init b")
+    (b.raw / "normal/new.png").unlink()
+    for image in b.raw.glob("normal/*.png"):
+        image.rename(root / image.name)
+    refused(root, "data/b/raw has 8 of the 16 images of its split; restore it: dvc checkout")
+    b.split_json.unlink()
+    refused(root, "b has no split yet; first: hgmnet init b && dvc repro split")
+
+
+def test_joint_sets_and_names_that_could_meet_are_refused(root: Path) -> None:
+    join_datasets(root, "both", ["a", "b"])
+    with pytest.raises(ConfigError, match=r"both has a column 'set' .* join its parts"):
+        join_datasets(root, "all", ["both", "a"])
+    shutil.copytree(root / "data/a", root / "data/a_a")
+    with pytest.raises(ConfigError, match="could be the same"):
+        join_datasets(root, "all", ["a", "a_a"])
+    with pytest.raises(ConfigError, match="there is no data set b/"):
+        join_datasets(root, "all", ["a", "b/"])
 
 
 @pytest.mark.parametrize("sets", [["a"], ["a", "a"], ["a", "both"]], ids="+".join)
@@ -113,11 +130,14 @@ def test_a_split_that_was_edited_or_has_another_seed_joins_nothing(root: Path) -
     space = Workspace(root, "b")
     lock = read_json(space.split_json, Lock)
     write_json(space.split_json, lock.model_copy(update={"seed": 1}))
-    with pytest.raises(ConfigError, match="another seed"):
-        join_datasets(root, "both", ["a", "b"])
+    refused(root, "another seed", ConfigError)
     write_json(space.split_json, lock)
     space.split_csv.write_text(space.split_csv.read_text().replace("train", "test", 1))
-    with pytest.raises(InvalidDataError, match="not the one that"):
+    refused(root, "not the one that")
+
+
+def refused(root: Path, why: str, kind: type[HgmnetError] = InvalidDataError) -> None:
+    with pytest.raises(kind, match=why):
         join_datasets(root, "both", ["a", "b"])
     assert not (root / "data/both").exists()
 
