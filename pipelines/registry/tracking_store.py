@@ -31,6 +31,7 @@ STORE_ERRORS = (TimeoutError, MlflowException, SQLAlchemyError, OSError)
 """Errors of a store that is down or only partly reachable."""
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _VARIABLE = "MLFLOW_TRACKING_URI"
+_FLUENT = threading.RLock()
 _PATIENCE_S = 5.0
 _PARAMS_A_BATCH = 100
 
@@ -259,16 +260,17 @@ def fluent_calls_to(uri: str) -> Iterator[None]:
     """Send MLflow's fluent calls to this store within the block.
 
     `set_tracking_uri` alone would stay in the environment: another repository in this process, and
-    every child, would then use this store.
+    every child, would then use this store. One thread at a time: the store is the process's.
     """
-    before = os.environ.get(_VARIABLE)
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # forgets it
-        if before is not None:
-            os.environ[_VARIABLE] = before
+    with _FLUENT:
+        before = os.environ.get(_VARIABLE)
+        mlflow.set_tracking_uri(uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # forgets it
+            if before is not None:
+                os.environ[_VARIABLE] = before
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from hgmnet.errors import ConfigError, HgmnetError, InvalidDataError
@@ -155,6 +156,22 @@ def test_two_that_fetch_at_once_both_get_the_model(
     assert found == [copy] * 4
     assert identity(copy) == registry_state(store, NAME).models["1"]
     assert list(workspace.versions.iterdir()) == [copy]
+
+
+def test_another_thread_waits_with_its_calls_to_another_store() -> None:
+    seen = []
+
+    def other() -> None:
+        with fluent_calls_to("sqlite:///b.db"):
+            seen.append(mlflow.get_tracking_uri())
+
+    thread = threading.Thread(target=other)
+    with fluent_calls_to("sqlite:///a.db"):
+        thread.start()
+        thread.join(0.2)
+        assert (seen, mlflow.get_tracking_uri()) == ([], "sqlite:///a.db")
+    thread.join()
+    assert seen == ["sqlite:///b.db"]
 
 
 def test_code_is_compared_by_its_hash_and_then_by_its_answers(
