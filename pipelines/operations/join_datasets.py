@@ -23,9 +23,9 @@ SET = "set"
 def join_datasets(root: Path, name: str, sets: Sequence[str]) -> str:
     """Copy the images of data sets into data/<name>/raw, and add them to DVC; return a summary.
 
-    `<class>/<stem>.png` of the set `a` becomes `<class>/a_<stem>.png`; its patient and its group in
-    curation.csv begin with `a/`. images.csv has the columns of all sets, and `set`. Every image
-    has the split that its own set has assigned it to.
+    `<class>/<stem>.png` of the set `a` becomes `<class>/a_<stem>.png`; its patient, its clip
+    and its group in curation.csv begin with `a/`. images.csv has the columns of all sets, and
+    `set`. Every image has the split that its own set has assigned it to.
 
     Raises:
         ConfigError: the sets are fewer than two, unknown, joint ones, or alike in name, or their
@@ -48,7 +48,7 @@ def join_datasets(root: Path, name: str, sets: Sequence[str]) -> str:
                 entries += _copied(member, found, part)
                 notes += _notes(member, found)
             metadata.write(part, entries)
-            # Before the images: after a kill in between, they would be assigned anew.
+            # The split comes before the images: images without it would be split again.
             space.folder.mkdir(parents=True, exist_ok=True)
             io.write_rows(space.split_csv, SplitRow, rows)
             # 0 images: none is missed when stage `split` counts them for the first time.
@@ -149,12 +149,15 @@ def _copied(member: Workspace, samples: Sequence[Sample], part: Path) -> Iterato
         one = known.get(sample.image) or ImageMetadata(
             image=sample.image, patient="", pixel_mm=0.0, further={}
         )
+        further = {SET: member.data} | one.further
+        if clip := further.get(metadata.CLIP):
+            further[metadata.CLIP] = f"{member.data}/{clip}"
         yield one.model_copy(
             update={
                 "image": _renamed(member, sample.image),
                 "source_name": f"{member.data}/{sample.image}",
                 "patient": one.patient and f"{member.data}/{one.patient}",
-                "further": {SET: member.data} | one.further,
+                "further": further,
             }
         )
 

@@ -44,7 +44,9 @@ def root(tmp_path: Path) -> Path:
         images = [sample.image for sample in scan(space.raw)]
         if name == "b":
             entries = [
-                ImageMetadata(image=i, patient=f"p{n // 2}", pixel_mm=0.1, further={"device": "X"})
+                ImageMetadata(
+                    image=i, patient=f"p{n // 2}", pixel_mm=0.1, further={"clip": f"c{n // 4}"}
+                )
                 for n, i in enumerate(images)
             ]
             metadata.write(space.raw, entries)
@@ -74,6 +76,7 @@ def test_every_image_keeps_its_split_class_masks_and_metadata(root: Path) -> Non
             assert known[joined.image].further["set"] == name
     assert known["normal/b_0.png"].patient.startswith("b/p")
     assert known["normal/b_0.png"].pixel_mm == 0.1
+    assert known["normal/b_0.png"].further["clip"].startswith("b/c")
     assert known["benign/a_0.png"].patient == ""
     assert splits(both) == {
         f"{name}_{image}": split
